@@ -1,0 +1,59 @@
+import { Data, type Payload } from "./payload.ts";
+
+export const SCTP_DATA = 0;
+export const SCTP_INIT = 1;
+export const SCTP_INIT_ACK = 2;
+export const SCTP_ABORT = 6;
+export const SCTP_SHUTDOWN = 7;
+export const SCTP_COOKIE_ECHO = 10;
+export const SCTP_COOKIE_ACK = 11;
+
+/** An SCTP packet with one chunk (RFC 9260). */
+export class SctpPacket implements Payload {
+  srcPort: number;
+  dstPort: number;
+  verificationTag: number;
+  chunkType: number;
+  payload: Payload;
+
+  constructor(
+    srcPort: number,
+    dstPort: number,
+    chunkType: number,
+    verificationTag = 0,
+    payload: Payload = Data.empty,
+  ) {
+    this.srcPort = srcPort;
+    this.dstPort = dstPort;
+    this.verificationTag = verificationTag;
+    this.chunkType = chunkType;
+    this.payload = payload;
+  }
+
+  /** Bytes of the chunk's own header and fixed fields, which depend on its type. */
+  get chunkHeaderLength(): number {
+    switch (this.chunkType) {
+      case SCTP_DATA:
+        return 16;
+      case SCTP_INIT:
+      case SCTP_INIT_ACK:
+        return 20;
+      default:
+        return 4;
+    }
+  }
+
+  get length(): number {
+    return 12 + this.chunkHeaderLength + this.payload.length;
+  }
+
+  clone(): SctpPacket {
+    return new SctpPacket(
+      this.srcPort,
+      this.dstPort,
+      this.chunkType,
+      this.verificationTag,
+      this.payload.clone(),
+    );
+  }
+}
