@@ -1,0 +1,96 @@
+import type { Condition, IntOrString, KubeObject, ObjectMeta, Protocol } from "./meta.ts";
+
+export interface ContainerPort {
+  readonly name?: string;
+  readonly containerPort: number;
+  readonly hostPort?: number;
+  readonly hostIP?: string;
+  readonly protocol?: Protocol;
+}
+
+export interface EnvVar {
+  readonly name: string;
+  readonly value?: string;
+  readonly valueFrom?: unknown;
+}
+
+export interface Probe {
+  readonly httpGet?: { readonly port: IntOrString; readonly path?: string; readonly host?: string };
+  readonly tcpSocket?: { readonly port: IntOrString; readonly host?: string };
+  readonly grpc?: { readonly port: number };
+  readonly exec?: unknown;
+  readonly initialDelaySeconds?: number;
+  readonly periodSeconds?: number;
+}
+
+export interface Container {
+  readonly name: string;
+  readonly image?: string;
+  readonly command?: readonly string[];
+  readonly args?: readonly string[];
+  readonly env?: readonly EnvVar[];
+  readonly ports?: readonly ContainerPort[];
+  readonly readinessProbe?: Probe;
+  readonly livenessProbe?: Probe;
+  readonly restartPolicy?: string;
+}
+
+export interface PodDnsConfig {
+  readonly nameservers?: readonly string[];
+  readonly searches?: readonly string[];
+  readonly options?: readonly { readonly name: string; readonly value?: string }[];
+}
+
+export interface Toleration {
+  readonly key?: string;
+  readonly operator?: "Exists" | "Equal";
+  readonly value?: string;
+  readonly effect?: string;
+}
+
+export interface PodSpec {
+  readonly nodeName?: string;
+  readonly nodeSelector?: Readonly<Record<string, string>>;
+  readonly hostNetwork?: boolean;
+  readonly hostname?: string;
+  readonly subdomain?: string;
+  readonly dnsPolicy?: string;
+  readonly dnsConfig?: PodDnsConfig;
+  readonly restartPolicy?: "Always" | "OnFailure" | "Never";
+  readonly serviceAccountName?: string;
+  readonly tolerations?: readonly Toleration[];
+  readonly initContainers?: readonly Container[];
+  readonly containers: readonly Container[];
+}
+
+export type PodPhase = "Pending" | "Running" | "Succeeded" | "Failed" | "Unknown";
+
+export interface ContainerStatus {
+  readonly name: string;
+  readonly ready: boolean;
+  readonly restartCount: number;
+  /** Reason why it is not running, as `ContainerCreating` or `CrashLoopBackOff`. */
+  readonly waiting?: string;
+}
+
+export interface PodStatus {
+  readonly phase: PodPhase;
+  readonly podIP?: string;
+  readonly podIPs?: readonly { readonly ip: string }[];
+  readonly hostIP?: string;
+  readonly conditions?: readonly Condition[];
+  readonly containerStatuses?: readonly ContainerStatus[];
+  readonly reason?: string;
+  readonly message?: string;
+}
+
+export interface Pod extends KubeObject {
+  readonly kind: "Pod";
+  readonly spec: PodSpec;
+  readonly status?: PodStatus;
+}
+
+export interface PodTemplateSpec {
+  readonly metadata?: Partial<ObjectMeta>;
+  readonly spec: PodSpec;
+}

@@ -1,0 +1,17 @@
+import type { IpFamily, Prefix } from "@cnilab/net";
+
+export type ProxyMode = "iptables" | "nftables" | "ipvs";
+
+/** What a cluster is made with, as the flags of kubeadm and the controller manager set it. */
+export interface ClusterConfig {
+  /** `--cluster-cidr`: pod addresses, one prefix a family, first family first. */
+  readonly clusterCidrs: readonly Prefix[];
+  /** `--node-cidr-mask-size`, by family. */
+  readonly nodeCidrMaskSize: Readonly<Record<IpFamily, number>>;
+  /** `--service-cluster-ip-range`, one prefix a family. */
+  readonly serviceCidrs: readonly Prefix[];
+  /** Families in use, the cluster's first one first. */
+  readonly ipFamilies: readonly IpFamily[];
+  readonly proxyMode: ProxyMode;
+  readonly clusterDomain: string;
+}

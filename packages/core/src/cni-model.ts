@@ -1,0 +1,28 @@
+import type { DependencyContainer } from "./tokens.ts";
+
+/** One `--cni-set KEY=value` that a model understands. */
+export interface CniOption {
+  readonly key: string;
+  readonly description: string;
+  readonly type: "string" | "boolean" | "integer";
+  /** What a string may be; absent when anything goes. */
+  readonly values?: readonly string[];
+  readonly default?: string | boolean | number;
+}
+
+export type CniOptionValues = Readonly<Record<string, string | boolean | number | undefined>>;
+
+/** What a CNI package exports: everything the simulator has to know about it. */
+export interface CniModel {
+  /** As in `--cni NAME`. */
+  readonly name: string;
+  /** Release of the real program that is modelled, as `v0.28.9`; `-` for a network of one's own. */
+  readonly release: string;
+  readonly description: string;
+  readonly options: readonly CniOption[];
+  /**
+   * Registers factories for the engines that this CNI brings, under `IPAM`, `BRIDGE`, `OVERLAY`,
+   * `PROXY` and `POLICY`. They are resolved in each node's own container, where `NODE` is set.
+   */
+  register(container: DependencyContainer, options: CniOptionValues): void;
+}

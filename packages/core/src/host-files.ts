@@ -1,0 +1,47 @@
+/** The few files of a machine that programs leave for each other, such as `/run/flannel/subnet.env`. */
+export interface HostFiles {
+  /** Contents, or `undefined` when there is no such file. */
+  read(path: string): string | undefined;
+  write(path: string, contents: string): void;
+  /** False when there was no such file. */
+  remove(path: string): boolean;
+  /** Names of the files directly in a folder, sorted; empty when there is no such folder. */
+  list(folder: string): string[];
+}
+
+/** Files in memory; folders exist as long as they hold files. */
+export class MemoryFiles implements HostFiles {
+  readonly #folders = new Map<string, Map<string, string>>();
+
+  read(path: string): string | undefined {
+    const [folder, name] = split(path);
+    return this.#folders.get(folder)?.get(name);
+  }
+
+  write(path: string, contents: string): void {
+    const [folder, name] = split(path);
+    let files = this.#folders.get(folder);
+    if (files === undefined) {
+      files = new Map();
+      this.#folders.set(folder, files);
+    }
+    files.set(name, contents);
+  }
+
+  remove(path: string): boolean {
+    const [folder, name] = split(path);
+    const files = this.#folders.get(folder);
+    if (files === undefined || !files.delete(name)) return false;
+    if (files.size === 0) this.#folders.delete(folder);
+    return true;
+  }
+
+  list(folder: string): string[] {
+    return [...(this.#folders.get(folder.replace(/\/$/, ""))?.keys() ?? [])].sort();
+  }
+}
+
+function split(path: string): [folder: string, name: string] {
+  const slash = path.lastIndexOf("/");
+  return [path.slice(0, slash), path.slice(slash + 1)];
+}

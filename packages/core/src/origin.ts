@@ -1,0 +1,14 @@
+/** What caused a piece of kernel state: the object whose change made an agent program it. */
+export interface Origin {
+  readonly kind: string;
+  readonly namespace?: string;
+  readonly name: string;
+  /** Which part of the object, as `ingress rule 2` or `port http`. */
+  readonly detail?: string;
+}
+
+/** `Kind namespace/name (detail)`. */
+export function formatOrigin(origin: Origin): string {
+  const name = origin.namespace === undefined ? origin.name : `${origin.namespace}/${origin.name}`;
+  return `${origin.kind} ${name}${origin.detail === undefined ? "" : ` (${origin.detail})`}`;
+}

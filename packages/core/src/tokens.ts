@@ -1,0 +1,21 @@
+import type { DependencyContainer, InjectionToken } from "tsyringe";
+import type { BridgeEngine } from "./engines/bridge.ts";
+import type { IpamEngine } from "./engines/ipam.ts";
+import type { OverlayEngine } from "./engines/overlay.ts";
+import type { PolicyEngine } from "./engines/policy.ts";
+import type { ProxyEngine } from "./engines/proxy.ts";
+import type { NodeContext } from "./node-context.ts";
+
+export type { DependencyContainer, InjectionToken };
+
+// `Symbol.for`, so that two copies of this package in one tree still agree.
+
+/** The node whose container this is; each node has a child container with a value of its own. */
+export const NODE: InjectionToken<NodeContext> = Symbol.for("@cnilab/core/node");
+
+/** The five engines of a node. A CNI model registers a factory for each that it brings. */
+export const IPAM: InjectionToken<IpamEngine> = Symbol.for("@cnilab/core/ipam");
+export const BRIDGE: InjectionToken<BridgeEngine> = Symbol.for("@cnilab/core/bridge");
+export const OVERLAY: InjectionToken<OverlayEngine> = Symbol.for("@cnilab/core/overlay");
+export const PROXY: InjectionToken<ProxyEngine> = Symbol.for("@cnilab/core/proxy");
+export const POLICY: InjectionToken<PolicyEngine> = Symbol.for("@cnilab/core/policy");
