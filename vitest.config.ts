@@ -6,7 +6,10 @@ export default defineConfig({
   test: {
     root: process.cwd(),
     include: ["src/**/*.test.ts", "test/**/*.test.ts"],
-    reporters: ["default", ["json", { outputFile: ".report/vitest.json" }]],
+    reporters: [
+      process.env["TURBO_HASH"] ? "dot" : "default", // `npm test` shows failures only
+      ["json", { outputFile: ".report/vitest.json" }],
+    ],
     testTimeout: 60_000,
     passWithNoTests: true,
   },
