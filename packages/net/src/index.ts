@@ -4,6 +4,7 @@ export * from "./icmp.ts";
 export * from "./ip-address.ts";
 export * from "./ip-packet.ts";
 export * from "./ipv6-address.ts";
+export * from "./lpm-table.ts";
 export * from "./mac.ts";
 export * from "./payload.ts";
 export * from "./prefix.ts";

@@ -11,6 +11,7 @@ import {
   tryParseIp,
 } from "./ip-address.ts";
 import { Ipv6Address } from "./ipv6-address.ts";
+import { equalLeadingBits } from "./leading-bits.ts";
 
 /** The network mask of an IPv4 prefix length (0 to 32) as an unsigned number. */
 export function ipv4Mask(length: number): number {
@@ -62,7 +63,15 @@ export class Prefix {
         typeof this.address === "number" && (address & ipv4Mask(this.length)) >>> 0 === this.address
       );
     }
-    return typeof this.address !== "number" && maskIp(address, this.length) === this.address;
+    if (typeof this.address === "number") return false;
+    // Not through maskIp: that would keep an address in the table of known ones for each one asked.
+    const { a, b, c, d } = this.address;
+    return (
+      equalLeadingBits(address.a, a, this.length) &&
+      equalLeadingBits(address.b, b, this.length - 32) &&
+      equalLeadingBits(address.c, c, this.length - 64) &&
+      equalLeadingBits(address.d, d, this.length - 96)
+    );
   }
 
   /** Whether every address of `other` is in this prefix. */

@@ -3,6 +3,7 @@ import { Data, type Payload } from "./payload.ts";
 export const SCTP_DATA = 0;
 export const SCTP_INIT = 1;
 export const SCTP_INIT_ACK = 2;
+export const SCTP_SACK = 3;
 export const SCTP_ABORT = 6;
 export const SCTP_SHUTDOWN = 7;
 export const SCTP_COOKIE_ECHO = 10;
@@ -14,6 +15,8 @@ export class SctpPacket implements Payload {
   dstPort: number;
   verificationTag: number;
   chunkType: number;
+  /** The sender's own tag, in INIT and INIT ACK chunks only. */
+  initiateTag = 0;
   payload: Payload;
 
   constructor(
@@ -34,6 +37,7 @@ export class SctpPacket implements Payload {
   get chunkHeaderLength(): number {
     switch (this.chunkType) {
       case SCTP_DATA:
+      case SCTP_SACK:
         return 16;
       case SCTP_INIT:
       case SCTP_INIT_ACK:
@@ -48,12 +52,14 @@ export class SctpPacket implements Payload {
   }
 
   clone(): SctpPacket {
-    return new SctpPacket(
+    const copy = new SctpPacket(
       this.srcPort,
       this.dstPort,
       this.chunkType,
       this.verificationTag,
       this.payload.clone(),
     );
+    copy.initiateTag = this.initiateTag;
+    return copy;
   }
 }
