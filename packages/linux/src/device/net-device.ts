@@ -1,0 +1,288 @@
+import {
+  BROADCAST_MAC,
+  ETHERNET_HEADER_LENGTH,
+  type IpAddress,
+  type IpFamily,
+  isGroupMac,
+  type Mac,
+} from "@cnilab/net";
+import type { Bridge } from "../bridge/bridge.ts";
+import type { BridgePort } from "../bridge/bridge-port.ts";
+import type { DropReason } from "../drop-reason.ts";
+import type { AddressOptions } from "../ip/address.ts";
+import { KernelError } from "../kernel-error.ts";
+import type { NeighbourTable } from "../neighbour/neighbour-table.ts";
+import type { NetNamespace } from "../net-namespace.ts";
+import type { Network } from "../network.ts";
+import {
+  PACKET_BROADCAST,
+  PACKET_HOST,
+  PACKET_MULTICAST,
+  PACKET_OTHERHOST,
+  type Skb,
+} from "../skb.ts";
+import type { Ipv4DeviceConf, Ipv6DeviceConf } from "../sysctl.ts";
+import type { TrafficControl } from "../tc/traffic-control.ts";
+import type { DeviceAddress } from "./interface-address.ts";
+
+/** Takes frames away from a device before the protocols see them (`rx_handler`). True: it has it. */
+export interface ReceiveHandler {
+  handle(dev: NetDevice, skb: Skb): boolean;
+}
+
+export interface DeviceOptions {
+  readonly name: string;
+  readonly mac?: Mac;
+  readonly mtu?: number;
+}
+
+/** A network device: `struct net_device`. Each kind is a subclass with its own {@link transmit}. */
+export abstract class NetDevice {
+  /** As `ip -d link` names the kind; empty for hardware. */
+  abstract readonly kind: string;
+  readonly ifindex: number;
+  #name: string;
+  netns: NetNamespace;
+  mac: Mac;
+  #mtu: number;
+  #up = false;
+  /** Whether there is somebody at the other end. */
+  carrier = true;
+  promiscuity = 0;
+  conf4: Ipv4DeviceConf;
+  conf6: Ipv6DeviceConf;
+  /** In the order they were added, IPv4 and IPv6 apart in what is listed but not here. */
+  readonly addresses: DeviceAddress[] = [];
+  /** The bridge that this is a port of, or another device that it belongs to. */
+  master: Bridge | undefined = undefined;
+  /** Multicast groups that it listens to beyond those that every device does. */
+  groups: Set<IpAddress> | undefined = undefined;
+  /** Set while {@link master} is. */
+  bridgePort: BridgePort | undefined = undefined;
+  receiveHandler: ReceiveHandler | undefined = undefined;
+  /** Made when the first neighbour appears. */
+  neighbours: NeighbourTable | undefined = undefined;
+  /** Queueing disciplines and filters, when there are any. */
+  tc: TrafficControl | undefined = undefined;
+  rxPackets = 0;
+  rxBytes = 0;
+  txPackets = 0;
+  txBytes = 0;
+  rxDropped = 0;
+  txDropped = 0;
+
+  /** Registers the device in `netns`. @throws KernelError EEXIST for a name that is taken */
+  constructor(netns: NetNamespace, { name, mac, mtu }: DeviceOptions, defaultMtu = 1500) {
+    this.netns = netns;
+    this.#name = checkName(name);
+    this.mac = mac ?? 0;
+    this.#mtu = mtu ?? defaultMtu;
+    this.conf4 = netns.sysctl.conf4Default;
+    this.conf6 = netns.sysctl.conf6Default;
+    this.ifindex = netns.register(this);
+  }
+
+  /** Sends a frame that has its link-layer header (`ndo_start_xmit`). */
+  protected abstract transmit(skb: Skb): void;
+
+  /** Whether frames have an Ethernet header; tunnels of IP packets have none. */
+  get isEthernet(): boolean {
+    return true;
+  }
+
+  /** Whether neighbours need no resolution: loopback, point-to-point, IP tunnels (`IFF_NOARP`). */
+  get noArp(): boolean {
+    return false;
+  }
+
+  get isLoopback(): boolean {
+    return false;
+  }
+
+  /** Flags as `ip link` prints them, without those of the carrier. */
+  get flags(): string[] {
+    const flags = this.ownFlags();
+    if (this.promiscuity > 0 && this.requestedPromiscuous) flags.push("PROMISC");
+    if (this.#up) flags.push("UP");
+    return flags;
+  }
+
+  /** `ip link set DEV promisc on` was said, as opposed to a bridge asking for it. */
+  requestedPromiscuous = false;
+
+  protected ownFlags(): string[] {
+    return ["BROADCAST", "MULTICAST"];
+  }
+
+  get network(): Network {
+    return this.netns.network;
+  }
+
+  get name(): string {
+    return this.#name;
+  }
+
+  get up(): boolean {
+    return this.#up;
+  }
+
+  get mtu(): number {
+    return this.#mtu;
+  }
+
+  /** Bytes of the largest frame that it takes in: MTU, Ethernet header, VLAN tag (`is_skb_forwardable`). */
+  get maxFrameLength(): number {
+    return this.#mtu + ETHERNET_HEADER_LENGTH + 4;
+  }
+
+  rename(name: string): void {
+    this.netns.renamed(this, checkName(name), () => {
+      this.#name = name;
+    });
+  }
+
+  setMtu(mtu: number): void {
+    if (!Number.isInteger(mtu) || mtu < 68)
+      throw new KernelError("EINVAL", `MTU ${mtu} of ${this.name}`);
+    this.#mtu = mtu;
+    this.master?.portMtuChanged();
+    this.network.touch();
+  }
+
+  setMac(mac: Mac): void {
+    if (isGroupMac(mac)) throw new KernelError("EADDRNOTAVAIL", `group MAC for ${this.name}`);
+    const old = this.mac;
+    this.mac = mac;
+    this.macChanged(old);
+    this.network.touch();
+  }
+
+  /** Called after the MAC has changed. */
+  protected macChanged(old: Mac): void {
+    this.bridgePort?.bridge.portMacChanged(this.bridgePort, old);
+    if (this.#up) this.netns.announce(this);
+  }
+
+  setUp(): void {
+    if (this.#up) return;
+    this.#up = true;
+    this.netns.deviceUp(this);
+    this.stateChanged();
+    this.network.touch();
+  }
+
+  setDown(): void {
+    if (!this.#up) return;
+    this.#up = false;
+    this.netns.deviceDown(this);
+    this.stateChanged();
+    this.network.touch();
+  }
+
+  /** Called when the device went up or down. */
+  protected stateChanged(): void {}
+
+  setMaster(bridge: Bridge): void {
+    if (this.master === bridge) return;
+    if (this.master !== undefined) this.clearMaster();
+    bridge.addPort(this);
+    this.network.touch();
+  }
+
+  clearMaster(): void {
+    this.master?.removePort(this);
+    this.network.touch();
+  }
+
+  addAddress(address: IpAddress, prefixLength: number, options?: AddressOptions): void {
+    this.netns.addAddress(this, address, prefixLength, options);
+  }
+
+  removeAddress(address: IpAddress, prefixLength?: number): void {
+    this.netns.removeAddress(this, address, prefixLength);
+  }
+
+  /** The addresses of one family, in order. */
+  addressesOf(family: IpFamily): DeviceAddress[] {
+    return this.addresses.filter((a) => (typeof a.address === "number" ? 4 : 6) === family);
+  }
+
+  hasAddress(address: IpAddress): boolean {
+    for (const a of this.addresses) if (a.address === address) return true;
+    return false;
+  }
+
+  /** `disable_ipv6` was written. */
+  ipv6Toggled(): void {
+    this.netns.ipv6Toggled(this);
+  }
+
+  /** Moves the device to another namespace: down, and without addresses. @throws KernelError EEXIST */
+  moveTo(netns: NetNamespace, name: string = this.name): void {
+    this.setDown();
+    if (this.master !== undefined) this.clearMaster();
+    this.netns.unregister(this);
+    this.#name = checkName(name);
+    this.netns = netns;
+    this.conf4 = netns.sysctl.conf4Default;
+    this.conf6 = netns.sysctl.conf6Default;
+    (this as { ifindex: number }).ifindex = netns.register(this);
+    this.network.touch();
+  }
+
+  /** Deletes the device, with addresses and routes. */
+  remove(): void {
+    this.setDown();
+    if (this.master !== undefined) this.clearMaster();
+    this.netns.unregister(this);
+    this.network.touch();
+  }
+
+  /** Sends a frame: traffic control, counters, then the device itself (`dev_queue_xmit`). */
+  queueTransmit(skb: Skb): void {
+    skb.dev = this;
+    if (!this.#up) {
+      this.drop(skb, "DEV_READY", `${this.name} is down`);
+      return;
+    }
+    if (this.tc !== undefined && !this.tc.egress(skb)) return;
+    this.txPackets++;
+    this.txBytes += skb.packet.length + (this.isEthernet ? ETHERNET_HEADER_LENGTH : 0);
+    if (skb.trace !== undefined) this.traceFrame("transmit", skb);
+    this.transmit(skb);
+  }
+
+  /** Whom a frame is for, by its destination MAC (`eth_type_trans`). */
+  classify(skb: Skb): void {
+    const dst = skb.dstMac;
+    if (dst === this.mac) skb.packetType = PACKET_HOST;
+    else if (dst === BROADCAST_MAC) skb.packetType = PACKET_BROADCAST;
+    else if (isGroupMac(dst)) skb.packetType = PACKET_MULTICAST;
+    else skb.packetType = PACKET_OTHERHOST;
+  }
+
+  drop(skb: Skb, reason: DropReason, detail = ""): void {
+    this.network.drop(skb, this.netns, reason, this, detail);
+  }
+
+  /** Records a frame as it is now. */
+  traceFrame(kind: "receive" | "transmit", skb: Skb): void {
+    const frame = skb.frame();
+    skb.trace?.steps.push({
+      kind,
+      netns: this.netns,
+      packet: skb.number,
+      dev: this,
+      frame: frame.clone(),
+      time: this.network.clock.now,
+    });
+  }
+}
+
+function checkName(name: string): string {
+  // dev_valid_name, net/core/dev.c
+  if (name === "" || name.length > 15 || name === "." || name === ".." || /[/:\s]/.test(name)) {
+    throw new KernelError("EINVAL", `device name "${name}"`);
+  }
+  return name;
+}

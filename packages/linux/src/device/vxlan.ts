@@ -1,0 +1,375 @@
+import {
+  EthernetFrame,
+  familyOf,
+  formatIp,
+  formatMac,
+  hashIp,
+  IPPROTO_UDP,
+  type IpAddress,
+  IpPacket,
+  isMulticast,
+  type Mac,
+  UdpDatagram,
+  VxlanPacket,
+} from "@cnilab/net";
+import { sendVia } from "../ip/ip-output.ts";
+import { routeOutput } from "../ip/route-output.ts";
+import { dstPortOf, srcPortOf } from "../ip/transport.ts";
+import { KernelError } from "../kernel-error.ts";
+import type { NetNamespace } from "../net-namespace.ts";
+import type { Skb } from "../skb.ts";
+import { type ReceivedDatagram, UdpSocket } from "../socket/udp.ts";
+import { type DeviceOptions, NetDevice } from "./net-device.ts";
+
+/** Bytes that VXLAN adds: outer IP header, UDP, VXLAN, inner Ethernet header. */
+export const VXLAN_OVERHEAD = { 4: 50, 6: 70 } as const;
+
+export interface VxlanOptions extends DeviceOptions {
+  readonly vni: number;
+  /** The device that packets leave by, and whose MTU counts. */
+  readonly link?: NetDevice;
+  readonly local?: IpAddress;
+  /** Where frames go whose MAC is unknown: an address or a multicast group. */
+  readonly remote?: IpAddress;
+  /** UDP port; the kernel's default is 8472. */
+  readonly port?: number;
+  readonly learning?: boolean;
+  readonly ttl?: number;
+  /** Seconds. */
+  readonly ageing?: number;
+  readonly groupPolicy?: boolean;
+  readonly udpChecksum?: boolean;
+}
+
+/** Where a MAC is (`bridge fdb show dev vxlan…`). */
+export interface VxlanFdbEntry {
+  readonly mac: Mac;
+  remotes: readonly IpAddress[];
+  readonly permanent: boolean;
+  /** Virtual milliseconds. */
+  updated: number;
+}
+
+/** Tunnel endpoints that many machines have in common. Immutable. */
+export type VxlanFdbLayer = ReadonlyMap<Mac, IpAddress>;
+
+/** The entry for MACs that have none of their own. */
+export const ALL_ZEROS_MAC: Mac = 0;
+
+/** An Ethernet link over UDP (RFC 7348; kernel drivers/net/vxlan). */
+export class Vxlan extends NetDevice {
+  readonly kind = "vxlan";
+  readonly vni: number;
+  readonly link: NetDevice | undefined;
+  readonly local: IpAddress | undefined;
+  readonly remote: IpAddress | undefined;
+  readonly port: number;
+  readonly learning: boolean;
+  readonly ttl: number;
+  readonly ageing: number;
+  readonly groupPolicy: boolean;
+  readonly udpChecksum: boolean;
+  /** The namespace in which it was made: its UDP packets live there wherever it moves. */
+  readonly underlay: NetNamespace;
+  readonly #fdb = new Map<Mac, VxlanFdbEntry>();
+  #layer: VxlanFdbLayer | undefined;
+  #withoutFromLayer: ReadonlySet<Mac> = new Set();
+
+  /** @throws KernelError EEXIST for a VNI and port that are taken, ERANGE for a VNI over 24 bits */
+  constructor(netns: NetNamespace, options: VxlanOptions) {
+    if (!Number.isInteger(options.vni) || options.vni < 0 || options.vni > 0xffffff) {
+      throw new KernelError("ERANGE", `VNI ${options.vni}`);
+    }
+    const port = options.port ?? 8472;
+    if (endpoints(netns, port).has(options.vni)) {
+      throw new KernelError("EEXIST", `a vxlan device with VNI ${options.vni} and port ${port}`);
+    }
+    const family = options.remote ?? options.local;
+    const overhead = VXLAN_OVERHEAD[family === undefined ? 4 : familyOf(family)];
+    const most = options.link === undefined ? 65535 : options.link.mtu - overhead;
+    // The kernel takes what fits the lower device (vxlan_config_apply).
+    super(
+      netns,
+      options.mtu === undefined ? options : { ...options, mtu: Math.min(options.mtu, most) },
+      options.link === undefined ? 1500 : most,
+    );
+    if (options.mac === undefined) this.mac = netns.kernel.randomMac();
+    this.vni = options.vni;
+    this.link = options.link;
+    this.local = options.local;
+    this.remote = options.remote;
+    this.port = port;
+    this.learning = options.learning ?? true;
+    this.ttl = options.ttl ?? 0;
+    this.ageing = options.ageing ?? 300;
+    this.groupPolicy = options.groupPolicy ?? false;
+    this.udpChecksum = options.udpChecksum ?? true;
+    this.underlay = netns;
+    if (options.remote !== undefined) this.addFdb(ALL_ZEROS_MAC, options.remote);
+  }
+
+  protected override stateChanged(): void {
+    const here = endpoints(this.underlay, this.port);
+    if (this.up) {
+      if (here.has(this.vni))
+        throw new KernelError("EEXIST", `VNI ${this.vni} on port ${this.port}`);
+      if (here.size === 0) openSocket(this.underlay, this.port, here);
+      here.set(this.vni, this);
+    } else if (here.get(this.vni) === this) {
+      here.delete(this.vni);
+      if (here.size === 0) closeSocket(this.underlay, this.port);
+      for (const [mac, entry] of this.#fdb) if (!entry.permanent) this.#fdb.delete(mac);
+    }
+    if (this.remote !== undefined && isMulticast(this.remote) && this.link !== undefined) {
+      this.link.groups ??= new Set();
+      if (this.up) this.link.groups.add(this.remote);
+      else this.link.groups.delete(this.remote);
+    }
+  }
+
+  /** `bridge fdb replace MAC dev DEV dst REMOTE`. */
+  replaceFdb(mac: Mac, remote: IpAddress): void {
+    this.#fdb.set(mac, {
+      mac,
+      remotes: [remote],
+      permanent: true,
+      updated: this.network.clock.now,
+    });
+    this.network.touch();
+  }
+
+  /** `bridge fdb append`: one more remote for the same MAC, as flooding to several peers needs it. */
+  addFdb(mac: Mac, remote: IpAddress): void {
+    const entry = this.#fdb.get(mac);
+    if (entry === undefined) {
+      this.replaceFdb(mac, remote);
+      return;
+    }
+    if (entry.remotes.includes(remote)) {
+      throw new KernelError("EEXIST", `fdb entry ${formatMac(mac)} dst ${formatIp(remote)}`);
+    }
+    entry.remotes = [...entry.remotes, remote];
+    this.network.touch();
+  }
+
+  /** `bridge fdb del`. @throws KernelError ENOENT */
+  deleteFdb(mac: Mac, remote?: IpAddress): void {
+    const entry = this.#fdb.get(mac);
+    if (entry === undefined) {
+      if (this.#layer?.has(mac) && !this.#withoutFromLayer.has(mac)) {
+        this.#withoutFromLayer = new Set([...this.#withoutFromLayer, mac]);
+        this.network.touch();
+        return;
+      }
+      throw new KernelError("ENOENT", `fdb entry ${formatMac(mac)}`);
+    }
+    const left = remote === undefined ? [] : entry.remotes.filter((r) => r !== remote);
+    if (left.length > 0) entry.remotes = left;
+    else this.#fdb.delete(mac);
+    this.network.touch();
+  }
+
+  setFdbLayer(layer: VxlanFdbLayer | undefined, without: readonly Mac[] = []): void {
+    this.#layer = layer;
+    this.#withoutFromLayer = new Set(without);
+    this.network.touch();
+  }
+
+  /** Where frames for a MAC go; `undefined` where nothing is known. */
+  remotesOf(mac: Mac): readonly IpAddress[] | undefined {
+    const entry = this.#fdb.get(mac);
+    if (entry !== undefined) {
+      if (entry.permanent || entry.updated + this.ageing * 1000 > this.network.clock.now) {
+        return entry.remotes;
+      }
+      this.#fdb.delete(mac);
+      this.network.touch();
+    }
+    const shared = this.#layer?.get(mac);
+    return shared === undefined || this.#withoutFromLayer.has(mac) ? undefined : [shared];
+  }
+
+  /** All entries, own ones first. */
+  *fdbEntries(): Iterable<VxlanFdbEntry> {
+    for (const entry of this.#fdb.values()) {
+      if (this.remotesOf(entry.mac) !== undefined) yield entry;
+    }
+    for (const [mac, remote] of this.#layer ?? []) {
+      if (this.#fdb.has(mac) || this.#withoutFromLayer.has(mac)) continue;
+      yield { mac, remotes: [remote], permanent: true, updated: 0 };
+    }
+  }
+
+  protected transmit(skb: Skb): void {
+    const remotes = this.remotesOf(skb.dstMac) ?? this.remotesOf(ALL_ZEROS_MAC);
+    if (remotes === undefined) {
+      this.txDropped++;
+      this.drop(skb, "VXLAN_NO_REMOTE", `no fdb entry for ${formatMac(skb.dstMac)}`);
+      return;
+    }
+    remotes.forEach((remote, i) => {
+      this.#encapsulate(i === remotes.length - 1 ? skb : skb.clone(), remote);
+    });
+  }
+
+  /** Puts a frame into UDP and sends that (`vxlan_xmit_one`). */
+  #encapsulate(skb: Skb, remote: IpAddress): void {
+    const netns = this.underlay;
+    const srcPort = sourcePort(skb);
+    const route = routeOutput(netns, {
+      dst: remote,
+      src: this.local,
+      oif: this.link,
+      mark: skb.mark,
+      protocol: IPPROTO_UDP,
+      srcPort,
+      dstPort: this.port,
+    });
+    if (typeof route === "string") {
+      this.drop(skb, "IP_OUTNOROUTES", `no route to tunnel endpoint ${formatIp(remote)}`);
+      return;
+    }
+    const inner = new EthernetFrame(skb.dstMac, skb.srcMac, skb.etherType, skb.packet);
+    const vxlan = new VxlanPacket(this.vni, inner);
+    if (this.groupPolicy) vxlan.groupPolicyId = skb.mark & 0xffff;
+    const datagram = new UdpDatagram(srcPort, this.port, vxlan);
+    datagram.noChecksum = !this.udpChecksum;
+    const family = familyOf(remote);
+    const ttl = this.ttl || (isMulticast(remote) ? 1 : netns.defaultTtl(family));
+    const outer = new IpPacket(route.src, remote, IPPROTO_UDP, datagram, ttl);
+    if (skb.isIp) outer.tos = skb.ip.tos & 3; // ECN goes along (RFC 6040)
+    const tooLong = outer.length > netns.pathMtu(route.dst, remote);
+    if (tooLong && skb.isIp) {
+      // skb_tunnel_check_pmtu: the inner route learns, the outer packet is cut.
+      const room = netns.pathMtu(route.dst, remote) - VXLAN_OVERHEAD[family];
+      if (skb.iif === undefined) this.netns.learnPathMtu(skb.ip.dst, room);
+    }
+    skb.trace?.steps.push({
+      kind: "encapsulate",
+      netns: this.netns,
+      packet: skb.number,
+      dev: this,
+      outer: outer.withPayload(datagram),
+      protocol: `VXLAN VNI ${this.vni}`,
+    });
+    skb.scrub(netns !== this.netns);
+    skb.packet = outer;
+    skb.etherType = family === 4 ? 0x0800 : 0x86dd;
+    sendVia(skb, netns, route.dst);
+  }
+
+  /** A VXLAN datagram with this device's VNI arrived (`vxlan_rcv`). */
+  decapsulate(datagram: ReceivedDatagram, vxlan: VxlanPacket): void {
+    const { skb } = datagram;
+    const { frame } = vxlan;
+    if (frame.src === this.mac) return; // our own frame, looped back
+    if (this.learning && !this.#learn(frame.src, datagram.src)) {
+      this.drop(
+        skb,
+        "VXLAN_ENTRY_EXISTS",
+        `${formatMac(frame.src)} moved, but its entry is static`,
+      );
+      return;
+    }
+    skb.trace?.steps.push({
+      kind: "decapsulate",
+      netns: this.netns,
+      packet: skb.number,
+      dev: this,
+      outer: skb.ip.withPayload(skb.ip.payload),
+      protocol: `VXLAN VNI ${this.vni}`,
+    });
+    skb.scrub(this.netns !== this.underlay);
+    skb.packet = frame.payload;
+    skb.etherType = frame.etherType;
+    skb.dstMac = frame.dst;
+    skb.srcMac = frame.src;
+    if (this.groupPolicy && vxlan.groupPolicyId !== 0) skb.mark = vxlan.groupPolicyId;
+    this.classify(skb);
+    this.network.enqueue(this, skb);
+  }
+
+  /** `vxlan_snoop`. False: the frame is not to be taken. */
+  #learn(mac: Mac, from: IpAddress): boolean {
+    const known = this.remotesOf(mac);
+    if (known === undefined) {
+      this.#fdb.set(mac, {
+        mac,
+        remotes: [from],
+        permanent: false,
+        updated: this.network.clock.now,
+      });
+      this.network.touch();
+      return true;
+    }
+    const entry = this.#fdb.get(mac);
+    if (known[0] === from) {
+      if (entry !== undefined && !entry.permanent) entry.updated = this.network.clock.now;
+      return true;
+    }
+    if (entry === undefined || entry.permanent) return false;
+    entry.remotes = [from];
+    entry.updated = this.network.clock.now;
+    this.network.touch();
+    return true;
+  }
+}
+
+/** Devices of a namespace by UDP port and VNI. */
+const ports = new WeakMap<NetNamespace, Map<number, Map<number, Vxlan>>>();
+const openSockets = new WeakMap<Map<number, Vxlan>, UdpSocket>();
+
+function endpoints(netns: NetNamespace, port: number): Map<number, Vxlan> {
+  let byPort = ports.get(netns);
+  if (byPort === undefined) {
+    byPort = new Map();
+    ports.set(netns, byPort);
+  }
+  let byVni = byPort.get(port);
+  if (byVni === undefined) {
+    byVni = new Map();
+    byPort.set(port, byVni);
+  }
+  return byVni;
+}
+
+function openSocket(netns: NetNamespace, port: number, devices: Map<number, Vxlan>): void {
+  const socket = new UdpSocket(netns, {
+    localPort: port,
+    owner: "kernel vxlan",
+    onReceive: (datagram) => {
+      const vxlan = datagram.payload;
+      if (!(vxlan instanceof VxlanPacket)) {
+        datagram.dev.drop(datagram.skb, "VXLAN_INVALID_HDR", "not a VXLAN packet");
+        return;
+      }
+      const dev = devices.get(vxlan.vni);
+      if (dev === undefined) {
+        datagram.dev.drop(datagram.skb, "VXLAN_VNI_NOT_FOUND", `no device has VNI ${vxlan.vni}`);
+        return;
+      }
+      dev.decapsulate(datagram, vxlan);
+    },
+  });
+  openSockets.set(devices, socket);
+}
+
+function closeSocket(netns: NetNamespace, port: number): void {
+  const devices = endpoints(netns, port);
+  openSockets.get(devices)?.close();
+  openSockets.delete(devices);
+}
+
+/** A port that spreads flows, always the same for one flow (`udp_flow_src_port`). */
+function sourcePort(skb: Skb): number {
+  let hash = skb.etherType;
+  if (skb.isIp) {
+    const { src, dst, protocol } = skb.ip;
+    hash = Math.imul(hashIp(src) ^ (hashIp(dst) >>> 1) ^ protocol, 0x9e3779b1);
+    hash ^= Math.imul((srcPortOf(skb.ip) << 16) | dstPortOf(skb.ip), 0x85ebca6b);
+  } else {
+    hash = Math.imul(skb.srcMac % 0x100000000, 0x9e3779b1);
+  }
+  // ip_local_port_range
+  return 32768 + (((hash ^ (hash >>> 15)) >>> 0) % (60999 - 32768 + 1));
+}

@@ -1,0 +1,37 @@
+import type { IpAddress } from "@cnilab/net";
+import type { NetDevice } from "../device/net-device.ts";
+import type { Nexthop, RouteType } from "./route.ts";
+
+/** Where routing sends a packet (`struct rtable`). Immutable. */
+export class Dst {
+  readonly type: RouteType;
+  /** The device it leaves by; the loopback device for this machine's own addresses. */
+  readonly dev: NetDevice;
+  /** The router it goes to; `undefined` for a destination on the link. */
+  readonly gateway: IpAddress | undefined;
+  /** The route behind it; `undefined` where none was needed. */
+  readonly nexthop: Nexthop | undefined;
+
+  constructor(
+    type: RouteType,
+    dev: NetDevice,
+    gateway: IpAddress | undefined,
+    nexthop: Nexthop | undefined,
+  ) {
+    this.type = type;
+    this.dev = dev;
+    this.gateway = gateway;
+    this.nexthop = nexthop;
+  }
+
+  /** Whether the packet is for this machine. */
+  get isLocal(): boolean {
+    return this.type === "local";
+  }
+
+  /** Bytes that a packet on this route may have, before path MTU discovery. */
+  get mtu(): number {
+    const locked = this.nexthop?.route.mtu ?? 0;
+    return locked > 0 && locked < this.dev.mtu ? locked : this.dev.mtu;
+  }
+}

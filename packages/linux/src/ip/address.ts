@@ -1,0 +1,345 @@
+import {
+  addressBits,
+  familyOf,
+  formatIp,
+  IPV4_LOOPBACK,
+  IPV6_LOOPBACK,
+  type IpAddress,
+  isLinkLocal,
+  linkLocalFromMac,
+  Prefix,
+  parsePrefix,
+} from "@cnilab/net";
+import type { DeviceAddress } from "../device/interface-address.ts";
+import type { NetDevice } from "../device/net-device.ts";
+import {
+  Nexthop,
+  type RouteFields,
+  type RouteScope,
+  type RouteType,
+  RT_SCOPE_HOST,
+  RT_SCOPE_LINK,
+  RT_SCOPE_NOWHERE,
+  RT_SCOPE_UNIVERSE,
+  RT_TABLE_LOCAL,
+  RT_TABLE_MAIN,
+} from "../fib/route.ts";
+import { KernelError } from "../kernel-error.ts";
+import { announceIpv4 } from "../neighbour/arp.ts";
+import { announceIpv6 } from "../neighbour/ndisc.ts";
+import { defaultScope } from "./route-output.ts";
+
+/** Metric of IPv6 routes that come with an address (`IP6_RT_PRIO_ADDRCONF`). */
+const ADDRCONF_METRIC = 256;
+const IPV6_MULTICAST = parsePrefix("ff00::/8");
+
+export interface AddressOptions {
+  readonly scope?: RouteScope;
+  readonly broadcast?: IpAddress;
+  readonly label?: string;
+  readonly noPrefixRoute?: boolean;
+  readonly nodad?: boolean;
+}
+
+/**
+ * `ip address add`: the address, its local route and the route to its network (`__inet_insert_ifa`,
+ * `inet6_addr_add`). Duplicate address detection always succeeds, at once.
+ * @throws KernelError EEXIST, EINVAL, EACCES
+ */
+export function addAddress(
+  dev: NetDevice,
+  address: IpAddress,
+  prefixLength: number,
+  options: AddressOptions = {},
+): void {
+  const family = familyOf(address);
+  if (prefixLength < 0 || prefixLength > addressBits(family)) {
+    throw new KernelError("EINVAL", `prefix length ${prefixLength}`);
+  }
+  if (family === 6 && dev.conf6.disable_ipv6 !== 0) {
+    throw new KernelError("EACCES", `IPv6 is disabled on ${dev.name}`);
+  }
+  const network = new Prefix(address, prefixLength);
+  let secondary = false;
+  for (const other of dev.addresses) {
+    if (familyOf(other.address) !== family) continue;
+    if (other.address === address && (family === 6 || other.prefixLength === prefixLength)) {
+      throw new KernelError("EEXIST", `address ${formatIp(address)} on ${dev.name}`);
+    }
+    if (family === 4 && other.prefixLength === prefixLength && network.contains(other.address)) {
+      secondary = true;
+    }
+  }
+  const added: DeviceAddress = {
+    address,
+    prefixLength,
+    scope: options.scope ?? defaultScope(address),
+    broadcast: options.broadcast,
+    label: family === 4 ? (options.label ?? dev.name) : undefined,
+    noPrefixRoute: options.noPrefixRoute ?? false,
+    nodad: options.nodad ?? false,
+    secondary,
+  };
+  dev.addresses.push(added);
+  dev.netns.countAddress(address, 1);
+  if (family === 4) addRoutes4(dev, added);
+  else if (dev.up) addRoutes6(dev, added);
+  dev.network.touch();
+}
+
+/** `ip address del`. @throws KernelError EADDRNOTAVAIL */
+export function removeAddress(dev: NetDevice, address: IpAddress, prefixLength?: number): void {
+  const at = dev.addresses.findIndex(
+    (a) => a.address === address && (prefixLength === undefined || a.prefixLength === prefixLength),
+  );
+  const gone = dev.addresses[at];
+  if (gone === undefined) {
+    throw new KernelError("EADDRNOTAVAIL", `no address ${formatIp(address)} on ${dev.name}`);
+  }
+  dev.addresses.splice(at, 1);
+  const netns = dev.netns;
+  netns.countAddress(address, -1);
+  if (familyOf(address) === 4) removeIpv4(dev, gone);
+  else removeRoutes6(dev, gone);
+  dev.network.touch();
+}
+
+function removeIpv4(dev: NetDevice, gone: DeviceAddress): void {
+  const network = new Prefix(gone.address, gone.prefixLength);
+  const sameNetwork = dev.addresses.filter(
+    (a) =>
+      typeof a.address === "number" &&
+      a.prefixLength === gone.prefixLength &&
+      network.contains(a.address),
+  );
+  const fib = dev.netns.fib4;
+  const fits = (prefix: Prefix, table: number) =>
+    fib
+      .findTable(table)
+      ?.removeAll(
+        (r) => r.prefix.equals(prefix) && r.protocol === "kernel" && r.nexthops[0]?.dev === dev,
+      );
+  if (!dev.addresses.some((a) => a.address === gone.address)) {
+    fits(Prefix.host(gone.address), RT_TABLE_LOCAL);
+  }
+  if (!gone.secondary) {
+    fits(network, dev.isLoopback ? RT_TABLE_LOCAL : RT_TABLE_MAIN);
+    if (gone.prefixLength < 31) fits(Prefix.host(network.last), RT_TABLE_LOCAL);
+    const promote =
+      dev.conf4.promote_secondaries !== 0 || dev.netns.sysctl.conf4All.promote_secondaries !== 0;
+    const heir = sameNetwork.find((a) => a.secondary);
+    if (heir !== undefined && promote) {
+      heir.secondary = false;
+      fits(Prefix.host(heir.address), RT_TABLE_LOCAL);
+      addRoutes4(dev, heir);
+    } else {
+      // Secondary addresses go with their primary one (`__inet_del_ifa`).
+      for (const a of sameNetwork) if (a.secondary) removeAddress(dev, a.address, a.prefixLength);
+    }
+  }
+  // Routes that were to send from the address have lost their meaning (`fib_sync_down_addr`).
+  if (!dev.netns.hasAddress(gone.address)) {
+    fib.removeRoutes((r) => r.prefsrc === gone.address && r.table === RT_TABLE_MAIN);
+  }
+  if (!dev.addresses.some((a) => typeof a.address === "number")) {
+    fib.removeRoutes((r) => r.nexthops.every((n) => n.dev === dev));
+    fib.removeLayers(dev);
+  }
+}
+
+/** `fib_add_ifaddr`. */
+function addRoutes4(dev: NetDevice, a: DeviceAddress): void {
+  const fib = dev.netns.fib4;
+  const network = new Prefix(a.address, a.prefixLength);
+  const primary = a.secondary
+    ? dev.addresses.find(
+        (p) => !p.secondary && p.prefixLength === a.prefixLength && network.contains(p.address),
+      )
+    : a;
+  const prefsrc = primary?.address ?? a.address;
+  insert(dev, Prefix.host(a.address), "local", prefsrc);
+  if (!dev.up) return;
+  if (a.broadcast !== undefined && a.broadcast !== 0xffffffff) {
+    insert(dev, Prefix.host(a.broadcast), "broadcast", prefsrc);
+  }
+  if (
+    network.address === 0 ||
+    a.secondary ||
+    (network.address === a.address && a.prefixLength === 32)
+  ) {
+    return;
+  }
+  if (!a.noPrefixRoute) insert(dev, network, dev.isLoopback ? "local" : "unicast", prefsrc);
+  if (a.prefixLength < 31) insert(dev, Prefix.host(network.last), "broadcast", prefsrc);
+
+  function insert(device: NetDevice, prefix: Prefix, type: RouteType, src: IpAddress): void {
+    const table = type === "unicast" ? RT_TABLE_MAIN : RT_TABLE_LOCAL;
+    const scope = type === "local" ? RT_SCOPE_HOST : RT_SCOPE_LINK;
+    const nexthopScope = type === "local" ? RT_SCOPE_NOWHERE : RT_SCOPE_HOST;
+    appendOnce(fib.table(table), {
+      ...kernelRoute(device, prefix, table, type, scope, nexthopScope),
+      prefsrc: src,
+    });
+  }
+}
+
+function appendOnce(
+  table: { insert(f: RouteFields, c: "append"): unknown },
+  fields: RouteFields,
+): void {
+  try {
+    table.insert(fields, "append");
+  } catch (error) {
+    // The same route is there already: another address of the device brought it.
+    if (!(error instanceof KernelError) || error.errno !== "EEXIST") throw error;
+  }
+}
+
+function addRoutes6(dev: NetDevice, a: DeviceAddress): void {
+  const fib = dev.netns.fib6;
+  const host = Prefix.host(a.address);
+  appendOnce(
+    fib.local,
+    kernelRoute(dev, host, RT_TABLE_LOCAL, "local", RT_SCOPE_UNIVERSE, RT_SCOPE_UNIVERSE),
+  );
+  if (a.noPrefixRoute) return;
+  appendOnce(fib.main, {
+    ...kernelRoute(
+      dev,
+      new Prefix(a.address, a.prefixLength),
+      RT_TABLE_MAIN,
+      "unicast",
+      RT_SCOPE_UNIVERSE,
+      RT_SCOPE_UNIVERSE,
+    ),
+    metric: ADDRCONF_METRIC,
+  });
+}
+
+function removeRoutes6(dev: NetDevice, gone: DeviceAddress): void {
+  const { fib6 } = dev.netns;
+  const host = Prefix.host(gone.address);
+  fib6.local.removeAll((r) => r.prefix.equals(host) && r.nexthops[0]?.dev === dev);
+  const network = new Prefix(gone.address, gone.prefixLength);
+  const shared = dev.addresses.some(
+    (a) => a.prefixLength === gone.prefixLength && network.contains(a.address),
+  );
+  if (!shared && !gone.noPrefixRoute) {
+    fib6.main.removeAll(
+      (r) => r.prefix.equals(network) && r.protocol === "kernel" && r.nexthops[0]?.dev === dev,
+    );
+  }
+}
+
+function kernelRoute(
+  dev: NetDevice,
+  prefix: Prefix,
+  table: number,
+  type: RouteType,
+  scope: RouteScope,
+  nexthopScope: RouteScope,
+): RouteFields {
+  return {
+    prefix,
+    table,
+    type,
+    scope,
+    protocol: "kernel",
+    metric: 0,
+    tos: 0,
+    prefsrc: undefined,
+    mtu: 0,
+    advmss: 0,
+    nexthops: [new Nexthop(dev, undefined, false, 1, nexthopScope)],
+    origin: undefined,
+  };
+}
+
+/** What follows when a device comes up: routes of its addresses, an IPv6 link-local address. */
+export function deviceUp(dev: NetDevice): void {
+  if (dev.isLoopback && !dev.addresses.some((a) => typeof a.address === "number")) {
+    // inetdev_event: the loopback device gets its address by itself
+    addAddress(dev, IPV4_LOOPBACK, 8, { scope: RT_SCOPE_HOST });
+  }
+  for (const a of dev.addresses) if (typeof a.address === "number") addRoutes4(dev, a);
+  ipv6Up(dev);
+  dev.netns.fib4.deviceUp(dev);
+  dev.netns.fib6.deviceUp(dev);
+  announceAll(dev);
+}
+
+function ipv6Up(dev: NetDevice): void {
+  if (dev.conf6.disable_ipv6 !== 0 || dev.mtu < 1280) return;
+  if (dev.isLoopback) {
+    if (!dev.hasAddress(IPV6_LOOPBACK))
+      addAddress(dev, IPV6_LOOPBACK, 128, { scope: RT_SCOPE_HOST });
+    else addRoutes6(dev, dev.addresses.find((a) => a.address === IPV6_LOOPBACK) as DeviceAddress);
+    return;
+  }
+  appendOnce(dev.netns.fib6.local, {
+    ...kernelRoute(
+      dev,
+      IPV6_MULTICAST,
+      RT_TABLE_LOCAL,
+      "multicast",
+      RT_SCOPE_UNIVERSE,
+      RT_SCOPE_UNIVERSE,
+    ),
+    metric: ADDRCONF_METRIC,
+  });
+  for (const a of dev.addresses) if (typeof a.address !== "number") addRoutes6(dev, a);
+  if (dev.isEthernet && dev.conf6.addr_gen_mode === 0) {
+    const linkLocal = linkLocalFromMac(dev.mac);
+    if (!dev.hasAddress(linkLocal)) addAddress(dev, linkLocal, 64, { scope: RT_SCOPE_LINK });
+  }
+}
+
+/** What follows when a device goes down: IPv4 keeps addresses, IPv6 does not (`addrconf_ifdown`). */
+export function deviceDown(dev: NetDevice): void {
+  dev.netns.fib4.deviceDown(dev);
+  ipv6Down(dev);
+  dev.neighbours?.flush(true);
+}
+
+function ipv6Down(dev: NetDevice): void {
+  const { fib6 } = dev.netns;
+  const keep =
+    dev.conf6.keep_addr_on_down !== 0 || dev.netns.sysctl.conf6All.keep_addr_on_down !== 0;
+  for (const a of [...dev.addresses]) {
+    if (typeof a.address === "number" || (keep && !isLinkLocal(a.address))) continue;
+    removeAddress(dev, a.address, a.prefixLength);
+  }
+  fib6.deviceDown(dev);
+}
+
+/** `disable_ipv6` was written. */
+export function ipv6Toggled(dev: NetDevice): void {
+  if (!dev.up) return;
+  if (dev.conf6.disable_ipv6 === 0) {
+    ipv6Up(dev);
+    return;
+  }
+  for (const a of [...dev.addresses]) {
+    if (typeof a.address !== "number") removeAddress(dev, a.address, a.prefixLength);
+  }
+  ipv6Down(dev);
+}
+
+/**
+ * Tells the link of a device's addresses when it came up or its MAC changed, where `arp_notify` or
+ * `ndisc_notify` asks for it.
+ */
+export function announceAll(dev: NetDevice): void {
+  if (dev.isLoopback) return;
+  const { conf4All, conf6All } = dev.netns.sysctl;
+  const notify4 = Math.max(dev.conf4.arp_notify, conf4All.arp_notify) !== 0;
+  const notify6 = Math.max(dev.conf6.ndisc_notify, conf6All.ndisc_notify) !== 0;
+  for (const { address } of dev.addresses) {
+    if (typeof address === "number") {
+      if (notify4) announceIpv4(dev, address);
+    } else if (notify6) {
+      announceIpv6(dev, address);
+    }
+  }
+  dev.network.run();
+}

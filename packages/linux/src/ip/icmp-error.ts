@@ -1,0 +1,80 @@
+import {
+  FragmentPayload,
+  formatIp,
+  ICMP_DEST_UNREACH,
+  ICMP_FRAG_NEEDED,
+  ICMPV6_PKT_TOOBIG,
+  IcmpMessage,
+  IPPROTO_ICMP,
+  IPPROTO_ICMPV6,
+  IPV4_BROADCAST,
+  type IpAddress,
+  IpPacket,
+  isIcmpError,
+  isMulticast,
+  isUnspecified,
+  QuotedPacket,
+} from "@cnilab/net";
+import type { NetNamespace } from "../net-namespace.ts";
+import { PACKET_HOST, Skb } from "../skb.ts";
+import { routeOutput } from "./route-output.ts";
+
+/** Bytes of the whole error message, IP header included (RFC 1812 section 4.3.2.3, RFC 4443 section 2.4). */
+const MAX_ERROR_LENGTH = { 4: 576, 6: 1280 } as const;
+
+/**
+ * Tells the sender of a packet what went wrong (`icmp_send`, `icmpv6_send`). Says nothing about ICMP
+ * errors, later fragments, broadcasts and multicasts (RFC 1122 section 3.2.2). Rates are not limited.
+ */
+export function icmpSend(
+  skb: Skb,
+  netns: NetNamespace,
+  type: number,
+  code: number,
+  rest = 0,
+): void {
+  const about = skb.ip;
+  const version = about.version;
+  if (skb.packetType !== PACKET_HOST && !(version === 6 && type === ICMPV6_PKT_TOOBIG)) return;
+  if (about.fragmentOffset !== 0) return;
+  if (isMulticast(about.dst) && !(version === 6 && type === ICMPV6_PKT_TOOBIG)) return;
+  if (about.dst === IPV4_BROADCAST || isMulticast(about.src) || isUnspecified(about.src)) return;
+  if (version === 4 && netns.fib4.addressType(about.dst) === "broadcast") return;
+  const protocol = version === 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+  if (about.protocol === protocol) {
+    const message = innerMessage(about);
+    if (message instanceof IcmpMessage && isIcmpError(version, message.type)) return;
+  }
+  // The address that the packet was sent to answers if it is this machine's; else the route chooses.
+  const own: IpAddress | undefined = netns.isLocalAddress(about.dst) ? about.dst : undefined;
+  const mark = netns.reflectsMark(version) ? skb.mark : 0;
+  const route = routeOutput(netns, { dst: about.src, src: own, mark, protocol });
+  if (typeof route === "string") return;
+  const quoted = new QuotedPacket(
+    about.clone(),
+    MAX_ERROR_LENGTH[version] - (version === 4 ? 28 : 48),
+  );
+  const message = new IcmpMessage(type, code, rest, quoted);
+  const packet = new IpPacket(route.src, about.src, protocol, message, netns.defaultTtl(version));
+  packet.tos = version === 4 ? (about.tos & 0x1e) | 0xc0 : 0;
+  const error = Skb.ofIp(packet, skb.trace);
+  error.mark = mark;
+  error.dst = route.dst;
+  netns.ipLocalOut(error);
+}
+
+/** The message of an ICMP packet, also where it is the first of several fragments. */
+function innerMessage(packet: IpPacket): unknown {
+  return packet.payload instanceof FragmentPayload ? packet.payload.whole.payload : packet.payload;
+}
+
+/** The next link takes no more than `mtu` bytes, and the packet must not be cut. */
+export function icmpPacketTooBig(skb: Skb, netns: NetNamespace, mtu: number): void {
+  if (skb.ip.version === 4) icmpSend(skb, netns, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, mtu);
+  else icmpSend(skb, netns, ICMPV6_PKT_TOOBIG, 0, mtu);
+}
+
+/** For messages: `10.0.0.1 > 10.0.0.2`. */
+export function describeAddresses(packet: IpPacket): string {
+  return `${formatIp(packet.src)} > ${formatIp(packet.dst)}`;
+}

@@ -1,0 +1,63 @@
+import { ICMP_TIME_EXCEEDED, ICMPV6_TIME_EXCEED, type IpPacket } from "@cnilab/net";
+import type { NetDevice } from "../device/net-device.ts";
+import type { Dst } from "../fib/dst.ts";
+import type { NetNamespace } from "../net-namespace.ts";
+import { NF_INET_FORWARD, NFPROTO_IPV4, NFPROTO_IPV6, nfHook } from "../netfilter/hooks.ts";
+import { PACKET_HOST, type Skb } from "../skb.ts";
+import { icmpPacketTooBig, icmpSend } from "./icmp-error.ts";
+import { dstOutput } from "./ip-output.ts";
+
+/** Passes on a packet for somebody else (`ip_forward`, `ip6_forward`). Redirects are not sent. */
+export function ipForward(skb: Skb, netns: NetNamespace): void {
+  const dst = skb.dst as Dst;
+  const dev = skb.dev as NetDevice;
+  const packet = skb.ip;
+  if (skb.packetType !== PACKET_HOST) {
+    netns.network.drop(
+      skb,
+      netns,
+      "OTHERHOST",
+      dev,
+      "a broadcast or multicast frame is not forwarded",
+    );
+    return;
+  }
+  if (packet.ttl <= 1) {
+    icmpSend(skb, netns, packet.version === 4 ? ICMP_TIME_EXCEEDED : ICMPV6_TIME_EXCEED, 0);
+    netns.network.drop(skb, netns, "TTL_EXCEEDED", dev, "time to live is over");
+    return;
+  }
+  const mtu = netns.forwardMtu(dst, packet.dst);
+  if (exceeds(packet, mtu, skb.fragMaxSize)) {
+    icmpPacketTooBig(skb, netns, mtu);
+    netns.network.drop(
+      skb,
+      netns,
+      "PKT_TOO_BIG",
+      dst.dev,
+      `${packet.length} bytes do not fit the MTU ${mtu} of ${dst.dev.name}`,
+    );
+    return;
+  }
+  packet.ttl--;
+  skb.trace?.steps.push({
+    kind: "forward",
+    netns,
+    packet: skb.number,
+    from: dev,
+    to: dst.dev,
+    ttl: packet.ttl,
+  });
+  const family = packet.version === 4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
+  nfHook(netns, family, NF_INET_FORWARD, skb, dev, dst.dev, dstOutput);
+}
+
+/** `ip_exceeds_mtu` and its IPv6 counterpart, where routers never cut packets. */
+function exceeds(packet: IpPacket, mtu: number, fragMaxSize: number): boolean {
+  if (packet.version === 4) {
+    if (packet.length <= mtu || !packet.dontFragment) return false;
+    return fragMaxSize === 0 || fragMaxSize > mtu;
+  }
+  if (fragMaxSize > 0) return fragMaxSize > mtu;
+  return packet.length > mtu;
+}

@@ -1,0 +1,136 @@
+import {
+  BROADCAST_MAC,
+  IPV4_BROADCAST,
+  type IpAddress,
+  type IpPacket,
+  isMulticast,
+  multicastMac,
+} from "@cnilab/net";
+import type { NetDevice } from "../device/net-device.ts";
+import type { Dst } from "../fib/dst.ts";
+import type { NetNamespace } from "../net-namespace.ts";
+import {
+  NF_INET_LOCAL_OUT,
+  NF_INET_POST_ROUTING,
+  NFPROTO_IPV4,
+  NFPROTO_IPV6,
+  nfHook,
+} from "../netfilter/hooks.ts";
+import { PACKET_MULTICAST, Skb } from "../skb.ts";
+import { fragmentPacket } from "./fragment.ts";
+import { icmpPacketTooBig } from "./icmp-error.ts";
+
+/** Sends a packet of this machine's own; `skb.dst` is set (`ip_local_out`). */
+export function ipLocalOut(skb: Skb, netns: NetNamespace): void {
+  const packet = skb.ip;
+  const family = packet.version === 4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
+  if (packet.id === 0) packet.id = netns.nextPacketId();
+  skb.trace?.steps.push({
+    kind: "route",
+    netns,
+    packet: skb.number,
+    direction: "output",
+    dst: packet.dst,
+    route: skb.dst?.nexthop?.route,
+    nexthop: skb.dst?.nexthop,
+  });
+  nfHook(netns, family, NF_INET_LOCAL_OUT, skb, undefined, (skb.dst as Dst).dev, dstOutput);
+}
+
+/** Goes on where the route says (`dst_output`). */
+export function dstOutput(skb: Skb, netns: NetNamespace): void {
+  const dst = skb.dst as Dst;
+  if ((dst.type === "multicast" || dst.type === "broadcast") && !dst.dev.isLoopback) {
+    loopBackToGroup(skb, netns, dst);
+  }
+  const input = skb.dev;
+  skb.dev = dst.dev;
+  const family = skb.ip.version === 4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
+  nfHook(netns, family, NF_INET_POST_ROUTING, skb, input, dst.dev, ipFinishOutput);
+}
+
+/** Multicast and broadcast also reach listeners on the sending machine (`ip_mc_output`). */
+function loopBackToGroup(skb: Skb, netns: NetNamespace, dst: Dst): void {
+  if (dst.type === "multicast" && !netns.isInGroup(dst.dev, skb.ip.dst)) return;
+  const copy = skb.clone();
+  copy.packetType = PACKET_MULTICAST;
+  netns.network.enqueue(netns.loopback, copy);
+}
+
+/** Cuts the packet to the route's MTU where it is longer (`__ip_finish_output`). */
+function ipFinishOutput(skb: Skb, netns: NetNamespace): void {
+  const packet = skb.ip;
+  const dst = skb.dst as Dst;
+  const mtu = netns.pathMtu(dst, packet.dst);
+  if (packet.length <= mtu && (skb.fragMaxSize === 0 || packet.length <= skb.fragMaxSize)) {
+    ipFinishOutput2(skb, netns);
+    return;
+  }
+  // A packet that came in fragments leaves in fragments no larger than those.
+  const limit = skb.fragMaxSize > 0 ? Math.min(mtu, skb.fragMaxSize) : mtu;
+  const mayFragment =
+    packet.version === 4
+      ? !packet.dontFragment || (skb.fragMaxSize > 0 && skb.fragMaxSize <= mtu)
+      : (skb.iif === undefined && !packet.dontFragment) ||
+        (skb.fragMaxSize > 0 && skb.fragMaxSize <= mtu);
+  if (!mayFragment) {
+    icmpPacketTooBig(skb, netns, mtu);
+    netns.network.drop(skb, netns, "PKT_TOO_BIG", dst.dev, `${packet.length} bytes, MTU ${mtu}`);
+    return;
+  }
+  const fragments = fragmentPacket(packet, limit);
+  skb.trace?.steps.push({
+    kind: "fragment",
+    netns,
+    packet: skb.number,
+    count: fragments.length,
+    mtu: limit,
+  });
+  for (const fragment of fragments) {
+    const piece = new Skb(skb.etherType, fragment, undefined);
+    piece.trace = skb.trace;
+    piece.number = skb.number;
+    piece.dev = skb.dev;
+    piece.iif = skb.iif;
+    piece.dst = dst;
+    piece.mark = skb.mark;
+    piece.priority = skb.priority;
+    piece.ct = skb.ct;
+    piece.ctInfo = skb.ctInfo;
+    piece.socket = skb.socket;
+    piece.nfBridge = skb.nfBridge;
+    ipFinishOutput2(piece, netns);
+  }
+}
+
+/** Finds the neighbour and hands the packet to the device (`ip_finish_output2`). */
+function ipFinishOutput2(skb: Skb, netns: NetNamespace): void {
+  const dst = skb.dst as Dst;
+  const dev = dst.dev;
+  const packet: IpPacket = skb.ip;
+  if (dev.noArp || !dev.isEthernet) {
+    skb.dstMac = dev.mac;
+    skb.srcMac = dev.mac;
+    dev.queueTransmit(skb);
+    return;
+  }
+  const next: IpAddress = dst.gateway ?? packet.dst;
+  skb.srcMac = dev.mac;
+  if (dst.type === "broadcast" || next === IPV4_BROADCAST) {
+    skb.dstMac = BROADCAST_MAC;
+  } else if (isMulticast(next)) {
+    skb.dstMac = multicastMac(next);
+  } else {
+    const mac = netns.neighboursOf(dev).resolve(next, skb);
+    if (mac === undefined) return; // it waits for the answer
+    skb.dstMac = mac;
+  }
+  dev.queueTransmit(skb);
+}
+
+/** Sends an IP packet along `dst` as if it came from `dev`'s own protocol code. */
+export function sendVia(skb: Skb, netns: NetNamespace, dst: Dst, dev?: NetDevice): void {
+  skb.dst = dst;
+  skb.dev = dev;
+  ipLocalOut(skb, netns);
+}

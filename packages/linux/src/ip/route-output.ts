@@ -1,0 +1,146 @@
+import {
+  familyOf,
+  IPV4_BROADCAST,
+  type IpAddress,
+  isLinkLocal,
+  isLoopback,
+  isMulticast,
+} from "@cnilab/net";
+import type { NetDevice } from "../device/net-device.ts";
+import { Dst } from "../fib/dst.ts";
+import type { Flow } from "../fib/fib-rule.ts";
+import { RT_SCOPE_HOST, RT_SCOPE_LINK } from "../fib/route.ts";
+import type { NetNamespace } from "../net-namespace.ts";
+import { cachedDst, type RouteErrno, refusalOf } from "./route-input.ts";
+import { selectAddress, selectIpv6Address } from "./source-address.ts";
+
+export interface OutputFlow {
+  readonly dst: IpAddress;
+  /** Chosen by the route where it is absent. */
+  readonly src?: IpAddress | undefined;
+  readonly oif?: NetDevice | undefined;
+  readonly mark?: number;
+  readonly tos?: number;
+  readonly protocol?: number;
+  readonly srcPort?: number;
+  readonly dstPort?: number;
+  /** The source need not be an address of this machine (`FLOWI_FLAG_ANYSRC`). */
+  readonly anySource?: boolean;
+}
+
+export interface OutputRoute {
+  readonly dst: Dst;
+  readonly src: IpAddress;
+}
+
+/** Routes a packet of this machine's own (`ip_route_output_key`, `ip6_route_output`). */
+export function routeOutput(netns: NetNamespace, flow: OutputFlow): OutputRoute | RouteErrno {
+  return typeof flow.dst === "number"
+    ? routeOutput4(netns, flow, flow.dst)
+    : routeOutput6(netns, flow);
+}
+
+function fullFlow(flow: OutputFlow): Flow {
+  return {
+    dst: flow.dst,
+    src: flow.src,
+    iif: undefined,
+    oif: flow.oif,
+    mark: flow.mark ?? 0,
+    tos: flow.tos ?? 0,
+    protocol: flow.protocol ?? 0,
+    srcPort: flow.srcPort ?? 0,
+    dstPort: flow.dstPort ?? 0,
+  };
+}
+
+function routeOutput4(
+  netns: NetNamespace,
+  flow: OutputFlow,
+  dst: number,
+): OutputRoute | RouteErrno {
+  const src = flow.src as number | undefined;
+  let oif = flow.oif;
+  const group = isMulticast(dst) || dst === IPV4_BROADCAST;
+  if (src !== undefined) {
+    if (isMulticast(src) || src === IPV4_BROADCAST || src >>> 24 === 0) return "EINVAL";
+    if (!flow.anySource && !netns.isLocalAddress(src)) return "ENETUNREACH";
+    // A source chooses the device for multicast and the limited broadcast.
+    if (oif === undefined && group) oif = netns.deviceWithAddress(src);
+  }
+  if (oif !== undefined && !oif.up) return "ENETUNREACH";
+  if (oif !== undefined && (dst === IPV4_BROADCAST || dst >>> 8 === 0xe00000)) {
+    const type = dst === IPV4_BROADCAST ? "broadcast" : "multicast";
+    return {
+      dst: new Dst(type, oif, undefined, undefined),
+      src: src ?? selectAddress(oif, undefined, RT_SCOPE_LINK) ?? 0,
+    };
+  }
+  if (dst >>> 24 === 0) return "EINVAL";
+  const nexthop = netns.fib4.lookup({ ...fullFlow(flow), oif });
+  if (nexthop === undefined) {
+    if (oif === undefined) return "ENETUNREACH";
+    // With a device given, the destination is assumed to be on its link.
+    return {
+      dst: new Dst(group ? "multicast" : "unicast", oif, undefined, undefined),
+      src: src ?? selectAddress(oif, undefined, RT_SCOPE_LINK) ?? 0,
+    };
+  }
+  const refused = refusalOf(nexthop, 4);
+  if (refused !== undefined) return refused;
+  const route = nexthop.route;
+  if (route.type === "local") {
+    return {
+      dst: cachedDst(nexthop, netns),
+      src: src ?? (route.prefsrc as number | undefined) ?? dst,
+    };
+  }
+  const dev = nexthop.dev as NetDevice;
+  const chosen =
+    src ??
+    (route.prefsrc as number | undefined) ??
+    selectAddress(dev, nexthop.gateway as number | undefined, route.scope) ??
+    0;
+  if (
+    isLoopback(chosen) &&
+    dev.conf4.route_localnet === 0 &&
+    netns.sysctl.conf4All.route_localnet === 0 &&
+    !dev.isLoopback
+  ) {
+    return "EINVAL";
+  }
+  if (isMulticast(dst)) {
+    const gateway = route.prefix.length < 4 ? undefined : nexthop.gateway;
+    return { dst: new Dst("multicast", dev, gateway, nexthop), src: chosen };
+  }
+  return { dst: cachedDst(nexthop, netns), src: chosen };
+}
+
+function routeOutput6(netns: NetNamespace, flow: OutputFlow): OutputRoute | RouteErrno {
+  const { dst, src, oif } = flow;
+  if (familyOf(dst) !== 6 || typeof dst === "number") return "EINVAL";
+  if (isMulticast(dst)) {
+    if (oif === undefined) return "ENETUNREACH";
+    const source = src ?? selectIpv6Address(netns, oif, dst);
+    return source === undefined
+      ? "EINVAL"
+      : { dst: new Dst("multicast", oif, undefined, undefined), src: source };
+  }
+  // A link-local address means nothing without its link.
+  if (isLinkLocal(dst) && oif === undefined && !netns.isLocalAddress(dst)) return "EINVAL";
+  const nexthop = netns.fib6.lookup(fullFlow(flow));
+  if (nexthop === undefined) return "ENETUNREACH";
+  const refused = refusalOf(nexthop, 6);
+  if (refused !== undefined) return refused;
+  const route = nexthop.route;
+  const local = route.type === "local" || route.type === "anycast";
+  const source = src ?? route.prefsrc ?? (local ? dst : selectIpv6Address(netns, nexthop.dev, dst));
+  if (source === undefined) return "EHOSTUNREACH";
+  return { dst: cachedDst(nexthop, netns), src: source };
+}
+
+/** Scope that an address has when nobody says: host for loopback addresses, else global. */
+export function defaultScope(address: IpAddress): 0 | typeof RT_SCOPE_HOST | typeof RT_SCOPE_LINK {
+  if (isLoopback(address)) return RT_SCOPE_HOST;
+  return typeof address !== "number" && isLinkLocal(address) ? RT_SCOPE_LINK : 0;
+}

@@ -1,0 +1,35 @@
+/** Names of the error numbers that the modelled calls return (errno(3)). */
+export type Errno =
+  | "EACCES"
+  | "EADDRINUSE"
+  | "EADDRNOTAVAIL"
+  | "EBUSY"
+  | "ECONNREFUSED"
+  | "ECONNRESET"
+  | "EEXIST"
+  | "EHOSTUNREACH"
+  | "EINVAL"
+  | "ELOOP"
+  | "EMSGSIZE"
+  | "ENETDOWN"
+  | "ENETUNREACH"
+  | "ENODEV"
+  | "ENOENT"
+  | "ENOSPC"
+  | "EOPNOTSUPP"
+  | "EPERM"
+  | "ERANGE"
+  | "ESRCH"
+  | "ETIMEDOUT"
+  | "EXDEV";
+
+/** A call that the kernel refuses. Nothing has changed. */
+export class KernelError extends Error {
+  override readonly name = "KernelError";
+  readonly errno: Errno;
+
+  constructor(errno: Errno, message: string) {
+    super(`${message}: ${errno}`);
+    this.errno = errno;
+  }
+}

@@ -1,0 +1,70 @@
+import { type HostFiles, type Machine, MemoryFiles, type Random } from "@cnilab/core";
+import { localMac, type Mac } from "@cnilab/net";
+import { KernelError } from "./kernel-error.ts";
+import { NetNamespace } from "./net-namespace.ts";
+import type { Network } from "./network.ts";
+
+/** One machine that runs Linux: its network namespaces and its few files. */
+export class Kernel implements Machine {
+  readonly os = "linux";
+  readonly network: Network;
+  readonly hostname: string;
+  readonly files: HostFiles = new MemoryFiles();
+  /** This machine's own randomness, as `statistic`, port selection and MACs use it. */
+  readonly random: Random;
+  /** Whether the br_netfilter module is loaded; kubeadm's preflight checks demand it. */
+  brNetfilter = true;
+  /** The namespace that the machine boots with. */
+  readonly initNs: NetNamespace;
+  readonly #namespaces = new Map<string, NetNamespace>();
+
+  constructor(network: Network, hostname: string) {
+    if (network.kernels.has(hostname)) {
+      throw new KernelError("EEXIST", `there is a machine named ${hostname}`);
+    }
+    this.network = network;
+    this.hostname = hostname;
+    this.random = network.random.fork(hostname);
+    this.initNs = new NetNamespace(this, "");
+    network.kernels.set(hostname, this);
+  }
+
+  /** All namespaces but the initial one, oldest first. */
+  get namespaces(): Iterable<NetNamespace> {
+    return this.#namespaces.values();
+  }
+
+  /** `ip netns add`. @throws KernelError EEXIST */
+  addNamespace(name: string): NetNamespace {
+    if (this.#namespaces.has(name)) throw new KernelError("EEXIST", `netns ${name}`);
+    const netns = new NetNamespace(this, name);
+    this.#namespaces.set(name, netns);
+    return netns;
+  }
+
+  /** A namespace by its name or by its `/run/netns/…` path. */
+  findNamespace(nameOrPath: string): NetNamespace | undefined {
+    return this.#namespaces.get(nameOrPath.replace(/^\/(var\/)?run\/netns\//, ""));
+  }
+
+  /** `ip netns del`: its devices go with it, and the other ends of its veths. */
+  deleteNamespace(netns: NetNamespace): void {
+    if (!this.#namespaces.delete(netns.name))
+      throw new KernelError("ENOENT", `netns ${netns.name}`);
+    for (const dev of [...netns.devices].reverse()) dev.remove();
+    this.network.touch();
+  }
+
+  /** A random unicast, locally administered MAC, as `eth_random_addr` makes it. */
+  randomMac(): Mac {
+    return localMac((this.random.uint32() % 0x10000) * 2 ** 32 + this.random.uint32());
+  }
+
+  /** Takes the machine off the network, with all it has. */
+  remove(): void {
+    for (const netns of [...this.#namespaces.values()]) this.deleteNamespace(netns);
+    for (const dev of [...this.initNs.devices].reverse()) dev.remove();
+    this.network.kernels.delete(this.hostname);
+    this.network.touch();
+  }
+}

@@ -1,0 +1,344 @@
+import type { Timer } from "@cnilab/core";
+import { familyOf, type IpAddress, type Mac, type Prefix } from "@cnilab/net";
+import type { NetDevice } from "../device/net-device.ts";
+import type { Skb } from "../skb.ts";
+import { Neighbour, type NeighbourState } from "./neighbour.ts";
+
+/**
+ * `net.ipv4.neigh.DEV.*` and `net.ipv6.neigh.DEV.*`: times in virtual milliseconds, defaults of
+ * net/ipv4/arp.c and net/ipv6/ndisc.c. Immutable; a device may have its own.
+ */
+export interface NeighbourParameters {
+  /** The kernel draws the time from half to one and a half of this; here it is this. */
+  readonly baseReachableTime: number;
+  readonly delayFirstProbeTime: number;
+  readonly retransTime: number;
+  readonly unicastSolicit: number;
+  readonly multicastSolicit: number;
+  /** Answers of proxy ARP wait up to this long. */
+  readonly proxyDelay: number;
+  readonly lockTime: number;
+  /** Packets that may wait for one answer. */
+  readonly unresolvedQueueLength: number;
+}
+
+export const NEIGHBOUR_PARAMETERS: NeighbourParameters = {
+  baseReachableTime: 30_000,
+  delayFirstProbeTime: 5_000,
+  retransTime: 1_000,
+  unicastSolicit: 3,
+  multicastSolicit: 3,
+  proxyDelay: 800,
+  lockTime: 1_000,
+  unresolvedQueueLength: 101,
+};
+
+/** How a device asks for an address: ARP or neighbour discovery. */
+export interface Solicitor {
+  /** @param mac ask this neighbour only, to see whether it is still there; otherwise all on the link */
+  solicit(dev: NetDevice, ip: IpAddress, mac: Mac | undefined, cause: Skb | undefined): void;
+  /** Nobody answered: `waiting` cannot be sent. */
+  unreachable(dev: NetDevice, ip: IpAddress, waiting: readonly Skb[]): void;
+}
+
+/** Whether news may replace a MAC that is known: by a person's word, yes, no, or not if it was just confirmed. */
+export type Override = "admin" | "yes" | "weak" | "no";
+
+/**
+ * Neighbours that many machines have in common, such as the tunnel endpoints of all nodes. They count
+ * as permanent. Immutable.
+ */
+export type NeighbourLayer = ReadonlyMap<IpAddress, Mac>;
+
+/** The neighbours of one device, of both families. */
+export class NeighbourTable {
+  readonly #dev: NetDevice;
+  readonly #solicitor: Solicitor;
+  readonly #neighbours = new Map<IpAddress, Neighbour>();
+  parameters: NeighbourParameters = NEIGHBOUR_PARAMETERS;
+  #layer: NeighbourLayer | undefined;
+  #withoutFromLayer: Set<IpAddress> | undefined;
+  /** Addresses for which this device answers on behalf of others (`ip neigh add proxy`). */
+  readonly proxies: Set<IpAddress> = new Set();
+  readonly #timers = new Map<Neighbour, Timer>();
+
+  constructor(dev: NetDevice, solicitor: Solicitor) {
+    this.#dev = dev;
+    this.#solicitor = solicitor;
+  }
+
+  /** What is known of an address now; `undefined` when nothing is. */
+  get(ip: IpAddress): Neighbour | undefined {
+    const own = this.#neighbours.get(ip);
+    if (own !== undefined) {
+      this.#advance(own);
+      return own;
+    }
+    const mac = this.#layer?.get(ip);
+    if (mac === undefined || this.#withoutFromLayer?.has(ip)) return undefined;
+    return permanent(ip, mac);
+  }
+
+  /** All that is known, own entries first. */
+  *entries(): Iterable<Neighbour> {
+    for (const neighbour of this.#neighbours.values()) {
+      this.#advance(neighbour);
+      yield neighbour;
+    }
+    for (const [ip, mac] of this.#layer ?? []) {
+      if (!this.#neighbours.has(ip) && !this.#withoutFromLayer?.has(ip)) yield permanent(ip, mac);
+    }
+  }
+
+  /** `ip neigh replace`. */
+  replace(ip: IpAddress, mac: Mac, state: NeighbourState = "PERMANENT"): void {
+    this.#update(this.#make(ip), mac, state, "admin");
+    this.#dev.network.touch();
+  }
+
+  /** `ip neigh del`. False when there was none. */
+  delete(ip: IpAddress): boolean {
+    const own = this.#neighbours.get(ip);
+    if (own !== undefined) {
+      this.#stop(own);
+      this.#neighbours.delete(ip);
+    } else if (this.#layer?.has(ip) && !this.#withoutFromLayer?.has(ip)) {
+      this.#withoutFromLayer ??= new Set();
+      this.#withoutFromLayer.add(ip);
+    } else {
+      return false;
+    }
+    this.#dev.network.touch();
+    return true;
+  }
+
+  setLayer(layer: NeighbourLayer | undefined, without: readonly IpAddress[] = []): void {
+    this.#layer = layer;
+    this.#withoutFromLayer = without.length > 0 ? new Set(without) : undefined;
+    this.#dev.network.touch();
+  }
+
+  /** Forgets all but permanent entries, or these too (`neigh_ifdown`). */
+  flush(alsoPermanent: boolean): void {
+    for (const [ip, neighbour] of this.#neighbours) {
+      if (!alsoPermanent && neighbour.state === "PERMANENT") continue;
+      this.#stop(neighbour);
+      this.#neighbours.delete(ip);
+    }
+    if (alsoPermanent) this.setLayer(undefined);
+  }
+
+  /** Forgets entries inside a prefix, as a removed address's connected route takes them along. */
+  flushPrefix(prefix: Prefix): void {
+    for (const ip of [...this.#neighbours.keys()]) if (prefix.contains(ip)) this.delete(ip);
+  }
+
+  /**
+   * The MAC to send a packet to, or `undefined`: then the packet waits for the answer, or is lost
+   * (`neigh_resolve_output`).
+   */
+  resolve(ip: IpAddress, skb: Skb): Mac | undefined {
+    const own = this.#neighbours.get(ip);
+    if (own === undefined) {
+      const mac = this.#layer?.get(ip);
+      if (mac !== undefined && !this.#withoutFromLayer?.has(ip)) {
+        if (skb.trace !== undefined) this.#trace(skb, ip, mac, "PERMANENT");
+        return mac;
+      }
+    }
+    const neighbour = own ?? this.#make(ip);
+    const now = this.#dev.network.clock.now;
+    this.#advance(neighbour);
+    neighbour.used = now;
+    if (neighbour.state === "STALE") {
+      neighbour.state = "DELAY";
+      neighbour.updated = now;
+    }
+    if (neighbour.valid) {
+      if (skb.trace !== undefined) this.#trace(skb, ip, neighbour.mac, neighbour.state);
+      return neighbour.mac;
+    }
+    if (skb.trace !== undefined) this.#trace(skb, ip, undefined, "INCOMPLETE");
+    neighbour.queue ??= [];
+    if (neighbour.queue.length >= this.parameters.unresolvedQueueLength) {
+      const oldest = neighbour.queue.shift() as Skb;
+      this.#dev.drop(oldest, "NEIGH_QUEUEFULL", `too many packets wait for the MAC of ${ip}`);
+    }
+    neighbour.queue.push(skb);
+    if (neighbour.state !== "INCOMPLETE") {
+      neighbour.state = "INCOMPLETE";
+      neighbour.updated = now;
+      neighbour.probes = 0;
+      this.#dev.network.touch();
+      this.#probe(neighbour, skb);
+    }
+    return undefined;
+  }
+
+  /** Traffic went both ways: the neighbour is there (`dst_confirm_neigh`). */
+  confirm(ip: IpAddress): void {
+    const neighbour = this.#neighbours.get(ip);
+    if (neighbour !== undefined) neighbour.confirmed = this.#dev.network.clock.now;
+  }
+
+  /** A message told of a neighbour: creates the entry where asked to, then updates it. */
+  learn(
+    ip: IpAddress,
+    mac: Mac,
+    state: NeighbourState,
+    options: { readonly create: boolean; readonly override: Override },
+  ): void {
+    const neighbour = options.create ? this.#make(ip) : this.#neighbours.get(ip);
+    if (neighbour !== undefined) this.#update(neighbour, mac, state, options.override);
+  }
+
+  /** `neigh_update`: a message or a person says what the MAC is. */
+  #update(neighbour: Neighbour, mac: Mac, state: NeighbourState, override: Override): void {
+    const now = this.#dev.network.clock.now;
+    this.#advance(neighbour);
+    const old = neighbour.state;
+    if (override !== "admin" && (old === "PERMANENT" || old === "NOARP")) return;
+    const wasValid = neighbour.valid;
+    if (state === "REACHABLE" || state === "PERMANENT" || state === "NOARP") {
+      neighbour.confirmed = now;
+    }
+    if (wasValid) {
+      const same = neighbour.mac === mac;
+      if (!same && override === "no") return;
+      if (!same && override === "weak" && old === "REACHABLE") {
+        // Somebody else claims the address: keep what there is, but look again.
+        neighbour.state = "STALE";
+        neighbour.updated = now;
+        return;
+      }
+      if (same && state === "STALE" && override !== "admin") return;
+    }
+    if (old !== state || neighbour.mac !== mac) neighbour.updated = now;
+    if (neighbour.mac !== mac || !wasValid) {
+      neighbour.mac = mac;
+      this.#dev.network.touch();
+    }
+    neighbour.state = state;
+    neighbour.probes = 0;
+    if (!wasValid) this.#release(neighbour);
+  }
+
+  /** Packets that waited go out. */
+  #release(neighbour: Neighbour): void {
+    this.#stop(neighbour);
+    const waiting = neighbour.queue ?? [];
+    neighbour.queue = undefined;
+    for (const skb of waiting) {
+      if (skb.trace !== undefined) this.#trace(skb, neighbour.ip, neighbour.mac, neighbour.state);
+      skb.dstMac = neighbour.mac;
+      skb.srcMac = this.#dev.mac;
+      this.#dev.queueTransmit(skb);
+    }
+  }
+
+  #make(ip: IpAddress): Neighbour {
+    let neighbour = this.#neighbours.get(ip);
+    if (neighbour === undefined) {
+      neighbour = new Neighbour(ip);
+      const mac = this.#layer?.get(ip);
+      if (mac !== undefined && !this.#withoutFromLayer?.has(ip)) {
+        neighbour.mac = mac;
+        neighbour.state = "PERMANENT";
+      }
+      this.#neighbours.set(ip, neighbour);
+    }
+    return neighbour;
+  }
+
+  /** Asks, and asks again until there is an answer or enough was asked. */
+  #probe(neighbour: Neighbour, cause: Skb | undefined): void {
+    const { multicastSolicit, retransTime } = this.parameters;
+    if (neighbour.probes >= multicastSolicit) {
+      const waiting = neighbour.queue ?? [];
+      neighbour.queue = undefined;
+      neighbour.state = "FAILED";
+      neighbour.updated = this.#dev.network.clock.now;
+      this.#dev.network.touch();
+      this.#solicitor.unreachable(this.#dev, neighbour.ip, waiting);
+      this.#dev.network.run();
+      return;
+    }
+    neighbour.probes++;
+    const timer = this.#dev.network.clock.schedule(retransTime, () => {
+      this.#timers.delete(neighbour);
+      if (neighbour.state !== "INCOMPLETE") return;
+      this.#probe(neighbour, neighbour.queue?.[0]);
+      this.#dev.network.run();
+    });
+    this.#timers.set(neighbour, timer);
+    this.#solicitor.solicit(this.#dev, neighbour.ip, undefined, cause);
+  }
+
+  #stop(neighbour: Neighbour): void {
+    this.#timers.get(neighbour)?.cancel();
+    this.#timers.delete(neighbour);
+  }
+
+  /**
+   * Does what the kernel's timer would have done by now (`neigh_timer_handler`). Entries that nobody
+   * uses need no timer this way; only the moment at which a probe is sent differs.
+   */
+  #advance(neighbour: Neighbour): void {
+    const now = this.#dev.network.clock.now;
+    const { baseReachableTime, delayFirstProbeTime, retransTime, unicastSolicit } = this.parameters;
+    for (;;) {
+      switch (neighbour.state) {
+        case "REACHABLE": {
+          const expires = neighbour.confirmed + baseReachableTime;
+          if (now <= expires) return;
+          neighbour.state = expires <= neighbour.used + delayFirstProbeTime ? "DELAY" : "STALE";
+          neighbour.updated = expires;
+          continue;
+        }
+        case "DELAY":
+          if (now <= neighbour.updated + delayFirstProbeTime) return;
+          if (neighbour.confirmed >= neighbour.updated) {
+            neighbour.state = "REACHABLE";
+            continue;
+          }
+          neighbour.state = "PROBE";
+          neighbour.updated = now;
+          this.#solicitor.solicit(this.#dev, neighbour.ip, neighbour.mac, undefined);
+          return;
+        case "PROBE":
+          if (now > neighbour.updated + unicastSolicit * retransTime) {
+            neighbour.state = "FAILED";
+            neighbour.updated = now;
+            this.#dev.network.touch();
+          }
+          return;
+        default:
+          return;
+      }
+    }
+  }
+
+  #trace(skb: Skb, ip: IpAddress, mac: Mac | undefined, state: NeighbourState): void {
+    skb.trace?.steps.push({
+      kind: "neighbour",
+      netns: this.#dev.netns,
+      packet: skb.number,
+      dev: this.#dev,
+      ip,
+      mac,
+      state,
+    });
+  }
+
+  /** Entries of one family, for listing. */
+  *entriesOf(family: 4 | 6): Iterable<Neighbour> {
+    for (const neighbour of this.entries()) if (familyOf(neighbour.ip) === family) yield neighbour;
+  }
+}
+
+function permanent(ip: IpAddress, mac: Mac): Neighbour {
+  const neighbour = new Neighbour(ip);
+  neighbour.mac = mac;
+  neighbour.state = "PERMANENT";
+  return neighbour;
+}

@@ -1,0 +1,304 @@
+import { type IpAddress, type IpFamily, type Ipv6Address, ipv6 } from "@cnilab/net";
+import { Loopback } from "./device/loopback.ts";
+import type { NetDevice } from "./device/net-device.ts";
+import type { Dst } from "./fib/dst.ts";
+import { Fib } from "./fib/fib.ts";
+import type { RouteCommand } from "./fib/fib-table.ts";
+import type { Route } from "./fib/route.ts";
+import { addRoute, deleteRoute, type RouteSpec } from "./fib/route-config.ts";
+import {
+  type AddressOptions,
+  addAddress,
+  announceAll,
+  deviceDown,
+  deviceUp,
+  ipv6Toggled,
+  removeAddress,
+} from "./ip/address.ts";
+import { Reassembly } from "./ip/fragment.ts";
+import { ipLocalOut } from "./ip/ip-output.ts";
+import { unreachableNeighbour } from "./ip/link-failure.ts";
+import type { Kernel } from "./kernel.ts";
+import { KernelError } from "./kernel-error.ts";
+import { arpSolicit } from "./neighbour/arp.ts";
+import { ndSolicit } from "./neighbour/ndisc.ts";
+import { NeighbourTable, type Solicitor } from "./neighbour/neighbour-table.ts";
+import type { Conntrack } from "./netfilter/conntrack.ts";
+import { NetfilterHooks } from "./netfilter/hooks.ts";
+import type { Network } from "./network.ts";
+import type { Skb } from "./skb.ts";
+import { SocketTable } from "./socket/socket-table.ts";
+import { Sysctl } from "./sysctl.ts";
+
+const solicitor: Solicitor = {
+  solicit(dev, ip, mac, cause) {
+    if (typeof ip === "number") arpSolicit(dev, ip, mac, cause);
+    else ndSolicit(dev, ip, mac, cause);
+  },
+  unreachable: unreachableNeighbour,
+};
+
+/** A path MTU that an ICMP message told of (`fib_nh_exception`). */
+interface PathMtu {
+  readonly mtu: number;
+  /** Virtual milliseconds. */
+  readonly expires: number;
+}
+
+/** One network namespace: a network stack of its own. Parts that a pod never uses are made on demand. */
+export class NetNamespace {
+  readonly kernel: Kernel;
+  /** Empty for the namespace that the machine boots with. */
+  readonly name: string;
+  readonly sysctl: Sysctl;
+  readonly fib4: Fib = new Fib(4);
+  readonly fib6: Fib = new Fib(6);
+  readonly #devices: NetDevice[] = [];
+  #nextIfindex = 1;
+  readonly loopback: Loopback;
+  /** How many devices have an address. */
+  readonly #addressCounts = new Map<IpAddress, number>();
+  /** Hook functions; `undefined` while nothing is registered. */
+  hooks: NetfilterHooks | undefined = undefined;
+  /** Connection tracking; `undefined` until a rule needs it. */
+  conntrack: Conntrack | undefined = undefined;
+  #reassembly: Reassembly | undefined;
+  #sockets: SocketTable | undefined;
+  #pathMtus: Map<IpAddress, PathMtu> | undefined;
+  #packetId = 0;
+
+  constructor(kernel: Kernel, name: string) {
+    this.kernel = kernel;
+    this.name = name;
+    this.sysctl = new Sysctl(this, name === "" ? undefined : kernel.initNs.sysctl);
+    this.loopback = new Loopback(this);
+  }
+
+  get network(): Network {
+    return this.kernel.network;
+  }
+
+  /** `/run/netns/NAME`, as container runtimes hand it to CNI plugins. */
+  get path(): string {
+    return this.name === "" ? "/proc/1/ns/net" : `/run/netns/${this.name}`;
+  }
+
+  /** In order of their index. */
+  get devices(): readonly NetDevice[] {
+    return this.#devices;
+  }
+
+  fib(family: IpFamily): Fib {
+    return family === 4 ? this.fib4 : this.fib6;
+  }
+
+  /** Hook functions, to register one. */
+  get netfilter(): NetfilterHooks {
+    this.hooks ??= new NetfilterHooks();
+    return this.hooks;
+  }
+
+  get reassembly(): Reassembly {
+    this.#reassembly ??= new Reassembly(this);
+    return this.#reassembly;
+  }
+
+  get sockets(): SocketTable {
+    this.#sockets ??= new SocketTable(this);
+    return this.#sockets;
+  }
+
+  findDevice(name: string): NetDevice | undefined {
+    for (const dev of this.#devices) if (dev.name === name) return dev;
+    return undefined;
+  }
+
+  /** @throws KernelError ENODEV */
+  device(name: string): NetDevice {
+    const dev = this.findDevice(name);
+    if (dev === undefined) throw new KernelError("ENODEV", `no device ${name} in ${this}`);
+    return dev;
+  }
+
+  /** Called by the constructor of a device. @returns its index. @throws KernelError EEXIST */
+  register(dev: NetDevice): number {
+    if (this.findDevice(dev.name) !== undefined) {
+      throw new KernelError("EEXIST", `device ${dev.name} in ${this}`);
+    }
+    this.#devices.push(dev);
+    this.network.touch();
+    return this.#nextIfindex++;
+  }
+
+  /** Takes a device that is down out of the namespace, with what hangs on it. */
+  unregister(dev: NetDevice): void {
+    for (const { address, prefixLength } of [...dev.addresses]) {
+      this.removeAddress(dev, address, prefixLength);
+    }
+    for (const family of [4, 6] as const) {
+      const fib = this.fib(family);
+      fib.removeLayers(dev);
+      fib.removeRoutes((r) => r.nexthops.some((n) => n.dev === dev));
+    }
+    dev.neighbours?.flush(true);
+    const at = this.#devices.indexOf(dev);
+    if (at >= 0) this.#devices.splice(at, 1);
+  }
+
+  renamed(dev: NetDevice, name: string, rename: () => void): void {
+    if (this.findDevice(name) !== undefined) {
+      throw new KernelError("EEXIST", `device ${name} in ${this}`);
+    }
+    if (dev.up) throw new KernelError("EBUSY", `${dev.name} is up`);
+    rename();
+    this.network.touch();
+  }
+
+  addAddress(
+    dev: NetDevice,
+    address: IpAddress,
+    prefixLength: number,
+    options?: AddressOptions,
+  ): void {
+    addAddress(dev, address, prefixLength, options);
+  }
+
+  removeAddress(dev: NetDevice, address: IpAddress, prefixLength?: number): void {
+    removeAddress(dev, address, prefixLength);
+  }
+
+  deviceUp(dev: NetDevice): void {
+    deviceUp(dev);
+  }
+
+  deviceDown(dev: NetDevice): void {
+    deviceDown(dev);
+  }
+
+  ipv6Toggled(dev: NetDevice): void {
+    ipv6Toggled(dev);
+  }
+
+  /** Tells the link of the device's addresses. */
+  announce(dev: NetDevice): void {
+    announceAll(dev);
+  }
+
+  neighboursOf(dev: NetDevice): NeighbourTable {
+    dev.neighbours ??= new NeighbourTable(dev, solicitor);
+    return dev.neighbours;
+  }
+
+  /** Whether a device has this address. */
+  hasAddress(address: IpAddress): boolean {
+    return this.#addressCounts.has(address);
+  }
+
+  /** Whether packets to this address stay here: an address of a device, or any in 127.0.0.0/8. */
+  isLocalAddress(address: IpAddress): boolean {
+    if (this.#addressCounts.has(address)) return true;
+    return this.fib(typeof address === "number" ? 4 : 6).addressType(address) === "local";
+  }
+
+  deviceWithAddress(address: IpAddress): NetDevice | undefined {
+    return this.#devices.find((d) => d.hasAddress(address));
+  }
+
+  /** Keeps {@link hasAddress} true. */
+  countAddress(address: IpAddress, change: 1 | -1): void {
+    const count = (this.#addressCounts.get(address) ?? 0) + change;
+    if (count > 0) this.#addressCounts.set(address, count);
+    else this.#addressCounts.delete(address);
+  }
+
+  /** Whether a device listens to a multicast group. */
+  isInGroup(dev: NetDevice, group: IpAddress): boolean {
+    if (typeof group === "number") {
+      return group === ALL_HOSTS || dev.groups?.has(group) === true;
+    }
+    if (group === ALL_NODES || group === INTERFACE_ALL_NODES || dev.groups?.has(group) === true)
+      return true;
+    if (group === ALL_ROUTERS) return dev.conf6.forwarding !== 0;
+    // ff02::1:ff00:0/104, the solicited-node groups of the device's own addresses
+    if (group.a === 0xff020000 && group.b === 0 && group.c === 1 && group.d >>> 24 === 0xff) {
+      for (const { address } of dev.addresses) {
+        if (typeof address !== "number" && (address.d & 0xffffff) === (group.d & 0xffffff))
+          return true;
+      }
+      if (dev.neighbours !== undefined) {
+        for (const ip of dev.neighbours.proxies) {
+          if (typeof ip !== "number" && (ip.d & 0xffffff) === (group.d & 0xffffff)) return true;
+        }
+      }
+    }
+    return false;
+  }
+
+  /** `ip route add|replace|append …`. @throws KernelError as the real one */
+  addRoute(spec: RouteSpec, command: RouteCommand = "add"): Route {
+    return addRoute(this, spec, command);
+  }
+
+  /** `ip route del …`. @throws KernelError ESRCH */
+  deleteRoute(spec: RouteSpec): void {
+    deleteRoute(this, spec);
+  }
+
+  /** Bytes that a packet of this machine's own may have on its way to `address`. */
+  pathMtu(dst: Dst, address: IpAddress): number {
+    const known = this.#pathMtus?.get(address);
+    if (known === undefined) return dst.mtu;
+    if (known.expires < this.network.clock.now) {
+      this.#pathMtus?.delete(address);
+      return dst.mtu;
+    }
+    return Math.min(known.mtu, dst.mtu);
+  }
+
+  /** A router told that packets to `address` must be no longer than `mtu` (`ip_rt_update_pmtu`). */
+  learnPathMtu(address: IpAddress, mtu: number): void {
+    const least = typeof address === "number" ? this.sysctl.get("net/ipv4/route/min_pmtu") : 1280;
+    const expires = this.network.clock.now + 1000 * this.sysctl.get("net/ipv4/route/mtu_expires");
+    this.#pathMtus ??= new Map();
+    this.#pathMtus.set(address, { mtu: Math.max(mtu, least), expires });
+    this.network.touch();
+  }
+
+  /** Path MTUs that are known: `ip route show cache`. */
+  get pathMtus(): ReadonlyMap<IpAddress, PathMtu> {
+    return this.#pathMtus ?? new Map();
+  }
+
+  defaultTtl(family: IpFamily): number {
+    return family === 4 ? this.sysctl.defaultTtl : this.sysctl.conf6Default.hop_limit;
+  }
+
+  /** Whether answers of the kernel's own carry the mark of the packet they are about. */
+  reflectsMark(family: IpFamily): boolean {
+    return (family === 4 ? this.sysctl.fwmarkReflect4 : this.sysctl.fwmarkReflect6) !== 0;
+  }
+
+  /** Bytes that a packet which this machine passes on may have (`ip_dst_mtu_maybe_forward`). */
+  forwardMtu(dst: Dst, address: IpAddress): number {
+    return this.sysctl.forwardUsePmtu === 0 ? dst.mtu : this.pathMtu(dst, address);
+  }
+
+  nextPacketId(): number {
+    this.#packetId = (this.#packetId % 0xffff) + 1;
+    return this.#packetId;
+  }
+
+  /** Sends a packet whose route is chosen, and whatever follows from it once the queue runs. */
+  ipLocalOut(skb: Skb): void {
+    ipLocalOut(skb, this);
+  }
+
+  toString(): string {
+    return this.name === "" ? this.kernel.hostname : `${this.kernel.hostname}/${this.name}`;
+  }
+}
+
+const ALL_HOSTS = 0xe0000001;
+const ALL_NODES: Ipv6Address = ipv6(0xff020000, 0, 0, 1);
+const INTERFACE_ALL_NODES: Ipv6Address = ipv6(0xff010000, 0, 0, 1);
+const ALL_ROUTERS: Ipv6Address = ipv6(0xff020000, 0, 0, 2);

@@ -1,0 +1,134 @@
+import type { Random, VirtualClock } from "@cnilab/core";
+import type { NetDevice } from "./device/net-device.ts";
+import type { DropReason } from "./drop-reason.ts";
+import type { Kernel } from "./kernel.ts";
+import type { NetNamespace } from "./net-namespace.ts";
+import type { FilterRule } from "./netfilter/filter-rule.ts";
+import { netifReceive } from "./receive.ts";
+import type { Skb } from "./skb.ts";
+
+/** A packet that ended on the way. */
+export interface Drop {
+  readonly reason: DropReason;
+  readonly netns: NetNamespace;
+  readonly dev: NetDevice | undefined;
+  readonly detail: string;
+  readonly rule: FilterRule | undefined;
+  /** The packet that was dropped. */
+  readonly skb: Skb;
+}
+
+/**
+ * Frames that one turn of {@link Network.run} may deliver. More than a switched network of any size
+ * needs for one packet; a bridge loop reaches it at once.
+ */
+const STORM_LIMIT = 1_000_000;
+
+/**
+ * All machines that can reach each other, and the queue of frames between their devices. Packets run
+ * to completion: whoever sends one calls {@link run}, which returns when no frame is on its way.
+ */
+export class Network {
+  readonly clock: VirtualClock;
+  readonly random: Random;
+  readonly kernels: Map<string, Kernel> = new Map();
+  /** Grows with every change of state that can change a packet's way; see `FlowCache`. */
+  epoch = 0;
+  /** Packets dropped since {@link takeDrops}; kept short, as floods drop many. */
+  #drops: Drop[] = [];
+
+  // A ring of (device, packet) pairs; `netif_rx` and the softirq of the kernel.
+  #devices: (NetDevice | undefined)[] = new Array(64).fill(undefined);
+  #packets: (Skb | undefined)[] = new Array(64).fill(undefined);
+  #head = 0;
+  #length = 0;
+  #running = false;
+
+  constructor(clock: VirtualClock, random: Random) {
+    this.clock = clock;
+    this.random = random;
+  }
+
+  /** Tells caches that kernel state has changed. */
+  touch(): void {
+    this.epoch++;
+  }
+
+  /** Puts a frame into a device's receive queue. */
+  enqueue(dev: NetDevice, skb: Skb): void {
+    if (this.#length === this.#devices.length) this.#grow();
+    const at = (this.#head + this.#length) & (this.#devices.length - 1);
+    this.#devices[at] = dev;
+    this.#packets[at] = skb;
+    this.#length++;
+  }
+
+  /** Delivers frames until none is left. Does nothing inside of itself: the outer turn goes on. */
+  run(): void {
+    if (this.#running) return;
+    this.#running = true;
+    try {
+      let budget = STORM_LIMIT;
+      while (this.#length > 0) {
+        const at = this.#head;
+        const dev = this.#devices[at] as NetDevice;
+        const skb = this.#packets[at] as Skb;
+        this.#devices[at] = undefined;
+        this.#packets[at] = undefined;
+        this.#head = (at + 1) & (this.#devices.length - 1);
+        this.#length--;
+        if (budget-- > 0) netifReceive(dev, skb);
+        else this.drop(skb, dev.netns, "PACKET_STORM", dev, "the same frames circle without end");
+      }
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /** Hands a frame to the stack at once, as a bridge does with frames for itself. */
+  receive(dev: NetDevice, skb: Skb): void {
+    netifReceive(dev, skb);
+  }
+
+  /** Ends a packet. */
+  drop(
+    skb: Skb,
+    netns: NetNamespace,
+    reason: DropReason,
+    dev: NetDevice | undefined,
+    detail = "",
+    rule?: FilterRule,
+  ): void {
+    skb.trace?.steps.push({
+      kind: "drop",
+      netns,
+      packet: skb.number,
+      reason,
+      dev,
+      detail,
+      rule,
+    });
+    if (this.#drops.length < 64) this.#drops.push({ reason, netns, dev, detail, rule, skb });
+  }
+
+  /** The drops since the last call, at most 64. */
+  takeDrops(): Drop[] {
+    const drops = this.#drops;
+    if (drops.length > 0) this.#drops = [];
+    return drops;
+  }
+
+  #grow(): void {
+    const size = this.#devices.length;
+    const devices: (NetDevice | undefined)[] = new Array(size * 2).fill(undefined);
+    const packets: (Skb | undefined)[] = new Array(size * 2).fill(undefined);
+    for (let i = 0; i < size; i++) {
+      const at = (this.#head + i) & (size - 1);
+      devices[i] = this.#devices[at];
+      packets[i] = this.#packets[at];
+    }
+    this.#devices = devices;
+    this.#packets = packets;
+    this.#head = 0;
+  }
+}

@@ -1,0 +1,31 @@
+import { ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ETHERNET_HEADER_LENGTH } from "@cnilab/net";
+import type { NetDevice } from "./device/net-device.ts";
+import { ipReceive } from "./ip/ip-input.ts";
+import { arpReceive } from "./neighbour/arp.ts";
+import { PACKET_OTHERHOST, type Skb } from "./skb.ts";
+
+/** A frame arrives at a device (`netif_receive_skb`). */
+export function netifReceive(dev: NetDevice, skb: Skb): void {
+  skb.dev = dev;
+  if (!dev.up) {
+    dev.drop(skb, "DEV_READY", `${dev.name} is down`);
+    return;
+  }
+  dev.rxPackets++;
+  dev.rxBytes += skb.packet.length + (dev.isEthernet ? ETHERNET_HEADER_LENGTH : 0);
+  if (skb.trace !== undefined) dev.traceFrame("receive", skb);
+  skb.iif = dev;
+  if (dev.tc !== undefined && !dev.tc.ingress(skb)) return;
+  if (dev.receiveHandler?.handle(dev, skb)) return;
+  switch (skb.etherType) {
+    case ETH_P_IP:
+    case ETH_P_IPV6:
+      ipReceive(dev, skb);
+      return;
+    case ETH_P_ARP:
+      if (skb.packetType !== PACKET_OTHERHOST && !dev.noArp) arpReceive(dev, skb);
+      return;
+    default:
+      dev.drop(skb, "UNHANDLED_PROTO", `EtherType 0x${skb.etherType.toString(16)}`);
+  }
+}

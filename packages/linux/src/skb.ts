@@ -1,0 +1,143 @@
+import {
+  ETH_P_ARP,
+  ETH_P_IP,
+  ETH_P_IPV6,
+  EthernetFrame,
+  type IpAddress,
+  type IpPacket,
+  type Mac,
+  type NetworkPacket,
+} from "@cnilab/net";
+import type { NetDevice } from "./device/net-device.ts";
+import type { Dst } from "./fib/dst.ts";
+import type { ConntrackEntry, ConntrackInfo } from "./netfilter/conntrack-entry.ts";
+import type { Socket } from "./socket/socket.ts";
+import type { Trace } from "./trace.ts";
+
+/** For whom the frame is (include/uapi/linux/if_packet.h). */
+export type PacketType = 0 | 1 | 2 | 3;
+export const PACKET_HOST = 0;
+export const PACKET_BROADCAST = 1;
+export const PACKET_MULTICAST = 2;
+export const PACKET_OTHERHOST = 3;
+
+/** What br_netfilter remembers of a bridged frame (`struct nf_bridge_info`). */
+export interface NfBridgeInfo {
+  /** The port it came in by. */
+  physin: NetDevice;
+  /** The port it leaves by; set while FORWARD and POSTROUTING run for the bridge. */
+  physout: NetDevice | undefined;
+  /** Destination before PREROUTING, to notice a DNAT. */
+  readonly originalDst: IpAddress;
+  /** Source MAC of the frame, which a bridged DNAT keeps. */
+  readonly srcMac: Mac;
+  /** PREROUTING is running on behalf of the bridge right now. */
+  inPrerouting: boolean;
+  /** The IP stack's own PREROUTING was skipped, as it has run. */
+  sabotaged: boolean;
+  /** The frame was for another host before the hooks saw it. */
+  otherhost: boolean;
+  /** Waits for the neighbour that a bridged DNAT sends it to. */
+  bridgedDnat: boolean;
+}
+
+/** A packet on its way through one machine: `struct sk_buff`. */
+export class Skb {
+  dstMac: Mac = 0;
+  srcMac: Mac = 0;
+  etherType: number;
+  packet: NetworkPacket;
+  /** The device that is handling it. */
+  dev: NetDevice | undefined = undefined;
+  /** The device it came in by; `undefined` for packets of this machine's own. */
+  iif: NetDevice | undefined = undefined;
+  packetType: PacketType = PACKET_HOST;
+  mark = 0;
+  priority = 0;
+  ct: ConntrackEntry | undefined = undefined;
+  /** Meaningful while {@link ct} is set. */
+  ctInfo: ConntrackInfo = 0;
+  /** Where routing sends it; a tunnel's metadata may stand here before. */
+  dst: Dst | undefined = undefined;
+  /** The socket that sent it. */
+  socket: Socket | undefined = undefined;
+  nfBridge: NfBridgeInfo | undefined = undefined;
+  /** Put together from fragments no larger than this; 0 for a packet that was whole. */
+  fragMaxSize = 0;
+  /** Records every step while set. */
+  trace: Trace | undefined;
+  /** Which packet of the trace this is; copies and tunnelled packets keep their number. */
+  number: number;
+
+  constructor(etherType: number, packet: NetworkPacket, trace: Trace | undefined) {
+    this.etherType = etherType;
+    this.packet = packet;
+    this.trace = trace;
+    this.number = trace === undefined ? 0 : trace.nextNumber();
+  }
+
+  /** An IP packet of this machine's own, with no link-layer header yet. */
+  static ofIp(packet: IpPacket, trace: Trace | undefined): Skb {
+    return new Skb(packet.version === 4 ? ETH_P_IP : ETH_P_IPV6, packet, trace);
+  }
+
+  /** The IP packet; only for EtherTypes IPv4 and IPv6. */
+  get ip(): IpPacket {
+    return this.packet as IpPacket;
+  }
+
+  get isIp(): boolean {
+    return this.etherType === ETH_P_IP || this.etherType === ETH_P_IPV6;
+  }
+
+  get isArp(): boolean {
+    return this.etherType === ETH_P_ARP;
+  }
+
+  /** Bytes from the network header on, as device MTUs count them. */
+  get length(): number {
+    return this.packet.length;
+  }
+
+  /** What the frame looks like on the wire; shares the packet. */
+  frame(): EthernetFrame {
+    return new EthernetFrame(this.dstMac, this.srcMac, this.etherType, this.packet);
+  }
+
+  /** An independent copy, as flooding makes it; the connection is shared (`skb_clone`). */
+  clone(): Skb {
+    const copy = new Skb(this.etherType, this.packet.clone(), undefined);
+    copy.trace = this.trace;
+    copy.number = this.number;
+    copy.dstMac = this.dstMac;
+    copy.srcMac = this.srcMac;
+    copy.dev = this.dev;
+    copy.iif = this.iif;
+    copy.packetType = this.packetType;
+    copy.mark = this.mark;
+    copy.priority = this.priority;
+    copy.ct = this.ct;
+    copy.ctInfo = this.ctInfo;
+    copy.dst = this.dst;
+    copy.socket = this.socket;
+    copy.nfBridge = this.nfBridge && { ...this.nfBridge };
+    copy.fragMaxSize = this.fragMaxSize;
+    return copy;
+  }
+
+  /** Forgets what belongs to the namespace left behind (`skb_scrub_packet`). */
+  scrub(crossesNamespace: boolean): void {
+    this.packetType = PACKET_HOST;
+    this.iif = undefined;
+    this.dst = undefined;
+    this.ct = undefined;
+    this.ctInfo = 0;
+    this.nfBridge = undefined;
+    this.fragMaxSize = 0;
+    this.priority = 0;
+    if (crossesNamespace) {
+      this.mark = 0;
+      this.socket = undefined;
+    }
+  }
+}

@@ -1,0 +1,87 @@
+import {
+  Data,
+  ICMP_ECHO,
+  ICMPV6_ECHO_REQUEST,
+  IcmpMessage,
+  IPPROTO_ICMP,
+  IPPROTO_ICMPV6,
+  type IpAddress,
+  IpPacket,
+} from "@cnilab/net";
+import { routeOutput } from "../ip/route-output.ts";
+import type { NetNamespace } from "../net-namespace.ts";
+import { Skb } from "../skb.ts";
+import type { Trace } from "../trace.ts";
+import type { Socket, SocketError } from "./socket.ts";
+
+/** What `ping` uses: sends echo requests and hears of the answers. */
+export class PingSocket implements Socket {
+  readonly netns: NetNamespace;
+  readonly protocol: number = IPPROTO_ICMP;
+  readonly localAddress: IpAddress | undefined = undefined;
+  /** The echo identifier. */
+  readonly localPort: number;
+  readonly remoteAddress: IpAddress | undefined = undefined;
+  readonly remotePort = 0;
+  readonly state = "UNCONN";
+  readonly owner: string;
+  onReply: ((from: IpAddress, message: IcmpMessage) => void) | undefined = undefined;
+  onError: ((error: SocketError) => void) | undefined = undefined;
+
+  constructor(netns: NetNamespace, owner: string) {
+    this.netns = netns;
+    this.owner = owner;
+    const { pings } = netns.sockets;
+    let id = netns.kernel.random.below(0x10000);
+    while (pings.has(id)) id = (id + 1) & 0xffff;
+    this.localPort = id;
+    pings.set(id, this);
+  }
+
+  close(): void {
+    this.netns.sockets.pings.delete(this.localPort);
+  }
+
+  /** Sends one echo request with `length` bytes of data and lets it run to its end. */
+  send(
+    dst: IpAddress,
+    length: number,
+    options: {
+      readonly trace?: Trace | undefined;
+      readonly ttl?: number;
+      readonly dontFragment?: boolean;
+      readonly src?: IpAddress;
+    } = {},
+  ): SocketError | undefined {
+    const { netns } = this;
+    const version = typeof dst === "number" ? 4 : 6;
+    const protocol = version === 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+    const route = routeOutput(netns, { dst, src: options.src, protocol });
+    if (typeof route === "string") {
+      return { errno: route, from: undefined, message: `no route to ${dst}` };
+    }
+    const type = version === 4 ? ICMP_ECHO : ICMPV6_ECHO_REQUEST;
+    const message = IcmpMessage.echo(type, this.localPort, 1, new Data(length));
+    const packet = new IpPacket(
+      route.src,
+      dst,
+      protocol,
+      message,
+      options.ttl ?? netns.defaultTtl(version),
+    );
+    packet.dontFragment = options.dontFragment ?? packet.length <= netns.pathMtu(route.dst, dst);
+    const skb = Skb.ofIp(packet, options.trace);
+    skb.socket = this;
+    skb.dst = route.dst;
+    skb.trace?.steps.push({
+      kind: "send",
+      netns,
+      packet: skb.number,
+      socket: this,
+      text: "echo request",
+    });
+    netns.ipLocalOut(skb);
+    netns.network.run();
+    return undefined;
+  }
+}

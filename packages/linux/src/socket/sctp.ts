@@ -1,0 +1,357 @@
+import {
+  Data,
+  IPPROTO_SCTP,
+  type IpAddress,
+  IpPacket,
+  SCTP_ABORT,
+  SCTP_COOKIE_ACK,
+  SCTP_COOKIE_ECHO,
+  SCTP_DATA,
+  SCTP_INIT,
+  SCTP_INIT_ACK,
+  SCTP_SACK,
+  SctpPacket,
+} from "@cnilab/net";
+import type { Dst } from "../fib/dst.ts";
+import { routeOutput } from "../ip/route-output.ts";
+import type { NetNamespace } from "../net-namespace.ts";
+import { Skb } from "../skb.ts";
+import type { Trace } from "../trace.ts";
+import type { Socket, SocketError } from "./socket.ts";
+import { bestBound } from "./socket-table.ts";
+
+/** A socket that accepts SCTP associations. */
+export class SctpListener implements Socket {
+  readonly netns: NetNamespace;
+  readonly protocol: number = IPPROTO_SCTP;
+  readonly localAddress: IpAddress | undefined;
+  readonly localPort: number;
+  readonly remoteAddress = undefined;
+  readonly remotePort = 0;
+  readonly state = "LISTEN";
+  readonly owner: string;
+  readonly onAssociate: ((association: SctpAssociation) => void) | undefined;
+
+  /** @throws KernelError EADDRINUSE */
+  constructor(
+    netns: NetNamespace,
+    options: {
+      readonly address?: IpAddress | undefined;
+      readonly port: number;
+      readonly owner: string;
+      readonly onAssociate?: (association: SctpAssociation) => void;
+    },
+  ) {
+    this.netns = netns;
+    this.localAddress = options.address;
+    this.localPort = options.port;
+    this.owner = options.owner;
+    this.onAssociate = options.onAssociate;
+    netns.sockets.checkFree(IPPROTO_SCTP, options.address, options.port);
+    netns.sockets.sctpListeners.add(this);
+    netns.network.touch();
+  }
+
+  close(): void {
+    this.netns.sockets.sctpListeners.remove(this);
+    this.netns.network.touch();
+  }
+}
+
+/**
+ * One SCTP association over a single path: the four-way handshake and acknowledged data (RFC 9260).
+ * No multi-homing, no streams, no retransmission.
+ */
+export class SctpAssociation implements Socket {
+  readonly netns: NetNamespace;
+  readonly protocol: number = IPPROTO_SCTP;
+  readonly localAddress: IpAddress;
+  readonly localPort: number;
+  readonly remoteAddress: IpAddress;
+  readonly remotePort: number;
+  readonly owner: string;
+  state: "COOKIE-WAIT" | "COOKIE-ECHOED" | "ESTAB" | "CLOSED";
+  error: SocketError | undefined = undefined;
+  softError: SocketError | undefined = undefined;
+  received = 0;
+  acknowledged = 0;
+  onData: ((length: number, association: SctpAssociation) => void) | undefined = undefined;
+  trace: Trace | undefined;
+  readonly #dst: Dst;
+  readonly #tag: number;
+  #peerTag: number;
+  #sent = 0;
+
+  constructor(
+    netns: NetNamespace,
+    ends: {
+      readonly localAddress: IpAddress;
+      readonly localPort: number;
+      readonly remoteAddress: IpAddress;
+      readonly remotePort: number;
+    },
+    options: {
+      readonly owner: string;
+      readonly dst: Dst;
+      readonly peerTag: number;
+      readonly trace: Trace | undefined;
+    },
+  ) {
+    this.netns = netns;
+    this.localAddress = ends.localAddress;
+    this.localPort = ends.localPort;
+    this.remoteAddress = ends.remoteAddress;
+    this.remotePort = ends.remotePort;
+    this.owner = options.owner;
+    this.state = options.peerTag === 0 ? "COOKIE-WAIT" : "ESTAB";
+    this.trace = options.trace;
+    this.#dst = options.dst;
+    this.#tag = netns.kernel.random.uint32() || 1;
+    this.#peerTag = options.peerTag;
+    netns.sockets.sctpAssociations.add(this);
+  }
+
+  /** Sends an INIT and lets it run to its end. */
+  static connect(
+    netns: NetNamespace,
+    options: {
+      readonly dst: IpAddress;
+      readonly port: number;
+      readonly src?: IpAddress | undefined;
+      readonly localPort?: number | undefined;
+      readonly owner: string;
+      readonly trace?: Trace | undefined;
+    },
+  ): SctpAssociation | SocketError {
+    const localPort = options.localPort ?? netns.sockets.ephemeralPort(IPPROTO_SCTP);
+    const route = routeOutput(netns, {
+      dst: options.dst,
+      src: options.src,
+      protocol: IPPROTO_SCTP,
+      srcPort: localPort,
+      dstPort: options.port,
+    });
+    if (typeof route === "string") {
+      return { errno: route, from: undefined, message: `no route to ${options.dst}` };
+    }
+    const association = new SctpAssociation(
+      netns,
+      { localAddress: route.src, localPort, remoteAddress: options.dst, remotePort: options.port },
+      { owner: options.owner, dst: route.dst, peerTag: 0, trace: options.trace },
+    );
+    // The tag of an INIT is 0; its own tag is inside the chunk.
+    association.transmit(SCTP_INIT, 0, 0);
+    netns.network.run();
+    return association;
+  }
+
+  get tag(): number {
+    return this.#tag;
+  }
+
+  get maxSegmentSize(): number {
+    const mtu = this.netns.pathMtu(this.#dst, this.remoteAddress);
+    // IP header, common header, DATA chunk header
+    return mtu - (typeof this.remoteAddress === "number" ? 20 : 40) - 12 - 16;
+  }
+
+  send(length: number): void {
+    this.#sent = length;
+    this.transmit(SCTP_DATA, this.#peerTag, length);
+    this.netns.network.run();
+  }
+
+  close(): void {
+    this.state = "CLOSED";
+    this.netns.sockets.sctpAssociations.remove(this);
+  }
+
+  transmit(chunkType: number, tag: number, length: number): void {
+    const { netns } = this;
+    const route = routeOutput(netns, {
+      dst: this.remoteAddress,
+      src: this.localAddress,
+      protocol: IPPROTO_SCTP,
+      srcPort: this.localPort,
+      dstPort: this.remotePort,
+    });
+    if (typeof route === "string") return;
+    const chunk = new SctpPacket(
+      this.localPort,
+      this.remotePort,
+      chunkType,
+      tag,
+      length > 0 ? new Data(length) : Data.empty,
+    );
+    if (chunkType === SCTP_INIT || chunkType === SCTP_INIT_ACK) chunk.initiateTag = this.#tag;
+    const version = typeof this.remoteAddress === "number" ? 4 : 6;
+    const packet = new IpPacket(
+      this.localAddress,
+      this.remoteAddress,
+      IPPROTO_SCTP,
+      chunk,
+      netns.defaultTtl(version),
+    );
+    packet.dontFragment = true;
+    const skb = Skb.ofIp(packet, this.trace);
+    skb.socket = this;
+    skb.dst = route.dst;
+    const text = describeChunk(chunkType);
+    skb.trace?.steps.push({ kind: "send", netns, packet: skb.number, socket: this, text });
+    netns.ipLocalOut(skb);
+  }
+
+  receive(skb: Skb, chunk: SctpPacket): void {
+    if (skb.trace !== undefined) this.trace = skb.trace;
+    switch (chunk.chunkType) {
+      case SCTP_INIT_ACK:
+        if (this.state !== "COOKIE-WAIT") return;
+        this.#peerTag = chunk.initiateTag;
+        this.state = "COOKIE-ECHOED";
+        this.transmit(SCTP_COOKIE_ECHO, this.#peerTag, 0);
+        return;
+      case SCTP_COOKIE_ACK:
+        if (this.state === "COOKIE-ECHOED") this.state = "ESTAB";
+        return;
+      case SCTP_DATA:
+        this.received += chunk.payload.length;
+        this.transmit(SCTP_SACK, this.#peerTag, 0);
+        this.onData?.(chunk.payload.length, this);
+        return;
+      case SCTP_SACK:
+        this.acknowledged += this.#sent;
+        this.#sent = 0;
+        return;
+      case SCTP_ABORT:
+        this.error = {
+          errno: this.state === "ESTAB" ? "ECONNRESET" : "ECONNREFUSED",
+          from: skb.ip.src,
+          message: "ABORT",
+        };
+        this.close();
+        return;
+    }
+  }
+
+  icmpError(error: SocketError): void {
+    if (error.errno === "EMSGSIZE") {
+      this.softError = error;
+      if (this.#sent > 0) this.send(Math.min(this.#sent, this.maxSegmentSize));
+      return;
+    }
+    this.error = error;
+    if (this.state !== "ESTAB") this.close();
+  }
+}
+
+/** An SCTP packet for this machine (`sctp_rcv`). */
+export function sctpReceive(skb: Skb, netns: NetNamespace): void {
+  const packet = skb.ip;
+  const chunk = packet.payload as SctpPacket;
+  const association = netns.sockets.sctpAssociations
+    .on(chunk.dstPort)
+    ?.find(
+      (a) =>
+        a.remotePort === chunk.srcPort &&
+        a.remoteAddress === packet.src &&
+        a.localAddress === packet.dst,
+    );
+  const text = describeChunk(chunk.chunkType);
+  const listener = bestBound(netns.sockets.sctpListeners.on(chunk.dstPort), packet.dst);
+  skb.trace?.steps.push({
+    kind: "deliver",
+    netns,
+    packet: skb.number,
+    socket: association ?? listener,
+    text,
+  });
+  if (association !== undefined) {
+    association.receive(skb, chunk);
+    return;
+  }
+  const owner = listener?.owner ?? netns.sockets.catchAll?.owner;
+  if (
+    owner === undefined ||
+    (chunk.chunkType !== SCTP_INIT && chunk.chunkType !== SCTP_COOKIE_ECHO)
+  ) {
+    if (chunk.chunkType !== SCTP_ABORT) answer(skb, netns, chunk, SCTP_ABORT, 0, 0);
+    netns.network.drop(
+      skb,
+      netns,
+      "NO_SOCKET",
+      skb.dev,
+      `nobody listens on SCTP port ${chunk.dstPort}`,
+    );
+    return;
+  }
+  if (chunk.chunkType === SCTP_INIT) {
+    // All state of the association travels in the cookie: a listener keeps none (RFC 9260 section 5.1.3).
+    const tag = netns.kernel.random.uint32() || 1;
+    answer(skb, netns, chunk, SCTP_INIT_ACK, chunk.initiateTag, tag);
+    return;
+  }
+  const route = routeOutput(netns, { dst: packet.src, src: packet.dst, protocol: IPPROTO_SCTP });
+  if (typeof route === "string") return;
+  const accepted = new SctpAssociation(
+    netns,
+    {
+      localAddress: packet.dst,
+      localPort: chunk.dstPort,
+      remoteAddress: packet.src,
+      remotePort: chunk.srcPort,
+    },
+    { owner, dst: route.dst, peerTag: chunk.verificationTag, trace: skb.trace },
+  );
+  (listener === undefined ? netns.sockets.catchAll?.onAssociate : listener.onAssociate)?.(accepted);
+  accepted.transmit(SCTP_COOKIE_ACK, chunk.verificationTag, 0);
+}
+
+function answer(
+  skb: Skb,
+  netns: NetNamespace,
+  chunk: SctpPacket,
+  chunkType: number,
+  tag: number,
+  initiateTag: number,
+): void {
+  const packet = skb.ip;
+  const route = routeOutput(netns, { dst: packet.src, src: packet.dst, protocol: IPPROTO_SCTP });
+  if (typeof route === "string") return;
+  const reply = new SctpPacket(
+    chunk.dstPort,
+    chunk.srcPort,
+    chunkType,
+    tag || chunk.verificationTag,
+  );
+  reply.initiateTag = initiateTag;
+  const out = Skb.ofIp(
+    new IpPacket(packet.dst, packet.src, IPPROTO_SCTP, reply, netns.defaultTtl(packet.version)),
+    skb.trace,
+  );
+  out.ip.dontFragment = true;
+  out.dst = route.dst;
+  netns.ipLocalOut(out);
+}
+
+/** An ICMP error about a packet that was sent from here. */
+export function sctpError(netns: NetNamespace, quoted: IpPacket, error: SocketError): void {
+  const chunk = quoted.payload as SctpPacket;
+  netns.sockets.sctpAssociations
+    .on(chunk.srcPort)
+    ?.find((a) => a.remotePort === chunk.dstPort && a.remoteAddress === quoted.dst)
+    ?.icmpError(error);
+}
+
+const CHUNK_NAMES: Readonly<Record<number, string>> = {
+  [SCTP_DATA]: "DATA",
+  [SCTP_INIT]: "INIT",
+  [SCTP_INIT_ACK]: "INIT ACK",
+  [SCTP_SACK]: "SACK",
+  [SCTP_ABORT]: "ABORT",
+  [SCTP_COOKIE_ECHO]: "COOKIE ECHO",
+  [SCTP_COOKIE_ACK]: "COOKIE ACK",
+};
+
+function describeChunk(type: number): string {
+  return CHUNK_NAMES[type] ?? `chunk ${type}`;
+}

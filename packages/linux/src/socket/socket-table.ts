@@ -1,0 +1,152 @@
+import {
+  formatEndpoint,
+  IPPROTO_SCTP,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+  type IpAddress,
+  type Payload,
+} from "@cnilab/net";
+import { KernelError } from "../kernel-error.ts";
+import type { NetNamespace } from "../net-namespace.ts";
+import type { PingSocket } from "./ping-socket.ts";
+import type { SctpAssociation, SctpListener } from "./sctp.ts";
+import type { Socket } from "./socket.ts";
+import type { TcpConnection, TcpListener } from "./tcp.ts";
+import type { ReceivedDatagram, UdpSocket } from "./udp.ts";
+
+/** Sockets that are bound to a port, of one protocol. */
+class BoundSockets<S extends Socket> {
+  readonly #byPort = new Map<number, S[]>();
+
+  add(socket: S): void {
+    const there = this.#byPort.get(socket.localPort);
+    if (there === undefined) this.#byPort.set(socket.localPort, [socket]);
+    else there.push(socket);
+  }
+
+  remove(socket: S): void {
+    const left = this.#byPort.get(socket.localPort)?.filter((s) => s !== socket) ?? [];
+    if (left.length > 0) this.#byPort.set(socket.localPort, left);
+    else this.#byPort.delete(socket.localPort);
+  }
+
+  on(port: number): readonly S[] | undefined {
+    return this.#byPort.get(port);
+  }
+
+  *all(): Iterable<S> {
+    for (const sockets of this.#byPort.values()) yield* sockets;
+  }
+}
+
+/** A program that listens on every port at once. */
+export interface CatchAll {
+  readonly owner: string;
+  readonly onAccept?: (connection: TcpConnection) => void;
+  readonly onDatagram?: (datagram: ReceivedDatagram, reply: (payload: Payload) => void) => void;
+  readonly onAssociate?: (association: SctpAssociation) => void;
+}
+
+/** The sockets of one namespace. */
+export class SocketTable {
+  readonly #netns: NetNamespace;
+  readonly udp: BoundSockets<UdpSocket> = new BoundSockets();
+  readonly tcpListeners: BoundSockets<TcpListener> = new BoundSockets();
+  readonly tcpConnections: BoundSockets<TcpConnection> = new BoundSockets();
+  readonly sctpListeners: BoundSockets<SctpListener> = new BoundSockets();
+  readonly sctpAssociations: BoundSockets<SctpAssociation> = new BoundSockets();
+  readonly pings: Map<number, PingSocket> = new Map();
+  /** Takes whatever arrives on a port that nobody has. */
+  catchAll: CatchAll | undefined = undefined;
+
+  constructor(netns: NetNamespace) {
+    this.#netns = netns;
+  }
+
+  /** Fails where another socket has the port on the same address, or on all. @throws KernelError EADDRINUSE */
+  checkFree(protocol: number, address: IpAddress | undefined, port: number): void {
+    for (const other of this.listening(protocol, port)) {
+      if (
+        other.localAddress === undefined ||
+        address === undefined ||
+        other.localAddress === address
+      ) {
+        const where = address === undefined ? `*:${port}` : formatEndpoint(address, port);
+        throw new KernelError("EADDRINUSE", `${where} is taken by ${other.owner}`);
+      }
+    }
+  }
+
+  /** Sockets that take what nobody was connected for. */
+  listening(protocol: number, port: number): readonly Socket[] {
+    switch (protocol) {
+      case IPPROTO_UDP:
+        return this.udp.on(port)?.filter((s) => s.remoteAddress === undefined) ?? [];
+      case IPPROTO_TCP:
+        return this.tcpListeners.on(port) ?? [];
+      case IPPROTO_SCTP:
+        return this.sctpListeners.on(port) ?? [];
+      default:
+        return [];
+    }
+  }
+
+  /** A free local port from `ip_local_port_range`. @throws KernelError EADDRNOTAVAIL */
+  ephemeralPort(protocol: number): number {
+    const range = this.#netns.sysctl.getText("net/ipv4/ip_local_port_range");
+    const [first, last] = range.split(/\s+/).map(Number) as [number, number];
+    const count = last - first + 1;
+    const start = this.#netns.kernel.random.below(count);
+    for (let i = 0; i < count; i++) {
+      const port = first + ((start + i) % count);
+      if (!this.#inUse(protocol, port)) return port;
+    }
+    throw new KernelError("EADDRNOTAVAIL", "all local ports are in use");
+  }
+
+  #inUse(protocol: number, port: number): boolean {
+    switch (protocol) {
+      case IPPROTO_UDP:
+        return this.udp.on(port) !== undefined;
+      case IPPROTO_TCP:
+        return (
+          this.tcpListeners.on(port) !== undefined || this.tcpConnections.on(port) !== undefined
+        );
+      default:
+        return (
+          this.sctpListeners.on(port) !== undefined || this.sctpAssociations.on(port) !== undefined
+        );
+    }
+  }
+
+  /** All, as `ss -a`. */
+  *all(): Iterable<Socket> {
+    yield* this.udp.all();
+    yield* this.tcpListeners.all();
+    yield* this.tcpConnections.all();
+    yield* this.sctpListeners.all();
+    yield* this.sctpAssociations.all();
+  }
+
+  /** Closes whatever a program has. */
+  closeAll(owner: string): void {
+    for (const s of [...this.tcpListeners.all()]) if (s.owner === owner) s.close();
+    for (const s of [...this.sctpListeners.all()]) if (s.owner === owner) s.close();
+    for (const s of [...this.udp.all()]) if (s.owner === owner) s.close();
+    for (const s of [...this.tcpConnections.all()]) if (s.owner === owner) s.close();
+    for (const s of [...this.sctpAssociations.all()]) if (s.owner === owner) s.close();
+  }
+}
+
+/** The best of several sockets for a packet: one bound to its destination before one bound to all. */
+export function bestBound<S extends Socket>(
+  sockets: readonly S[] | undefined,
+  address: IpAddress,
+): S | undefined {
+  let found: S | undefined;
+  for (const socket of sockets ?? []) {
+    if (socket.localAddress === address) return socket;
+    if (socket.localAddress === undefined) found ??= socket;
+  }
+  return found;
+}

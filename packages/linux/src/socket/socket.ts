@@ -1,0 +1,38 @@
+import type { IpAddress } from "@cnilab/net";
+import type { NetNamespace } from "../net-namespace.ts";
+
+/** An end of communication in a namespace, as `ss` lists it. */
+export interface Socket {
+  readonly netns: NetNamespace;
+  /** IP protocol number. */
+  readonly protocol: number;
+  /** `undefined` for every address. */
+  readonly localAddress: IpAddress | undefined;
+  readonly localPort: number;
+  readonly remoteAddress: IpAddress | undefined;
+  readonly remotePort: number;
+  /** As `ss` prints it: `LISTEN`, `ESTAB`, `UNCONN`… */
+  readonly state: string;
+  /** The program that has it, as `nginx` or `default/web-0/nginx`. */
+  readonly owner: string;
+}
+
+/** Why a socket call failed: an error number, and who said so if a packet did. */
+export interface SocketError {
+  readonly errno:
+    | "ECONNREFUSED"
+    | "ECONNRESET"
+    | "EHOSTUNREACH"
+    | "ENETUNREACH"
+    | "EMSGSIZE"
+    | "EACCES"
+    | "EPERM"
+    | "EINVAL"
+    | "ETIMEDOUT"
+    | "EPROTO"
+    | "ENOPROTOOPT";
+  /** Address of the machine whose message told of it; `undefined` when it was this machine. */
+  readonly from: IpAddress | undefined;
+  /** As `RST` or `ICMP port unreachable`. */
+  readonly message: string;
+}

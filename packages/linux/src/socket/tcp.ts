@@ -1,0 +1,553 @@
+import type { Timer } from "@cnilab/core";
+import {
+  Data,
+  IPPROTO_TCP,
+  type IpAddress,
+  IpPacket,
+  TCP_ACK,
+  TCP_FIN,
+  TCP_PSH,
+  TCP_RST,
+  TCP_SYN,
+  TcpSegment,
+} from "@cnilab/net";
+import type { Dst } from "../fib/dst.ts";
+import { routeOutput } from "../ip/route-output.ts";
+import type { NetNamespace } from "../net-namespace.ts";
+import { Skb } from "../skb.ts";
+import type { Trace } from "../trace.ts";
+import type { Socket, SocketError } from "./socket.ts";
+import { bestBound } from "./socket-table.ts";
+
+/** Virtual milliseconds before the first retransmission; doubles each time (RFC 6298 section 2). */
+const INITIAL_RTO_MS = 1000;
+
+/** Bytes of an IP and a TCP header without options. */
+function headerBytes(address: IpAddress): number {
+  return typeof address === "number" ? 40 : 60;
+}
+
+export interface ListenOptions {
+  /** `undefined` for all addresses. */
+  readonly address?: IpAddress | undefined;
+  readonly port: number;
+  readonly owner: string;
+  /** A connection is established; sets its callbacks. */
+  readonly onAccept?: (connection: TcpConnection) => void;
+}
+
+/** A socket that accepts TCP connections. */
+export class TcpListener implements Socket {
+  readonly netns: NetNamespace;
+  readonly protocol: number = IPPROTO_TCP;
+  readonly localAddress: IpAddress | undefined;
+  readonly localPort: number;
+  readonly remoteAddress = undefined;
+  readonly remotePort = 0;
+  readonly state = "LISTEN";
+  readonly owner: string;
+  readonly onAccept: ((connection: TcpConnection) => void) | undefined;
+
+  /** @throws KernelError EADDRINUSE */
+  constructor(netns: NetNamespace, options: ListenOptions) {
+    this.netns = netns;
+    this.localAddress = options.address;
+    this.localPort = options.port;
+    this.owner = options.owner;
+    this.onAccept = options.onAccept;
+    netns.sockets.checkFree(IPPROTO_TCP, options.address, options.port);
+    netns.sockets.tcpListeners.add(this);
+    netns.network.touch();
+  }
+
+  close(): void {
+    this.netns.sockets.tcpListeners.remove(this);
+    this.netns.network.touch();
+  }
+}
+
+export type TcpState = "SYN-SENT" | "SYN-RECV" | "ESTAB" | "FIN-WAIT" | "CLOSE-WAIT" | "CLOSED";
+
+/** Bytes that were sent and not acknowledged yet; a SYN or FIN counts as one. */
+interface Unacked {
+  readonly flags: number;
+  readonly seq: number;
+  readonly length: number;
+}
+
+export interface TcpConnectOptions {
+  readonly dst: IpAddress;
+  readonly port: number;
+  readonly src?: IpAddress | undefined;
+  readonly localPort?: number | undefined;
+  readonly owner: string;
+  readonly mark?: number;
+  readonly trace?: Trace | undefined;
+}
+
+/**
+ * One TCP connection: handshake, data in order, acknowledgement of every segment, retransmission on a
+ * timer, path MTU discovery, reset. No congestion control, no window, no options but MSS.
+ */
+export class TcpConnection implements Socket {
+  readonly netns: NetNamespace;
+  readonly protocol: number = IPPROTO_TCP;
+  readonly localAddress: IpAddress;
+  readonly localPort: number;
+  readonly remoteAddress: IpAddress;
+  readonly remotePort: number;
+  readonly owner: string;
+  readonly mark: number;
+  state: TcpState;
+  /** What ended it early. */
+  error: SocketError | undefined = undefined;
+  /** Errors of ICMP that do not end it, the last one. */
+  softError: SocketError | undefined = undefined;
+  /** Bytes of data received in order, and acknowledged by the other side. */
+  received = 0;
+  acknowledged = 0;
+  onEstablished: (() => void) | undefined = undefined;
+  onData: ((length: number, connection: TcpConnection) => void) | undefined = undefined;
+  trace: Trace | undefined;
+  readonly #dst: Dst;
+  #sendNext: number;
+  #receiveNext = 0;
+  #peerMss = 536;
+  #unacked: Unacked[] = [];
+  #timer: Timer | undefined;
+  #rto = INITIAL_RTO_MS;
+  #retries = 0;
+  readonly #accept: ((connection: TcpConnection) => void) | undefined;
+
+  constructor(
+    netns: NetNamespace,
+    ends: {
+      readonly localAddress: IpAddress;
+      readonly localPort: number;
+      readonly remoteAddress: IpAddress;
+      readonly remotePort: number;
+    },
+    options: {
+      readonly owner: string;
+      readonly mark: number;
+      readonly dst: Dst;
+      readonly state: TcpState;
+      readonly trace: Trace | undefined;
+      readonly onAccept?: ((connection: TcpConnection) => void) | undefined;
+    },
+  ) {
+    this.netns = netns;
+    this.localAddress = ends.localAddress;
+    this.localPort = ends.localPort;
+    this.remoteAddress = ends.remoteAddress;
+    this.remotePort = ends.remotePort;
+    this.owner = options.owner;
+    this.mark = options.mark;
+    this.state = options.state;
+    this.trace = options.trace;
+    this.#dst = options.dst;
+    this.#accept = options.onAccept;
+    this.#sendNext = netns.kernel.random.uint32();
+    netns.sockets.tcpConnections.add(this);
+  }
+
+  /**
+   * Sends a SYN and lets it run to its end; what became of it is in `state` and `error`. A routing
+   * failure is returned instead of a connection.
+   */
+  static connect(netns: NetNamespace, options: TcpConnectOptions): TcpConnection | SocketError {
+    const localPort = options.localPort ?? netns.sockets.ephemeralPort(IPPROTO_TCP);
+    const route = routeOutput(netns, {
+      dst: options.dst,
+      src: options.src,
+      mark: options.mark ?? 0,
+      protocol: IPPROTO_TCP,
+      srcPort: localPort,
+      dstPort: options.port,
+    });
+    if (typeof route === "string") {
+      return { errno: route, from: undefined, message: `no route to ${options.dst}` };
+    }
+    const connection = new TcpConnection(
+      netns,
+      {
+        localAddress: route.src,
+        localPort,
+        remoteAddress: options.dst,
+        remotePort: options.port,
+      },
+      {
+        owner: options.owner,
+        mark: options.mark ?? 0,
+        dst: route.dst,
+        state: "SYN-SENT",
+        trace: options.trace,
+      },
+    );
+    connection.#queue(TCP_SYN, 1);
+    netns.network.run();
+    return connection;
+  }
+
+  /** Bytes of data that one segment may carry now. */
+  get maxSegmentSize(): number {
+    const mtu = this.netns.pathMtu(this.#dst, this.remoteAddress);
+    return Math.max(1, Math.min(this.#peerMss, mtu - headerBytes(this.remoteAddress)));
+  }
+
+  /** Sends `length` bytes, in full-sized segments as far as they go, and lets them run to their end. */
+  send(length: number): void {
+    for (let left = length; left > 0; ) {
+      const size = Math.min(left, this.maxSegmentSize);
+      this.#queue(TCP_ACK | TCP_PSH, size);
+      left -= size;
+    }
+    this.netns.network.run();
+  }
+
+  /** Says goodbye if there is somebody to say it to, and forgets the connection. */
+  close(): void {
+    if (this.state === "ESTAB" || this.state === "CLOSE-WAIT") {
+      this.#transmit(TCP_FIN | TCP_ACK, this.#sendNext, 0);
+    }
+    this.#end();
+    this.netns.network.run();
+  }
+
+  /** Forgets the connection without a word. */
+  abandon(): void {
+    this.#end();
+  }
+
+  #end(): void {
+    this.state = "CLOSED";
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#unacked = [];
+    this.netns.sockets.tcpConnections.remove(this);
+  }
+
+  /** Sends something that the other side must acknowledge. */
+  #queue(flags: number, length: number): void {
+    const item: Unacked = { flags, seq: this.#sendNext, length };
+    this.#sendNext = (this.#sendNext + length) >>> 0;
+    this.#unacked.push(item);
+    this.#arm();
+    this.#transmit(flags, item.seq, flags & (TCP_SYN | TCP_FIN) ? 0 : length);
+  }
+
+  #arm(): void {
+    if (this.#timer !== undefined) return;
+    this.#timer = this.netns.network.clock.schedule(this.#rto, () => {
+      this.#timer = undefined;
+      this.#rto *= 2;
+      const limit = this.netns.sysctl.get("net/ipv4/tcp_syn_retries");
+      if (this.#unacked.length === 0) return;
+      if (this.#retries++ >= limit) {
+        this.error ??= this.softError ?? {
+          errno: "ETIMEDOUT",
+          from: undefined,
+          message: "no answer",
+        };
+        this.#end();
+        return;
+      }
+      this.#arm();
+      this.#retransmit();
+      this.netns.network.run();
+    });
+  }
+
+  /** Sends again what is not acknowledged, in segments of today's size. */
+  #retransmit(): void {
+    const items = this.#unacked;
+    const cut: Unacked[] = [];
+    for (const item of items) {
+      if (item.flags & (TCP_SYN | TCP_FIN)) {
+        cut.push(item);
+        continue;
+      }
+      const size = this.maxSegmentSize;
+      for (let offset = 0; offset < item.length; offset += size) {
+        const length = Math.min(size, item.length - offset);
+        cut.push({ flags: item.flags, seq: (item.seq + offset) >>> 0, length });
+      }
+    }
+    this.#unacked = cut;
+    for (const { flags, seq, length } of [...cut]) {
+      if (!this.#unacked.some((u) => u.seq === seq)) continue; // acknowledged meanwhile
+      this.#transmit(flags, seq, flags & (TCP_SYN | TCP_FIN) ? 0 : length);
+    }
+  }
+
+  #transmit(flags: number, seq: number, length: number): void {
+    const { netns } = this;
+    const segment = new TcpSegment(
+      this.localPort,
+      this.remotePort,
+      flags,
+      seq,
+      flags & TCP_ACK ? this.#receiveNext : 0,
+      length > 0 ? new Data(length) : Data.empty,
+    );
+    if (flags & TCP_SYN) segment.mss = advertisedMss(this.#dst, this.remoteAddress);
+    const version = typeof this.remoteAddress === "number" ? 4 : 6;
+    const packet = new IpPacket(
+      this.localAddress,
+      this.remoteAddress,
+      IPPROTO_TCP,
+      segment,
+      netns.defaultTtl(version),
+    );
+    packet.dontFragment = true; // ip_no_pmtu_disc = 0
+    const route = routeOutput(netns, {
+      dst: this.remoteAddress,
+      src: this.localAddress,
+      mark: this.mark,
+      protocol: IPPROTO_TCP,
+      srcPort: this.localPort,
+      dstPort: this.remotePort,
+    });
+    if (typeof route === "string") return;
+    const skb = Skb.ofIp(packet, this.trace);
+    skb.socket = this;
+    skb.mark = this.mark;
+    skb.dst = route.dst;
+    if (skb.trace !== undefined) {
+      const text = describeSegment(segment);
+      skb.trace.steps.push({ kind: "send", netns, packet: skb.number, socket: this, text });
+    }
+    netns.ipLocalOut(skb);
+  }
+
+  /** A segment for this connection (`tcp_rcv_state_process`, `tcp_rcv_established`). */
+  receive(skb: Skb, segment: TcpSegment): void {
+    if (skb.trace !== undefined) this.trace = skb.trace;
+    if (segment.flags & TCP_RST) {
+      this.error = {
+        errno: this.state === "SYN-SENT" ? "ECONNREFUSED" : "ECONNRESET",
+        from: skb.ip.src,
+        message: "RST",
+      };
+      this.#end();
+      return;
+    }
+    if (this.state === "SYN-SENT") {
+      if (!(segment.flags & TCP_SYN) || !(segment.flags & TCP_ACK)) return;
+      this.#receiveNext = (segment.seq + 1) >>> 0;
+      if (segment.mss > 0) this.#peerMss = segment.mss;
+      this.#acknowledge(segment.ack);
+      this.state = "ESTAB";
+      this.#transmit(TCP_ACK, this.#sendNext, 0);
+      this.onEstablished?.();
+      return;
+    }
+    if (segment.flags & TCP_SYN) {
+      if (this.state === "SYN-RECV") this.#retransmit(); // our answer was lost
+      return;
+    }
+    if (segment.flags & TCP_ACK) this.#acknowledge(segment.ack);
+    if (this.state === "SYN-RECV" && this.#unacked.length === 0) {
+      this.state = "ESTAB";
+      this.#accept?.(this);
+    }
+    const length = segment.payload.length;
+    if (length > 0) {
+      const fresh = segment.seq === this.#receiveNext;
+      if (fresh) {
+        this.#receiveNext = (this.#receiveNext + length) >>> 0;
+        this.received += length;
+      }
+      this.#transmit(TCP_ACK, this.#sendNext, 0);
+      if (fresh) this.onData?.(length, this);
+    }
+    if (segment.flags & TCP_FIN && segment.seq + length === this.#receiveNext) {
+      this.#receiveNext = (this.#receiveNext + 1) >>> 0;
+      this.#transmit(TCP_ACK | TCP_FIN, this.#sendNext, 0);
+      this.#end();
+    }
+  }
+
+  /** The first segment of a connection that a listener takes. */
+  answerSyn(segment: TcpSegment): void {
+    this.#receiveNext = (segment.seq + 1) >>> 0;
+    if (segment.mss > 0) this.#peerMss = segment.mss;
+    this.#queue(TCP_SYN | TCP_ACK, 1);
+  }
+
+  #acknowledge(ack: number): void {
+    const left: Unacked[] = [];
+    for (const item of this.#unacked) {
+      const end = (item.seq + item.length) >>> 0;
+      // Sequence numbers wrap: the difference tells which is behind.
+      if (((ack - end) | 0) >= 0) {
+        if (!(item.flags & (TCP_SYN | TCP_FIN))) this.acknowledged += item.length;
+      } else {
+        left.push(item);
+      }
+    }
+    if (left.length === this.#unacked.length) return;
+    this.#unacked = left;
+    this.#rto = INITIAL_RTO_MS;
+    this.#retries = 0;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (left.length > 0) this.#arm();
+    // Forward progress proves that the next hop is there (dst_confirm).
+    const { dev, gateway } = this.#dst;
+    dev.neighbours?.confirm(gateway ?? this.remoteAddress);
+  }
+
+  /** An ICMP error about one of its segments (`tcp_v4_err`). */
+  icmpError(error: SocketError, trace: Trace | undefined): void {
+    if (error.errno === "EMSGSIZE") {
+      if (trace !== undefined) this.trace = trace;
+      this.softError = error;
+      this.#retransmit();
+      return;
+    }
+    this.softError = error;
+    // Before the handshake is done an unreachable destination ends the attempt.
+    if (this.state === "SYN-SENT" || this.state === "SYN-RECV") {
+      this.error = error;
+      this.#end();
+    }
+  }
+}
+
+function advertisedMss(dst: Dst, remote: IpAddress): number {
+  const given = dst.nexthop?.route.advmss ?? 0;
+  return given > 0 ? given : Math.min(65535, dst.mtu) - headerBytes(remote);
+}
+
+/** A segment for this machine (`tcp_v4_rcv`). */
+export function tcpReceive(skb: Skb, netns: NetNamespace): void {
+  const packet = skb.ip;
+  const segment = packet.payload as TcpSegment;
+  const connection = netns.sockets.tcpConnections
+    .on(segment.dstPort)
+    ?.find(
+      (c) =>
+        c.remotePort === segment.srcPort &&
+        c.remoteAddress === packet.src &&
+        c.localAddress === packet.dst,
+    );
+  const traceTo = (socket: Socket | undefined) =>
+    skb.trace?.steps.push({
+      kind: "deliver",
+      netns,
+      packet: skb.number,
+      socket,
+      text: describeSegment(segment),
+    });
+  if (connection !== undefined) {
+    traceTo(connection);
+    connection.receive(skb, segment);
+    return;
+  }
+  const isSyn = (segment.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) === TCP_SYN;
+  const listener = bestBound(netns.sockets.tcpListeners.on(segment.dstPort), packet.dst);
+  const owner = listener?.owner ?? netns.sockets.catchAll?.owner;
+  if (isSyn && owner !== undefined) {
+    const route = routeOutput(netns, {
+      dst: packet.src,
+      src: packet.dst,
+      protocol: IPPROTO_TCP,
+      srcPort: segment.dstPort,
+      dstPort: segment.srcPort,
+    });
+    if (typeof route === "string") {
+      netns.network.drop(skb, netns, "IP_OUTNOROUTES", skb.dev, `no route back to ${packet.src}`);
+      return;
+    }
+    traceTo(listener);
+    const accepted = new TcpConnection(
+      netns,
+      {
+        localAddress: packet.dst,
+        localPort: segment.dstPort,
+        remoteAddress: packet.src,
+        remotePort: segment.srcPort,
+      },
+      {
+        owner,
+        mark: 0,
+        dst: route.dst,
+        state: "SYN-RECV",
+        trace: skb.trace,
+        onAccept: listener === undefined ? netns.sockets.catchAll?.onAccept : listener.onAccept,
+      },
+    );
+    accepted.answerSyn(segment);
+    return;
+  }
+  const reason = isSyn ? "nobody listens" : "no such connection";
+  netns.network.drop(skb, netns, "NO_SOCKET", skb.dev, `${reason} on TCP port ${segment.dstPort}`);
+  if (!(segment.flags & TCP_RST)) sendReset(skb, netns, segment);
+}
+
+/** Answers a segment that nobody wants (`tcp_v4_send_reset`). */
+function sendReset(skb: Skb, netns: NetNamespace, segment: TcpSegment): void {
+  const packet = skb.ip;
+  const route = routeOutput(netns, {
+    dst: packet.src,
+    src: packet.dst,
+    protocol: IPPROTO_TCP,
+    srcPort: segment.dstPort,
+    dstPort: segment.srcPort,
+  });
+  if (typeof route === "string") return;
+  const hasAck = (segment.flags & TCP_ACK) !== 0;
+  const length =
+    segment.payload.length + (segment.flags & TCP_SYN ? 1 : 0) + (segment.flags & TCP_FIN ? 1 : 0);
+  const reset = new TcpSegment(
+    segment.dstPort,
+    segment.srcPort,
+    hasAck ? TCP_RST : TCP_RST | TCP_ACK,
+    hasAck ? segment.ack : 0,
+    hasAck ? 0 : (segment.seq + length) >>> 0,
+  );
+  reset.window = 0;
+  const answer = new IpPacket(
+    packet.dst,
+    packet.src,
+    IPPROTO_TCP,
+    reset,
+    netns.defaultTtl(packet.version),
+  );
+  answer.dontFragment = true;
+  const out = Skb.ofIp(answer, skb.trace);
+  out.mark = netns.reflectsMark(packet.version) ? skb.mark : 0;
+  out.dst = route.dst;
+  netns.ipLocalOut(out);
+}
+
+/** An ICMP error about a segment that was sent from here. */
+export function tcpError(
+  netns: NetNamespace,
+  quoted: IpPacket,
+  error: SocketError,
+  trace: Trace | undefined,
+): void {
+  const segment = quoted.payload as TcpSegment;
+  netns.sockets.tcpConnections
+    .on(segment.srcPort)
+    ?.find(
+      (c) =>
+        c.remotePort === segment.dstPort &&
+        c.remoteAddress === quoted.dst &&
+        c.localAddress === quoted.src,
+    )
+    ?.icmpError(error, trace);
+}
+
+/** As `SYN-ACK` or `1400 bytes`. */
+export function describeSegment(segment: TcpSegment): string {
+  const names: string[] = [];
+  if (segment.flags & TCP_SYN) names.push("SYN");
+  if (segment.flags & TCP_FIN) names.push("FIN");
+  if (segment.flags & TCP_RST) names.push("RST");
+  if (segment.flags & TCP_ACK && names.length > 0) names.push("ACK");
+  if (names.length > 0) return names.join("-");
+  return segment.payload.length > 0 ? `${segment.payload.length} bytes` : "ACK";
+}
