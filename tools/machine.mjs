@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { accessSync, constants, readdirSync, statSync } from "node:fs";
 import { release } from "node:os";
 import { delimiter, join } from "node:path";
-import { root } from "./set-up.mjs";
+import { root } from "./environment.mjs";
 
 /** Programs that a test compares the model with, where they are installed. */
 const PROGRAMS = ["ip", "iptables", "nft", "ipset", "conntrack", "tshark"];

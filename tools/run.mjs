@@ -2,10 +2,10 @@
 // Every npm script of the root that a user calls: sets up what is missing, then runs the command.
 //   node tools/run.mjs start | cnilab | test | vectors | bench | exec | pnpm [ARGS]
 
-import { spawn } from "node:child_process";
-import { constants } from "node:os";
 import { join } from "node:path";
-import { nodePath, root, SetUpFailure, setUp, talk, toolEnvironment } from "./set-up.mjs";
+import { pass } from "./child.mjs";
+import { nodePath, root, SetUpFailure, talk, toolEnvironment } from "./environment.mjs";
+import { setUp } from "./set-up.mjs";
 
 /** @type {Record<string, (args: string[]) => Promise<number>>} */
 const commands = {
@@ -32,7 +32,7 @@ if (command === undefined) {
   } catch (error) {
     if (!(error instanceof SetUpFailure)) throw error;
     talk(error.message);
-    for (const line of error.output.trim().split("\n").slice(-12)) if (line) talk(`  ${line}`);
+    for (const line of error.lines) talk(`  ${line}`);
     process.exitCode = 2;
   }
 }
@@ -54,32 +54,4 @@ function typescript(file, args) {
 /** npm changes to the package's folder and leaves the caller's in INIT_CWD. */
 function callersFolder() {
   return process.cwd() === root ? (process.env["INIT_CWD"] ?? root) : process.cwd();
-}
-
-/**
- * Runs a program in our place: its input, output, exit code and signals are ours.
- * @param {string} program @param {string[]} args @param {import("node:child_process").SpawnOptions} options
- * @returns {Promise<number>} the exit code, as a shell would give it
- */
-function pass(program, args, options) {
-  const child = spawn(program, args, { ...options, stdio: "inherit" });
-  // The terminal sends Ctrl-C to every process in the foreground, the child included. Where there is no terminal,
-  // somebody signalled this process alone.
-  const atTerminal = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
-  for (const signal of /** @type {NodeJS.Signals[]} */ ([
-    "SIGINT",
-    "SIGTERM",
-    "SIGHUP",
-    "SIGQUIT",
-  ])) {
-    process.on(signal, () => {
-      if (!atTerminal || signal === "SIGTERM") child.kill(signal);
-    });
-  }
-  return new Promise((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", (code, signal) =>
-      resolve(signal ? 128 + constants.signals[signal] : (code ?? 1)),
-    );
-  });
 }

@@ -7,9 +7,10 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { stripVTControlCharacters } from "node:util";
+import { endWithNpm } from "./child.mjs";
+import { root, toolEnvironment } from "./environment.mjs";
 import { machineFingerprint } from "./machine.mjs";
 import { addUp, closingLine, hasFailed } from "./report.mjs";
-import { root, toolEnvironment } from "./set-up.mjs";
 
 /** @typedef {import("./report.mjs").Task} Task */
 
@@ -35,7 +36,7 @@ export async function test(args) {
   if (tasks === undefined) {
     for (const line of said) console.log(line);
     console.log(closingLine({ passed: 0, failed: 1, skipped: [] }));
-    return exitCode || 1;
+    return 1;
   }
   const total = addUp(root, tasks);
   for (const task of tasks.filter(hasFailed)) {
@@ -52,7 +53,7 @@ export async function test(args) {
     total.failed++;
   }
   console.log(closingLine(total));
-  return exitCode || (total.failed > 0 ? 1 : 0);
+  return total.failed > 0 ? 1 : 0;
 }
 
 /**
@@ -83,6 +84,7 @@ async function turbo(args) {
       stdio: ["ignore", "pipe", "pipe"],
     },
   );
+  endWithNpm(child);
   let interrupted = false;
   process.on("SIGINT", () => {
     interrupted = true; // the terminal tells turbo too, and turbo its tasks
