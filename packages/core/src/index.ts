@@ -23,6 +23,7 @@ export * from "./host-files.ts";
 export * from "./machine.ts";
 export * from "./node-context.ts";
 export * from "./origin.ts";
+export * from "./per-node.ts";
 export * from "./random.ts";
 export * from "./tokens.ts";
 export * from "./watch.ts";

@@ -46,5 +46,14 @@ export interface ApiClient {
     key: string,
     change: (object: Kinds[K]) => Kinds[K],
   ): Kinds[K] | undefined;
-  delete<K extends Kind>(kind: K, key: string): void;
+  /**
+   * A pod that runs on a node, and a namespace, are only marked with a deletion time: they go when
+   * the kubelet, or the namespace controller, deletes them with a grace period of 0.
+   */
+  delete<K extends Kind>(kind: K, key: string, options?: DeleteOptions): void;
+}
+
+export interface DeleteOptions {
+  /** 0 removes the object at once. */
+  readonly gracePeriodSeconds?: number;
 }

@@ -10,7 +10,10 @@ export interface Event extends KubeObject {
     readonly kind: string;
     readonly namespace?: string;
     readonly name: string;
+    readonly uid?: string;
   };
   readonly source?: { readonly component?: string };
   readonly count?: number;
+  readonly firstTimestamp?: string;
+  readonly lastTimestamp?: string;
 }

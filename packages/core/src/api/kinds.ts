@@ -2,7 +2,7 @@ import type { Event } from "./event.ts";
 import type { NetworkPolicy } from "./network-policy.ts";
 import type { Namespace, Node } from "./node.ts";
 import type { Pod } from "./pod.ts";
-import type { EndpointSlice, Service } from "./service.ts";
+import type { EndpointSlice, Endpoints, Service } from "./service.ts";
 import type { DaemonSet, Deployment, Job, ReplicaSet, StatefulSet } from "./workloads.ts";
 
 /**
@@ -12,6 +12,7 @@ import type { DaemonSet, Deployment, Job, ReplicaSet, StatefulSet } from "./work
 export interface Kinds {
   DaemonSet: DaemonSet;
   Deployment: Deployment;
+  Endpoints: Endpoints;
   EndpointSlice: EndpointSlice;
   Event: Event;
   Job: Job;

@@ -22,9 +22,14 @@ export interface Node extends KubeObject {
   readonly status?: {
     readonly addresses?: readonly NodeAddress[];
     readonly conditions?: readonly Condition[];
+    /** Amounts as text or number, `pods` among them. */
+    readonly allocatable?: Readonly<Record<string, string | number>>;
+    readonly nodeInfo?: Readonly<Record<string, string>>;
   };
 }
 
 export interface Namespace extends KubeObject {
   readonly kind: "Namespace";
+  readonly spec?: { readonly finalizers?: readonly string[] };
+  readonly status?: { readonly phase?: "Active" | "Terminating" };
 }

@@ -21,6 +21,9 @@ export interface Probe {
   readonly exec?: unknown;
   readonly initialDelaySeconds?: number;
   readonly periodSeconds?: number;
+  readonly timeoutSeconds?: number;
+  readonly successThreshold?: number;
+  readonly failureThreshold?: number;
 }
 
 export interface Container {
@@ -32,6 +35,7 @@ export interface Container {
   readonly ports?: readonly ContainerPort[];
   readonly readinessProbe?: Probe;
   readonly livenessProbe?: Probe;
+  readonly startupProbe?: Probe;
   readonly restartPolicy?: string;
 }
 
@@ -46,6 +50,8 @@ export interface Toleration {
   readonly operator?: "Exists" | "Equal";
   readonly value?: string;
   readonly effect?: string;
+  /** How long a NoExecute taint is borne; for ever where it is absent. */
+  readonly tolerationSeconds?: number;
 }
 
 export interface PodSpec {
@@ -65,12 +71,29 @@ export interface PodSpec {
 
 export type PodPhase = "Pending" | "Running" | "Succeeded" | "Failed" | "Unknown";
 
+/** One of the three is there. */
+export interface ContainerState {
+  readonly running?: { readonly startedAt?: string };
+  /** Why it is not running, as `ContainerCreating` or `CrashLoopBackOff`. */
+  readonly waiting?: { readonly reason?: string; readonly message?: string };
+  readonly terminated?: {
+    readonly exitCode: number;
+    readonly reason?: string;
+    readonly message?: string;
+    readonly startedAt?: string;
+    readonly finishedAt?: string;
+  };
+}
+
 export interface ContainerStatus {
   readonly name: string;
+  readonly image?: string;
   readonly ready: boolean;
+  readonly started?: boolean;
   readonly restartCount: number;
-  /** Reason why it is not running, as `ContainerCreating` or `CrashLoopBackOff`. */
-  readonly waiting?: string;
+  readonly state?: ContainerState;
+  /** How it ended the last time. */
+  readonly lastState?: ContainerState;
 }
 
 export interface PodStatus {
@@ -78,7 +101,10 @@ export interface PodStatus {
   readonly podIP?: string;
   readonly podIPs?: readonly { readonly ip: string }[];
   readonly hostIP?: string;
+  readonly hostIPs?: readonly { readonly ip: string }[];
+  readonly startTime?: string;
   readonly conditions?: readonly Condition[];
+  readonly initContainerStatuses?: readonly ContainerStatus[];
   readonly containerStatuses?: readonly ContainerStatus[];
   readonly reason?: string;
   readonly message?: string;

@@ -84,3 +84,20 @@ export interface EndpointSlice extends KubeObject {
   readonly ports?: readonly EndpointPort[];
   readonly endpoints: readonly Endpoint[];
 }
+
+/** The older form of endpoints, which the control plane mirrors into slices where a person wrote it. */
+export interface Endpoints extends KubeObject {
+  readonly kind: "Endpoints";
+  readonly subsets?: readonly {
+    readonly addresses?: readonly EndpointsAddress[];
+    readonly notReadyAddresses?: readonly EndpointsAddress[];
+    readonly ports?: readonly EndpointPort[];
+  }[];
+}
+
+export interface EndpointsAddress {
+  readonly ip: string;
+  readonly hostname?: string;
+  readonly nodeName?: string;
+  readonly targetRef?: Endpoint["targetRef"];
+}

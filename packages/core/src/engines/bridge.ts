@@ -1,3 +1,4 @@
+import type { IpAddress } from "@cnilab/net";
 import type { Labels, Protocol } from "../api/meta.ts";
 import type { CniResult } from "../cni.ts";
 import type { Sandbox } from "../machine.ts";
@@ -25,6 +26,12 @@ export interface PodAttachment {
   readonly sandbox: Sandbox;
   readonly pod: PodIdentity;
   readonly portMappings: readonly PortMapping[];
+  /**
+   * Addresses that the pod is to have, at most one of each family (the `ips` capability). One outside
+   * the node's ranges is given as it is, without IPAM, and routed to the pod on this node; the cluster
+   * routes it to the node.
+   */
+  readonly requestedIps?: readonly IpAddress[];
   /** Bits a second and bits, from the `kubernetes.io/ingress-bandwidth` annotations. */
   readonly bandwidth?: {
     readonly ingressRate?: number;
