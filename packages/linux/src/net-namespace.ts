@@ -283,8 +283,14 @@ export class NetNamespace {
     return this.sysctl.forwardUsePmtu === 0 ? dst.mtu : this.pathMtu(dst, address);
   }
 
+  /** The identification of this machine's next packet, 1 to 65535. */
   nextPacketId(): number {
     this.#packetId = (this.#packetId % 0xffff) + 1;
+    this.network.recording?.effect({
+      repeat: (packets) => {
+        this.#packetId = ((this.#packetId - 1 + packets) % 0xffff) + 1;
+      },
+    });
     return this.#packetId;
   }
 

@@ -1,6 +1,8 @@
 import type { Random, VirtualClock } from "@cnilab/core";
+import type { IpAddress } from "@cnilab/net";
 import type { NetDevice } from "./device/net-device.ts";
 import type { DropReason } from "./drop-reason.ts";
+import { CachedFlow, FlowRecording } from "./flow-cache.ts";
 import type { Kernel } from "./kernel.ts";
 import type { NetNamespace } from "./net-namespace.ts";
 import type { FilterRule } from "./netfilter/filter-rule.ts";
@@ -34,6 +36,10 @@ export class Network {
   readonly kernels: Map<string, Kernel> = new Map();
   /** Grows with every change of state that can change a packet's way; see `FlowCache`. */
   epoch = 0;
+  /** Frames and answers that are on their way and arrive later: the clock brings them. */
+  inFlight = 0;
+  /** Addresses that are asked for on a link and have not answered yet. */
+  readonly unresolved: Set<{ readonly dev: NetDevice; readonly ip: IpAddress }> = new Set();
   /** Packets dropped since {@link takeDrops}; kept short, as floods drop many. */
   #drops: Drop[] = [];
 
@@ -44,14 +50,65 @@ export class Network {
   #length = 0;
   #running = false;
 
+  /** Notes what the walk under way does, while somebody wants to repeat it. */
+  recording: FlowRecording | undefined = undefined;
+  /** Flows that have sent packets whose effects are not in kernel state yet. */
+  #pendingFlows: CachedFlow[] = [];
+
   constructor(clock: VirtualClock, random: Random) {
     this.clock = clock;
     this.random = random;
+    clock.beforeAdvance(() => this.settleFlows());
+  }
+
+  /**
+   * Runs `send`, which sends one packet, and notes the walk. `undefined` when it cannot be repeated,
+   * or when other packets are on their way as well.
+   */
+  record(send: () => void): CachedFlow | undefined {
+    if (this.#running || this.#length > 0 || this.recording !== undefined) {
+      send();
+      return undefined;
+    }
+    const recording = new FlowRecording();
+    this.recording = recording;
+    try {
+      send();
+    } finally {
+      this.recording = undefined;
+    }
+    return CachedFlow.from(this, recording);
+  }
+
+  /** A cached flow has effects to settle. */
+  flowPending(flow: CachedFlow): void {
+    this.#pendingFlows.push(flow);
+  }
+
+  /** Brings counters and time stamps up to date; call it before reading them. */
+  settleFlows(): void {
+    if (this.#pendingFlows.length === 0) return;
+    const flows = this.#pendingFlows;
+    this.#pendingFlows = [];
+    for (const flow of flows) flow.settle();
   }
 
   /** Tells caches that kernel state has changed. */
   touch(): void {
     this.epoch++;
+    // A flow's next packet is walked, and must find the state that its cached packets left.
+    if (this.#pendingFlows.length > 0) this.settleFlows();
+  }
+
+  /** Does something that is part of a packet's way `delayMs` later, and what follows from it. */
+  later(delayMs: number, what: () => void): void {
+    this.recording?.unrepeatable();
+    this.inFlight++;
+    this.clock.schedule(delayMs, () => {
+      this.inFlight--;
+      what();
+      this.run();
+    });
   }
 
   /** Puts a frame into a device's receive queue. */
@@ -99,6 +156,7 @@ export class Network {
     detail = "",
     rule?: FilterRule,
   ): void {
+    this.recording?.unrepeatable();
     skb.trace?.steps.push({
       kind: "drop",
       netns,

@@ -11,8 +11,10 @@ export function netifReceive(dev: NetDevice, skb: Skb): void {
     dev.drop(skb, "DEV_READY", `${dev.name} is down`);
     return;
   }
+  const bytes = skb.packet.length + (dev.isEthernet ? ETHERNET_HEADER_LENGTH : 0);
   dev.rxPackets++;
-  dev.rxBytes += skb.packet.length + (dev.isEthernet ? ETHERNET_HEADER_LENGTH : 0);
+  dev.rxBytes += bytes;
+  dev.network.recording?.count(dev, true, bytes);
   if (skb.trace !== undefined) dev.traceFrame("receive", skb);
   skb.iif = dev;
   if (dev.tc !== undefined && !dev.tc.ingress(skb)) return;

@@ -39,7 +39,7 @@ export class Bridge extends NetDevice {
     this.#mtuPinned = options.mtu !== undefined;
     if (options.mac === undefined) this.mac = netns.kernel.randomMac();
     this.carrier = false;
-    this.fdb = new Fdb(netns.network.clock, () => netns.network.touch());
+    this.fdb = new Fdb(netns.network);
     this.fdb.add(this.mac, undefined, true);
     this.#receiver = { handle: (dev, skb) => this.#handleFrame(dev, skb) };
     if (netns.kernel.brNetfilter) enableBridgeNetfilter(netns);
@@ -201,6 +201,7 @@ export class Bridge extends NetDevice {
       this.#passUp(skb);
     } else {
       const copy = this.promiscuity > 0 ? skb.clone() : undefined;
+      if (copy !== undefined) this.network.recording?.unrepeatable();
       this.#trace(skb, port, "forward", entry, entry.port === undefined ? [] : [entry.port.dev]);
       this.#deliver(skb, port, entry.port as BridgePort, false);
       if (copy !== undefined) this.#passUp(copy);
@@ -208,6 +209,7 @@ export class Bridge extends NetDevice {
   }
 
   #flood(skb: Skb, kind: Flooding, from: BridgePort | undefined, own: boolean, up: boolean): void {
+    this.network.recording?.unrepeatable();
     const targets = this.ports.filter(
       (p) =>
         shouldDeliver(from, p) === undefined &&

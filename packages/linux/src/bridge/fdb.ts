@@ -1,6 +1,6 @@
-import type { Clock } from "@cnilab/core";
 import { formatMac, type Mac } from "@cnilab/net";
 import { KernelError } from "../kernel-error.ts";
+import type { Network } from "../network.ts";
 import type { BridgePort } from "./bridge-port.ts";
 
 /** One MAC in a bridge's forwarding database (`struct net_bridge_fdb_entry`). */
@@ -18,23 +18,25 @@ export interface FdbEntry {
 
 /** The forwarding database of one bridge. */
 export class Fdb {
-  readonly #clock: Clock;
+  readonly #network: Network;
   readonly #entries = new Map<Mac, FdbEntry>();
   /** Milliseconds after which a learned entry is forgotten. */
   ageingTime = 300_000;
-  #changed: () => void;
 
-  /** @param changed called when a MAC appears, moves or goes */
-  constructor(clock: Clock, changed: () => void) {
-    this.#clock = clock;
-    this.#changed = changed;
+  constructor(network: Network) {
+    this.#network = network;
   }
 
   find(mac: Mac): FdbEntry | undefined {
     const entry = this.#entries.get(mac);
-    if (entry === undefined || !this.#expired(entry)) return entry;
+    if (entry === undefined || !this.#expired(entry)) {
+      if (entry !== undefined && !entry.isStatic) {
+        this.#network.recording?.expires(entry.updated + this.ageingTime);
+      }
+      return entry;
+    }
     this.#entries.delete(mac);
-    this.#changed();
+    this.#network.touch();
     return undefined;
   }
 
@@ -47,35 +49,40 @@ export class Fdb {
         port,
         local: false,
         isStatic: false,
-        updated: this.#clock.now,
+        updated: this.#network.clock.now,
       });
-      this.#changed();
+      this.#network.touch();
       return;
     }
     if (entry.local) return; // a frame with our own address as source: not to be believed
-    entry.updated = this.#clock.now;
+    entry.updated = this.#network.clock.now;
+    this.#network.recording?.effect({
+      repeat: (_packets, time) => {
+        entry.updated = time;
+      },
+    });
     if (entry.port !== port && !entry.isStatic) {
       entry.port = port;
-      this.#changed();
+      this.#network.touch();
     }
   }
 
   /** An entry by hand (`bridge fdb add`), or an address of the bridge or a port. */
   add(mac: Mac, port: BridgePort | undefined, local: boolean): void {
-    this.#entries.set(mac, { mac, port, local, isStatic: true, updated: this.#clock.now });
-    this.#changed();
+    this.#entries.set(mac, { mac, port, local, isStatic: true, updated: this.#network.clock.now });
+    this.#network.touch();
   }
 
   /** `bridge fdb del`. @throws KernelError ENOENT */
   delete(mac: Mac): void {
     if (!this.#entries.delete(mac)) throw new KernelError("ENOENT", `fdb entry ${formatMac(mac)}`);
-    this.#changed();
+    this.#network.touch();
   }
 
   /** Forgets all that `fits` says. */
   deleteAll(fits: (entry: FdbEntry) => boolean): void {
     for (const [mac, entry] of this.#entries) if (fits(entry)) this.#entries.delete(mac);
-    this.#changed();
+    this.#network.touch();
   }
 
   *entries(): Iterable<FdbEntry> {
@@ -83,6 +90,6 @@ export class Fdb {
   }
 
   #expired(entry: FdbEntry): boolean {
-    return !entry.isStatic && entry.updated + this.ageingTime <= this.#clock.now;
+    return !entry.isStatic && entry.updated + this.ageingTime <= this.#network.clock.now;
   }
 }

@@ -94,6 +94,7 @@ export class Macvlan extends NetDevice {
     }
     if (this.mode === "bridge") {
       if (isGroupMac(skb.dstMac)) {
+        this.network.recording?.unrepeatable();
         for (const other of this.#port.macvlans.values()) {
           if (other !== this && other.up && other.mode === "bridge") {
             const copy = skb.clone();

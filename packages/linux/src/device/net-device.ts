@@ -246,8 +246,10 @@ export abstract class NetDevice {
       return;
     }
     if (this.tc !== undefined && !this.tc.egress(skb)) return;
+    const bytes = skb.packet.length + (this.isEthernet ? ETHERNET_HEADER_LENGTH : 0);
     this.txPackets++;
-    this.txBytes += skb.packet.length + (this.isEthernet ? ETHERNET_HEADER_LENGTH : 0);
+    this.txBytes += bytes;
+    this.network.recording?.count(this, false, bytes);
     if (skb.trace !== undefined) this.traceFrame("transmit", skb);
     this.transmit(skb);
   }

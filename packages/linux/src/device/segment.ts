@@ -58,11 +58,6 @@ export class Segment {
     this.network.touch();
   }
 
-  /** Whether any fault is set: then no walk may be taken from a cache. */
-  get faulty(): boolean {
-    return this.#faults.size > 0;
-  }
-
   /** A frame leaves a NIC. */
   carry(from: Nic, skb: Skb): void {
     if (skb.packet.length > this.mtu) {
@@ -87,6 +82,7 @@ export class Segment {
       }
     }
     let delivered = false;
+    this.network.recording?.unrepeatable();
     for (const to of this.nics) {
       if (to === from || !to.wants(skb)) continue;
       delivered = true;
@@ -104,6 +100,7 @@ export class Segment {
       return;
     }
     if (fault?.loss !== undefined && fault.loss > 0) {
+      this.network.recording?.unrepeatable();
       if (this.network.random.uint32() < fault.loss * 0x100000000) {
         from.drop(skb, "LINK_LOSS", `lost between ${from.netns} and ${to.netns}`);
         return;
@@ -111,10 +108,9 @@ export class Segment {
     }
     skb.scrub(true);
     if (fault?.delayMs !== undefined && fault.delayMs > 0) {
-      this.network.clock.schedule(fault.delayMs, () => {
+      this.network.later(fault.delayMs, () => {
         to.classify(skb);
         this.network.enqueue(to, skb);
-        this.network.run();
       });
       return;
     }

@@ -52,6 +52,7 @@ export class Tun extends NetDevice {
       this.drop(skb, "UNHANDLED_PROTO", `${this.name} carries IP only`);
       return;
     }
+    this.network.recording?.unrepeatable();
     this.#reader(skb.ip, skb);
   }
 }

@@ -201,6 +201,8 @@ export class Vxlan extends NetDevice {
   }
 
   protected transmit(skb: Skb): void {
+    // Learned entries age, and flooding makes copies.
+    if (this.learning || this.remote !== undefined) this.network.recording?.unrepeatable();
     const remotes = this.remotesOf(skb.dstMac) ?? this.remotesOf(ALL_ZEROS_MAC);
     if (remotes === undefined) {
       this.txDropped++;
@@ -262,6 +264,7 @@ export class Vxlan extends NetDevice {
   decapsulate(datagram: ReceivedDatagram, vxlan: VxlanPacket): void {
     const { skb } = datagram;
     const { frame } = vxlan;
+    if (this.learning) this.network.recording?.unrepeatable();
     if (frame.src === this.mac) return; // our own frame, looped back
     if (this.learning && !this.#learn(frame.src, datagram.src)) {
       this.drop(
@@ -337,6 +340,7 @@ function openSocket(netns: NetNamespace, port: number, devices: Map<number, Vxla
   const socket = new UdpSocket(netns, {
     localPort: port,
     owner: "kernel vxlan",
+    tunnel: true,
     onReceive: (datagram) => {
       const vxlan = datagram.payload;
       if (!(vxlan instanceof VxlanPacket)) {

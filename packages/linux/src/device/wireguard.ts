@@ -94,6 +94,7 @@ export class Wireguard extends NetDevice {
       this.#socket = new UdpSocket(this.underlay, {
         localPort: this.listenPort,
         owner: "kernel wireguard",
+        tunnel: true,
         onReceive: (datagram) => this.#receive(datagram),
       });
     } else if (!this.up) {
@@ -115,6 +116,7 @@ export class Wireguard extends NetDevice {
       return;
     }
     const { address, port } = peer.endpoint;
+    this.network.recording?.unrepeatable();
     skb.trace?.steps.push({
       kind: "note",
       netns: this.netns,

@@ -52,6 +52,7 @@ export function dstOutput(skb: Skb, netns: NetNamespace): void {
 /** Multicast and broadcast also reach listeners on the sending machine (`ip_mc_output`). */
 function loopBackToGroup(skb: Skb, netns: NetNamespace, dst: Dst): void {
   if (dst.type === "multicast" && !netns.isInGroup(dst.dev, skb.ip.dst)) return;
+  netns.network.recording?.unrepeatable();
   const copy = skb.clone();
   copy.packetType = PACKET_MULTICAST;
   netns.network.enqueue(netns.loopback, copy);
@@ -78,6 +79,7 @@ function ipFinishOutput(skb: Skb, netns: NetNamespace): void {
     netns.network.drop(skb, netns, "PKT_TOO_BIG", dst.dev, `${packet.length} bytes, MTU ${mtu}`);
     return;
   }
+  netns.network.recording?.unrepeatable();
   const fragments = fragmentPacket(packet, limit);
   skb.trace?.steps.push({
     kind: "fragment",

@@ -112,10 +112,7 @@ export function arpReceive(dev: NetDevice, skb: Skb): void {
             reply();
           } else {
             // The kernel waits a random time below proxy_delay, so that the real owner is faster.
-            netns.network.clock.schedule(netns.kernel.random.below(delay), () => {
-              reply();
-              netns.network.run();
-            });
+            netns.network.later(netns.kernel.random.below(delay), reply);
           }
           return;
         }

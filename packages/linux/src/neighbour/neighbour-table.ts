@@ -76,7 +76,7 @@ export class NeighbourTable {
     }
     const mac = this.#layer?.get(ip);
     if (mac === undefined || this.#withoutFromLayer?.has(ip)) return undefined;
-    return permanent(ip, mac);
+    return permanent(this.#dev, ip, mac);
   }
 
   /** All that is known, own entries first. */
@@ -86,7 +86,8 @@ export class NeighbourTable {
       yield neighbour;
     }
     for (const [ip, mac] of this.#layer ?? []) {
-      if (!this.#neighbours.has(ip) && !this.#withoutFromLayer?.has(ip)) yield permanent(ip, mac);
+      if (!this.#neighbours.has(ip) && !this.#withoutFromLayer?.has(ip))
+        yield permanent(this.#dev, ip, mac);
     }
   }
 
@@ -156,8 +157,10 @@ export class NeighbourTable {
     }
     if (neighbour.valid) {
       if (skb.trace !== undefined) this.#trace(skb, ip, neighbour.mac, neighbour.state);
+      this.#record(neighbour);
       return neighbour.mac;
     }
+    this.#dev.network.recording?.unrepeatable();
     if (skb.trace !== undefined) this.#trace(skb, ip, undefined, "INCOMPLETE");
     neighbour.queue ??= [];
     if (neighbour.queue.length >= this.parameters.unresolvedQueueLength) {
@@ -173,6 +176,32 @@ export class NeighbourTable {
       this.#probe(neighbour, skb);
     }
     return undefined;
+  }
+
+  /** Tells a recording how using this neighbour is repeated, and how long it stays as it is. */
+  #record(neighbour: Neighbour): void {
+    const recording = this.#dev.network.recording;
+    if (recording === undefined) return;
+    const { baseReachableTime, delayFirstProbeTime } = this.parameters;
+    switch (neighbour.state) {
+      case "PERMANENT":
+      case "NOARP":
+        return;
+      case "REACHABLE":
+        recording.expires(neighbour.confirmed + baseReachableTime);
+        break;
+      case "DELAY":
+        recording.expires(neighbour.updated + delayFirstProbeTime);
+        break;
+      default:
+        recording.unrepeatable();
+        return;
+    }
+    recording.effect({
+      repeat: (_packets, time) => {
+        neighbour.used = time;
+      },
+    });
   }
 
   /** Traffic went both ways: the neighbour is there (`dst_confirm_neigh`). */
@@ -239,7 +268,7 @@ export class NeighbourTable {
   #make(ip: IpAddress): Neighbour {
     let neighbour = this.#neighbours.get(ip);
     if (neighbour === undefined) {
-      neighbour = new Neighbour(ip);
+      neighbour = new Neighbour(this.#dev, ip);
       const mac = this.#layer?.get(ip);
       if (mac !== undefined && !this.#withoutFromLayer?.has(ip)) {
         neighbour.mac = mac;
@@ -254,6 +283,7 @@ export class NeighbourTable {
   #probe(neighbour: Neighbour, cause: Skb | undefined): void {
     const { multicastSolicit, retransTime } = this.parameters;
     if (neighbour.probes >= multicastSolicit) {
+      this.#stop(neighbour);
       const waiting = neighbour.queue ?? [];
       neighbour.queue = undefined;
       neighbour.state = "FAILED";
@@ -264,6 +294,7 @@ export class NeighbourTable {
       return;
     }
     neighbour.probes++;
+    this.#dev.network.unresolved.add(neighbour);
     const timer = this.#dev.network.clock.schedule(retransTime, () => {
       this.#timers.delete(neighbour);
       if (neighbour.state !== "INCOMPLETE") return;
@@ -277,6 +308,7 @@ export class NeighbourTable {
   #stop(neighbour: Neighbour): void {
     this.#timers.get(neighbour)?.cancel();
     this.#timers.delete(neighbour);
+    this.#dev.network.unresolved.delete(neighbour);
   }
 
   /**
@@ -336,8 +368,8 @@ export class NeighbourTable {
   }
 }
 
-function permanent(ip: IpAddress, mac: Mac): Neighbour {
-  const neighbour = new Neighbour(ip);
+function permanent(dev: NetDevice, ip: IpAddress, mac: Mac): Neighbour {
+  const neighbour = new Neighbour(dev, ip);
   neighbour.mac = mac;
   neighbour.state = "PERMANENT";
   return neighbour;

@@ -1,4 +1,5 @@
 import type { IpAddress, Mac } from "@cnilab/net";
+import type { NetDevice } from "../device/net-device.ts";
 import type { Skb } from "../skb.ts";
 
 /** Neighbour states as `ip neighbour` prints them. */
@@ -15,6 +16,7 @@ export type NeighbourState =
 
 /** What a device knows of an address on its link (`struct neighbour`). */
 export class Neighbour {
+  readonly dev: NetDevice;
   readonly ip: IpAddress;
   /** Meaningless in states NONE, INCOMPLETE and FAILED. */
   mac: Mac = 0;
@@ -32,7 +34,8 @@ export class Neighbour {
   /** Packets that wait for the answer. */
   queue: Skb[] | undefined = undefined;
 
-  constructor(ip: IpAddress) {
+  constructor(dev: NetDevice, ip: IpAddress) {
+    this.dev = dev;
     this.ip = ip;
   }
 

@@ -3,6 +3,7 @@ import {
   IPPROTO_SCTP,
   type IpAddress,
   IpPacket,
+  type Payload,
   SCTP_ABORT,
   SCTP_COOKIE_ACK,
   SCTP_COOKIE_ECHO,
@@ -17,6 +18,7 @@ import { routeOutput } from "../ip/route-output.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { Skb } from "../skb.ts";
 import type { Trace } from "../trace.ts";
+import { Message } from "./message.ts";
 import type { Socket, SocketError } from "./socket.ts";
 import { bestBound } from "./socket-table.ts";
 
@@ -75,12 +77,12 @@ export class SctpAssociation implements Socket {
   softError: SocketError | undefined = undefined;
   received = 0;
   acknowledged = 0;
-  onData: ((length: number, association: SctpAssociation) => void) | undefined = undefined;
+  onData: ((data: Payload, association: SctpAssociation) => void) | undefined = undefined;
   trace: Trace | undefined;
   readonly #dst: Dst;
   readonly #tag: number;
   #peerTag: number;
-  #sent = 0;
+  #sent: { readonly length: number; readonly message: unknown } | undefined;
 
   constructor(
     netns: NetNamespace,
@@ -155,9 +157,10 @@ export class SctpAssociation implements Socket {
     return mtu - (typeof this.remoteAddress === "number" ? 20 : 40) - 12 - 16;
   }
 
-  send(length: number): void {
-    this.#sent = length;
-    this.transmit(SCTP_DATA, this.#peerTag, length);
+  /** Sends one message of at most {@link maxSegmentSize} bytes and lets it run to its end. */
+  send(length: number, message?: unknown): void {
+    this.#sent = { length, message };
+    this.transmit(SCTP_DATA, this.#peerTag, length, message);
     this.netns.network.run();
   }
 
@@ -166,7 +169,7 @@ export class SctpAssociation implements Socket {
     this.netns.sockets.sctpAssociations.remove(this);
   }
 
-  transmit(chunkType: number, tag: number, length: number): void {
+  transmit(chunkType: number, tag: number, length: number, message?: unknown): void {
     const { netns } = this;
     const route = routeOutput(netns, {
       dst: this.remoteAddress,
@@ -181,7 +184,7 @@ export class SctpAssociation implements Socket {
       this.remotePort,
       chunkType,
       tag,
-      length > 0 ? new Data(length) : Data.empty,
+      length > 0 ? new Message(length, message) : Data.empty,
     );
     if (chunkType === SCTP_INIT || chunkType === SCTP_INIT_ACK) chunk.initiateTag = this.#tag;
     const version = typeof this.remoteAddress === "number" ? 4 : 6;
@@ -216,11 +219,11 @@ export class SctpAssociation implements Socket {
       case SCTP_DATA:
         this.received += chunk.payload.length;
         this.transmit(SCTP_SACK, this.#peerTag, 0);
-        this.onData?.(chunk.payload.length, this);
+        this.onData?.(chunk.payload, this);
         return;
       case SCTP_SACK:
-        this.acknowledged += this.#sent;
-        this.#sent = 0;
+        this.acknowledged += this.#sent?.length ?? 0;
+        this.#sent = undefined;
         return;
       case SCTP_ABORT:
         this.error = {
@@ -236,7 +239,9 @@ export class SctpAssociation implements Socket {
   icmpError(error: SocketError): void {
     if (error.errno === "EMSGSIZE") {
       this.softError = error;
-      if (this.#sent > 0) this.send(Math.min(this.#sent, this.maxSegmentSize));
+      if (this.#sent === undefined) return;
+      const { length, message } = this.#sent;
+      this.send(Math.min(length, this.maxSegmentSize), message);
       return;
     }
     this.error = error;

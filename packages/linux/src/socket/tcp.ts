@@ -4,6 +4,7 @@ import {
   IPPROTO_TCP,
   type IpAddress,
   IpPacket,
+  type Payload,
   TCP_ACK,
   TCP_FIN,
   TCP_PSH,
@@ -16,6 +17,7 @@ import { routeOutput } from "../ip/route-output.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { Skb } from "../skb.ts";
 import type { Trace } from "../trace.ts";
+import { Message } from "./message.ts";
 import type { Socket, SocketError } from "./socket.ts";
 import { bestBound } from "./socket-table.ts";
 
@@ -66,13 +68,14 @@ export class TcpListener implements Socket {
   }
 }
 
-export type TcpState = "SYN-SENT" | "SYN-RECV" | "ESTAB" | "FIN-WAIT" | "CLOSE-WAIT" | "CLOSED";
+export type TcpState = "SYN-SENT" | "SYN-RECV" | "ESTAB" | "FIN-WAIT" | "LAST-ACK" | "CLOSED";
 
 /** Bytes that were sent and not acknowledged yet; a SYN or FIN counts as one. */
 interface Unacked {
   readonly flags: number;
   readonly seq: number;
   readonly length: number;
+  readonly message: unknown;
 }
 
 export interface TcpConnectOptions {
@@ -107,7 +110,7 @@ export class TcpConnection implements Socket {
   received = 0;
   acknowledged = 0;
   onEstablished: (() => void) | undefined = undefined;
-  onData: ((length: number, connection: TcpConnection) => void) | undefined = undefined;
+  onData: ((data: Payload, connection: TcpConnection) => void) | undefined = undefined;
   trace: Trace | undefined;
   readonly #dst: Dst;
   #sendNext: number;
@@ -195,23 +198,28 @@ export class TcpConnection implements Socket {
     return Math.max(1, Math.min(this.#peerMss, mtu - headerBytes(this.remoteAddress)));
   }
 
-  /** Sends `length` bytes, in full-sized segments as far as they go, and lets them run to their end. */
-  send(length: number): void {
+  /**
+   * Sends `length` bytes, in full-sized segments as far as they go, and lets them run to their end.
+   * @param message what the bytes mean; each segment brings it along
+   */
+  send(length: number, message?: unknown): void {
     for (let left = length; left > 0; ) {
       const size = Math.min(left, this.maxSegmentSize);
-      this.#queue(TCP_ACK | TCP_PSH, size);
+      this.#queue(TCP_ACK | TCP_PSH, size, message);
       left -= size;
     }
     this.netns.network.run();
   }
 
-  /** Says goodbye if there is somebody to say it to, and forgets the connection. */
+  /** Says goodbye if there is somebody to say it to, lets that run to its end, and forgets the connection. */
   close(): void {
-    if (this.state === "ESTAB" || this.state === "CLOSE-WAIT") {
+    if (this.state === "ESTAB") {
+      this.state = "FIN-WAIT";
       this.#transmit(TCP_FIN | TCP_ACK, this.#sendNext, 0);
+      this.#sendNext = (this.#sendNext + 1) >>> 0;
+      this.netns.network.run();
     }
-    this.#end();
-    this.netns.network.run();
+    if (this.state !== "CLOSED") this.#end();
   }
 
   /** Forgets the connection without a word. */
@@ -228,59 +236,62 @@ export class TcpConnection implements Socket {
   }
 
   /** Sends something that the other side must acknowledge. */
-  #queue(flags: number, length: number): void {
-    const item: Unacked = { flags, seq: this.#sendNext, length };
+  #queue(flags: number, length: number, message?: unknown): void {
+    const item: Unacked = { flags, seq: this.#sendNext, length, message };
     this.#sendNext = (this.#sendNext + length) >>> 0;
     this.#unacked.push(item);
     this.#arm();
-    this.#transmit(flags, item.seq, flags & (TCP_SYN | TCP_FIN) ? 0 : length);
+    this.#transmit(flags, item.seq, flags & TCP_SYN ? 0 : length, message);
   }
 
   #arm(): void {
     if (this.#timer !== undefined) return;
-    this.#timer = this.netns.network.clock.schedule(this.#rto, () => {
-      this.#timer = undefined;
-      this.#rto *= 2;
-      const limit = this.netns.sysctl.get("net/ipv4/tcp_syn_retries");
-      if (this.#unacked.length === 0) return;
-      if (this.#retries++ >= limit) {
-        this.error ??= this.softError ?? {
-          errno: "ETIMEDOUT",
-          from: undefined,
-          message: "no answer",
-        };
-        this.#end();
-        return;
-      }
-      this.#arm();
-      this.#retransmit();
-      this.netns.network.run();
+    // In the background: a connection that waits does not keep the rest of the world from being quiet.
+    this.#timer = this.netns.network.clock.schedule(this.#rto, () => this.#timeout(), {
+      background: true,
     });
+  }
+
+  #timeout(): void {
+    this.#timer = undefined;
+    this.#rto *= 2;
+    if (this.#unacked.length === 0) return;
+    if (this.#retries++ >= this.netns.sysctl.get("net/ipv4/tcp_syn_retries")) {
+      this.error ??= this.softError ?? {
+        errno: "ETIMEDOUT",
+        from: undefined,
+        message: "no answer",
+      };
+      this.#end();
+      return;
+    }
+    this.#arm();
+    this.#retransmit();
+    this.netns.network.run();
   }
 
   /** Sends again what is not acknowledged, in segments of today's size. */
   #retransmit(): void {
-    const items = this.#unacked;
     const cut: Unacked[] = [];
-    for (const item of items) {
-      if (item.flags & (TCP_SYN | TCP_FIN)) {
+    for (const item of this.#unacked) {
+      if (item.flags & TCP_SYN) {
         cut.push(item);
         continue;
       }
       const size = this.maxSegmentSize;
       for (let offset = 0; offset < item.length; offset += size) {
         const length = Math.min(size, item.length - offset);
-        cut.push({ flags: item.flags, seq: (item.seq + offset) >>> 0, length });
+        cut.push({ ...item, seq: (item.seq + offset) >>> 0, length });
       }
     }
     this.#unacked = cut;
-    for (const { flags, seq, length } of [...cut]) {
+    for (const { flags, seq, length, message } of [...cut]) {
       if (!this.#unacked.some((u) => u.seq === seq)) continue; // acknowledged meanwhile
-      this.#transmit(flags, seq, flags & (TCP_SYN | TCP_FIN) ? 0 : length);
+      this.#transmit(flags, seq, flags & TCP_SYN ? 0 : length, message);
     }
   }
 
-  #transmit(flags: number, seq: number, length: number): void {
+  #transmit(flags: number, seq: number, length: number, message?: unknown): void {
     const { netns } = this;
     const segment = new TcpSegment(
       this.localPort,
@@ -288,7 +299,7 @@ export class TcpConnection implements Socket {
       flags,
       seq,
       flags & TCP_ACK ? this.#receiveNext : 0,
-      length > 0 ? new Data(length) : Data.empty,
+      length > 0 ? new Message(length, message) : Data.empty,
     );
     if (flags & TCP_SYN) segment.mss = advertisedMss(this.#dst, this.remoteAddress);
     const version = typeof this.remoteAddress === "number" ? 4 : 6;
@@ -359,11 +370,19 @@ export class TcpConnection implements Socket {
         this.received += length;
       }
       this.#transmit(TCP_ACK, this.#sendNext, 0);
-      if (fresh) this.onData?.(length, this);
+      if (fresh) this.onData?.(segment.payload, this);
     }
-    if (segment.flags & TCP_FIN && segment.seq + length === this.#receiveNext) {
+    if (segment.flags & TCP_FIN && (segment.seq + length) >>> 0 === this.#receiveNext) {
       this.#receiveNext = (this.#receiveNext + 1) >>> 0;
-      this.#transmit(TCP_ACK | TCP_FIN, this.#sendNext, 0);
+      if (this.state === "FIN-WAIT") {
+        this.#transmit(TCP_ACK, this.#sendNext, 0);
+        this.#end();
+      } else {
+        this.state = "LAST-ACK";
+        this.#transmit(TCP_ACK | TCP_FIN, this.#sendNext, 0);
+        this.#sendNext = (this.#sendNext + 1) >>> 0;
+      }
+    } else if (this.state === "LAST-ACK" && segment.ack === this.#sendNext) {
       this.#end();
     }
   }
@@ -381,7 +400,7 @@ export class TcpConnection implements Socket {
       const end = (item.seq + item.length) >>> 0;
       // Sequence numbers wrap: the difference tells which is behind.
       if (((ack - end) | 0) >= 0) {
-        if (!(item.flags & (TCP_SYN | TCP_FIN))) this.acknowledged += item.length;
+        if (!(item.flags & TCP_SYN)) this.acknowledged += item.length;
       } else {
         left.push(item);
       }

@@ -1,5 +1,13 @@
-import { IPPROTO_UDP, type IpAddress, IpPacket, type Payload, UdpDatagram } from "@cnilab/net";
+import {
+  formatIp,
+  IPPROTO_UDP,
+  type IpAddress,
+  IpPacket,
+  type Payload,
+  UdpDatagram,
+} from "@cnilab/net";
 import type { NetDevice } from "../device/net-device.ts";
+import type { CachedFlow, FlowReceiver } from "../flow-cache.ts";
 import { routeOutput } from "../ip/route-output.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { Skb } from "../skb.ts";
@@ -26,12 +34,29 @@ export interface UdpOptions {
   readonly remotePort?: number;
   readonly owner: string;
   readonly mark?: number;
+  /** A tunnel of the kernel's own: datagrams go on as other packets. */
+  readonly tunnel?: boolean;
   readonly onReceive?: (datagram: ReceivedDatagram, socket: UdpSocket) => void;
   readonly onError?: (error: SocketError, socket: UdpSocket) => void;
 }
 
+export interface SendOptions {
+  readonly trace?: Trace | undefined;
+  readonly ttl?: number;
+  readonly src?: IpAddress;
+  readonly dontFragment?: boolean;
+}
+
+const NO_OPTIONS: SendOptions = {};
+
+interface FlowKey {
+  readonly dst: IpAddress;
+  readonly dstPort: number;
+  readonly length: number;
+}
+
 /** A UDP socket. */
-export class UdpSocket implements Socket {
+export class UdpSocket implements Socket, FlowReceiver {
   readonly netns: NetNamespace;
   readonly protocol: number = IPPROTO_UDP;
   readonly localAddress: IpAddress | undefined;
@@ -40,8 +65,12 @@ export class UdpSocket implements Socket {
   readonly remotePort: number;
   readonly owner: string;
   readonly mark: number;
+  /** Whether packets end here, as opposed to a tunnel. */
+  readonly isEndpoint: boolean;
   onReceive: ((datagram: ReceivedDatagram, socket: UdpSocket) => void) | undefined;
   onError: ((error: SocketError, socket: UdpSocket) => void) | undefined;
+  /** The last datagram's flow, kept from the second one on. */
+  #flow: { readonly key: FlowKey; readonly cached: CachedFlow | undefined } | undefined;
 
   /** @throws KernelError EADDRINUSE */
   constructor(netns: NetNamespace, options: UdpOptions) {
@@ -53,6 +82,7 @@ export class UdpSocket implements Socket {
     this.remotePort = options.remotePort ?? 0;
     this.owner = options.owner;
     this.mark = options.mark ?? 0;
+    this.isEndpoint = options.tunnel !== true;
     this.onReceive = options.onReceive;
     this.onError = options.onError;
     if (options.localPort !== undefined && options.remoteAddress === undefined) {
@@ -79,12 +109,37 @@ export class UdpSocket implements Socket {
     dst: IpAddress,
     dstPort: number,
     payload: Payload,
-    options: {
-      readonly trace?: Trace | undefined;
-      readonly ttl?: number;
-      readonly src?: IpAddress;
-      readonly dontFragment?: boolean;
-    } = {},
+    options: SendOptions = NO_OPTIONS,
+  ): SocketError | undefined {
+    if (options !== NO_OPTIONS) return this.#walk(dst, dstPort, payload, options);
+    const flow = this.#flow;
+    if (
+      flow === undefined ||
+      flow.key.dst !== dst ||
+      flow.key.dstPort !== dstPort ||
+      flow.key.length !== payload.length
+    ) {
+      this.#flow = { key: { dst, dstPort, length: payload.length }, cached: undefined };
+      return this.#walk(dst, dstPort, payload, options);
+    }
+    if (flow.cached?.valid) {
+      flow.cached.send(payload);
+      this.netns.network.run();
+      return undefined;
+    }
+    let error: SocketError | undefined;
+    const cached = this.netns.network.record(() => {
+      error = this.#walk(dst, dstPort, payload, options);
+    });
+    this.#flow = { key: flow.key, cached };
+    return error;
+  }
+
+  #walk(
+    dst: IpAddress,
+    dstPort: number,
+    payload: Payload,
+    options: SendOptions,
   ): SocketError | undefined {
     const { netns } = this;
     const src = options.src ?? this.localAddress;
@@ -97,17 +152,12 @@ export class UdpSocket implements Socket {
       dstPort,
     });
     if (typeof route === "string") {
-      return { errno: route, from: undefined, message: `no route to ${dst}` };
+      return { errno: route, from: undefined, message: `no route to ${formatIp(dst)}` };
     }
     const datagram = new UdpDatagram(this.localPort, dstPort, payload);
     const version = typeof dst === "number" ? 4 : 6;
-    const packet = new IpPacket(
-      route.src,
-      dst,
-      IPPROTO_UDP,
-      datagram,
-      options.ttl ?? netns.defaultTtl(version),
-    );
+    const ttl = options.ttl ?? netns.defaultTtl(version);
+    const packet = new IpPacket(route.src, dst, IPPROTO_UDP, datagram, ttl);
     // IP_PMTUDISC_WANT: what fits the path MTU must not be cut, what does not is cut here.
     packet.dontFragment = options.dontFragment ?? packet.length <= netns.pathMtu(route.dst, dst);
     const skb = Skb.ofIp(packet, options.trace);
@@ -125,6 +175,17 @@ export class UdpSocket implements Socket {
     netns.network.run();
     return undefined;
   }
+
+  /** A packet of a cached flow for this socket. */
+  receiveCached(skb: Skb, payload: Payload): void {
+    const packet = skb.ip;
+    const { srcPort, dstPort } = packet.payload as UdpDatagram;
+    const dev = skb.dev as NetDevice;
+    this.onReceive?.(
+      { src: packet.src, srcPort, dst: packet.dst, dstPort, payload, dev, skb },
+      this,
+    );
+  }
 }
 
 /** Finds the socket for a datagram and hands it over (`__udp4_lib_rcv`). False when there is none. */
@@ -140,6 +201,12 @@ export function udpDeliver(skb: Skb, netns: NetNamespace): boolean {
     socket,
     text: "UDP datagram",
   });
+  const { recording } = netns.network;
+  if (recording !== undefined && socket.isEndpoint) {
+    // What the receiver does from here on is not part of this packet's walk.
+    recording.delivery = { receiver: socket, skb };
+    netns.network.recording = undefined;
+  }
   socket.onReceive?.(
     {
       src: packet.src,

@@ -44,6 +44,7 @@ export class TrafficControl {
   ingress(skb: Skb): boolean {
     const to = this.redirect?.to;
     if (to === undefined) return true;
+    this.#dev.network.recording?.unrepeatable();
     if (!to.up) {
       this.#dev.drop(skb, "TC_INGRESS", `redirected to ${to.name}, which is down`);
       return false;

@@ -1,0 +1,100 @@
+import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, type IpAddress } from "@cnilab/net";
+import type { NetNamespace } from "../net-namespace.ts";
+import { Message } from "./message.ts";
+import { type SctpAssociation, SctpListener } from "./sctp.ts";
+import type { Socket } from "./socket.ts";
+import type { CatchAll } from "./socket-table.ts";
+import { type TcpConnection, TcpListener } from "./tcp.ts";
+import { type ReceivedDatagram, UdpSocket } from "./udp.ts";
+
+/** What an echo server answers: who it is, and whom it sees. */
+export class ServerReport {
+  readonly netns: NetNamespace;
+  /** The program that answered. */
+  readonly owner: string;
+  /** Address and port that it was asked at. */
+  readonly address: IpAddress;
+  readonly port: number;
+  /** Source of the request as it arrived. */
+  readonly seenAddress: IpAddress;
+  readonly seenPort: number;
+
+  constructor(
+    netns: NetNamespace,
+    owner: string,
+    local: readonly [IpAddress, number],
+    seen: readonly [IpAddress, number],
+  ) {
+    this.netns = netns;
+    this.owner = owner;
+    [this.address, this.port] = local;
+    [this.seenAddress, this.seenPort] = seen;
+  }
+}
+
+/** Answers requests with a full-sized segment that tells who answered, as agnhost's netexec does. */
+function serveStream(connection: TcpConnection | SctpAssociation): void {
+  const report = new ServerReport(
+    connection.netns,
+    connection.owner,
+    [connection.localAddress, connection.localPort],
+    [connection.remoteAddress, connection.remotePort],
+  );
+  connection.onData = () => connection.send(connection.maxSegmentSize, report);
+}
+
+function reportOn(datagram: ReceivedDatagram, netns: NetNamespace, owner: string): Message {
+  const report = new ServerReport(
+    netns,
+    owner,
+    [datagram.dst, datagram.dstPort],
+    [datagram.src, datagram.srcPort],
+  );
+  return new Message(datagram.payload.length, report);
+}
+
+/** Starts an echo server on one port. @throws KernelError EADDRINUSE */
+export function startEchoServer(
+  netns: NetNamespace,
+  options: {
+    /** IPPROTO_TCP, IPPROTO_UDP or IPPROTO_SCTP. */
+    readonly protocol: number;
+    readonly address?: IpAddress;
+    readonly port: number;
+    readonly owner: string;
+  },
+): Socket & { close(): void } {
+  const { protocol, ...where } = options;
+  switch (protocol) {
+    case IPPROTO_TCP:
+      return new TcpListener(netns, { ...where, onAccept: serveStream });
+    case IPPROTO_SCTP:
+      return new SctpListener(netns, { ...where, onAssociate: serveStream });
+    case IPPROTO_UDP:
+      return new UdpSocket(netns, {
+        ...(options.address === undefined ? {} : { localAddress: options.address }),
+        localPort: options.port,
+        owner: options.owner,
+        onReceive: (datagram, socket) =>
+          socket.sendTo(
+            datagram.src,
+            datagram.srcPort,
+            reportOn(datagram, netns, options.owner),
+            // The answer comes from the address that was asked, as a server with IP_PKTINFO does.
+            { src: datagram.dst, trace: datagram.skb.trace },
+          ),
+      });
+    default:
+      throw new RangeError(`no echo server for IP protocol ${protocol}`);
+  }
+}
+
+/** An echo server on every port that nobody else has. */
+export function echoOnAllPorts(netns: NetNamespace, owner: string): CatchAll {
+  return {
+    owner,
+    onAccept: serveStream,
+    onAssociate: serveStream,
+    onDatagram: (datagram, reply) => reply(reportOn(datagram, netns, owner)),
+  };
+}
