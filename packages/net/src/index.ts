@@ -1,4 +1,14 @@
 export * from "./arp.ts";
+export {
+  type BadChecksum,
+  type Decoded,
+  type DecodeOptions,
+  decodeEthernet,
+  decodeIp,
+  VXLAN_PORTS,
+} from "./codec/decode.ts";
+export { encodeEthernet, encodeIp } from "./codec/encode.ts";
+export * from "./codec/packet-syntax-error.ts";
 export * from "./ethernet.ts";
 export * from "./icmp.ts";
 export * from "./ip-address.ts";

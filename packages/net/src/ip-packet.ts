@@ -65,8 +65,7 @@ export class IpPacket implements Payload {
   }
 
   clone(): IpPacket {
-    const copy = this.withPayload(this.payload.clone());
-    return copy;
+    return this.withPayload(this.payload.clone());
   }
 
   /** A copy of the header around another payload. */

@@ -2,6 +2,8 @@
 export interface Payload {
   /** Bytes on the wire, all headers inside included. */
   readonly length: number;
+  /** What an application's own class is on the wire: at most `length` bytes, zeros after them. */
+  readonly bytes?: Uint8Array | undefined;
   /** An independent copy of everything that a forwarding node may rewrite. */
   clone(): Payload;
 }

@@ -42,13 +42,21 @@ export class SctpPacket implements Payload {
       case SCTP_INIT:
       case SCTP_INIT_ACK:
         return 20;
+      case SCTP_SHUTDOWN:
+        return 8;
       default:
         return 4;
     }
   }
 
+  /** Bytes before the payload: the common header and {@link chunkHeaderLength}. */
+  get headerLength(): number {
+    return 12 + this.chunkHeaderLength;
+  }
+
+  /** Chunks are padded to a multiple of four bytes (RFC 9260 section 3.2). */
   get length(): number {
-    return 12 + this.chunkHeaderLength + this.payload.length;
+    return this.headerLength + Math.ceil(this.payload.length / 4) * 4;
   }
 
   clone(): SctpPacket {
