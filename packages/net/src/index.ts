@@ -17,6 +17,7 @@ export * from "./ipv6-address.ts";
 export * from "./lpm-table.ts";
 export * from "./mac.ts";
 export * from "./payload.ts";
+export * from "./pcapng.ts";
 export * from "./prefix.ts";
 export * from "./sctp.ts";
 export * from "./tcp.ts";
