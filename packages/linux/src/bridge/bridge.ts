@@ -128,9 +128,9 @@ export class Bridge extends NetDevice {
     super.setMtu(Math.min(...this.ports.map((p) => p.dev.mtu)));
   }
 
-  /** A port came up or went down: the bridge has a carrier while one is up. */
+  /** A port came up or went down: the bridge has a carrier while one is up and has one itself. */
   portStateChanged(): void {
-    this.carrier = this.ports.some((p) => p.dev.up);
+    this.carrier = this.ports.some((p) => p.dev.up && p.dev.carrier);
   }
 
   /** A frame of this machine's own (`br_dev_xmit`). */

@@ -168,6 +168,7 @@ export abstract class NetDevice {
     this.#up = true;
     this.netns.deviceUp(this);
     this.stateChanged();
+    this.master?.portStateChanged();
     this.network.touch();
   }
 
@@ -176,6 +177,7 @@ export abstract class NetDevice {
     this.#up = false;
     this.netns.deviceDown(this);
     this.stateChanged();
+    this.master?.portStateChanged();
     this.network.touch();
   }
 

@@ -43,7 +43,9 @@ export class Veth extends NetDevice {
     // veth_open, veth_close: there is a carrier while both ends are up.
     const carrier = this.up && this.#peer?.up === true;
     this.carrier = carrier;
-    if (this.#peer !== undefined) this.#peer.carrier = carrier;
+    if (this.#peer === undefined) return;
+    this.#peer.carrier = carrier;
+    this.#peer.master?.portStateChanged();
   }
 
   /** Both ends go together. */
