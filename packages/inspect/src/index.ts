@@ -1,1 +1,10 @@
-export {};
+export * from "./iproute/addrs.ts";
+export * from "./iproute/fdb.ts";
+export * from "./iproute/links.ts";
+export * from "./iproute/neighbours.ts";
+export * from "./iproute/routes.ts";
+export * from "./iproute/rules.ts";
+export * from "./iproute/traffic-control.ts";
+export * from "./json.ts";
+export * from "./sockets.ts";
+export * from "./sysctls.ts";

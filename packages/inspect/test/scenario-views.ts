@@ -1,0 +1,41 @@
+import type { NetNamespace } from "@cnilab/linux";
+import {
+  addrsJson,
+  addrsText,
+  fdbJson,
+  fdbText,
+  ingressFilterText,
+  linksJson,
+  linksText,
+  neighboursJson,
+  neighboursText,
+  qdiscsJson,
+  qdiscsText,
+  routesJson,
+  routesText,
+  rulesJson,
+  rulesText,
+} from "../src/index.ts";
+
+/** Each view of {@link VIEWS} on the model. */
+export const MODEL_VIEWS: Readonly<Record<string, (netns: NetNamespace) => string>> = {
+  links: (netns) => linksText(netns),
+  "links-brief": (netns) => linksText(netns, { details: false }),
+  addrs: addrsText,
+  routes: (netns) => routesText(netns),
+  "routes-all": (netns) => routesText(netns, { table: "all" }),
+  "routes-6": (netns) => routesText(netns, { family: 6 }),
+  rules: (netns) => rulesText(netns),
+  "rules-6": (netns) => rulesText(netns, 6),
+  neigh: (netns) => neighboursText(netns),
+  fdb: fdbText,
+  qdiscs: qdiscsText,
+  filter: (netns) => ingressFilterText(netns.device("vetha")),
+  "links-json": (netns) => JSON.stringify(linksJson(netns)),
+  "addrs-json": (netns) => JSON.stringify(addrsJson(netns)),
+  "routes-all-json": (netns) => JSON.stringify(routesJson(netns, { table: "all" })),
+  "rules-json": (netns) => JSON.stringify(rulesJson(netns)),
+  "neigh-json": (netns) => JSON.stringify(neighboursJson(netns)),
+  "fdb-json": (netns) => JSON.stringify(fdbJson(netns)),
+  "qdiscs-json": (netns) => JSON.stringify(qdiscsJson(netns)),
+};
