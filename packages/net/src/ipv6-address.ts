@@ -12,6 +12,8 @@ export class Ipv6Address {
   readonly d: number;
   /** A well-mixed unsigned 32-bit hash of the address, for hash tables on typed arrays. */
   readonly hash: number;
+  /** How many addresses were known before this one: 32 bits stand for it in typed arrays. */
+  readonly ordinal: number;
 
   /** Use {@link ipv6}: only interned instances compare with `===`. */
   private constructor(a: number, b: number, c: number, d: number, hash: number) {
@@ -20,6 +22,15 @@ export class Ipv6Address {
     this.c = c;
     this.d = d;
     this.hash = hash;
+    this.ordinal = byOrdinal.length;
+    byOrdinal.push(this);
+  }
+
+  /** The address with this `ordinal`. @throws RangeError when there is none */
+  static at(ordinal: number): Ipv6Address {
+    const address = byOrdinal[ordinal];
+    if (address === undefined) throw new RangeError(`no IPv6 address has the number ${ordinal}`);
+    return address;
   }
 
   /** The one instance of the address with these words; each word is taken modulo 2^32. */
@@ -54,12 +65,15 @@ export class Ipv6Address {
 }
 
 const known = new Map<number, Ipv6Address | Ipv6Address[]>();
+const byOrdinal: Ipv6Address[] = [];
 
 function hashWords(a: number, b: number, c: number, d: number): number {
   let h = Math.imul(a ^ 0x9e3779b9, 0x85ebca6b);
   h = Math.imul(h ^ (h >>> 15) ^ b, 0xc2b2ae35);
   h = Math.imul(h ^ (h >>> 13) ^ c, 0x27d4eb2f);
   h = Math.imul(h ^ (h >>> 16) ^ d, 0x165667b1);
+  // Once more, or addresses that differ in the upper half of the last word share their low bits.
+  h = Math.imul(h ^ (h >>> 15), 0x2c1b3c6d);
   return (h ^ (h >>> 15)) >>> 0;
 }
 
