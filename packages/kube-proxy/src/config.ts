@@ -1,0 +1,40 @@
+/** What counts as traffic of this node's own pods, which keeps its source address (`--detect-local-mode`). */
+export type DetectLocalMode =
+  | "ClusterCIDR"
+  | "NodeCIDR"
+  | "BridgeInterface"
+  | "InterfaceNamePrefix";
+
+/** Settings of kube-proxy that change what it programs, named as in KubeProxyConfiguration. */
+export interface KubeProxyConfig {
+  readonly detectLocalMode: DetectLocalMode;
+  /** For `ClusterCIDR`: pod ranges, at most one of each family, in CIDR notation. */
+  readonly clusterCIDRs: readonly string[];
+  /** For `BridgeInterface`. */
+  readonly bridgeInterface: string;
+  /** For `InterfaceNamePrefix`. */
+  readonly interfaceNamePrefix: string;
+  /** Masquerade everything that goes to a cluster IP. */
+  readonly masqueradeAll: boolean;
+  /** Bit of the packet mark that asks for masquerading, 0 to 31. */
+  readonly masqueradeBit: number;
+  /** Node ports answer on 127.0.0.1 as well (iptables mode, IPv4). */
+  readonly localhostNodePorts: boolean;
+  /** CIDRs of the addresses that node ports answer on, or `primary`; empty for all. */
+  readonly nodePortAddresses: readonly string[];
+  /** Virtual milliseconds that lie between two syncs at least. */
+  readonly minSyncPeriod: number;
+}
+
+/** The defaults of kube-proxy v1.35. */
+export const DEFAULT_CONFIG: KubeProxyConfig = {
+  detectLocalMode: "ClusterCIDR",
+  clusterCIDRs: [],
+  bridgeInterface: "",
+  interfaceNamePrefix: "",
+  masqueradeAll: false,
+  masqueradeBit: 14,
+  localhostNodePorts: true,
+  nodePortAddresses: [],
+  minSyncPeriod: 1000,
+};

@@ -1,0 +1,101 @@
+import type { NetNamespace } from "@cnilab/linux";
+import {
+  familyOf,
+  formatIp,
+  type IpAddress,
+  type IpFamily,
+  tryParseIp,
+  tryParsePrefix,
+} from "@cnilab/net";
+import type { KubeProxyConfig } from "../config.ts";
+import type { NodeTopology } from "../endpoint-categories.ts";
+import { localTraffic } from "../local-traffic.ts";
+import type { Proxier } from "../proxier.ts";
+import type { ServiceState } from "../service-state.ts";
+import { JUMPS } from "./base-chains.ts";
+import type { Layers } from "./layers.ts";
+import type { NodeFacts } from "./ruleset.ts";
+
+/** The node that a proxier runs on. */
+export interface ProxierNode {
+  readonly netns: NetNamespace;
+  readonly topology: NodeTopology;
+  /** The node's own addresses, the primary ones first. */
+  readonly addresses: readonly IpAddress[];
+  /** The node's pod ranges in CIDR notation; it may get them after kube-proxy has started. */
+  podCidrs(): readonly string[];
+}
+
+const LAYER = "kube-proxy";
+
+/** kube-proxy in iptables mode, in one family, on one node (pkg/proxy/iptables/proxier.go, v1.35). */
+export class IptablesProxier implements Proxier {
+  readonly #family: IpFamily;
+  readonly #config: KubeProxyConfig;
+  readonly #node: ProxierNode;
+  readonly #layers: Layers;
+  #jumps = false;
+
+  constructor(family: IpFamily, config: KubeProxyConfig, node: ProxierNode, layers: Layers) {
+    this.#family = family;
+    this.#config = config;
+    this.#node = node;
+    this.#layers = layers;
+    if (family === 4 && this.#localhostNodePorts) {
+      // Packets from 127.0.0.1 that a node port sends elsewhere would be martians otherwise.
+      node.netns.sysctl.set("net/ipv4/conf/all/route_localnet", 1);
+    }
+  }
+
+  sync(state: ServiceState): void {
+    const iptables = this.#node.netns.iptables(this.#family);
+    iptables.setLayer(LAYER, this.#layers.of(state, this.#facts()));
+    if (this.#jumps) return;
+    this.#jumps = true;
+    for (const { table, chain, rule } of JUMPS) {
+      if (!iptables.check(table, chain, rule)) iptables.insert(table, chain, rule);
+    }
+  }
+
+  #facts(): NodeFacts {
+    const { addresses, topology } = this.#node;
+    const own = addresses.find((a) => familyOf(a) === this.#family);
+    return {
+      topology,
+      localTraffic: localTraffic(this.#config, this.#node.podCidrs(), this.#family),
+      localhostNodePorts: this.#localhostNodePorts,
+      nodePortIps: this.#nodePortIps(),
+      nodeIsIn: (range) => own !== undefined && tryParsePrefix(range)?.contains(own) === true,
+    };
+  }
+
+  get #localhostNodePorts(): boolean {
+    if (this.#family !== 4 || !this.#config.localhostNodePorts) return false;
+    const { nodePortAddresses } = this.#config;
+    return nodePortAddresses.length === 0 || nodePortAddresses.some(holdsLoopback);
+  }
+
+  /** The addresses that `--nodeport-addresses` picks; `undefined` when it picks all. */
+  #nodePortIps(): string[] | undefined {
+    const ranges = this.#config.nodePortAddresses;
+    const family = this.#family;
+    if (ranges.includes("primary")) {
+      const own = this.#node.addresses.find((a) => familyOf(a) === family);
+      return own === undefined ? [] : [formatIp(own)];
+    }
+    const prefixes = ranges
+      .flatMap((r) => tryParsePrefix(r) ?? [])
+      .filter((p) => p.family === family);
+    if (prefixes.length === 0 || prefixes.some((p) => p.length === 0)) return undefined;
+    const addresses = this.#node.netns.devices.flatMap((d) => d.addresses.map((a) => a.address));
+    return addresses
+      .filter((a) => prefixes.some((p) => p.contains(a)))
+      .map(formatIp)
+      .sort();
+  }
+}
+
+function holdsLoopback(range: string): boolean {
+  const loopback = tryParseIp("127.0.0.1");
+  return loopback !== undefined && tryParsePrefix(range)?.contains(loopback) === true;
+}

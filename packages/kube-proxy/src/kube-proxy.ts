@@ -1,0 +1,86 @@
+import type {
+  EndpointSlice,
+  NodeContext,
+  ProxyEngine,
+  Service,
+  Snapshot,
+  Timer,
+} from "@cnilab/core";
+import { BehaviorSubject, combineLatest, type Observable, type Subscription } from "rxjs";
+import type { KubeProxyConfig } from "./config.ts";
+import type { Proxier } from "./proxier.ts";
+import type { ServiceStates } from "./service-state.ts";
+
+/** One address family: where its states come from and who programs them. */
+export interface ProxiedFamily {
+  readonly states: ServiceStates;
+  readonly proxier: Proxier;
+}
+
+/**
+ * kube-proxy on one node: watches Services and EndpointSlices, and syncs at once, then at most every
+ * `minSyncPeriod` (pkg/util/async `BoundedFrequencyRunner`).
+ */
+export class KubeProxy implements ProxyEngine {
+  readonly name = "kube-proxy";
+  readonly #node: Pick<NodeContext, "api" | "clock">;
+  readonly #config: KubeProxyConfig;
+  readonly #families: readonly ProxiedFamily[];
+  readonly #ready = new BehaviorSubject(false);
+  #subscription: Subscription | undefined;
+  #seen: readonly [Snapshot<Service>, Snapshot<EndpointSlice>] | undefined;
+  #timer: Timer | undefined;
+  #lastSync = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    node: Pick<NodeContext, "api" | "clock">,
+    config: KubeProxyConfig,
+    families: readonly ProxiedFamily[],
+  ) {
+    this.#node = node;
+    this.#config = config;
+    this.#families = families;
+  }
+
+  get ready(): Observable<boolean> {
+    return this.#ready;
+  }
+
+  start(): void {
+    const { api } = this.#node;
+    this.#subscription ??= combineLatest([
+      api.snapshots("Service"),
+      api.snapshots("EndpointSlice"),
+    ]).subscribe((seen) => {
+      this.#seen = seen;
+      this.#schedule();
+    });
+  }
+
+  /** What it programmed stays, as with the real one. */
+  stop(): void {
+    this.#subscription?.unsubscribe();
+    this.#subscription = undefined;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#ready.next(false);
+  }
+
+  #schedule(): void {
+    if (this.#timer !== undefined) return;
+    const { clock } = this.#node;
+    const delay = Math.max(0, this.#lastSync + this.#config.minSyncPeriod - clock.now);
+    this.#timer = clock.schedule(delay, () => {
+      this.#timer = undefined;
+      this.#sync();
+    });
+  }
+
+  #sync(): void {
+    if (this.#seen === undefined) return;
+    const [services, slices] = this.#seen;
+    this.#lastSync = this.#node.clock.now;
+    for (const { states, proxier } of this.#families) proxier.sync(states.of(services, slices));
+    if (!this.#ready.value) this.#ready.next(true);
+  }
+}

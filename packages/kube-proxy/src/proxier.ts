@@ -1,0 +1,7 @@
+import type { ServiceState } from "./service-state.ts";
+
+/** Programs one address family of one node. */
+export interface Proxier {
+  /** Makes the kernel agree with `state`. */
+  sync(state: ServiceState): void;
+}

@@ -1,0 +1,64 @@
+import type { EndpointSlice, KubeObject, Node, Service, Snapshot } from "@cnilab/core";
+import { objectKey } from "@cnilab/core";
+import type { NetNamespace } from "@cnilab/linux";
+import { type IpFamily, tryParseIp } from "@cnilab/net";
+import type { KubeProxyConfig } from "./config.ts";
+import { IptablesProxier } from "./iptables/iptables-proxier.ts";
+import { Layers } from "./iptables/layers.ts";
+import { RulesetRenderer } from "./iptables/ruleset.ts";
+import type { Proxier } from "./proxier.ts";
+import { ServiceStates } from "./service-state.ts";
+
+/**
+ * kube-proxy for one node and exactly these objects, with no cluster and no clock around it: each
+ * {@link apply} is a sync.
+ */
+export class StandAloneKubeProxy {
+  readonly #netns: NetNamespace;
+  readonly #nodeName: string;
+  readonly #config: KubeProxyConfig;
+  #families: readonly { readonly states: ServiceStates; readonly proxier: Proxier }[] | undefined;
+  #version = 0;
+
+  constructor(netns: NetNamespace, nodeName: string, config: KubeProxyConfig) {
+    this.#netns = netns;
+    this.#nodeName = nodeName;
+    this.#config = config;
+  }
+
+  /** @param objects all that the API server holds; the Node among them is read the first time only */
+  apply(objects: readonly KubeObject[]): void {
+    this.#families ??= this.#start(objects.find((o) => this.#isOwnNode(o)) as Node | undefined);
+    this.#version++;
+    const services = this.#snapshot<Service>(objects, "Service");
+    const slices = this.#snapshot<EndpointSlice>(objects, "EndpointSlice");
+    for (const { states, proxier } of this.#families) proxier.sync(states.of(services, slices));
+  }
+
+  #isOwnNode(object: KubeObject): boolean {
+    return object.kind === "Node" && object.metadata.name === this.#nodeName;
+  }
+
+  #start(node: Node | undefined) {
+    const renderer = new RulesetRenderer(this.#config);
+    const addresses = node?.status?.addresses?.filter((a) => a.type === "InternalIP") ?? [];
+    const about = {
+      netns: this.#netns,
+      topology: {
+        name: this.#nodeName,
+        zone: node?.metadata.labels?.["topology.kubernetes.io/zone"] ?? "",
+      },
+      addresses: addresses.flatMap((a) => tryParseIp(a.address) ?? []),
+      podCidrs: () => node?.spec?.podCIDRs ?? [],
+    };
+    return ([4, 6] as const).map((family: IpFamily) => ({
+      states: new ServiceStates(family),
+      proxier: new IptablesProxier(family, this.#config, about, new Layers(family, renderer)),
+    }));
+  }
+
+  #snapshot<T extends KubeObject>(objects: readonly KubeObject[], kind: T["kind"]): Snapshot<T> {
+    const own = objects.filter((o): o is T => o.kind === kind);
+    return { version: this.#version, objects: new Map(own.map((o) => [objectKey(o), o])) };
+  }
+}
