@@ -1,1 +1,10 @@
-export {};
+export * from "./api/admission.ts";
+export * from "./api/api-error.ts";
+export * from "./api/api-store.ts";
+export { declareClusterScoped, isNamespaced } from "./api/kind-scope.ts";
+export * from "./cluster.ts";
+export * from "./cluster-node.ts";
+export { clusterConfig } from "./cluster-settings.ts";
+export type { ReplicationController } from "./controllers/replica-set.ts";
+export * from "./kubelet/kubelet.ts";
+export * from "./underlay/underlay.ts";

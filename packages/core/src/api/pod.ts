@@ -54,6 +54,27 @@ export interface Toleration {
   readonly tolerationSeconds?: number;
 }
 
+export interface NodeSelectorRequirement {
+  readonly key: string;
+  readonly operator: "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt";
+  readonly values?: readonly string[];
+}
+
+/** A node must satisfy all of a term's requirements, and one of several terms. */
+export interface NodeAffinityTerm {
+  readonly matchExpressions?: readonly NodeSelectorRequirement[];
+  /** The only field is `metadata.name`. */
+  readonly matchFields?: readonly NodeSelectorRequirement[];
+}
+
+export interface Affinity {
+  readonly nodeAffinity?: {
+    readonly requiredDuringSchedulingIgnoredDuringExecution?: {
+      readonly nodeSelectorTerms: readonly NodeAffinityTerm[];
+    };
+  };
+}
+
 export interface PodSpec {
   readonly nodeName?: string;
   readonly nodeSelector?: Readonly<Record<string, string>>;
@@ -65,6 +86,9 @@ export interface PodSpec {
   readonly restartPolicy?: "Always" | "OnFailure" | "Never";
   readonly serviceAccountName?: string;
   readonly tolerations?: readonly Toleration[];
+  readonly affinity?: Affinity;
+  /** Seconds between the signal to end and the kill; 30 where it is absent. */
+  readonly terminationGracePeriodSeconds?: number;
   readonly initContainers?: readonly Container[];
   readonly containers: readonly Container[];
 }

@@ -1,0 +1,40 @@
+/** The moment that virtual time 0 stands for, in seconds since 1970: 2026-01-01T00:00:00Z. */
+const EPOCH_S = 1_767_225_600;
+
+let lastSecond = -1;
+let lastText = "";
+
+/** A moment of the virtual clock (milliseconds) as the API writes it: RFC 3339, whole seconds, UTC. */
+export function timestamp(nowMs: number): string {
+  const second = EPOCH_S + Math.floor(nowMs / 1000);
+  if (second !== lastSecond) {
+    lastSecond = second;
+    lastText = format(second);
+  }
+  return lastText;
+}
+
+/** Howard Hinnant's civil_from_days; the simulator never asks the machine for a date. */
+function format(seconds: number): string {
+  const days = Math.floor(seconds / 86_400);
+  const z = days + 719_468;
+  const era = Math.floor(z / 146_097);
+  const dayOfEra = z - era * 146_097;
+  const yearOfEra = Math.floor(
+    (dayOfEra -
+      Math.floor(dayOfEra / 1460) +
+      Math.floor(dayOfEra / 36_524) -
+      Math.floor(dayOfEra / 146_096)) /
+      365,
+  );
+  const dayOfYear =
+    dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
+  const shifted = Math.floor((5 * dayOfYear + 2) / 153); // March is 0
+  const day = dayOfYear - Math.floor((153 * shifted + 2) / 5) + 1;
+  const month = shifted < 10 ? shifted + 3 : shifted - 9;
+  const year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0);
+  const rest = seconds - days * 86_400;
+  const two = (n: number) => String(n).padStart(2, "0");
+  const time = [Math.floor(rest / 3600), Math.floor(rest / 60) % 60, rest % 60].map(two).join(":");
+  return `${String(year).padStart(4, "0")}-${two(month)}-${two(day)}T${time}Z`;
+}

@@ -1,0 +1,182 @@
+import {
+  type ApiClient,
+  BRIDGE,
+  type Clock,
+  type ClusterConfig,
+  type DependencyContainer,
+  type InjectionToken,
+  NODE,
+  type Node,
+  type NodeAgent,
+  type NodeContext,
+  OVERLAY,
+  POLICY,
+  type PolicyEngine,
+  PROXY,
+  type Random,
+} from "@cnilab/core";
+import { echoOnAllPorts, type Kernel, startEchoServer } from "@cnilab/linux";
+import { IPPROTO_TCP, type IpAddress, type Prefix } from "@cnilab/net";
+import { Subscription } from "rxjs";
+import { timestamp } from "./api/timestamp.ts";
+import { podCidrsOf } from "./controllers/node-ipam.ts";
+import { Kubelet, type KubeletObserver } from "./kubelet/kubelet.ts";
+
+/** Port of the kubelet's own server. */
+const KUBELET_PORT = 10_250;
+
+export interface ClusterNodeOptions {
+  readonly kernel: Kernel;
+  readonly api: ApiClient;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly config: ClusterConfig;
+  readonly addresses: readonly IpAddress[];
+  /** The container in which engines are registered. */
+  readonly root: DependencyContainer;
+  readonly listenOnAll: boolean;
+  readonly keptAddresses: (podUid: string) => readonly IpAddress[] | undefined;
+  readonly observer: KubeletObserver;
+  readonly readyChanged: (ready: boolean) => void;
+}
+
+/** One machine of the cluster: its kernel, its engines out of its own container, its kubelet. */
+export class ClusterNode implements NodeContext<Kernel> {
+  readonly name: string;
+  readonly machine: Kernel;
+  readonly api: ApiClient;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly config: ClusterConfig;
+  readonly addresses: readonly IpAddress[];
+  /** Engines of this node are resolved here; `NODE` is this. */
+  readonly container: DependencyContainer;
+  readonly kubelet: Kubelet;
+  /** Programs that run on it: overlay, policy, proxy, where they are registered. */
+  readonly agents: readonly NodeAgent[];
+  readonly policy: PolicyEngine | undefined;
+  readonly #hasNetworkPlugin: boolean;
+  readonly #readyChanged: (ready: boolean) => void;
+  readonly #notReady = new Set<NodeAgent>();
+  readonly #subscriptions = new Subscription();
+  #ready: boolean | undefined;
+  #cidrs: { readonly spec: Node["spec"]; readonly ranges: readonly Prefix[] } | undefined;
+
+  constructor(options: ClusterNodeOptions) {
+    this.name = options.kernel.hostname;
+    this.machine = options.kernel;
+    this.api = options.api;
+    this.clock = options.clock;
+    this.random = options.random;
+    this.config = options.config;
+    this.addresses = options.addresses;
+    this.#readyChanged = options.readyChanged;
+    this.container = options.root.createChildContainer();
+    this.container.register(NODE, { useValue: this });
+    const bridge = resolve(this.container, BRIDGE);
+    this.#hasNetworkPlugin = bridge !== undefined;
+    this.policy = resolve(this.container, POLICY);
+    this.agents = [
+      resolve(this.container, OVERLAY),
+      this.policy,
+      resolve(this.container, PROXY),
+    ].filter((agent): agent is NonNullable<typeof agent> => agent !== undefined);
+    this.kubelet = new Kubelet(this, {
+      bridge,
+      listenOnAll: options.listenOnAll,
+      keptAddresses: options.keptAddresses,
+      observer: options.observer,
+    });
+    this.#serve(options.listenOnAll);
+  }
+
+  get kernel(): Kernel {
+    return this.machine;
+  }
+
+  /** Whether pods can have a network here. */
+  get ready(): boolean {
+    return this.#ready === true;
+  }
+
+  podCidrs(): readonly Prefix[] {
+    const node = this.api.get("Node", this.name);
+    if (node === undefined) return [];
+    if (this.#cidrs?.spec !== node.spec || this.#cidrs === undefined) {
+      this.#cidrs = { spec: node.spec, ranges: podCidrsOf(node) };
+    }
+    return this.#cidrs.ranges;
+  }
+
+  start(): void {
+    for (const agent of this.agents) this.#notReady.add(agent);
+    for (const agent of this.agents) {
+      this.#subscriptions.add(
+        agent.ready.subscribe((ready) => {
+          if (ready) this.#notReady.delete(agent);
+          else this.#notReady.add(agent);
+          this.#judge();
+        }),
+      );
+      agent.start();
+    }
+    this.#judge();
+    this.#subscriptions.add(this.kubelet.start());
+  }
+
+  /** The machine is switched off, with everything that runs on it. */
+  powerOff(): void {
+    this.#subscriptions.unsubscribe();
+    for (const agent of this.agents) agent.stop();
+    this.kubelet.powerOff();
+    this.container.clearInstances();
+  }
+
+  #serve(listenOnAll: boolean): void {
+    const { initNs } = this.machine;
+    startEchoServer(initNs, { protocol: IPPROTO_TCP, port: KUBELET_PORT, owner: "kubelet" });
+    if (listenOnAll) initNs.sockets.catchAll = echoOnAllPorts(initNs, this.name);
+  }
+
+  #judge(): void {
+    const ready = this.#hasNetworkPlugin && this.#notReady.size === 0;
+    if (ready === this.#ready) return;
+    this.#ready = ready;
+    const at = timestamp(this.clock.now);
+    this.api.update("Node", this.name, (node) => withReady(node, ready, this.#why(), at));
+    this.kubelet.setNetworkReady(ready);
+    this.#readyChanged(ready);
+  }
+
+  #why(): string {
+    if (!this.#hasNetworkPlugin) {
+      return "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized";
+    }
+    const waiting = [...this.#notReady].map(({ name }) => name).join(", ");
+    return `container runtime network not ready: waiting for ${waiting}`;
+  }
+}
+
+function resolve<T>(container: DependencyContainer, token: InjectionToken<T>): T | undefined {
+  return container.isRegistered(token, true) ? container.resolve(token) : undefined;
+}
+
+function withReady(node: Node, ready: boolean, why: string, at: string): Node {
+  const others = (node.status?.conditions ?? []).filter(({ type }) => type !== "Ready");
+  return {
+    ...node,
+    status: {
+      ...node.status,
+      conditions: [
+        ...others,
+        {
+          type: "Ready",
+          status: ready ? "True" : "False",
+          reason: ready ? "KubeletReady" : "KubeletNotReady",
+          message: ready ? "kubelet is posting ready status" : why,
+          lastTransitionTime: at,
+        },
+      ],
+    },
+  };
+}

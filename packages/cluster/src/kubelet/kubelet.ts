@@ -1,0 +1,434 @@
+import {
+  type BridgeEngine,
+  CniError,
+  type CniResult,
+  type NodeContext,
+  objectKey,
+  type Pod,
+  type PodAttachment,
+  type PodStatus,
+  type Timer,
+} from "@cnilab/core";
+import { echoOnAllPorts, type Kernel, KernelError, type NetNamespace } from "@cnilab/linux";
+import { formatIp, type IpAddress, tryParseInterfaceAddress } from "@cnilab/net";
+import type { Subscription } from "rxjs";
+import { EventRecorder } from "../api/event-recorder.ts";
+import { timestamp } from "../api/timestamp.ts";
+import { containerId, uuid } from "../api/uuid.ts";
+import { isFinished, isTerminating } from "../controllers/pod-state.ts";
+import { ContainerProcess } from "./container-process.ts";
+import { podAttachment } from "./pod-attachment.ts";
+import {
+  containerStatus,
+  creatingStatus,
+  hosts,
+  podConditions,
+  runningStatuses,
+} from "./pod-status.ts";
+import { ReadinessProbe } from "./readiness.ts";
+
+/** Virtual milliseconds that a program serves on after it was told to end, if it is given so long. */
+export const TERMINATION_MS = 1000;
+/** Virtual milliseconds that a Job's pod works before it has succeeded. */
+export const JOB_MS = 1000;
+/** Milliseconds that pods wait for the node's network before they say so. */
+const NETWORK_PATIENCE_MS = 1000;
+/** Waiting times after failures, in milliseconds: 10 s, doubled up to 5 minutes (kubelet MaxContainerBackOff). */
+const FIRST_BACK_OFF_MS = 10_000;
+const LONGEST_BACK_OFF_MS = 300_000;
+/** Attempts to set up a pod that the cluster waits for before it counts as settled. */
+const AWAITED_ATTEMPTS = 3;
+
+/** Told of what a kubelet does to a pod's network. */
+export interface KubeletObserver {
+  attached(pod: Pod, result: CniResult): void;
+  attachFailed(pod: Pod, error: Error): void;
+  detached(pod: Pod): void;
+}
+
+export interface KubeletOptions {
+  /** `undefined` on a node without a network plugin. */
+  readonly bridge: BridgeEngine | undefined;
+  /** Whether pods answer on every port. */
+  readonly listenOnAll: boolean;
+  /** Addresses that a pod is to have, as it was written down with them. */
+  readonly keptAddresses: (podUid: string) => readonly IpAddress[] | undefined;
+  readonly observer: KubeletObserver;
+}
+
+/** A pod on its node. */
+class RunningPod {
+  pod: Pod;
+  /** `undefined` until it has one; the node's own for pods in the host's network. */
+  netns: NetNamespace | undefined = undefined;
+  attachment: PodAttachment | undefined = undefined;
+  addresses: readonly IpAddress[] = [];
+  processes: ContainerProcess[] = [];
+  probes: Map<string, ReadinessProbe> | undefined = undefined;
+  /** Whatever it waits for: another attempt, its end. */
+  timer: Timer | undefined = undefined;
+  restartTimers: Timer[] | undefined = undefined;
+  attempts = 0;
+  terminating = false;
+
+  constructor(pod: Pod) {
+    this.pod = pod;
+  }
+
+  get inHostNetwork(): boolean {
+    return this.pod.spec.hostNetwork === true;
+  }
+}
+
+/**
+ * Runs the pods of one node: sandbox, network, programs that listen, readiness, restarts, an orderly
+ * end. Images are there at once, init containers succeed at once, liveness probes always do.
+ */
+export class Kubelet {
+  readonly #node: NodeContext<Kernel>;
+  readonly #options: KubeletOptions;
+  readonly #events: EventRecorder;
+  readonly #pods = new Map<string, RunningPod>();
+  readonly #hostIps: readonly { readonly ip: string }[];
+  #networkReady = false;
+  #patience: Timer | undefined;
+
+  constructor(node: NodeContext<Kernel>, options: KubeletOptions) {
+    this.#node = node;
+    this.#options = options;
+    this.#events = new EventRecorder(node.api, node.clock, `kubelet, ${node.name}`);
+    this.#hostIps = node.addresses.map((a) => ({ ip: formatIp(a) }));
+  }
+
+  start(): Subscription {
+    const subscription = this.#node.api.watchPodsOfNode(this.#node.name).subscribe((event) => {
+      const uid = event.object.metadata.uid as string;
+      if (event.type === "DELETED") this.#remove(uid);
+      else this.#update(uid, event.object);
+    });
+    subscription.add(() => this.#patience?.cancel());
+    return subscription;
+  }
+
+  /** The machine is switched off: nothing runs any more, and nobody is told. */
+  powerOff(): void {
+    this.#patience?.cancel();
+    for (const running of this.#pods.values()) stopTimers(running);
+    this.#pods.clear();
+  }
+
+  /** The node's network came up, or went. */
+  setNetworkReady(ready: boolean): void {
+    if (this.#networkReady === ready) return;
+    this.#networkReady = ready;
+    if (!ready) return;
+    this.#patience?.cancel();
+    this.#patience = undefined;
+    for (const running of [...this.#pods.values()]) {
+      if (running.netns !== undefined || running.terminating) continue;
+      running.timer?.cancel();
+      this.#setUp(running);
+    }
+  }
+
+  /** The namespace that a pod's containers share; `undefined` while it has none. */
+  sandboxOf(podUid: string): NetNamespace | undefined {
+    return this.#pods.get(podUid)?.netns;
+  }
+
+  /** Pods that this node runs. */
+  get podCount(): number {
+    return this.#pods.size;
+  }
+
+  #update(uid: string, pod: Pod): void {
+    const running = this.#pods.get(uid);
+    if (running === undefined) {
+      if (isFinished(pod)) return;
+      const added = new RunningPod(pod);
+      this.#pods.set(uid, added);
+      if (isTerminating(pod)) this.#terminate(added);
+      else this.#setUp(added);
+      return;
+    }
+    running.pod = pod;
+    if (isTerminating(pod) && !running.terminating) this.#terminate(running);
+  }
+
+  // ---- coming up
+
+  #setUp(running: RunningPod): void {
+    if (running.inHostNetwork) {
+      running.netns = this.#node.machine.initNs;
+      running.addresses = this.#node.addresses;
+      this.#startContainers(running);
+      return;
+    }
+    if (!this.#networkReady || this.#options.bridge === undefined) {
+      this.#waitForNetwork();
+      return;
+    }
+    this.#attach(running, this.#options.bridge);
+  }
+
+  #attach(running: RunningPod, bridge: BridgeEngine): void {
+    const { machine, random } = this.#node;
+    const netns = machine.addNamespace(`cni-${uuid(random)}`);
+    netns.loopback.setUp();
+    const attachment = podAttachment(
+      running.pod,
+      netns,
+      containerId(random),
+      this.#options.keptAddresses(running.pod.metadata.uid as string),
+    );
+    running.attempts++;
+    try {
+      const result = bridge.attach(attachment);
+      running.netns = netns;
+      running.attachment = attachment;
+      running.addresses = this.#addressesOf(result);
+      this.#options.observer.attached(running.pod, result);
+    } catch (error) {
+      if (!(error instanceof CniError || error instanceof KernelError)) throw error;
+      discard(bridge, attachment);
+      machine.deleteNamespace(netns);
+      this.#attachFailed(running, error);
+      return;
+    }
+    this.#startContainers(running);
+  }
+
+  #attachFailed(running: RunningPod, error: Error): void {
+    this.#options.observer.attachFailed(running.pod, error);
+    this.#events.record(
+      running.pod,
+      "Warning",
+      "FailedCreatePodSandBox",
+      `Failed to create pod sandbox: failed to setup network for sandbox: ${error.message}`,
+    );
+    if (running.attempts === 1) this.#writeCreating(running);
+    const background = running.attempts >= AWAITED_ATTEMPTS;
+    running.timer = this.#node.clock.schedule(
+      backOff(running.attempts),
+      () => this.#setUp(running),
+      { background },
+    );
+  }
+
+  /** Addresses on the pod's interface, the cluster's first family first. */
+  #addressesOf(result: CniResult): IpAddress[] {
+    const all = (result.ips ?? [])
+      .map(({ address }) => tryParseInterfaceAddress(address)?.address)
+      .filter((a): a is IpAddress => a !== undefined);
+    const families = this.#node.config.ipFamilies;
+    return families.flatMap((family) =>
+      all.filter((a) => (typeof a === "number" ? 4 : 6) === family),
+    );
+  }
+
+  #waitForNetwork(): void {
+    this.#patience ??= this.#node.clock.schedule(NETWORK_PATIENCE_MS, () => {
+      for (const running of this.#pods.values()) {
+        if (running.netns !== undefined || running.terminating) continue;
+        this.#writeCreating(running);
+        this.#events.record(running.pod, "Warning", "NetworkNotReady", NETWORK_NOT_READY);
+      }
+    });
+  }
+
+  #startContainers(running: RunningPod): void {
+    const { pod } = running;
+    const netns = running.netns as NetNamespace;
+    const name = objectKey(pod);
+    for (const container of pod.spec.initContainers ?? []) {
+      // A sidecar runs as long as the pod; the others have done their work at once.
+      if (container.restartPolicy === "Always") {
+        running.processes.push(new ContainerProcess(container, name));
+      }
+    }
+    for (const container of pod.spec.containers) {
+      running.processes.push(new ContainerProcess(container, name));
+    }
+    for (const process of running.processes) this.#startContainer(running, process);
+    if (this.#options.listenOnAll && !running.inHostNetwork) {
+      const first = running.processes[0] as ContainerProcess;
+      netns.sockets.catchAll = echoOnAllPorts(netns, first.owner);
+    }
+    this.#startProbes(running);
+    this.#writeRunning(running);
+    if (pod.metadata.ownerReferences?.[0]?.kind === "Job") {
+      running.timer = this.#node.clock.schedule(JOB_MS, () => this.#succeed(running));
+    }
+  }
+
+  #startContainer(running: RunningPod, process: ContainerProcess): void {
+    if (process.start(running.netns as NetNamespace)) return;
+    const { name } = process.container;
+    this.#events.record(
+      running.pod,
+      "Warning",
+      "BackOff",
+      `Back-off restarting failed container ${name} in pod ${objectKey(running.pod)}: ${process.crash}`,
+    );
+    const restart = () => {
+      process.restarts++;
+      this.#startContainer(running, process);
+      this.#writeRunning(running);
+    };
+    running.restartTimers ??= [];
+    running.restartTimers.push(
+      this.#node.clock.schedule(backOff(process.restarts + 1), restart, { background: true }),
+    );
+  }
+
+  #startProbes(running: RunningPod): void {
+    const address = running.addresses[0];
+    if (address === undefined) return;
+    for (const { container } of running.processes) {
+      const { readinessProbe } = container;
+      if (readinessProbe === undefined) continue;
+      running.probes ??= new Map();
+      running.probes.set(
+        container.name,
+        new ReadinessProbe(
+          container,
+          readinessProbe,
+          this.#node.machine.initNs,
+          address,
+          this.#node.clock,
+          () => this.#writeRunning(running),
+        ),
+      );
+    }
+  }
+
+  // ---- going
+
+  /** Programs are told to end, serve on for a moment, and end; then the network is taken down. */
+  #terminate(running: RunningPod): void {
+    running.terminating = true;
+    running.timer?.cancel();
+    const grace = 1000 * (running.pod.spec.terminationGracePeriodSeconds ?? 30);
+    const runs = running.netns !== undefined;
+    running.timer = this.#node.clock.schedule(runs ? Math.min(grace, TERMINATION_MS) : 0, () => {
+      this.#tearDown(running);
+      this.#pods.delete(running.pod.metadata.uid as string);
+      this.#node.api.delete("Pod", objectKey(running.pod), { gracePeriodSeconds: 0 });
+    });
+  }
+
+  #succeed(running: RunningPod): void {
+    this.#tearDown(running);
+    this.#pods.delete(running.pod.metadata.uid as string);
+    const at = timestamp(this.#node.clock.now);
+    this.#writeStatus(running, (status) => ({
+      ...status,
+      phase: "Succeeded",
+      conditions: podConditions(at, { sandbox: false, containers: false, why: "PodCompleted" }),
+      containerStatuses: (status.containerStatuses ?? []).map((c) => ({
+        ...c,
+        ready: false,
+        started: false,
+        state: { terminated: { exitCode: 0, reason: "Completed", finishedAt: at } },
+      })),
+    }));
+  }
+
+  /** The object is gone: so is the pod, at once. */
+  #remove(uid: string): void {
+    const running = this.#pods.get(uid);
+    if (running === undefined) return;
+    this.#pods.delete(uid);
+    this.#tearDown(running);
+  }
+
+  #tearDown(running: RunningPod): void {
+    stopTimers(running);
+    for (const process of running.processes) process.stop();
+    const { netns, attachment } = running;
+    if (attachment !== undefined && netns !== undefined) {
+      if (this.#options.bridge !== undefined) discard(this.#options.bridge, attachment);
+      this.#node.machine.deleteNamespace(netns);
+      this.#options.observer.detached(running.pod);
+    }
+    running.netns = undefined;
+    running.attachment = undefined;
+  }
+
+  // ---- status
+
+  #writeCreating(running: RunningPod): void {
+    const at = timestamp(this.#node.clock.now);
+    this.#writeStatus(running, () => creatingStatus(running.pod, at, this.#hostIps));
+  }
+
+  #writeRunning(running: RunningPod): void {
+    if (running.terminating || running.netns === undefined) return;
+    const at = timestamp(this.#node.clock.now);
+    const { spec } = running.pod;
+    const calm = running.probes === undefined && running.processes.every((p) => p.running);
+    const readyOf = (p: ContainerProcess): boolean =>
+      p.running && (running.probes?.get(p.container.name)?.ready ?? true);
+    const allReady = calm || running.processes.every(readyOf);
+    const statuses =
+      calm && running.processes.length === spec.containers.length
+        ? runningStatuses(spec.containers, at)
+        : running.processes.map((p) =>
+            containerStatus(p.container, at, {
+              name: p.container.name,
+              running: p.running,
+              ready: readyOf(p),
+              restarts: p.restarts,
+              crash: p.crash,
+            }),
+          );
+    const podIPs = running.inHostNetwork
+      ? this.#hostIps
+      : running.addresses.map((a) => ({ ip: formatIp(a) }));
+    const first = podIPs[0];
+    this.#writeStatus(running, (status) => ({
+      phase: "Running",
+      ...hosts(this.#hostIps),
+      ...(first === undefined ? {} : { podIP: first.ip, podIPs }),
+      startTime: status.startTime ?? at,
+      conditions: podConditions(at, {
+        sandbox: true,
+        containers: allReady,
+        ...(allReady ? {} : { why: "ContainersNotReady" }),
+      }),
+      containerStatuses: statuses,
+    }));
+  }
+
+  #writeStatus(running: RunningPod, change: (status: PodStatus) => PodStatus): void {
+    this.#node.api.update("Pod", objectKey(running.pod), (pod) => ({
+      ...pod,
+      status: change(pod.status ?? PENDING),
+    }));
+  }
+}
+
+const PENDING: PodStatus = { phase: "Pending" };
+
+const NETWORK_NOT_READY =
+  "network is not ready: container runtime network not ready: NetworkReady=false " +
+  "reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized";
+
+function backOff(failures: number): number {
+  return Math.min(LONGEST_BACK_OFF_MS, FIRST_BACK_OFF_MS * 2 ** (failures - 1));
+}
+
+function stopTimers(running: RunningPod): void {
+  running.timer?.cancel();
+  for (const timer of running.restartTimers ?? []) timer.cancel();
+  for (const probe of running.probes?.values() ?? []) probe.stop();
+}
+
+/** As a runtime does: what DEL fails at is left behind. */
+function discard(bridge: BridgeEngine, attachment: PodAttachment): void {
+  try {
+    bridge.detach(attachment);
+  } catch (error) {
+    if (!(error instanceof CniError || error instanceof KernelError)) throw error;
+  }
+}
