@@ -65,6 +65,7 @@ export class NetNamespace {
   #reassembly: Reassembly | undefined;
   #sockets: SocketTable | undefined;
   #pathMtus: Map<IpAddress, PathMtu> | undefined;
+  #linkListeners: Set<(dev: NetDevice) => void> | undefined;
   #packetId = 0;
 
   constructor(kernel: Kernel, name: string) {
@@ -143,6 +144,14 @@ export class NetNamespace {
     dev.neighbours?.flush(true);
     const at = this.#devices.indexOf(dev);
     if (at >= 0) this.#devices.splice(at, 1);
+    for (const listener of [...(this.#linkListeners ?? [])]) listener(dev);
+  }
+
+  /** Calls `listener` with each device that has left, as `RTM_DELLINK` tells programs. @returns how to stop it */
+  onLinkDeleted(listener: (dev: NetDevice) => void): () => void {
+    this.#linkListeners ??= new Set();
+    this.#linkListeners.add(listener);
+    return () => this.#linkListeners?.delete(listener);
   }
 
   renamed(dev: NetDevice, name: string, rename: () => void): void {

@@ -3,7 +3,9 @@ import {
   ETHERNET_HEADER_LENGTH,
   type IpAddress,
   type IpFamily,
+  type Ipv6Address,
   isGroupMac,
+  linkLocalFromMac,
   type Mac,
 } from "@cnilab/net";
 import type { Bridge } from "../bridge/bridge.ts";
@@ -93,6 +95,11 @@ export abstract class NetDevice {
   /** Whether neighbours need no resolution: loopback, point-to-point, IP tunnels (`IFF_NOARP`). */
   get noArp(): boolean {
     return false;
+  }
+
+  /** The link-local address that the kernel gives it; tunnels of IP packets mostly get none (`addrconf_dev_config`). */
+  ipv6LinkLocal(): Ipv6Address | undefined {
+    return this.isEthernet ? linkLocalFromMac(this.mac) : undefined;
   }
 
   get isLoopback(): boolean {

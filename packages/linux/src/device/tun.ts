@@ -1,4 +1,4 @@
-import { ETH_P_IP, ETH_P_IPV6, type IpPacket } from "@cnilab/net";
+import { ETH_P_IP, ETH_P_IPV6, type IpPacket, type Ipv6Address, ipv6 } from "@cnilab/net";
 import type { NetNamespace } from "../net-namespace.ts";
 import { Skb } from "../skb.ts";
 import type { Trace } from "../trace.ts";
@@ -9,6 +9,8 @@ export class Tun extends NetDevice {
   readonly kind = "tun";
   /** The program; while there is none the device has no carrier. It owns the packet from then on. */
   #reader: ((packet: IpPacket, skb: Skb) => void) | undefined;
+
+  #linkLocal: Ipv6Address | undefined;
 
   constructor(netns: NetNamespace, options: DeviceOptions) {
     super(netns, options);
@@ -21,6 +23,13 @@ export class Tun extends NetDevice {
 
   override get noArp(): boolean {
     return true;
+  }
+
+  /** Without a MAC it is random, but stays the same (`addrconf_add_linklocal`, mode `random`). */
+  override ipv6LinkLocal(): Ipv6Address {
+    const { random } = this.netns.kernel;
+    this.#linkLocal ??= ipv6(0xfe800000, 0, random.uint32(), random.uint32());
+    return this.#linkLocal;
   }
 
   protected override ownFlags(): string[] {

@@ -175,6 +175,20 @@ export class Vxlan extends NetDevice {
     this.network.touch();
   }
 
+  get fdbLayer(): VxlanFdbLayer | undefined {
+    return this.#layer;
+  }
+
+  /** Entries of the layer that this device lacks. */
+  get withoutFromFdbLayer(): ReadonlySet<Mac> {
+    return this.#withoutFromLayer;
+  }
+
+  /** Entries of this device alone. */
+  get ownFdbSize(): number {
+    return this.#fdb.size;
+  }
+
   /** Where frames for a MAC go; `undefined` where nothing is known. */
   remotesOf(mac: Mac): readonly IpAddress[] | undefined {
     const entry = this.#fdb.get(mac);

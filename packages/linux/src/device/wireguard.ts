@@ -30,6 +30,24 @@ export interface WireguardPeer {
   readonly persistentKeepalive: number;
 }
 
+type Endpoint = NonNullable<WireguardPeer["endpoint"]>;
+
+/** Peers that many machines have in common: all nodes of a cluster. Built once, attached to any number. Immutable. */
+export class WireguardPeerLayer {
+  readonly peers: ReadonlyMap<string, WireguardPeer>;
+  /** Whom an address belongs to: of two peers with one prefix, to the later. */
+  readonly allowed: LpmTable<WireguardPeer> = new LpmTable();
+
+  constructor(peers: Iterable<WireguardPeer>) {
+    const byKey = new Map<string, WireguardPeer>();
+    for (const peer of peers) {
+      byKey.set(peer.publicKey, peer);
+      for (const prefix of peer.allowedIps) this.allowed.set(prefix, peer);
+    }
+    this.peers = byKey;
+  }
+}
+
 /**
  * An encrypted tunnel (kernel drivers/net/wireguard). What is modelled is who may send what to whom:
  * keys, allowed IPs, endpoints and roaming, the size of packets. The handshake always succeeds when
@@ -39,8 +57,13 @@ export class Wireguard extends NetDevice {
   readonly kind = "wireguard";
   readonly publicKey: string;
   readonly listenPort: number;
-  readonly #peers = new Map<string, WireguardPeer>();
-  #allowed = new LpmTable<WireguardPeer>();
+  /** Peers of this device alone; `undefined` while those of the layer are all it has. */
+  #own: Map<string, WireguardPeer> | undefined = new Map();
+  #layer: WireguardPeerLayer | undefined;
+  /** Made of {@link #own} when a packet needs it. */
+  #ownAllowed: LpmTable<WireguardPeer> | undefined;
+  /** Where peers were last heard of, when that is not what they were set to. */
+  readonly #roamed = new Map<string, Endpoint>();
   #socket: UdpSocket | undefined;
   readonly underlay: NetNamespace;
 
@@ -66,27 +89,77 @@ export class Wireguard extends NetDevice {
     return ["POINTOPOINT", "NOARP"];
   }
 
+  /** All peers, with the endpoints that they have now. */
   get peers(): Iterable<WireguardPeer> {
-    return this.#peers.values();
-  }
-
-  setPeer(peer: WireguardPeer): void {
-    this.#peers.set(peer.publicKey, peer);
-    this.#rebuild();
-  }
-
-  removePeer(publicKey: string): void {
-    if (!this.#peers.delete(publicKey)) throw new KernelError("ENOENT", `peer ${publicKey}`);
-    this.#rebuild();
-  }
-
-  /** Each allowed prefix belongs to the peer that was given it last. */
-  #rebuild(): void {
-    this.#allowed = new LpmTable();
+    const peers: WireguardPeer[] = [];
     for (const peer of this.#peers.values()) {
-      for (const prefix of peer.allowedIps) this.#allowed.set(prefix, peer);
+      if (peer.publicKey === this.publicKey) continue;
+      const endpoint = this.#roamed.get(peer.publicKey);
+      peers.push(endpoint === undefined ? peer : { ...peer, endpoint });
     }
+    return peers;
+  }
+
+  get #peers(): ReadonlyMap<string, WireguardPeer> {
+    return this.#own ?? (this.#layer as WireguardPeerLayer).peers;
+  }
+
+  /** `wg set DEV peer KEY …`; a device is no peer of itself (`set_peer`). */
+  setPeer(peer: WireguardPeer): void {
+    if (peer.publicKey === this.publicKey) return;
+    const own = this.#ownPeers();
+    own.delete(peer.publicKey);
+    own.set(peer.publicKey, peer);
+    this.#roamed.delete(peer.publicKey);
+    this.#ownAllowed = undefined;
     this.network.touch();
+  }
+
+  /** `wg set DEV peer KEY remove`. @throws KernelError ENOENT */
+  removePeer(publicKey: string): void {
+    if (!this.#peers.has(publicKey)) throw new KernelError("ENOENT", `peer ${publicKey}`);
+    this.#ownPeers().delete(publicKey);
+    this.#roamed.delete(publicKey);
+    this.#ownAllowed = undefined;
+    this.network.touch();
+  }
+
+  get peerLayer(): WireguardPeerLayer | undefined {
+    return this.#layer;
+  }
+
+  /** Makes the layer's peers those of this device, instead of all that it has. */
+  setPeerLayer(layer: WireguardPeerLayer): void {
+    const old = this.#peers;
+    for (const key of [...this.#roamed.keys()]) {
+      // A peer that is not set anew stays where it was heard of.
+      if (old.get(key) !== layer.peers.get(key)) this.#roamed.delete(key);
+    }
+    this.#own = undefined;
+    this.#ownAllowed = undefined;
+    this.#layer = layer;
+    this.network.touch();
+  }
+
+  /** Peers to change one by one: a copy of the layer's where there was one. */
+  #ownPeers(): Map<string, WireguardPeer> {
+    this.#own ??= new Map(this.#peers);
+    this.#layer = undefined;
+    return this.#own;
+  }
+
+  /** Whose packets come from or go to `address`. */
+  #peerFor(address: IpAddress): WireguardPeer | undefined {
+    let allowed = this.#layer?.allowed ?? this.#ownAllowed;
+    if (allowed === undefined) {
+      allowed = new LpmTable();
+      for (const peer of this.#peers.values()) {
+        for (const prefix of peer.allowedIps) allowed.set(prefix, peer);
+      }
+      this.#ownAllowed = allowed;
+    }
+    const peer = allowed.lookup(address);
+    return peer?.publicKey === this.publicKey ? undefined : peer;
   }
 
   protected override stateChanged(): void {
@@ -106,16 +179,17 @@ export class Wireguard extends NetDevice {
   /** `wg_xmit`. */
   protected transmit(skb: Skb): void {
     const packet = skb.ip;
-    const peer = skb.isIp ? this.#allowed.lookup(packet.dst) : undefined;
+    const peer = skb.isIp ? this.#peerFor(packet.dst) : undefined;
     if (peer === undefined) {
       this.#refuse(skb, `no peer may have ${formatIp(packet.dst)}`);
       return;
     }
-    if (peer.endpoint === undefined || this.#socket === undefined) {
+    const endpoint = this.#roamed.get(peer.publicKey) ?? peer.endpoint;
+    if (endpoint === undefined || this.#socket === undefined) {
       this.#refuse(skb, `peer ${peer.publicKey} has no endpoint`);
       return;
     }
-    const { address, port } = peer.endpoint;
+    const { address, port } = endpoint;
     this.network.recording?.unrepeatable();
     skb.trace?.steps.push({
       kind: "note",
@@ -149,14 +223,14 @@ export class Wireguard extends NetDevice {
       this.drop(skb, "WIREGUARD_NO_PEER", "encrypted by a key that is no peer's");
       return;
     }
-    if (peer.endpoint?.address !== datagram.src || peer.endpoint.port !== datagram.srcPort) {
+    const known = this.#roamed.get(peer.publicKey) ?? peer.endpoint;
+    if (known?.address !== datagram.src || known.port !== datagram.srcPort) {
       // Peers may roam: answers go where the last valid packet came from.
-      const endpoint = { address: datagram.src, port: datagram.srcPort };
-      this.#peers.set(peer.publicKey, { ...peer, endpoint });
-      this.#rebuild();
+      this.#roamed.set(peer.publicKey, { address: datagram.src, port: datagram.srcPort });
+      this.network.touch();
     }
     const inner: IpPacket = data.packet;
-    if (this.#allowed.lookup(inner.src)?.publicKey !== peer.publicKey) {
+    if (this.#peerFor(inner.src)?.publicKey !== peer.publicKey) {
       this.drop(
         skb,
         "WIREGUARD_ALLOWED_IPS",

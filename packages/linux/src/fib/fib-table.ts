@@ -219,6 +219,18 @@ export class FibTable {
     this.#layers = others.length > 0 ? others : undefined;
   }
 
+  /** The layer of routes that leave by `dev`, and which of its routes (as text) this table lacks. */
+  layerOf(dev: NetDevice): { layer: RouteLayer; without: ReadonlySet<string> } | undefined {
+    return this.#layers?.find((a) => a.dev === dev);
+  }
+
+  /** Routes of this table alone, without those of layers. */
+  *ownRoutes(): Iterable<Route> {
+    for (const [, first] of this.#routes) {
+      for (let r: Route | undefined = first; r !== undefined; r = r.next) yield r;
+    }
+  }
+
   get size(): number {
     let size = this.#routes.size;
     for (const { layer, without } of this.#layers ?? []) size += layer.size - without.size;
@@ -228,9 +240,7 @@ export class FibTable {
   /** All routes in the order of `ip route show`: by address, shorter prefixes first. */
   *routes(): Iterable<Route> {
     if (this.#layers === undefined) {
-      for (const [, first] of this.#routes) {
-        for (let r: Route | undefined = first; r !== undefined; r = r.next) yield r;
-      }
+      yield* this.ownRoutes();
       return;
     }
     const all = new LpmTable<Prefix>();

@@ -6,7 +6,6 @@ import {
   IPV6_LOOPBACK,
   type IpAddress,
   isLinkLocal,
-  linkLocalFromMac,
   Prefix,
   parsePrefix,
 } from "@cnilab/net";
@@ -288,9 +287,10 @@ function ipv6Up(dev: NetDevice): void {
     metric: ADDRCONF_METRIC,
   });
   for (const a of dev.addresses) if (typeof a.address !== "number") addRoutes6(dev, a);
-  if (dev.isEthernet && dev.conf6.addr_gen_mode === 0) {
-    const linkLocal = linkLocalFromMac(dev.mac);
-    if (!dev.hasAddress(linkLocal)) addAddress(dev, linkLocal, 64, { scope: RT_SCOPE_LINK });
+  if (dev.conf6.addr_gen_mode !== 0) return;
+  const linkLocal = dev.ipv6LinkLocal();
+  if (linkLocal !== undefined && !dev.hasAddress(linkLocal)) {
+    addAddress(dev, linkLocal, 64, { scope: RT_SCOPE_LINK });
   }
 }
 

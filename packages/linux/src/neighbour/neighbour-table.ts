@@ -50,6 +50,8 @@ export type Override = "admin" | "yes" | "weak" | "no";
  */
 export type NeighbourLayer = ReadonlyMap<IpAddress, Mac>;
 
+const NOTHING: ReadonlySet<IpAddress> = new Set();
+
 /** The neighbours of one device, of both families. */
 export class NeighbourTable {
   readonly #dev: NetDevice;
@@ -117,6 +119,20 @@ export class NeighbourTable {
     this.#layer = layer;
     this.#withoutFromLayer = without.length > 0 ? new Set(without) : undefined;
     this.#dev.network.touch();
+  }
+
+  get layer(): NeighbourLayer | undefined {
+    return this.#layer;
+  }
+
+  /** Entries of the layer that this table lacks. */
+  get withoutFromLayer(): ReadonlySet<IpAddress> {
+    return this.#withoutFromLayer ?? NOTHING;
+  }
+
+  /** Entries of this table alone, of every state. */
+  get ownSize(): number {
+    return this.#neighbours.size;
   }
 
   /** Forgets all but permanent entries, or these too (`neigh_ifdown`). */
