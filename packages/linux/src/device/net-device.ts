@@ -109,6 +109,7 @@ export abstract class NetDevice {
   /** Flags as `ip link` prints them, without those of the carrier. */
   get flags(): string[] {
     const flags = this.ownFlags();
+    if (this.allMulticast) flags.push("ALLMULTI");
     if (this.promiscuity > 0 && this.requestedPromiscuous) flags.push("PROMISC");
     if (this.#up) flags.push("UP");
     return flags;
@@ -116,6 +117,18 @@ export abstract class NetDevice {
 
   /** `ip link set DEV promisc on` was said, as opposed to a bridge asking for it. */
   requestedPromiscuous = false;
+  /** `ip link set DEV allmulticast on` was said. Groups are not filtered, so it shows and does no more. */
+  allMulticast = false;
+  /** Packets that may wait in the transmit queue; nothing waits here, so it shows and does no more. */
+  txQueueLength = 1000;
+
+  /** `ip link set DEV promisc on|off`. */
+  setPromiscuous(on: boolean): void {
+    if (this.requestedPromiscuous === on) return;
+    this.requestedPromiscuous = on;
+    this.promiscuity += on ? 1 : -1;
+    this.network.touch();
+  }
 
   protected ownFlags(): string[] {
     return ["BROADCAST", "MULTICAST"];
