@@ -1,0 +1,99 @@
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { resolve } from "node:path";
+import process from "node:process";
+import { pathToFileURL } from "node:url";
+import { type CniModel, type CniOption, type CniOptionValues, InputError } from "@cnilab/core";
+import { flannel } from "@cnilab/flannel";
+
+/** Models that come with cnilab. */
+export const MODELS: readonly CniModel[] = [flannel];
+
+/** What `--cni` takes for a cluster without a network plugin. */
+export const NO_CNI = "none";
+
+/**
+ * The model of that name: one of ours, a path to a module, or an npm package seen from the working
+ * directory.
+ * @throws InputError where there is none, or what is there is no model
+ */
+export async function loadModel(name: string): Promise<CniModel | undefined> {
+  if (name === NO_CNI) return undefined;
+  const known = MODELS.find((m) => m.name === name);
+  if (known !== undefined) return known;
+  const module = await load(name);
+  const model = [module["default"], module["cni"], ...Object.values(module)].find(isModel);
+  if (model === undefined) {
+    throw new InputError(
+      `${name} exports no CNI model: an object with name, release, description, options and register`,
+      "--cni",
+    );
+  }
+  return model;
+}
+
+async function load(name: string): Promise<Record<string, unknown>> {
+  const path = resolve(name);
+  const isPath = /^\.{0,2}\//.test(name) || existsSync(path);
+  try {
+    if (isPath) return await import(pathToFileURL(path).href);
+    const fromHere = createRequire(resolve(process.cwd(), "package.json"));
+    return await import(pathToFileURL(fromHere.resolve(name)).href);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "MODULE_NOT_FOUND" || code === "ERR_MODULE_NOT_FOUND") {
+      const names = [...MODELS.map((m) => m.name), NO_CNI].join(", ");
+      throw new InputError(
+        `there is no model "${name}"; known are ${names}, or give an npm package or a path`,
+        "--cni",
+      );
+    }
+    throw new InputError(`${name} cannot be loaded (${message})`, "--cni");
+  }
+}
+
+function isModel(value: unknown): value is CniModel {
+  if (typeof value !== "object" || value === null) return false;
+  const { name, options, register } = value as Partial<CniModel>;
+  return typeof name === "string" && Array.isArray(options) && typeof register === "function";
+}
+
+/** The values of `--cni-set KEY=value`, checked against what the model knows. @throws InputError */
+export function readModelOptions(
+  model: CniModel | undefined,
+  settings: readonly string[],
+): CniOptionValues {
+  const values: Record<string, string | boolean | number | undefined> = {};
+  for (const option of model?.options ?? []) values[option.key] = option.default;
+  for (const setting of settings) {
+    const equals = setting.indexOf("=");
+    const key = equals < 0 ? setting : setting.slice(0, equals);
+    const option = model?.options.find((o) => o.key === key);
+    if (option === undefined) {
+      const known = model?.options.map((o) => o.key).join(", ");
+      const name = model?.name ?? NO_CNI;
+      throw new InputError(
+        `${name} has no option "${key}"${known ? `; it has ${known}` : ""}`,
+        "--cni-set",
+      );
+    }
+    // As with kubectl's flags, a boolean alone means true.
+    values[key] = readValue(option, equals < 0 ? "true" : setting.slice(equals + 1));
+  }
+  return values;
+}
+
+function readValue(option: CniOption, text: string): string | boolean | number {
+  const { key, type, values } = option;
+  switch (type) {
+    case "boolean":
+      if (text === "true" || text === "false") return text === "true";
+      throw new InputError(`${key} must be true or false, not "${text}"`, "--cni-set");
+    case "integer":
+      if (/^-?\d{1,15}$/.test(text)) return Number(text);
+      throw new InputError(`${key} must be a whole number, not "${text}"`, "--cni-set");
+    case "string":
+      if (values === undefined || values.includes(text)) return text;
+      throw new InputError(`${key} must be one of ${values.join(", ")}, not "${text}"`, "--cni-set");
+  }
+}
