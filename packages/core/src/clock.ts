@@ -46,12 +46,17 @@ class Task implements Timer {
   }
 }
 
+/** Cancelled tasks that may wait in the heap before it is worth while to look for them. */
+const CANCELLED_MIN = 64;
+
 /** A clock that a program turns by hand; deterministic. Tasks wait in a binary heap. */
 export class VirtualClock implements Clock {
   #now = 0;
   #order = 0;
   #foreground = 0;
-  readonly #heap: Task[] = [];
+  /** Tasks in the heap that were cancelled. */
+  #cancelled = 0;
+  #heap: Task[] = [];
   readonly #listeners = new Set<() => void>();
 
   get now(): number {
@@ -74,27 +79,47 @@ export class VirtualClock implements Clock {
       throw new RangeError(`a delay must be a number of milliseconds, not ${delayMs}`);
     }
     const background = options?.background ?? false;
-    const item = new Task(this.#now + delayMs, this.#order++, background, task, this.#cancelled);
+    const item = new Task(this.#now + delayMs, this.#order++, background, task, this.#onCancel);
     if (!background) this.#foreground++;
     push(this.#heap, item);
     return item;
   }
 
-  readonly #cancelled = (task: Task): void => {
+  readonly #onCancel = (task: Task): void => {
     if (!task.background) this.#foreground--;
+    // Who sets a far timer anew with each packet must not fill the heap with old ones.
+    if (++this.#cancelled > CANCELLED_MIN && this.#cancelled > this.#heap.length / 2) {
+      this.#sweep();
+    }
   };
+
+  #sweep(): void {
+    const waiting = this.#heap.filter(({ run }) => run !== undefined);
+    this.#heap = [];
+    this.#cancelled = 0;
+    for (const task of waiting) push(this.#heap, task);
+  }
 
   /** Runs the next task and moves time to it. False when there is none up to `until`. */
   step(until: number = Number.POSITIVE_INFINITY): boolean {
     for (;;) {
       const next = this.#heap[0];
       if (next === undefined || next.at > until) return false;
-      pop(this.#heap);
       const run = next.run;
-      if (run === undefined) continue; // cancelled
+      if (run === undefined) {
+        pop(this.#heap);
+        this.#cancelled--;
+        continue;
+      }
+      if (next.at > this.#now) {
+        this.#endMoment();
+        // Settling accounts may have put off the very task that was to run.
+        if (this.#heap[0] !== next || next.run === undefined) continue;
+        this.#now = next.at;
+      }
+      pop(this.#heap);
       next.run = undefined;
       if (!next.background) this.#foreground--;
-      this.#moveTo(next.at);
       run();
       return true;
     }
@@ -107,8 +132,15 @@ export class VirtualClock implements Clock {
 
   /** Runs everything due up to virtual time `at`, and moves time there. */
   runUntil(at: number): void {
-    while (this.step(at)) {}
-    this.#moveTo(at);
+    for (;;) {
+      while (this.step(at)) {}
+      if (at <= this.#now) return;
+      this.#endMoment();
+      // Settling accounts may have scheduled something for the time until then.
+      const next = this.#heap[0];
+      if (next === undefined || next.at > at) break;
+    }
+    this.#now = at;
   }
 
   /**
@@ -122,10 +154,8 @@ export class VirtualClock implements Clock {
     return true;
   }
 
-  #moveTo(at: number): void {
-    if (at <= this.#now) return;
+  #endMoment(): void {
     for (const listener of this.#listeners) listener();
-    this.#now = at;
   }
 }
 

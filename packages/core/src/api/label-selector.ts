@@ -4,10 +4,10 @@ import type { LabelSelector, Labels } from "./meta.ts";
 export function selects(selector: LabelSelector | undefined, labels: Labels = {}): boolean {
   if (selector === undefined) return false;
   for (const [key, value] of Object.entries(selector.matchLabels ?? {})) {
-    if (labels[key] !== value) return false;
+    if (labelOf(labels, key) !== value) return false;
   }
   for (const { key, operator, values = [] } of selector.matchExpressions ?? []) {
-    const value = labels[key];
+    const value = labelOf(labels, key);
     switch (operator) {
       case "In":
         if (value === undefined || !values.includes(value)) return false;
@@ -25,4 +25,9 @@ export function selects(selector: LabelSelector | undefined, labels: Labels = {}
     }
   }
   return true;
+}
+
+/** `constructor` is a label key like any other, and every object has one. */
+function labelOf(labels: Labels, key: string): string | undefined {
+  return Object.hasOwn(labels, key) ? labels[key] : undefined;
 }
