@@ -9,6 +9,12 @@ export interface FlowEffect {
   repeat(packets: number, time: number): void;
 }
 
+/** Something that a walk relied on, such as the state of one connection. */
+export interface FlowCondition {
+  /** Whether it is still as it was. Never becomes true again. */
+  holds: boolean;
+}
+
 class DeviceCount implements FlowEffect {
   readonly #dev: NetDevice;
   readonly #received: boolean;
@@ -38,6 +44,7 @@ class DeviceCount implements FlowEffect {
  */
 export class FlowRecording {
   readonly effects: FlowEffect[] = [];
+  readonly conditions: FlowCondition[] = [];
   repeatable = true;
   /** Virtual ms after which some state on the way expires. */
   validUntil: number = Number.POSITIVE_INFINITY;
@@ -56,6 +63,11 @@ export class FlowRecording {
     this.effects.push(new DeviceCount(dev, received, bytes));
   }
 
+  /** The walk may be repeated while `condition` holds: finer than `Network.touch`, which ends all. */
+  dependsOn(condition: FlowCondition): void {
+    this.conditions.push(condition);
+  }
+
   expires(at: number): void {
     if (at < this.validUntil) this.validUntil = at;
   }
@@ -72,6 +84,7 @@ export class CachedFlow {
   readonly #epoch: number;
   readonly #validUntil: number;
   readonly #effects: readonly FlowEffect[];
+  readonly #conditions: readonly FlowCondition[];
   readonly #receiver: FlowReceiver;
   readonly #skb: Skb;
   #pending = 0;
@@ -87,6 +100,7 @@ export class CachedFlow {
     this.#epoch = network.epoch;
     this.#validUntil = recording.validUntil;
     this.#effects = recording.effects;
+    this.#conditions = recording.conditions;
     this.#receiver = receiver;
     this.#skb = skb;
   }
@@ -100,7 +114,11 @@ export class CachedFlow {
 
   /** Whether nothing has changed that could make the next packet take another way. */
   get valid(): boolean {
-    return this.#epoch === this.#network.epoch && this.#network.clock.now <= this.#validUntil;
+    if (this.#epoch !== this.#network.epoch || this.#network.clock.now > this.#validUntil) {
+      return false;
+    }
+    for (const condition of this.#conditions) if (!condition.holds) return false;
+    return true;
   }
 
   /** Delivers another packet of the flow. */

@@ -23,7 +23,8 @@ import { KernelError } from "./kernel-error.ts";
 import { arpSolicit } from "./neighbour/arp.ts";
 import { ndSolicit } from "./neighbour/ndisc.ts";
 import { NeighbourTable, type Solicitor } from "./neighbour/neighbour-table.ts";
-import type { Conntrack } from "./netfilter/conntrack.ts";
+import { registerConntrackHooks } from "./netfilter/conntrack/conntrack-hooks.ts";
+import { Conntrack } from "./netfilter/conntrack.ts";
 import { NetfilterHooks } from "./netfilter/hooks.ts";
 import type { Network } from "./network.ts";
 import type { Skb } from "./skb.ts";
@@ -97,6 +98,13 @@ export class NetNamespace {
   get netfilter(): NetfilterHooks {
     this.hooks ??= new NetfilterHooks();
     return this.hooks;
+  }
+
+  /** Turns connection tracking on for packets of a family, for good. */
+  requireConntrack(family: IpFamily): Conntrack {
+    this.conntrack ??= new Conntrack(this);
+    registerConntrackHooks(this, family);
+    return this.conntrack;
   }
 
   get reassembly(): Reassembly {
@@ -182,6 +190,7 @@ export class NetNamespace {
 
   deviceDown(dev: NetDevice): void {
     deviceDown(dev);
+    this.conntrack?.endMasqueraded(dev.ifindex);
   }
 
   ipv6Toggled(dev: NetDevice): void {

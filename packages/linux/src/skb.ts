@@ -55,8 +55,10 @@ export class Skb {
   mark = 0;
   priority = 0;
   ct: ConntrackEntry | undefined = undefined;
-  /** Meaningful while {@link ct} is set. */
+  /** Meaningful while {@link ct} is set; IP_CT_UNTRACKED without it for a packet to be left alone. */
   ctInfo: ConntrackInfo = 0;
+  /** The conntrack zones that a rule chose before tracking: original in the low 16 bits, reply in the high. */
+  ctZones = 0;
   /** Where routing sends it; a tunnel's metadata may stand here before. */
   dst: Dst | undefined = undefined;
   /** The socket that sent it. */
@@ -118,6 +120,7 @@ export class Skb {
     copy.priority = this.priority;
     copy.ct = this.ct;
     copy.ctInfo = this.ctInfo;
+    copy.ctZones = this.ctZones;
     copy.dst = this.dst;
     copy.socket = this.socket;
     copy.nfBridge = this.nfBridge && { ...this.nfBridge };
@@ -132,6 +135,7 @@ export class Skb {
     this.dst = undefined;
     this.ct = undefined;
     this.ctInfo = 0;
+    this.ctZones = 0;
     this.nfBridge = undefined;
     this.fragMaxSize = 0;
     this.priority = 0;

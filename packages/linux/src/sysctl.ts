@@ -110,6 +110,7 @@ const DEFAULTS: Readonly<Record<string, number | string>> = {
   "net/bridge/bridge-nf-call-iptables": 1,
   "net/bridge/bridge-nf-call-ip6tables": 1,
   "net/bridge/bridge-nf-call-arptables": 1,
+  "net/netfilter/nf_conntrack_acct": 0,
   "net/netfilter/nf_conntrack_max": 262144,
   "net/netfilter/nf_conntrack_generic_timeout": 600,
   "net/netfilter/nf_conntrack_icmp_timeout": 30,
@@ -117,7 +118,9 @@ const DEFAULTS: Readonly<Record<string, number | string>> = {
   "net/netfilter/nf_conntrack_udp_timeout": 30,
   "net/netfilter/nf_conntrack_udp_timeout_stream": 120,
   "net/netfilter/nf_conntrack_tcp_be_liberal": 0,
+  "net/netfilter/nf_conntrack_tcp_ignore_invalid_rst": 0,
   "net/netfilter/nf_conntrack_tcp_loose": 1,
+  "net/netfilter/nf_conntrack_tcp_max_retrans": 3,
   "net/netfilter/nf_conntrack_tcp_timeout_syn_sent": 120,
   "net/netfilter/nf_conntrack_tcp_timeout_syn_recv": 60,
   "net/netfilter/nf_conntrack_tcp_timeout_established": 432000,
@@ -173,6 +176,8 @@ export class Sysctl {
   forwardUsePmtu = 0;
   fwmarkReflect4 = 0;
   fwmarkReflect6 = 0;
+  /** Grows with every write, for those who keep values that they use per packet. */
+  writes = 0;
 
   /** @param inheritFrom a new namespace starts with the initial one's IPv4 `all` and `default` (devconf_inherit_init_net = 0) */
   constructor(netns: NetNamespace, inheritFrom?: Sysctl) {
@@ -219,6 +224,7 @@ export class Sysctl {
       const field = FIELDS[key];
       if (field !== undefined) this[field] = Number(stored);
     }
+    this.writes++;
     this.#netns.network.touch();
   }
 

@@ -89,7 +89,10 @@ export interface ConntrackStep extends StepBase {
     | "invalid"
     | "confirmed"
     | "parked";
+  /** The connection as it was at that moment. */
   readonly entry: ConntrackEntry | undefined;
+  /** Why a packet is invalid; empty otherwise. */
+  readonly detail: string;
 }
 
 export interface NatStep extends StepBase {

@@ -100,6 +100,7 @@ export function removeAddress(dev: NetDevice, address: IpAddress, prefixLength?:
   netns.countAddress(address, -1);
   if (familyOf(address) === 4) removeIpv4(dev, gone);
   else removeRoutes6(dev, gone);
+  netns.conntrack?.endMasqueraded(dev.ifindex, address);
   dev.network.touch();
 }
 
