@@ -94,6 +94,9 @@ function readValue(option: CniOption, text: string): string | boolean | number {
       throw new InputError(`${key} must be a whole number, not "${text}"`, "--cni-set");
     case "string":
       if (values === undefined || values.includes(text)) return text;
-      throw new InputError(`${key} must be one of ${values.join(", ")}, not "${text}"`, "--cni-set");
+      throw new InputError(
+        `${key} must be one of ${values.join(", ")}, not "${text}"`,
+        "--cni-set",
+      );
   }
 }

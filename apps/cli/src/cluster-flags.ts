@@ -1,0 +1,197 @@
+import process from "node:process";
+import { type Cluster, createCluster, parseManifests } from "@cnilab/cluster";
+import { type ClusterConfig, InputError, type KubeObject, type ProxyMode } from "@cnilab/core";
+import { registerKubeProxy } from "@cnilab/kube-proxy";
+import { type IpFamily, type Prefix, tryParsePrefix } from "@cnilab/net";
+import { type Command, Option } from "commander";
+import { loadModel, MODELS, NO_CNI, readModelOptions } from "./load-model.ts";
+import { readSources, type Source } from "./read-input.ts";
+
+/** Flags of every command that brings up a cluster, as commander hands them over. */
+export interface ClusterFlags {
+  readonly filename: readonly string[];
+  readonly cni: string;
+  readonly cniSet: readonly string[];
+  readonly policy: string;
+  readonly proxyMode: ProxyMode;
+  readonly nodes: number;
+  readonly clusterCidr?: readonly Prefix[];
+  readonly nodeCidrMaskSize?: readonly number[];
+  readonly serviceClusterIpRange?: readonly Prefix[];
+  readonly ipFamilies?: readonly IpFamily[];
+  readonly listen: "declared" | "all";
+  readonly seed: number;
+}
+
+/** A cluster that runs, and what the user should be told of its input. */
+export interface BroughtUp {
+  readonly cluster: Cluster;
+  readonly flags: ClusterFlags;
+  readonly warnings: readonly string[];
+}
+
+export function addClusterFlags(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        "-f, --filename <path>",
+        "manifests: a file, a folder, or - for standard input; repeatable",
+      )
+        .argParser(collect)
+        .default([], "the shop example"),
+    )
+    .option(
+      "--cni <name>",
+      `${MODELS.map((m) => m.name).join(", ")}, ${NO_CNI}, an npm package or a path to a module`,
+      "flannel",
+    )
+    .addOption(
+      new Option("--cni-set <key=value>", "an option of the CNI, as backend=host-gw; repeatable")
+        .argParser(collect)
+        .default([], "none"),
+    )
+    .addOption(
+      new Option("--policy <who>", "who enforces NetworkPolicies")
+        .choices(["cni", "none"])
+        .default("cni"),
+    )
+    .addOption(
+      new Option("--proxy-mode <mode>", "how kube-proxy programs Services")
+        .choices(["iptables"])
+        .default("iptables"),
+    )
+    .option(
+      "--nodes <n>",
+      "nodes to make where the input has none",
+      wholeNumber("--nodes", 1, 65_000),
+      3,
+    )
+    .option("--cluster-cidr <cidrs>", "pod addresses (10.244.0.0/16)", cidrs("--cluster-cidr"))
+    .option(
+      "--node-cidr-mask-size <n>",
+      "length of a node's range (24; 64 for IPv6); two, with a comma, for both families",
+      maskSizes,
+    )
+    .option(
+      "--service-cluster-ip-range <cidrs>",
+      "Service addresses (10.96.0.0/12)",
+      cidrs("--service-cluster-ip-range"),
+    )
+    .option("--ip-families <families>", "ipv4, ipv6 or ipv4,ipv6", ipFamilies)
+    .addOption(
+      new Option("--listen <ports>", "what pods listen on")
+        .choices(["declared", "all"])
+        .default("declared"),
+    )
+    .option("--seed <n>", "seed of all that is random", wholeNumber("--seed", 0, 0xffffffff), 1);
+}
+
+/** Brings up the cluster that the flags describe. @throws InputError */
+export async function bringUp(flags: ClusterFlags): Promise<BroughtUp> {
+  const model = await loadModel(flags.cni);
+  const cniOptions = readModelOptions(model, flags.cniSet);
+  const sources = flags.filename.length > 0 ? readSources(flags.filename) : readSources([shop()]);
+  const { objects, warnings } = readObjects(sources);
+  const cluster = createCluster({
+    config: clusterConfig(flags),
+    nodes: flags.nodes,
+    seed: flags.seed,
+    listen: flags.listen,
+    ...(model === undefined ? {} : { cni: model, cniOptions }),
+    register: (root) => registerKubeProxy(root),
+  });
+  cluster.apply(objects);
+  await cluster.settled();
+  return { cluster, flags, warnings: [...warnings, ...cluster.warnings] };
+}
+
+/** Where the shop example lies, in the repository or beside the installed package. */
+function shop(): string {
+  return new URL(import.meta.resolve("@cnilab/examples/shop")).pathname;
+}
+
+function readObjects(sources: readonly Source[]): {
+  readonly objects: readonly KubeObject[];
+  readonly warnings: readonly string[];
+} {
+  const objects: KubeObject[] = [];
+  const ignored = new Map<string, number>();
+  for (const { name, text } of sources) {
+    const manifest = parseManifests(text, name);
+    objects.push(...manifest.objects);
+    for (const { kind, count } of manifest.ignored) {
+      ignored.set(kind, (ignored.get(kind) ?? 0) + count);
+    }
+  }
+  if (ignored.size === 0) return { objects, warnings: [] };
+  const kinds = [...ignored].map(([kind, count]) => (count > 1 ? `${kind} (${count})` : kind));
+  return { objects, warnings: [`not simulated, and left out: ${kinds.join(", ")}`] };
+}
+
+/** Says on stderr what the user should know before the answer. */
+export function warn(warnings: readonly string[]): void {
+  for (const warning of warnings) process.stderr.write(`cnilab: warning: ${warning}\n`);
+}
+
+function clusterConfig(flags: ClusterFlags): Partial<ClusterConfig> {
+  const sizes = flags.nodeCidrMaskSize;
+  const families =
+    flags.ipFamilies ?? (flags.clusterCidr ?? flags.serviceClusterIpRange)?.map((p) => p.family);
+  return {
+    proxyMode: flags.proxyMode,
+    ...(families === undefined ? {} : { ipFamilies: [...new Set(families)] }),
+    ...(flags.clusterCidr === undefined ? {} : { clusterCidrs: flags.clusterCidr }),
+    ...(flags.serviceClusterIpRange === undefined
+      ? {}
+      : { serviceCidrs: flags.serviceClusterIpRange }),
+    ...(sizes === undefined ? {} : { nodeCidrMaskSize: maskSizeByFamily(sizes, families) }),
+  };
+}
+
+function maskSizeByFamily(
+  sizes: readonly number[],
+  families: readonly IpFamily[] = [4],
+): Record<IpFamily, number> {
+  const byFamily: Record<IpFamily, number> = { 4: 24, 6: 64 };
+  families.forEach((family, i) => {
+    byFamily[family] = sizes[i] ?? byFamily[family];
+  });
+  return byFamily;
+}
+
+function collect(value: string, previous: readonly string[]): string[] {
+  return [...previous, value];
+}
+
+export function wholeNumber(flag: string, least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= least && value <= most) return value;
+    throw new InputError(`must be a whole number from ${least} to ${most}, not "${text}"`, flag);
+  };
+}
+
+function cidrs(flag: string): (text: string) => Prefix[] {
+  return (text) =>
+    text.split(",").map((part) => {
+      const prefix = tryParsePrefix(part.trim());
+      if (prefix !== undefined) return prefix;
+      throw new InputError(`"${part}" is not a CIDR; write it as 10.244.0.0/16`, flag);
+    });
+}
+
+function maskSizes(text: string): number[] {
+  return text.split(",").map(wholeNumber("--node-cidr-mask-size", 1, 128));
+}
+
+function ipFamilies(text: string): IpFamily[] {
+  const families = text.split(",").map((name): IpFamily => {
+    if (name === "ipv4" || name === "IPv4") return 4;
+    if (name === "ipv6" || name === "IPv6") return 6;
+    throw new InputError(
+      `"${name}" is no IP family; write ipv4, ipv6 or ipv4,ipv6`,
+      "--ip-families",
+    );
+  });
+  return [...new Set(families)];
+}
