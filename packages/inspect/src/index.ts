@@ -1,3 +1,11 @@
+export {
+  exampleOf,
+  explain,
+  explainableTerms,
+  explainText,
+  similarTerms,
+} from "./explain/explain.ts";
+export { GLOSSARY, type GlossaryEntry } from "./explain/glossary.ts";
 export * from "./iproute/addrs.ts";
 export * from "./iproute/fdb.ts";
 export * from "./iproute/links.ts";
@@ -8,3 +16,11 @@ export * from "./iproute/traffic-control.ts";
 export * from "./json.ts";
 export * from "./sockets.ts";
 export * from "./sysctls.ts";
+export * from "./trace/drop-explanations.ts";
+export { placeOf } from "./trace/hops.ts";
+export type { NameOf } from "./trace/packet-text.ts";
+export type { Weight } from "./trace/step-text.ts";
+export * from "./trace/style.ts";
+export * from "./trace/trace-json.ts";
+export * from "./trace/trace-pcapng.ts";
+export { type TraceTextOptions, traceText } from "./trace/trace-text.ts";

@@ -177,7 +177,7 @@ function linkCounts(dev: NetDevice): {
   const range = MTU_RANGES[dev.kind === "" ? (dev instanceof Loopback ? "lo" : "") : dev.kind];
   const [min, max] = range ?? [68, 65535];
   // br_add_if asks its ports for all multicast, as well as for promiscuous mode.
-  const allmulti = dev.bridgePort === undefined ? 0 : 1;
+  const allmulti = (dev.bridgePort === undefined ? 0 : 1) + (dev.allMulticast ? 1 : 0);
   return { promiscuity: dev.promiscuity, allmulti, min, max };
 }
 
@@ -249,6 +249,8 @@ export function qdiscOf(dev: NetDevice): string {
 }
 
 function queueLength(dev: NetDevice): number {
+  // Drivers of these two set their own; 1000 is everybody else's.
+  if (dev.txQueueLength !== 1000) return dev.txQueueLength;
   if (dev instanceof Tun) return 500;
   return dev.kind === "ifb" ? 32 : 1000;
 }

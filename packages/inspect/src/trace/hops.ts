@@ -1,0 +1,92 @@
+import type { DeviceStep, NetNamespace, Trace, TraceStep } from "@cnilab/linux";
+import type { NetworkPacket } from "@cnilab/net";
+import { innermost, isNeighbourTalk, type PacketSummary, summarise } from "./packet-text.ts";
+
+/** Steps of one packet in one namespace, one after the other. */
+export interface TraceHop {
+  readonly netns: NetNamespace;
+  /** As `node1/host` or `node1/default_web-0`. */
+  readonly place: string;
+  readonly packet: number;
+  readonly steps: readonly TracedStep[];
+}
+
+/** A step, and the last frame of its packet that was seen at a device before. */
+export interface TracedStep {
+  readonly step: TraceStep;
+  readonly before: DeviceStep | undefined;
+}
+
+/** One packet of a trace. Copies of it, and what a tunnel puts around it, have its number too. */
+export interface TracePacket {
+  readonly number: number;
+  /** As its sender made it; `undefined` where it ended before it reached a device. */
+  readonly summary: PacketSummary | undefined;
+  /** Seen from the place where the trace starts: its own packets, answers, and questions for neighbours. */
+  readonly direction: "there" | "back" | "neighbour";
+  readonly end: "delivered" | "dropped" | "unfinished";
+}
+
+/** Where something happens, in three words at most: node, and namespace (`host` for the node's own). */
+export function placeOf(netns: NetNamespace): string {
+  return `${netns.kernel.hostname}/${netns.name === "" ? "host" : netns.name}`;
+}
+
+/** Cuts a trace into hops. Where packets alternate, as with ARP, a packet has several in one place. */
+export function traceHops(trace: Trace): TraceHop[] {
+  const hops: (Omit<TraceHop, "steps"> & { readonly steps: TracedStep[] })[] = [];
+  const lastFrames = new Map<number, DeviceStep>();
+  for (const step of trace.steps) {
+    let hop = hops.at(-1);
+    if (hop === undefined || hop.packet !== step.packet || hop.netns !== step.netns) {
+      hop = { netns: step.netns, place: placeOf(step.netns), packet: step.packet, steps: [] };
+      hops.push(hop);
+    }
+    hop.steps.push({ step, before: lastFrames.get(step.packet) });
+    if (step.kind === "receive" || step.kind === "transmit") lastFrames.set(step.packet, step);
+  }
+  return hops;
+}
+
+/** All packets of a trace, by number. */
+export function tracePackets(trace: Trace): TracePacket[] {
+  const start = trace.steps[0]?.netns;
+  const steps = new Map<number, TraceStep[]>();
+  for (const step of trace.steps) {
+    const own = steps.get(step.packet);
+    if (own === undefined) steps.set(step.packet, [step]);
+    else own.push(step);
+  }
+  return [...steps]
+    .sort(([x], [y]) => x - y)
+    .map(([number, own]) => {
+      const packet = firstPacket(own);
+      const asks = packet !== undefined && isNeighbourTalk(packet);
+      return {
+        number,
+        summary: packet === undefined ? undefined : summarise(packet),
+        direction: asks ? "neighbour" : own[0]?.netns === start ? "there" : "back",
+        end: endOf(own),
+      };
+    });
+}
+
+function firstPacket(steps: readonly TraceStep[]): NetworkPacket | undefined {
+  for (const step of steps) {
+    if (step.kind === "receive" || step.kind === "transmit") return innermost(step.frame.payload);
+    if (step.kind === "encapsulate" || step.kind === "decapsulate") return innermost(step.outer);
+  }
+  return undefined;
+}
+
+/** A packet that was flooded may be delivered once and be ignored elsewhere. */
+function endOf(steps: readonly TraceStep[]): TracePacket["end"] {
+  const delivered = steps.some((s) => s.kind === "deliver" && !isTunnelSocket(s));
+  if (delivered) return "delivered";
+  return steps.some((s) => s.kind === "drop") ? "dropped" : "unfinished";
+}
+
+/** Whether a tunnel device, rather than a program, took it. */
+export function isTunnelSocket(step: TraceStep): boolean {
+  return step.kind === "deliver" && step.socket?.owner.startsWith("kernel ") === true;
+}
