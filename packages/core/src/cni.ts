@@ -97,6 +97,8 @@ export interface CniCall {
 export interface CniPlugin {
   /** Name of the binary, as `bridge` or `host-local`. */
   readonly type: string;
+  /** Versions of the specification that it speaks; absent for all. */
+  readonly supportedVersions?: readonly string[];
   add(call: CniCall): CniResult;
   del(call: CniCall): void;
   check(call: CniCall): void;
