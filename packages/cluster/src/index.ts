@@ -7,4 +7,11 @@ export * from "./cluster-node.ts";
 export { clusterConfig } from "./cluster-settings.ts";
 export type { ReplicationController } from "./controllers/replica-set.ts";
 export * from "./kubelet/kubelet.ts";
+export {
+  checkManifest,
+  nameOf,
+  type ParsedManifests,
+  type ParseOptions,
+  parseManifests,
+} from "./manifest/parse-manifests.ts";
 export * from "./underlay/underlay.ts";
