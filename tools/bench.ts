@@ -1,2 +1,70 @@
-// `npm run bench`: no package has a benchmark yet.
-console.log("There are no benchmarks yet.");
+// `npm run bench`: what a packet, a pod and a byte cost. `--json` prints one flat object.
+import { execFileSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import type { BringUp } from "./bench/bring-up.ts";
+import { perCpuSecond } from "./bench/measure.ts";
+import { firstPacketResults, packetResults, type Results } from "./bench/packets.ts";
+
+/** Nodes, pods on each, Services. */
+const SIZES = [
+  [10, 10, 10],
+  [100, 30, 100],
+  [1000, 30, 1000],
+] as const;
+
+const json = process.argv.includes("--json");
+const results: Results = { "reference.perCpuSecond": reference() };
+note("packets");
+Object.assign(results, packetResults());
+note("first packets");
+Object.assign(results, firstPacketResults());
+const bringUps = SIZES.map((size) => {
+  note(`${size[0]} nodes × ${size[1]} pods`);
+  return bringUp(size);
+});
+for (const up of bringUps) {
+  const size = `${up.nodes}x${up.pods / up.nodes}`;
+  results[`setup.${size}.podsPerCpuSecond`] = up.pods / up.cpuSeconds;
+  results[`memory.${size}.bytesPerPod`] = up.bytes / up.pods;
+}
+const [, middle, large] = bringUps as [BringUp, BringUp, BringUp];
+results["setup.podsPerCpuSecond"] = middle.pods / middle.cpuSeconds;
+results["memory.bytesPerPod"] = middle.bytes / middle.pods;
+// 1 is linear: ten times the pods for ten times the cost.
+results["setup.growth"] = large.cpuSeconds / large.pods / (middle.cpuSeconds / middle.pods);
+results["memory.growth"] = large.bytes / large.pods / (middle.bytes / middle.pods);
+
+if (json) console.log(JSON.stringify(results));
+else printTable();
+
+/** A fixed piece of work, to compare machines and moments by: look-ups in a Map of 10,000 numbers. */
+function reference(): number {
+  const map = new Map(Array.from({ length: 10_000 }, (_, i) => [Math.imul(i, 2654435761), i]));
+  const keys = [...map.keys()];
+  return perCpuSecond((times) => {
+    let sum = 0;
+    for (let i = 0; i < times; i++) sum += map.get(keys[i % keys.length] as number) as number;
+    if (sum < 0) throw new Error("impossible");
+  });
+}
+
+function bringUp(size: readonly number[]): BringUp {
+  const file = fileURLToPath(new URL("bench/bring-up.ts", import.meta.url));
+  const args = ["--expose-gc", "--max-old-space-size=12000", file, ...size.map(String)];
+  return JSON.parse(execFileSync(process.execPath, args, { encoding: "utf8" })) as BringUp;
+}
+
+function printTable(): void {
+  const reference = results["reference.perCpuSecond"] as number;
+  console.log(`${"".padEnd(42)}${"value".padStart(14)}   reference look-ups each`);
+  for (const [name, value] of Object.entries(results)) {
+    const ratio = name.endsWith("PerCpuSecond") || name.endsWith("perCpuSecond");
+    const cost = ratio ? (reference / value).toFixed(1).padStart(12) : "";
+    const text = value < 100 ? value.toFixed(2) : Math.round(value).toLocaleString("en");
+    console.log(`${name.padEnd(42)}${text.padStart(14)}${cost}`);
+  }
+}
+
+function note(text: string): void {
+  if (!json) process.stderr.write(`measuring ${text}…\n`);
+}

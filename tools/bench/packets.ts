@@ -1,0 +1,82 @@
+import type { Cluster } from "@cnilab/cluster";
+import { Trace, UdpSocket } from "@cnilab/linux";
+import { Data, type IpAddress } from "@cnilab/net";
+import { addressOf, clusterIpOf, makeCluster, netnsOf } from "./cluster.ts";
+import { perCpuSecond } from "./measure.ts";
+
+export type Results = Record<string, number>;
+
+const PAYLOAD = new Data(64);
+
+/** Deliveries between pods of 100 nodes × 10 pods: walked, traced, and repeated from the flow cache. */
+export function packetResults(): Results {
+  const cluster = makeCluster({ nodes: 100, podsPerNode: 10, services: 100 });
+  const sinks = new Sinks(cluster);
+  const results: Results = {};
+  const paths: readonly (readonly [name: string, to: IpAddress, port: number])[] = [
+    ["vxlan", addressOf(cluster, "pod-2-0"), 8080],
+    ["sameNode", addressOf(cluster, "pod-1-1"), 8080],
+    ["clusterip", clusterIpOf(cluster, "service-1"), 80],
+  ];
+  for (const [name, to, port] of paths) {
+    const send = sender(cluster, sinks, to, port);
+    results[`${name}.walked.perCpuSecond`] = perCpuSecond((times) => send.walked(times));
+    results[`${name}.traced.perCpuSecond`] = perCpuSecond((times) => send.traced(times));
+    results[`${name}.repeated.perCpuSecond`] = perCpuSecond((times) => send.repeated(times));
+  }
+  return results;
+}
+
+/** CPU time of a connection's first packet through 10,000 Services, as a multiple of that through 100. */
+export function firstPacketResults(): Results {
+  const [few, many] = [100, 10_000].map((services) => {
+    const cluster = makeCluster({ nodes: 3, podsPerNode: 10, services });
+    const netns = netnsOf(cluster, "pod-1-0");
+    const dst = clusterIpOf(cluster, `service-${services - 1}`);
+    return perCpuSecond((times) => {
+      for (let i = 0; i < times; i++) {
+        const socket = new UdpSocket(netns, { owner: "bench" });
+        socket.sendTo(dst, 80, PAYLOAD, {});
+        socket.close();
+      }
+    });
+  });
+  return { "clusterip.firstPacket.times10000to100": (few as number) / (many as number) };
+}
+
+/** Counts what arrives on UDP port 8080 of any pod; the first datagram of each client is answered. */
+class Sinks {
+  received = 0;
+
+  constructor(cluster: Cluster) {
+    const known = new Set<IpAddress>();
+    for (const node of cluster.nodes.values()) {
+      for (const netns of node.kernel.namespaces) {
+        const sink = new UdpSocket(netns, { owner: "sink", localPort: 8080 });
+        sink.onReceive = ({ src, srcPort }) => {
+          this.received++;
+          if (known.has(src)) return;
+          known.add(src);
+          sink.sendTo(src, srcPort, PAYLOAD, {});
+        };
+      }
+    }
+  }
+}
+
+function sender(cluster: Cluster, sinks: Sinks, to: IpAddress, port: number) {
+  const socket = new UdpSocket(netnsOf(cluster, "pod-1-0"), { owner: "bench" });
+  const counted = (send: () => void) => (times: number) => {
+    sinks.received = 0;
+    for (let i = 0; i < times; i++) send();
+    if (sinks.received !== times)
+      throw new Error(`of ${times} datagrams ${sinks.received} arrived`);
+  };
+  // The first one resolves neighbours and makes conntrack entries.
+  socket.sendTo(to, port, PAYLOAD, {});
+  return {
+    walked: counted(() => socket.sendTo(to, port, PAYLOAD, {})),
+    traced: counted(() => socket.sendTo(to, port, PAYLOAD, { trace: new Trace() })),
+    repeated: counted(() => socket.sendTo(to, port, PAYLOAD)),
+  };
+}
