@@ -1,0 +1,183 @@
+import {
+  type BridgeEngine,
+  CNI_ERROR,
+  CniError,
+  type CniPlugin,
+  type CniResult,
+  type IpamEngine,
+  type NetworkConfigList,
+  type PodAttachment,
+} from "@cnilab/core";
+import { Prefix } from "@cnilab/net";
+import { type Kernel, KernelError, type NetDevice } from "@cnilab/linux";
+import { IpamEnginePlugin } from "./ipam-engine-plugin.ts";
+import { networkOf, parseAddress, type ResultAddress } from "./parsed-result.ts";
+import { PLUGINS } from "./plugins.ts";
+import { RequestedAddresses } from "./requested-addresses.ts";
+import { CniRuntime, type PluginExecution, type RuntimeConf } from "./runtime.ts";
+
+/** containerd's network for `lo`, which every pod has besides (go-cni, WithLoNetwork). */
+const LOOPBACK_LIST: NetworkConfigList = {
+  cniVersion: "0.3.1",
+  name: "cni-loopback",
+  plugins: [{ type: "loopback" }],
+};
+
+/** What containerd says of a rate without a burst (internal/cri/server toCNIBandWidth). */
+const UNLIMITED_BURST = 0xffffffff;
+
+export interface CniBridgeEngineOptions {
+  readonly machine: Kernel;
+  /** The node's network, or how to find it each time; while there is none, pods have to wait. */
+  readonly network: NetworkConfigList | (() => NetworkConfigList | undefined);
+  /** By type; {@link PLUGINS} unless given. */
+  readonly plugins?: ReadonlyMap<string, CniPlugin>;
+  /** Takes the place of the plugin that `ipam.type` names. */
+  readonly ipam?: IpamEngine;
+  /** Told of each plugin of the network right after it ran. */
+  readonly observe?: (execution: PluginExecution) => void;
+}
+
+/** Joins pods to a node as a container runtime does: by the CNI plugins of its network configuration. */
+export class CniBridgeEngine implements BridgeEngine {
+  readonly #options: CniBridgeEngineOptions;
+  readonly #machine: Kernel;
+  /** For all pods without wishes of their own. */
+  readonly #runtime: CniRuntime;
+
+  constructor(options: CniBridgeEngineOptions) {
+    this.#options = options;
+    this.#machine = options.machine;
+    this.#runtime = this.#newRuntime(undefined);
+  }
+
+  attach(attachment: PodAttachment): CniResult {
+    const list = this.#network();
+    const runtime = this.#runtimeFor(attachment);
+    this.#runtime.addNetworkList(LOOPBACK_LIST, { ...runtimeConf(attachment), ifName: "lo" });
+    const result = runtime.addNetworkList(list, runtimeConf(attachment));
+    if (attachment.requestedIps !== undefined) this.#routeForeign(attachment, result);
+    return result;
+  }
+
+  detach(attachment: PodAttachment): void {
+    const rt = runtimeConf(attachment);
+    const list = this.#findNetwork();
+    if (list !== undefined) {
+      if (attachment.requestedIps !== undefined) this.#unrouteForeign(attachment);
+      this.#runtimeFor(attachment).delNetworkList(list, rt);
+    }
+    this.#runtime.delNetworkList(LOOPBACK_LIST, { ...rt, ifName: "lo" });
+  }
+
+  check(attachment: PodAttachment): void {
+    this.#runtimeFor(attachment).checkNetworkList(this.#network(), runtimeConf(attachment));
+  }
+
+  #network(): NetworkConfigList {
+    const list = this.#findNetwork();
+    if (list !== undefined) return list;
+    throw new CniError(CNI_ERROR.tryAgainLater, "cni plugin not initialized");
+  }
+
+  #findNetwork(): NetworkConfigList | undefined {
+    const { network } = this.#options;
+    return typeof network === "function" ? network() : network;
+  }
+
+  /** A pod that has wishes, or whose identity an IPAM engine wants to know, gets a runtime of its own. */
+  #runtimeFor({ pod, requestedIps }: PodAttachment): CniRuntime {
+    const { ipam } = this.#options;
+    if (ipam !== undefined) return this.#newRuntime(new IpamEnginePlugin(ipam, pod, requestedIps));
+    if (requestedIps === undefined || requestedIps.length === 0) return this.#runtime;
+    return this.#newRuntime(new RequestedAddresses(requestedIps));
+  }
+
+  #newRuntime(ipam: CniPlugin | undefined): CniRuntime {
+    const { observe, plugins = PLUGINS } = this.#options;
+    return new CniRuntime({
+      host: this.#machine,
+      plugins,
+      ...(ipam !== undefined && { ipam }),
+      ...(observe !== undefined && { observe }),
+    });
+  }
+
+  /**
+   * Makes an address from outside of the node's range work. In the pod its network is not on the link; on
+   * the node a route leads to it by the device that has the gateway.
+   */
+  #routeForeign({ sandbox, ifName, requestedIps = [] }: PodAttachment, result: CniResult): void {
+    const pod = this.#machine.findNamespace(sandbox.path);
+    for (const ip of (result.ips ?? []).map(parseAddress)) {
+      if (!requestedIps.includes(ip.address) || !isForeign(ip)) continue;
+      const dev = this.#deviceOf(ip);
+      if (pod === undefined || dev === undefined) continue;
+      const network = networkOf(ip);
+      ignoring("ESRCH", () => pod.deleteRoute({ dst: network, dev: pod.device(ifName) }));
+      ignoring("EEXIST", () => dev.netns.addRoute({ dst: Prefix.host(ip.address), dev }));
+    }
+  }
+
+  #unrouteForeign({ requestedIps = [] }: PodAttachment): void {
+    const host = this.#machine.initNs;
+    for (const ip of requestedIps) {
+      const dst = Prefix.host(ip);
+      ignoring("ESRCH", () => host.deleteRoute({ dst, protocol: "boot" }));
+    }
+  }
+
+  #deviceOf({ gateway }: ResultAddress): NetDevice | undefined {
+    return gateway === undefined ? undefined : this.#machine.initNs.deviceWithAddress(gateway);
+  }
+}
+
+/** A gateway outside of the address's own network: the address is not from the gateway's range. */
+function isForeign(ip: ResultAddress): boolean {
+  return ip.gateway !== undefined && !networkOf(ip).contains(ip.gateway);
+}
+
+function ignoring(errno: KernelError["errno"], what: () => void): void {
+  try {
+    what();
+  } catch (error) {
+    if (!(error instanceof KernelError) || error.errno !== errno) throw error;
+  }
+}
+
+/** What containerd tells plugins of a pod (internal/cri/server cniNamespaceOpts). */
+function runtimeConf(attachment: PodAttachment): RuntimeConf {
+  const { containerId, sandbox, ifName, pod } = attachment;
+  const capabilityArgs = capabilityArgsOf(attachment);
+  return {
+    containerId,
+    netns: sandbox.path,
+    ifName,
+    args:
+      `K8S_POD_NAMESPACE=${pod.namespace};K8S_POD_NAME=${pod.name};` +
+      `K8S_POD_INFRA_CONTAINER_ID=${containerId};K8S_POD_UID=${pod.uid};IgnoreUnknown=1`,
+    ...(capabilityArgs !== undefined && { capabilityArgs }),
+  };
+}
+
+function capabilityArgsOf({
+  portMappings,
+  bandwidth,
+}: PodAttachment): Record<string, unknown> | undefined {
+  if (portMappings.length === 0 && bandwidth === undefined) return undefined;
+  const args: Record<string, unknown> = {};
+  if (portMappings.length > 0) {
+    args["portMappings"] = portMappings.map((mapping) => ({
+      ...mapping,
+      protocol: mapping.protocol.toLowerCase(),
+    }));
+  }
+  if (bandwidth !== undefined) {
+    const { ingressRate, ingressBurst, egressRate, egressBurst } = bandwidth;
+    args["bandwidth"] = {
+      ...(ingressRate && { ingressRate, ingressBurst: ingressBurst ?? UNLIMITED_BURST }),
+      ...(egressRate && { egressRate, egressBurst: egressBurst ?? UNLIMITED_BURST }),
+    };
+  }
+  return args;
+}

@@ -1,0 +1,48 @@
+import type { CniCall, CniIp, CniPlugin, CniResult } from "@cnilab/core";
+import { formatIp, isLoopback } from "@cnilab/net";
+import type { DeviceAddress, NetDevice } from "@cnilab/linux";
+import { failure } from "./failure.ts";
+import { quote } from "./go-text.ts";
+import { asVersion, CURRENT_VERSION } from "./result-version.ts";
+import { enterSandbox, findSandbox } from "./sandbox-netns.ts";
+
+/** Brings `lo` up, whatever interface it is called for (plugins/main/loopback). */
+export const loopback: CniPlugin = {
+  type: "loopback",
+
+  add(call: CniCall): CniResult {
+    const { prevResult, cniVersion } = call.config;
+    const lo = enterSandbox(call).loopback;
+    lo.setUp();
+    const ips = [ownAddress(lo, 4), ownAddress(lo, 6)].filter((ip) => ip !== undefined);
+    if (prevResult !== undefined) return asVersion(prevResult, cniVersion);
+    const result: CniResult = {
+      cniVersion: CURRENT_VERSION,
+      interfaces: [{ name: "lo", mac: "00:00:00:00:00:00", sandbox: call.netns }],
+      ips: ips.map(
+        (a): CniIp => ({ interface: 0, address: `${formatIp(a.address)}/${a.prefixLength}` }),
+      ),
+    };
+    return asVersion(result, cniVersion);
+  },
+
+  del(call: CniCall): void {
+    findSandbox(call)?.loopback.setDown();
+  },
+
+  check(call: CniCall): void {
+    if (!enterSandbox(call).loopback.up) throw failure("loopback interface is down");
+  },
+};
+
+/** @throws CniError where somebody gave `lo` an address from outside 127.0.0.0/8 and ::1 */
+function ownAddress(lo: NetDevice, family: 4 | 6): DeviceAddress | undefined {
+  const addresses = lo.addressesOf(family);
+  const foreign = addresses.find((a) => !isLoopback(a.address));
+  if (foreign !== undefined) {
+    throw failure(
+      `loopback interface found with non-loopback address ${quote(formatIp(foreign.address))}`,
+    );
+  }
+  return addresses[0];
+}

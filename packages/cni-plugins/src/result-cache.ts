@@ -1,0 +1,99 @@
+import type { CniResult, HostFiles, NetworkConfigList } from "@cnilab/core";
+import { base64 } from "./base64.ts";
+import type { RuntimeConf } from "./runtime.ts";
+
+const FOLDER = "/var/lib/cni/results";
+
+/** A file of libcni's cache, as far as it is read again (libcni `cachedInfo`). */
+interface CachedInfo {
+  readonly kind: string;
+  readonly containerId: string;
+  readonly ifName: string;
+  readonly networkName: string;
+  readonly netns?: string;
+  readonly cniArgs?: readonly (readonly [string, string])[];
+  readonly capabilityArgs?: Readonly<Record<string, unknown>>;
+  readonly result?: CniResult;
+}
+
+/** Each attachment's ADD result, in a file of its own: CHECK, DEL and GC need it. */
+export class ResultCache {
+  readonly #files: HostFiles;
+  /** Of each list, the part of the file that says its configuration. */
+  readonly #configs = new WeakMap<NetworkConfigList, string>();
+
+  constructor(files: HostFiles) {
+    this.#files = files;
+  }
+
+  add(list: NetworkConfigList, rt: RuntimeConf, result: CniResult): void {
+    const cached = {
+      kind: "cniCacheV1",
+      containerId: rt.containerId,
+      config: this.#config(list),
+      ifName: rt.ifName,
+      networkName: list.name,
+      ...(rt.netns !== "" && { netns: rt.netns }),
+      ...(rt.args && { cniArgs: rt.args.split(";").map((pair) => splitPair(pair)) }),
+      ...(rt.capabilityArgs !== undefined && { capabilityArgs: rt.capabilityArgs }),
+      result,
+    };
+    this.#files.write(pathOf(list.name, rt), JSON.stringify(cached));
+  }
+
+  find(list: NetworkConfigList, rt: RuntimeConf): CniResult | undefined {
+    return this.#read(pathOf(list.name, rt))?.result;
+  }
+
+  remove(list: NetworkConfigList, rt: RuntimeConf): void {
+    this.#files.remove(pathOf(list.name, rt));
+  }
+
+  /** All attachments to a network. */
+  attachments(network: string): RuntimeConf[] {
+    const found: RuntimeConf[] = [];
+    for (const name of this.#files.list(FOLDER)) {
+      const cached = this.#read(`${FOLDER}/${name}`);
+      if (cached?.networkName !== network) continue;
+      const { containerId, ifName, netns, cniArgs, capabilityArgs } = cached;
+      found.push({
+        containerId,
+        ifName,
+        netns: netns ?? "",
+        ...(cniArgs !== undefined && { args: cniArgs.map((pair) => pair.join("=")).join(";") }),
+        ...(capabilityArgs !== undefined && { capabilityArgs }),
+      });
+    }
+    return found;
+  }
+
+  /** Files that are none of libcni's count as none. */
+  #read(path: string): CachedInfo | undefined {
+    const text = this.#files.read(path);
+    if (text === undefined) return undefined;
+    try {
+      const cached = JSON.parse(text) as CachedInfo;
+      return cached.kind === "cniCacheV1" ? cached : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  #config(list: NetworkConfigList): string {
+    let config = this.#configs.get(list);
+    if (config === undefined) {
+      config = base64(JSON.stringify(list));
+      this.#configs.set(list, config);
+    }
+    return config;
+  }
+}
+
+function pathOf(network: string, { containerId, ifName }: RuntimeConf): string {
+  return `${FOLDER}/${network}-${containerId}-${ifName}`;
+}
+
+function splitPair(pair: string): [string, string] {
+  const at = pair.indexOf("=");
+  return at < 0 ? [pair, ""] : [pair.slice(0, at), pair.slice(at + 1)];
+}
