@@ -22,6 +22,8 @@ export * from "./fib/fib-table.ts";
 export * from "./fib/route.ts";
 export type { NexthopSpec, RouteSpec } from "./fib/route-config.ts";
 export * from "./flow-cache.ts";
+export type { RouteErrno } from "./ip/route-input.ts";
+export type { OutputFlow, OutputRoute } from "./ip/route-output.ts";
 export * from "./kernel.ts";
 export * from "./kernel-error.ts";
 export * from "./neighbour/neighbour.ts";

@@ -18,6 +18,8 @@ import {
 import { Reassembly } from "./ip/fragment.ts";
 import { ipLocalOut } from "./ip/ip-output.ts";
 import { unreachableNeighbour } from "./ip/link-failure.ts";
+import type { RouteErrno } from "./ip/route-input.ts";
+import { type OutputFlow, type OutputRoute, routeOutput } from "./ip/route-output.ts";
 import type { Kernel } from "./kernel.ts";
 import { KernelError } from "./kernel-error.ts";
 import { arpSolicit } from "./neighbour/arp.ts";
@@ -260,6 +262,11 @@ export class NetNamespace {
   /** `ip route del …`. @throws KernelError ESRCH */
   deleteRoute(spec: RouteSpec): void {
     deleteRoute(this, spec);
+  }
+
+  /** `ip route get`: how a packet of this machine's own would go, or the errno of why not. */
+  routeGet(flow: OutputFlow): OutputRoute | RouteErrno {
+    return routeOutput(this, flow);
   }
 
   /** Bytes that a packet of this machine's own may have on its way to `address`. */
