@@ -185,8 +185,8 @@ export class Vxlan extends NetDevice {
   }
 
   /** Entries of this device alone. */
-  get ownFdbSize(): number {
-    return this.#fdb.size;
+  get ownFdbEntries(): ReadonlyMap<Mac, VxlanFdbEntry> {
+    return this.#fdb;
   }
 
   /** Where frames for a MAC go; `undefined` where nothing is known. */

@@ -131,8 +131,8 @@ export class NeighbourTable {
   }
 
   /** Entries of this table alone, of every state. */
-  get ownSize(): number {
-    return this.#neighbours.size;
+  get ownEntries(): ReadonlyMap<IpAddress, Neighbour> {
+    return this.#neighbours;
   }
 
   /** Forgets all but permanent entries, or these too (`neigh_ifdown`). */
