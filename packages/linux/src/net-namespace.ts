@@ -28,6 +28,7 @@ import { NeighbourTable, type Solicitor } from "./neighbour/neighbour-table.ts";
 import { registerConntrackHooks } from "./netfilter/conntrack/conntrack-hooks.ts";
 import { Conntrack } from "./netfilter/conntrack.ts";
 import { NetfilterHooks } from "./netfilter/hooks.ts";
+import { Nftables } from "./netfilter/nftables/nftables.ts";
 import type { Network } from "./network.ts";
 import type { Skb } from "./skb.ts";
 import { SocketTable } from "./socket/socket-table.ts";
@@ -65,6 +66,7 @@ export class NetNamespace {
   hooks: NetfilterHooks | undefined = undefined;
   /** Connection tracking; `undefined` until a rule needs it. */
   conntrack: Conntrack | undefined = undefined;
+  #nftables: Nftables | undefined;
   #reassembly: Reassembly | undefined;
   #sockets: SocketTable | undefined;
   #pathMtus: Map<IpAddress, PathMtu> | undefined;
@@ -107,6 +109,16 @@ export class NetNamespace {
     this.conntrack ??= new Conntrack(this);
     registerConntrackHooks(this, family);
     return this.conntrack;
+  }
+
+  /** nf_tables, made on demand. */
+  get nftables(): Nftables {
+    this.#nftables ??= new Nftables(this);
+    return this.#nftables;
+  }
+
+  findNftables(): Nftables | undefined {
+    return this.#nftables;
   }
 
   get reassembly(): Reassembly {

@@ -66,13 +66,10 @@ const NAMES: ReadonlyMap<number, string> = new Map(
   Object.entries(PROTOCOLS).map(([name, number]) => [number, name]),
 );
 
-/** The number of an IP protocol by its name; names have the case of the file or are all capitals. */
+/** The number of an IP protocol by its name as it stands in the file, or in capitals. */
 export function protocolByName(name: string): number | undefined {
-  if (Object.hasOwn(PROTOCOLS, name)) return PROTOCOLS[name];
-  // The aliases in the file are the names in capitals but for this one.
-  const lower = name.toLowerCase();
-  if (name === lower.toUpperCase() && Object.hasOwn(PROTOCOLS, lower)) return PROTOCOLS[lower];
-  return undefined;
+  const known = name === name.toUpperCase() ? name.toLowerCase() : name;
+  return Object.hasOwn(PROTOCOLS, known) ? PROTOCOLS[known] : undefined;
 }
 
 export function protocolName(protocol: number): string | undefined {

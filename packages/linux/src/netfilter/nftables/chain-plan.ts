@@ -1,0 +1,3 @@
+export interface ChainPlan {
+  readonly todo: 1;
+}

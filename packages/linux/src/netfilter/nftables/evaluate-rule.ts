@@ -1,0 +1,555 @@
+import type { RuleSpec } from "./command.ts";
+import { DATA_TYPES } from "./data-type.ts";
+import {
+  addressPart,
+  type Dependency,
+  type EvaluationScope,
+  ExpressionEvaluator,
+  evaluateOperand,
+  keyPartsOf,
+  locationOf,
+  ProtocolContext,
+  typeOf,
+} from "./evaluate-expression.ts";
+import { addElements, evaluateElement, evaluateKey, isInterval } from "./evaluate-set.ts";
+import type {
+  BinaryExpression,
+  Expression,
+  MapExpression,
+  SetExpression,
+  SetReference,
+  ValueExpression,
+} from "./expression.ts";
+import { headerField, TRANSPORT_PROTOCOLS } from "./header-field.ts";
+import type { KeyPart } from "./key-words.ts";
+import { NftSet } from "./nft-set.ts";
+import { type Location, NftablesError } from "./nftables-error.ts";
+import type { Mangle, Match, Nat, Reject, SetUpdate, Statement } from "./statement.ts";
+
+/** Makes the number of an anonymous set: each takes a handle of its table. */
+export type NewHandle = () => number;
+
+/**
+ * Gives the statements of a rule as the kernel keeps them: constants typed, sets found or made,
+ * what nft would add added.
+ */
+export function evaluateRule(
+  rule: RuleSpec,
+  scope: EvaluationScope,
+  newHandle: NewHandle,
+): Statement[] {
+  return hideImplied(new RuleEvaluator(scope, newHandle).evaluate(rule.statements));
+}
+
+class RuleEvaluator {
+  readonly #scope: EvaluationScope;
+  readonly #newHandle: NewHandle;
+  readonly #protocols: ProtocolContext;
+  readonly #expressions: ExpressionEvaluator;
+  #done: Statement[] = [];
+  #location: Location = { line: 1, column: 1, lastColumn: 1 };
+  #sawPorts = false;
+
+  constructor(scope: EvaluationScope, newHandle: NewHandle) {
+    this.#scope = scope;
+    this.#newHandle = newHandle;
+    this.#protocols = new ProtocolContext(scope.family);
+    this.#expressions = new ExpressionEvaluator(
+      scope,
+      this.#protocols,
+      (dependency) => this.#done.push(this.#dependencyMatch(dependency)),
+      (map, key, target) => this.#anonymousMap(map, key, target),
+    );
+  }
+
+  evaluate(statements: readonly Statement[]): Statement[] {
+    for (const statement of statements) {
+      const evaluated = this.#statement(statement);
+      this.#done.push(evaluated);
+    }
+    return this.#done;
+  }
+
+  #statement(statement: Statement): Statement {
+    if ("location" in statement) this.#location = statement.location;
+    switch (statement.kind) {
+      case "match":
+        return this.#match(statement);
+      case "vmap": {
+        const map = this.#evaluate(statement.map);
+        return { ...statement, map };
+      }
+      case "mangle":
+        return this.#mangle(statement);
+      case "nat":
+        return this.#nat(statement);
+      case "reject":
+        return this.#reject(statement);
+      case "setUpdate":
+        return this.#setUpdate(statement);
+      case "queue": {
+        const to =
+          statement.to && this.#evaluate(statement.to, { type: DATA_TYPES.integer, bits: 16 });
+        return { ...statement, to };
+      }
+      default:
+        return statement;
+    }
+  }
+
+  #evaluate(expression: Expression, target?: KeyPart): Expression {
+    const evaluated = this.#expressions.evaluate(expression, target, this.#location);
+    if (mentionsPorts(evaluated)) this.#sawPorts = true;
+    return decodeTransport(evaluated, this.#protocols.transport);
+  }
+
+  #dependencyMatch({ key, value }: Dependency): Match {
+    const left: Expression = { kind: "meta", key };
+    const { type, bits } = typeOf(left);
+    const right: Expression = { kind: "value", type, bits, value };
+    return {
+      kind: "match",
+      operator: "==",
+      left,
+      right,
+      implied: true,
+      location: this.#location,
+    };
+  }
+
+  #match(match: Match): Match {
+    const { location } = match;
+    let left = this.#evaluate(match.left);
+    if (left.kind === "fib" && isPresence(match.right)) left = { ...left, presence: true };
+    const parts = keyPartsOf(left);
+    if (match.right.kind === "set" || match.right.kind === "setRef") {
+      return { ...match, left, right: this.#setOperand(match.right, parts) };
+    }
+    if (left.kind === "concat") {
+      throw new NftablesError(
+        location,
+        "Use concatenations with sets and maps, not singleton values",
+      );
+    }
+    const part = parts[0] as KeyPart;
+    const right = evaluateOperand(match.right, part, this.#scope);
+    if (match.mask !== undefined) {
+      const mask = evaluateOperand(match.mask, part, this.#scope);
+      return {
+        ...match,
+        operator: match.operator === "" ? "==" : match.operator,
+        left,
+        right,
+        mask,
+      };
+    }
+    return this.#transferred(this.#flagComparison({ ...match, left, right }));
+  }
+
+  #setOperand(right: SetExpression | SetReference, parts: readonly KeyPart[]): SetReference {
+    if (right.kind === "set") return this.#anonymousSet(right, parts);
+    const resolved = this.#expressions.resolve(right);
+    const expected = (resolved.set as NftSet).options.key;
+    const same =
+      expected.length === parts.length &&
+      expected.every(({ type }, i) => compatible(type.name, (parts[i] as KeyPart).type.name));
+    if (!same) {
+      throw new NftablesError(
+        locationOf(right),
+        `datatype mismatch, expected ${parts.map((p) => p.type.name).join(" . ")}, expression has type ${expected.map((p) => p.type.name).join(" . ")}`,
+      );
+    }
+    return resolved;
+  }
+
+  /** `tcp flags & (syn | ack) == syn` is the same as `tcp flags syn / syn,ack`. */
+  #flagComparison(match: Match): Match {
+    const { left, right, operator } = match;
+    if (
+      left.kind === "binary" &&
+      left.operator === "&" &&
+      left.right.kind === "value" &&
+      left.right.type.bitmask &&
+      right.kind === "value" &&
+      right.value !== 0n &&
+      (operator === "==" || operator === "" || operator === "!=")
+    ) {
+      return {
+        ...match,
+        operator: operator === "" ? "==" : operator,
+        left: left.left,
+        right,
+        mask: left.right,
+      };
+    }
+    return match;
+  }
+
+  /** Takes what can be computed now to the side of the constant (nft's binop_transfer). */
+  #transferred(match: Match): Match {
+    const { left, right, operator } = match;
+    if (operator === "" || operator === "==") {
+      if (right.kind === "value") this.#protocols.learn(left, right.value);
+    }
+    if (left.kind !== "binary" || left.right.kind !== "value" || right.kind !== "value")
+      return match;
+    if (left.operator !== "^") return match;
+    return this.#transferred({
+      ...match,
+      left: left.left,
+      right: { ...right, value: right.value ^ left.right.value },
+    });
+  }
+
+  #anonymousSet({ elements, location }: SetExpression, key: readonly KeyPart[]): SetReference {
+    if (elements.length === 0) throw new NftablesError(location, "Set is empty");
+    const set = this.#newSet(
+      elements.some((e) => isIntervalElement(e, key, this.#scope)),
+      key,
+    );
+    this.#fill(set, elements, location);
+    return { kind: "setRef", name: set.name, location, set };
+  }
+
+  #anonymousMap(map: MapExpression, key: Expression, target: KeyPart | undefined): SetReference {
+    const { elements, location } = map.mappings as SetExpression;
+    if (elements.length === 0) throw new NftablesError(location, "Set is empty");
+    const parts = keyPartsOf(key);
+    const interval = elements.some((e) => isIntervalElement(e, parts, this.#scope));
+    let data: KeyPart[] | undefined;
+    if (!map.verdict) {
+      if (target === undefined) throw new NftablesError(location, "map is not expected here");
+      const first = elements[0]?.data;
+      const port = { type: DATA_TYPES.inet_service, bits: 16 };
+      data = first?.kind === "concat" ? [target, port] : [target];
+    }
+    const set = this.#newSet(interval, parts, { isMap: true, verdicts: map.verdict, data });
+    this.#fill(set, elements, location);
+    return { kind: "setRef", name: set.name, location, set };
+  }
+
+  #newSet(
+    interval: boolean,
+    key: readonly KeyPart[],
+    more: Partial<NftSet["options"]> = {},
+  ): NftSet {
+    const handle = this.#newHandle();
+    return new NftSet({
+      name: `__set${handle}`,
+      handle,
+      anonymous: true,
+      key,
+      keyTypeOf: undefined,
+      data: undefined,
+      dataTypeOf: undefined,
+      verdicts: false,
+      objects: undefined,
+      isMap: false,
+      dataInterval: false,
+      constant: true,
+      dynamic: false,
+      interval,
+      timeout: false,
+      timeoutMs: undefined,
+      gcIntervalMs: undefined,
+      size: undefined,
+      policy: "performance",
+      autoMerge: false,
+      stateful: [],
+      comment: undefined,
+      ...more,
+    });
+  }
+
+  #fill(set: NftSet, elements: SetExpression["elements"], location: Location): void {
+    const stored = elements.map((element) => evaluateElement(element, set, this.#scope, 0));
+    addElements(set, set.elements, stored, location, false);
+  }
+
+  #mangle(mangle: Mangle): Mangle {
+    const target = this.#evaluate(mangle.target) as Mangle["target"];
+    const part = typeOf(target);
+    const value = canonicalBits(this.#evaluate(mangle.value, part));
+    return { ...mangle, target, value };
+  }
+
+  #nat(nat: Nat): Nat {
+    const family = nat.family ?? this.#familyOfTable(nat);
+    let { address, port } = nat;
+    if (address !== undefined) {
+      if (family === undefined) {
+        throw new NftablesError(
+          nat.location,
+          "specify `dnat ip' or 'dnat ip6' in inet table to disambiguate",
+        );
+      }
+      address = this.#evaluate(address, addressPart(family));
+    }
+    const mapped = address?.kind === "map" && mapsToPort(address);
+    if (port !== undefined || mapped) this.#needTransport(nat.location);
+    if (port !== undefined)
+      port = this.#evaluate(port, { type: DATA_TYPES.inet_service, bits: 16 });
+    const showFamily = this.#scope.family === "inet" || mapped;
+    return { ...nat, family, showFamily, address, port, addressAndPort: mapped };
+  }
+
+  #familyOfTable(nat: Nat): 4 | 6 | undefined {
+    if (this.#scope.family === "ip") return 4;
+    if (this.#scope.family === "ip6") return 6;
+    // nft guesses from the address.
+    const { address } = nat;
+    if (address === undefined) return undefined;
+    const first = address.kind === "range" ? address.from : address;
+    if (first.kind !== "symbol")
+      return this.#protocols.network === "ip6"
+        ? 6
+        : this.#protocols.network === "ip"
+          ? 4
+          : undefined;
+    return first.text.includes(":") ? 6 : 4;
+  }
+
+  #needTransport(location: Location): void {
+    if (this.#protocols.transport !== undefined || this.#sawPorts) return;
+    throw new NftablesError(
+      location,
+      "transport protocol mapping is only valid after transport protocol match",
+    );
+  }
+
+  #reject(reject: Reject): Reject {
+    const { family } = this.#scope;
+    if (family === "arp") throw new NftablesError(reject.location, "cannot use reject with arp");
+    if (reject.type === "tcp reset") {
+      if (this.#protocols.transport === undefined) {
+        this.#protocols.transport = 6;
+        this.#done.push(this.#dependencyMatch({ key: "l4proto", value: 6n }));
+      } else if (this.#protocols.transport !== 6) {
+        throw new NftablesError(reject.location, "you cannot use tcp reset with this protocol");
+      }
+      return reject;
+    }
+    const network = this.#protocols.network;
+    const type = reject.spelled
+      ? reject.type
+      : network === "ip"
+        ? "icmp"
+        : network === "ip6"
+          ? "icmpv6"
+          : "icmpx";
+    if (type === "icmpx" && (family === "ip" || family === "ip6")) {
+      throw new NftablesError(reject.location, "abstracted ICMP unreachable not supported");
+    }
+    const needs = type === "icmp" ? "ip" : type === "icmpv6" ? "ip6" : undefined;
+    if (needs !== undefined && network !== needs) {
+      if (network !== undefined) {
+        throw new NftablesError(reject.location, "conflicting protocols specified: ip vs ip6");
+      }
+      this.#protocols.network = needs;
+      this.#done.push(
+        this.#dependencyMatch(
+          family === "inet"
+            ? { key: "nfproto", value: needs === "ip" ? 2n : 10n }
+            : { key: "protocol", value: needs === "ip" ? 0x0800n : 0x86ddn },
+        ),
+      );
+    }
+    const codeType =
+      type === "icmp"
+        ? DATA_TYPES.icmp_code
+        : type === "icmpv6"
+          ? DATA_TYPES.icmpv6_code
+          : DATA_TYPES.icmpx_code;
+    const part = { type: codeType, bits: 8 };
+    const code: Expression =
+      reject.code === undefined
+        ? {
+            kind: "value",
+            ...part,
+            value: codeType.parse("port-unreachable", this.#scope.devices) as bigint,
+          }
+        : evaluateOperand(reject.code, part, this.#scope);
+    return { ...reject, type, code };
+  }
+
+  #setUpdate(update: SetUpdate): SetUpdate {
+    const set = this.#expressions.resolve(update.set);
+    const key = this.#evaluate(update.key);
+    const { options } = set.set as NftSet;
+    if (keyPartsOf(key).length !== options.key.length) {
+      throw new NftablesError(
+        update.location,
+        `datatype mismatch, expected ${options.key.map((p) => p.type.name).join(" . ")}`,
+      );
+    }
+    const data = update.data && this.#evaluate(update.data, options.data?.[0]);
+    return { ...update, set, key, data };
+  }
+}
+
+function isPresence(right: Expression): boolean {
+  return right.kind === "symbol" && (right.text === "exists" || right.text === "missing");
+}
+
+function compatible(x: string, y: string): boolean {
+  return x === y;
+}
+
+function isIntervalElement(
+  { key }: { readonly key: Expression | undefined },
+  parts: readonly KeyPart[],
+  scope: EvaluationScope,
+): boolean {
+  return key !== undefined && isInterval(evaluateKey(key, parts, scope));
+}
+
+function mapsToPort(map: MapExpression): boolean {
+  const set = map.mappings.kind === "setRef" ? map.mappings.set : undefined;
+  return (set?.options.data?.length ?? 1) > 1;
+}
+
+function mentionsPorts(expression: Expression): boolean {
+  if (expression.kind === "concat") return expression.parts.some(mentionsPorts);
+  if (expression.kind === "map") return mentionsPorts(expression.key);
+  return expression.kind === "payload" && expression.field.protocol === "th";
+}
+
+/** `th dport` is listed as `tcp dport` where the rule has compared the protocol before. */
+function decodeTransport(expression: Expression, transport: number | undefined): Expression {
+  if (transport === undefined) return expression;
+  switch (expression.kind) {
+    case "payload": {
+      if (expression.field.protocol !== "th") return expression;
+      const known = [...TRANSPORT_PROTOCOLS].find(([, number]) => number === transport)?.[0];
+      const field = known === undefined ? undefined : headerField(known, expression.field.name);
+      return field === undefined ? expression : { ...expression, field };
+    }
+    case "concat": {
+      const parts = expression.parts.map((part) => decodeTransport(part, transport));
+      return { ...expression, parts };
+    }
+    case "map":
+      return { ...expression, key: decodeTransport(expression.key, transport) };
+    default:
+      return expression;
+  }
+}
+
+/**
+ * The kernel keeps any chain of `&`, `|` and `^` with constants as one mask and one exclusive or, and
+ * nft lists what those amount to.
+ */
+export function canonicalBits(expression: Expression): Expression {
+  const chain: BinaryExpression[] = [];
+  let base = expression;
+  while (
+    base.kind === "binary" &&
+    base.right.kind === "value" &&
+    (base.operator === "&" || base.operator === "|" || base.operator === "^")
+  ) {
+    chain.push(base);
+    base = base.left;
+  }
+  const last = chain[0];
+  if (last === undefined) return expression;
+  const constant = last.right as ValueExpression;
+  const all = (1n << BigInt(constant.bits)) - 1n;
+  let mask = all;
+  let xor = 0n;
+  for (const { operator, right } of chain.reverse()) {
+    const { value } = right as ValueExpression;
+    if (operator === "&") {
+      mask &= value;
+      xor &= value;
+    } else if (operator === "|") {
+      mask &= ~value & all;
+      xor |= value;
+    } else xor ^= value;
+  }
+  // Bits that are set whatever they were: cleared by the mask and set by the exclusive or.
+  const or = xor & ~mask & all;
+  xor &= mask;
+  mask |= or;
+  let result = base;
+  const add = (operator: "&" | "^" | "|", value: bigint) => {
+    result = { kind: "binary", operator, left: result, right: { ...constant, value } };
+  };
+  if (mask !== all) add("&", mask);
+  if (xor !== 0n) add("^", xor);
+  if (or !== 0n) add("|", or);
+  return result;
+}
+
+/** Marks comparisons that listings leave out since a field that follows implies them. */
+function hideImplied(statements: Statement[]): Statement[] {
+  return statements.map((statement, i) => {
+    if (statement.kind !== "match") return statement;
+    const implies = impliedBy(statement);
+    if (implies === undefined) return statement;
+    const hidden = statements.slice(i + 1).some((later) => mentions(later, implies));
+    return { ...statement, implied: hidden };
+  });
+}
+
+/** Which protocol's fields make this comparison superfluous in a listing. */
+function impliedBy({ left, operator, right, mask }: Match): string | undefined {
+  if ((operator !== "" && operator !== "==") || right.kind !== "value" || mask !== undefined) {
+    return undefined;
+  }
+  const isTransport =
+    (left.kind === "meta" && left.key === "l4proto") ||
+    (left.kind === "payload" && (left.field.name === "protocol" || left.field.name === "nexthdr"));
+  if (isTransport) {
+    return [...TRANSPORT_PROTOCOLS].find(([, number]) => BigInt(number) === right.value)?.[0];
+  }
+  if (left.kind === "meta" && left.key === "nfproto") return right.value === 2n ? "ip" : "ip6";
+  if (left.kind === "meta" && left.key === "protocol") {
+    return { 2048: "ip", 2054: "arp", 34525: "ip6" }[Number(right.value)];
+  }
+  return undefined;
+}
+
+function mentions(statement: Statement, protocol: string): boolean {
+  const expressions: (Expression | undefined)[] = [];
+  switch (statement.kind) {
+    case "match":
+      expressions.push(statement.left);
+      break;
+    case "vmap":
+      expressions.push(statement.map);
+      break;
+    case "mangle":
+      expressions.push(statement.target, statement.value);
+      break;
+    case "nat":
+      expressions.push(statement.address, statement.port);
+      break;
+    case "setUpdate":
+      expressions.push(statement.key, statement.data);
+      break;
+    case "reject":
+      return (
+        (statement.type === "tcp reset" && protocol === "tcp") ||
+        (statement.type === "icmp" && protocol === "ip") ||
+        (statement.type === "icmpv6" && protocol === "ip6")
+      );
+  }
+  return expressions.some((e) => e !== undefined && usesProtocol(e, protocol));
+}
+
+function usesProtocol(expression: Expression, protocol: string): boolean {
+  switch (expression.kind) {
+    case "payload":
+      return expression.field.protocol === protocol;
+    case "concat":
+      return expression.parts.some((part) => usesProtocol(part, protocol));
+    case "binary":
+      return usesProtocol(expression.left, protocol) || usesProtocol(expression.right, protocol);
+    case "map":
+      return usesProtocol(expression.key, protocol);
+    case "hash":
+      return expression.of !== undefined && usesProtocol(expression.of, protocol);
+    default:
+      return false;
+  }
+}

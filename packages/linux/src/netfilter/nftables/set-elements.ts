@@ -1,0 +1,280 @@
+import { WordTable } from "../word-table.ts";
+import type { Expression, VerdictExpression } from "./expression.ts";
+import { type KeyPart, sortKey, wordsOfKey, writeWords } from "./key-words.ts";
+import type { Counter, Limit, Quota } from "./statement.ts";
+
+/** First and last value of each part of an element's key; equal where it is no interval. */
+export interface ElementKey {
+  readonly from: readonly bigint[];
+  readonly to: readonly bigint[];
+}
+
+/** One element as it is in a set. */
+export interface StoredElement {
+  /** `undefined` for the element that stands for all others. */
+  readonly key: ElementKey | undefined;
+  /** Verdict, or value, of a map. */
+  readonly data: Expression | undefined;
+  /** The value of a map as words. */
+  readonly dataWords: Uint32Array | undefined;
+  readonly verdict: VerdictExpression | undefined;
+  readonly timeoutMs: number | undefined;
+  /** Virtual milliseconds; infinite for an element that stays. */
+  expires: number;
+  readonly comment: string | undefined;
+  readonly stateful: readonly (Counter | Limit | Quota)[];
+}
+
+/**
+ * The elements of one set or map, and how to find them: a hash table of single values, a sorted list
+ * of intervals, or a list of what concatenated intervals begin and end with.
+ */
+export class SetElements {
+  readonly parts: readonly KeyPart[];
+  readonly interval: boolean;
+  readonly #words: number;
+  readonly #table: WordTable | undefined;
+  /** By number in the table; for intervals by position. */
+  #elements: (StoredElement | undefined)[] = [];
+  #catchAll: StoredElement | undefined = undefined;
+  /** Ends of the intervals as words; made anew when something has changed. */
+  #bounds: { readonly from: Uint32Array; readonly to: Uint32Array } | undefined = undefined;
+  readonly #scratch: Uint32Array;
+
+  constructor(parts: readonly KeyPart[], interval: boolean) {
+    this.parts = parts;
+    this.interval = interval;
+    this.#words = wordsOfKey(parts);
+    this.#table = interval ? undefined : new WordTable(this.#words);
+    this.#scratch = new Uint32Array(this.#words);
+  }
+
+  get size(): number {
+    const count = this.#table === undefined ? this.#elements.length : this.#table.size;
+    return count + (this.#catchAll === undefined ? 0 : 1);
+  }
+
+  /** The element that holds the key whose first word is `key[at]` and that lives at `now`. */
+  find(key: Uint32Array, at: number, now: number): StoredElement | undefined {
+    const found =
+      this.#table !== undefined
+        ? this.#elements[this.#table.find(key, at)]
+        : this.parts.length === 1
+          ? this.#findInterval(key, at)
+          : this.#findConcatenated(key, at);
+    if (found !== undefined && found.expires > now) return found;
+    return this.#catchAll;
+  }
+
+  #findInterval(key: Uint32Array, at: number): StoredElement | undefined {
+    const { from, to } = this.#bounds ?? this.#makeBounds();
+    const words = this.#words;
+    // The last interval that begins at or before the key.
+    let low = 0;
+    let high = this.#elements.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (compareWords(from, middle * words, key, at, words) <= 0) low = middle + 1;
+      else high = middle;
+    }
+    const index = low - 1;
+    if (index < 0 || compareWords(to, index * words, key, at, words) < 0) return undefined;
+    return this.#elements[index];
+  }
+
+  #findConcatenated(key: Uint32Array, at: number): StoredElement | undefined {
+    const { from, to } = this.#bounds ?? this.#makeBounds();
+    for (let i = 0; i < this.#elements.length; i++) {
+      let word = 0;
+      let holds = true;
+      for (const { bits } of this.parts) {
+        const words = (bits + 31) >>> 5;
+        const start = i * this.#words + word;
+        if (
+          compareWords(from, start, key, at + word, words) > 0 ||
+          compareWords(to, start, key, at + word, words) < 0
+        ) {
+          holds = false;
+          break;
+        }
+        word += words;
+      }
+      if (holds) return this.#elements[i];
+    }
+    return undefined;
+  }
+
+  #makeBounds(): { readonly from: Uint32Array; readonly to: Uint32Array } {
+    if (this.parts.length === 1) this.#elements.sort(byStart);
+    const count = this.#elements.length;
+    const from = new Uint32Array(count * this.#words);
+    const to = new Uint32Array(count * this.#words);
+    this.#elements.forEach((element, i) => {
+      const { key } = element as { key: ElementKey };
+      this.#write(key.from, from, i * this.#words);
+      this.#write(key.to, to, i * this.#words);
+    });
+    this.#bounds = { from, to };
+    return this.#bounds;
+  }
+
+  #write(values: readonly bigint[], into: Uint32Array, at: number): void {
+    this.parts.forEach(({ bits }, i) => {
+      writeWords(values[i] as bigint, bits, into, at);
+      at += (bits + 31) >>> 5;
+    });
+  }
+
+  /** The element with exactly this key, expired or not. */
+  get(key: ElementKey | undefined): StoredElement | undefined {
+    if (key === undefined) return this.#catchAll;
+    if (this.#table !== undefined) return this.#elements[this.#number(key)];
+    return this.#elements.find((e) => e !== undefined && sameKey(e.key as ElementKey, key));
+  }
+
+  /** Elements that share a value with this key, but do not equal it; only of interval sets. */
+  overlapping(key: ElementKey): StoredElement[] {
+    if (this.#table !== undefined) return [];
+    return this.#elements.filter((e): e is StoredElement => {
+      const other = e?.key as ElementKey;
+      return overlaps(other, key) && !sameKey(other, key);
+    });
+  }
+
+  /** Adds an element, or puts it in the place of the one with the same key. */
+  put(element: StoredElement): void {
+    const { key } = element;
+    if (key === undefined) {
+      this.#catchAll = element;
+      return;
+    }
+    if (this.#table !== undefined) {
+      const number = this.#number(key);
+      this.#elements[number < 0 ? this.#table.add(this.#scratch) : number] = element;
+      return;
+    }
+    const at = this.#elements.findIndex((e) => sameKey(e?.key as ElementKey, key));
+    if (at < 0) this.#elements.push(element);
+    else this.#elements[at] = element;
+    this.#bounds = undefined;
+  }
+
+  /** Adds an element of single values whose key is there as words, as the packet path has it. */
+  putWords(words: Uint32Array, at: number, element: StoredElement): void {
+    const table = this.#table as WordTable;
+    const number = table.find(words, at);
+    this.#elements[number < 0 ? table.add(words, at) : number] = element;
+  }
+
+  delete(key: ElementKey | undefined): boolean {
+    if (key === undefined) {
+      const there = this.#catchAll !== undefined;
+      this.#catchAll = undefined;
+      return there;
+    }
+    if (this.#table !== undefined) {
+      const number = this.#number(key);
+      if (number < 0) return false;
+      this.#table.delete(number);
+      this.#elements[number] = undefined;
+      return true;
+    }
+    const at = this.#elements.findIndex((e) => sameKey(e?.key as ElementKey, key));
+    if (at < 0) return false;
+    this.#elements.splice(at, 1);
+    this.#bounds = undefined;
+    return true;
+  }
+
+  clear(): void {
+    this.#table?.clear();
+    this.#elements = [];
+    this.#catchAll = undefined;
+    this.#bounds = undefined;
+  }
+
+  /** Forgets what has expired. */
+  collect(now: number): void {
+    for (const element of this.all()) if (element.expires <= now) this.delete(element.key);
+  }
+
+  /** In no particular order but for concatenated intervals, which keep that of their addition. */
+  all(): StoredElement[] {
+    const all = this.#elements.filter((e) => e !== undefined);
+    if (this.#catchAll !== undefined) all.push(this.#catchAll);
+    return all;
+  }
+
+  /** In the order in which nft lists them. */
+  sorted(): StoredElement[] {
+    if (this.interval && this.parts.length > 1) return this.all();
+    const keyOf = (element: StoredElement): bigint | undefined => {
+      if (element.key === undefined) return undefined;
+      return this.interval
+        ? (element.key.from[0] as bigint)
+        : sortKey(this.parts, element.key.from);
+    };
+    const keyed = this.all().map((element) => ({ element, key: keyOf(element) }));
+    keyed.sort((x, y) => {
+      // The catch-all element is last.
+      if (x.key === undefined || y.key === undefined) return x.key === undefined ? 1 : -1;
+      return x.key < y.key ? -1 : x.key > y.key ? 1 : 0;
+    });
+    return keyed.map(({ element }) => element);
+  }
+
+  /** Notes what is in it; the result puts it back. */
+  remember(): () => void {
+    const before = this.all();
+    return () => {
+      this.clear();
+      for (const element of before) this.put(element);
+    };
+  }
+
+  /** An independent copy; elements with a time to live begin it at `now`. */
+  clone(now: number): SetElements {
+    const copy = new SetElements(this.parts, this.interval);
+    for (const element of this.all()) {
+      const { timeoutMs } = element;
+      const expires = timeoutMs === undefined ? Number.POSITIVE_INFINITY : now + timeoutMs;
+      copy.put({ ...element, expires });
+    }
+    return copy;
+  }
+
+  #number(key: ElementKey): number {
+    this.#write(key.from, this.#scratch, 0);
+    return (this.#table as WordTable).find(this.#scratch);
+  }
+}
+
+function byStart(x: StoredElement | undefined, y: StoredElement | undefined): number {
+  const a = x?.key?.from[0] as bigint;
+  const b = y?.key?.from[0] as bigint;
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function sameKey(x: ElementKey, y: ElementKey): boolean {
+  return x.from.every((from, i) => from === y.from[i] && x.to[i] === y.to[i]);
+}
+
+function overlaps(x: ElementKey, y: ElementKey): boolean {
+  return x.from.every(
+    (from, i) => from <= (y.to[i] as bigint) && (y.from[i] as bigint) <= (x.to[i] as bigint),
+  );
+}
+
+function compareWords(
+  x: Uint32Array,
+  xAt: number,
+  y: Uint32Array,
+  yAt: number,
+  count: number,
+): number {
+  for (let i = 0; i < count; i++) {
+    const difference = (x[xAt + i] as number) - (y[yAt + i] as number);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}

@@ -1,0 +1,828 @@
+import type { Origin } from "@cnilab/core";
+import {
+  NF_BR_PRI_FILTER_BRIDGED,
+  NF_BR_PRI_NAT_DST_BRIDGED,
+  NF_BR_PRI_NAT_DST_OTHER,
+  NF_BR_PRI_NAT_SRC,
+  NF_IP_PRI_FILTER,
+  NF_IP_PRI_MANGLE,
+  NF_IP_PRI_NAT_DST,
+  NF_IP_PRI_NAT_SRC,
+  NF_IP_PRI_RAW,
+  NF_IP_PRI_SECURITY,
+} from "../hooks.ts";
+import type { BaseChainSpec, Command, SetSpec, TableFamily, TypeSpec } from "./command.ts";
+import type { DeviceNames } from "./data-type.ts";
+import { type EvaluationScope, keyPartsOf } from "./evaluate-expression.ts";
+import { evaluateRule } from "./evaluate-rule.ts";
+import { addElements, evaluateElement, evaluateKey } from "./evaluate-set.ts";
+import type { Expression, SetReference, VerdictExpression } from "./expression.ts";
+import type { KeyPart } from "./key-words.ts";
+import { NftSet } from "./nft-set.ts";
+import { kernelRefusal, type Location, NftablesError } from "./nftables-error.ts";
+import type { SetElements } from "./set-elements.ts";
+import type { Statement } from "./statement.ts";
+import { type BaseChain, NftChain, NftRule, Table } from "./table.ts";
+
+/** Says which object a rule is there for: always the same, or by the rule's text. */
+export type RuleOrigin = Origin | ((rule: string) => Origin | undefined);
+
+/** The tables that commands work on. */
+export interface Ruleset {
+  readonly tables: Map<string, Table>;
+  /** Handle of the table made last. */
+  lastTable: number;
+}
+
+export function tableKey(family: TableFamily, name: string): string {
+  return `${family} ${name}`;
+}
+
+type CommandOf<K extends Command["kind"]> = Extract<Command, { kind: K }>;
+
+/** Commands that take effect together: if one is refused, all are taken back. */
+export class Transaction {
+  readonly #ruleset: Ruleset;
+  readonly #devices: DeviceNames;
+  readonly #now: number;
+  readonly #origin: RuleOrigin | undefined;
+  readonly #undo: (() => void)[] = [];
+  /** Tables that were changed, made or deleted. */
+  readonly touched: Set<Table> = new Set();
+
+  constructor(ruleset: Ruleset, devices: DeviceNames, now: number, origin: RuleOrigin | undefined) {
+    this.#ruleset = ruleset;
+    this.#devices = devices;
+    this.#now = now;
+    this.#origin = origin;
+  }
+
+  /** @throws NftablesError; nothing has changed then */
+  run(commands: readonly Command[]): void {
+    try {
+      for (const command of commands) this.#run(command);
+      this.#validate(commands);
+    } catch (error) {
+      for (const undo of this.#undo.reverse()) undo();
+      throw error;
+    }
+  }
+
+  #run(command: Command): void {
+    switch (command.kind) {
+      case "addTable":
+        this.#addTable(command);
+        break;
+      case "addChain":
+        this.#addChain(command);
+        break;
+      case "addSet":
+        this.#addSet(command);
+        break;
+      case "addElements":
+        this.#addElements(command);
+        break;
+      case "addObject":
+        this.#addObject(command);
+        break;
+      case "addRule":
+        this.#addRule(command);
+        break;
+      case "deleteTable":
+        this.#deleteTable(command);
+        break;
+      case "deleteChain":
+        this.#deleteChain(command);
+        break;
+      case "deleteSet":
+        this.#deleteSet(command);
+        break;
+      case "deleteElements":
+        this.#deleteElements(command);
+        break;
+      case "deleteObject":
+        this.#deleteObject(command);
+        break;
+      case "deleteRule":
+        this.#deleteRule(command);
+        break;
+      case "flushTable":
+        for (const chain of this.#table(command).listedChains()) this.#flushChain(command, chain);
+        break;
+      case "flushChain":
+        this.#flushChain(command, this.#chain(command));
+        break;
+      case "flushSet":
+        this.#flushSet(command);
+        break;
+      case "renameChain":
+        this.#renameChain(command);
+        break;
+      case "flushRuleset":
+        for (const table of [...this.#ruleset.tables.values()]) {
+          if (command.onlyFamily === undefined || table.family === command.onlyFamily) {
+            this.#removeTable(table);
+          }
+        }
+        break;
+      case "list":
+        break;
+    }
+  }
+
+  // Tables
+
+  #table({ family, table, location }: Command): Table {
+    const found = this.#ruleset.tables.get(tableKey(family, table));
+    if (found === undefined) throw kernelRefusal(location, "ENOENT");
+    this.touched.add(found);
+    return found;
+  }
+
+  #addTable(command: CommandOf<"addTable">): void {
+    const { family, table: name, verb, location } = command;
+    const key = tableKey(family, name);
+    const { tables } = this.#ruleset;
+    const there = tables.get(key);
+    if (there !== undefined) {
+      if (verb === "create") throw kernelRefusal(location, "EEXIST");
+      this.touched.add(there);
+      // The comment of a table that is there stays as it is.
+      if (command.dormant === true && !there.dormant) this.#setDormant(there, true);
+      return;
+    }
+    const ruleset = this.#ruleset;
+    const table = Table.empty(family, name, ++ruleset.lastTable);
+    table.comment = command.comment;
+    table.dormant = command.dormant ?? false;
+    tables.set(key, table);
+    this.touched.add(table);
+    this.#undo.push(() => {
+      tables.delete(key);
+      ruleset.lastTable--;
+    });
+  }
+
+  #setDormant(table: Table, dormant: boolean): void {
+    const before = table.dormant;
+    table.dormant = dormant;
+    this.#undo.push(() => {
+      table.dormant = before;
+    });
+  }
+
+  #deleteTable(command: CommandOf<"deleteTable">): void {
+    const { family, table: name, handle, verb, location } = command;
+    const tables = [...this.#ruleset.tables.values()];
+    const table =
+      handle === undefined
+        ? this.#ruleset.tables.get(tableKey(family, name))
+        : tables.find((t) => t.family === family && t.handle === handle);
+    if (table !== undefined) this.#removeTable(table);
+    else if (verb === "delete") throw kernelRefusal(location, "ENOENT");
+  }
+
+  #removeTable(table: Table): void {
+    const { tables } = this.#ruleset;
+    const before = [...tables];
+    tables.delete(tableKey(table.family, table.name));
+    this.touched.add(table);
+    this.#undo.push(() => {
+      tables.clear();
+      for (const [key, value] of before) tables.set(key, value);
+    });
+  }
+
+  #newHandle(table: Table): number {
+    const before = table.lastHandle;
+    this.#undo.push(() => {
+      table.lastHandle = before;
+    });
+    return ++table.lastHandle;
+  }
+
+  // Chains
+
+  #chain(command: Command & { readonly chain: string }): NftChain {
+    const chain = this.#table(command).chains.get(command.chain);
+    if (chain === undefined) throw kernelRefusal(command.location, "ENOENT");
+    return chain;
+  }
+
+  #addChain(command: CommandOf<"addChain">): void {
+    const { chain: name, spec, location } = command;
+    const table = this.#table(command);
+    const there = table.chains.get(name);
+    const base =
+      spec.base &&
+      baseChain(spec.base, table.family, spec.policy ?? there?.base?.policy ?? "accept");
+    if (there !== undefined) {
+      if (command.verb === "create") throw kernelRefusal(location, "EEXIST");
+      this.#changeChain(table, there, base, spec.policy, location);
+      return;
+    }
+    if (spec.policy !== undefined && base === undefined)
+      throw kernelRefusal(location, "EOPNOTSUPP");
+    const chain = new NftChain(table, name, this.#newHandle(table), base, spec.comment);
+    this.#setChain(table, name, chain);
+  }
+
+  #setChain(table: Table, name: string, chain: NftChain | undefined): void {
+    const before = table.chains.get(name);
+    table.chains.set(name, chain);
+    this.#undo.push(() => table.chains.set(name, before));
+  }
+
+  /** Only the policy of a chain that is there can change. */
+  #changeChain(
+    table: Table,
+    chain: NftChain,
+    base: BaseChain | undefined,
+    policy: "accept" | "drop" | undefined,
+    location: Location,
+  ): void {
+    const old = chain.base;
+    if (base !== undefined) {
+      const same =
+        old !== undefined &&
+        old.type === base.type &&
+        old.hook === base.hook &&
+        old.priority === base.priority;
+      if (!same) throw kernelRefusal(location, "EEXIST");
+    }
+    if (policy === undefined) return;
+    if (old === undefined) throw kernelRefusal(location, "EOPNOTSUPP");
+    const own = this.#ownChain(table, chain);
+    own.base = { ...old, policy };
+    this.#undo.push(() => {
+      own.base = old;
+    });
+  }
+
+  /** The chain itself, or a copy in its place if it belongs to a layer. */
+  #ownChain(table: Table, chain: NftChain): NftChain {
+    if (chain.owner === table) return chain;
+    const { name, handle, base, comment, rules } = chain;
+    const own = new NftChain(table, name, handle, base, comment, [...rules]);
+    this.#setChain(table, name, own);
+    return own;
+  }
+
+  #deleteChain(command: CommandOf<"deleteChain">): void {
+    const { handle, verb, location } = command;
+    const table = this.#table(command);
+    const chain =
+      handle === undefined
+        ? table.chains.get(command.chain)
+        : table.listedChains().find((c) => c.handle === handle);
+    if (chain === undefined) {
+      if (verb === "destroy") return;
+      throw kernelRefusal(location, "ENOENT");
+    }
+    this.#needsUseCheck.push({ table, name: chain.name, location });
+    for (const rule of chain.rules) this.#forget(table, rule);
+    this.#setChain(table, chain.name, undefined);
+  }
+
+  /** Chains that were deleted: nothing may lead to them when the transaction ends. */
+  readonly #needsUseCheck: { table: Table; name: string; location: Location }[] = [];
+
+  #renameChain(command: CommandOf<"renameChain">): void {
+    const table = this.#table(command);
+    const chain = this.#chain(command);
+    if (table.chains.get(command.name) !== undefined)
+      throw kernelRefusal(command.location, "EEXIST");
+    const { handle, base, comment, rules } = chain;
+    this.#setChain(table, chain.name, undefined);
+    const located = rules.map((rule) => this.#relocated(rule, table, command.name));
+    this.#setChain(
+      table,
+      command.name,
+      new NftChain(table, command.name, handle, base, comment, located),
+    );
+  }
+
+  #relocated(rule: NftRule, table: Table, chain: string): NftRule {
+    const { handle, statements, comment, origin } = rule;
+    return new NftRule(
+      `${table.title} ${chain}`,
+      handle,
+      statements,
+      comment,
+      origin,
+      this.#devices,
+    );
+  }
+
+  // Rules
+
+  #addRule(command: CommandOf<"addRule">): void {
+    const table = this.#table(command);
+    const chain = this.#ownChain(table, this.#chain(command));
+    const { rule: spec, location } = command;
+    const position = rulePosition(command, chain);
+    const statements = evaluateRule(spec, this.#scope(table), () => this.#newHandle(table));
+    this.#checkStatements(statements, table, chain, location);
+    const rule = new NftRule(
+      `${table.title} ${chain.name}`,
+      this.#newHandle(table),
+      statements,
+      spec.comment,
+      undefined,
+      this.#devices,
+    );
+    const replaced = command.where === "replace" ? 1 : 0;
+    this.#spliceRules(table, chain, position, replaced, [this.#withOrigin(rule)]);
+  }
+
+  #withOrigin(rule: NftRule): NftRule {
+    const origin = typeof this.#origin === "function" ? this.#origin(rule.text) : this.#origin;
+    if (origin === undefined) return rule;
+    const { location, handle, statements, comment } = rule;
+    return new NftRule(location, handle, statements, comment, origin, this.#devices);
+  }
+
+  #spliceRules(
+    table: Table,
+    chain: NftChain,
+    at: number,
+    count: number,
+    rules: readonly NftRule[],
+  ): void {
+    const removed = chain.rules.splice(at, count, ...rules);
+    chain.plan = undefined;
+    for (const rule of removed) this.#forget(table, rule);
+    this.#undo.push(() => {
+      chain.rules.splice(at, rules.length, ...removed);
+      chain.plan = undefined;
+    });
+  }
+
+  /** Counters and limits of a rule that goes are gone, too. */
+  #forget(table: Table, rule: NftRule): void {
+    for (const statement of rule.statements) {
+      const state = table.states.get(statement);
+      if (state === undefined) continue;
+      table.states.delete(statement);
+      this.#undo.push(() => table.states.set(statement, state));
+    }
+  }
+
+  #deleteRule(command: CommandOf<"deleteRule">): void {
+    const table = this.#table(command);
+    const chain = this.#chain(command);
+    const at = chain.rules.findIndex((rule) => rule.handle === command.handle);
+    if (at < 0) throw kernelRefusal(command.location, "ENOENT");
+    this.#spliceRules(table, this.#ownChain(table, chain), at, 1, []);
+  }
+
+  #flushChain(command: Command, chain: NftChain): void {
+    if (chain.rules.length === 0) return;
+    const table = this.#table(command);
+    const own = this.#ownChain(table, chain);
+    this.#spliceRules(table, own, 0, own.rules.length, []);
+  }
+
+  #scope(table: Table): EvaluationScope {
+    return {
+      family: table.family,
+      devices: this.#devices,
+      set: (name) => table.sets.get(name),
+    };
+  }
+
+  /** What the kernel checks of each expression when a rule is made. */
+  #checkStatements(
+    statements: readonly Statement[],
+    table: Table,
+    chain: NftChain,
+    location: Location,
+  ): void {
+    for (const statement of statements) {
+      if (statement.kind === "verdict") this.#checkVerdict(statement.verdict, table, location);
+      for (const reference of referencesOf(statement)) {
+        if (reference.set?.options.anonymous !== true) continue;
+        for (const { verdict } of reference.set.elements.all()) {
+          if (verdict !== undefined) this.#checkVerdict(verdict, table, location);
+        }
+      }
+      if (statement.kind === "object" && table.objects.get(statement.name) === undefined) {
+        throw kernelRefusal(location, "ENOENT");
+      }
+      if (statement.kind === "nat" && chain.base !== undefined) {
+        this.#checkNat(statement.nat, chain.base, location);
+      }
+    }
+  }
+
+  #checkVerdict(verdict: VerdictExpression, table: Table, location: Location): void {
+    if (verdict.chain === undefined) return;
+    const target = table.chains.get(verdict.chain);
+    if (target === undefined) throw kernelRefusal(location, "ENOENT");
+    if (target.base !== undefined) throw kernelRefusal(location, "EOPNOTSUPP");
+    this.#jumped.add(table);
+  }
+
+  /** Tables with new jumps, which might form a loop. */
+  readonly #jumped: Set<Table> = new Set();
+
+  /** Hooks at which a kind of NAT may stand (`nft_chain_validate_hooks`). */
+  #checkNat(nat: string, base: BaseChain, location: Location): void {
+    const allowed =
+      nat === "snat"
+        ? ["postrouting", "input"]
+        : nat === "masquerade"
+          ? ["postrouting"]
+          : ["prerouting", "output"];
+    if (base.type !== "nat" || !allowed.includes(base.hook)) {
+      throw kernelRefusal(location, "EOPNOTSUPP");
+    }
+  }
+
+  // Sets
+
+  #set(command: Command & { readonly set: string }): NftSet {
+    const set = this.#table(command).sets.get(command.set);
+    if (set === undefined) throw kernelRefusal(command.location, "ENOENT");
+    return set;
+  }
+
+  #addSet(command: CommandOf<"addSet">): void {
+    const { set: name, spec, location } = command;
+    const table = this.#table(command);
+    const key = this.#keyParts(spec.key, location, "set definition does not specify key");
+    if (spec.isMap && spec.data === undefined && spec.objects === undefined) {
+      throw new NftablesError(location, "map definition does not specify mapping data type");
+    }
+    const verdicts = isVerdict(spec.data);
+    const data =
+      spec.data === undefined || verdicts ? undefined : this.#keyParts(spec.data, location, "");
+    const there = table.sets.get(name);
+    if (there !== undefined) {
+      if (command.verb === "create" || !sameSet(there, spec, key)) {
+        throw kernelRefusal(location, "EEXIST");
+      }
+      return;
+    }
+    const set = new NftSet(
+      {
+        name,
+        handle: this.#newHandle(table),
+        anonymous: false,
+        key,
+        keyTypeOf: spec.key !== undefined && "typeOf" in spec.key ? spec.key.typeOf : undefined,
+        data,
+        dataTypeOf: spec.data !== undefined && "typeOf" in spec.data ? spec.data.typeOf : undefined,
+        verdicts,
+        objects: spec.objects,
+        isMap: spec.isMap,
+        dataInterval: spec.dataInterval,
+        constant: spec.flags.includes("constant"),
+        dynamic: spec.flags.includes("dynamic"),
+        interval: spec.flags.includes("interval"),
+        timeout: spec.flags.includes("timeout") || spec.timeoutMs !== undefined,
+        timeoutMs: spec.timeoutMs,
+        gcIntervalMs: spec.gcIntervalMs,
+        size: spec.size,
+        policy: spec.policy,
+        autoMerge: spec.autoMerge,
+        stateful: spec.stateful,
+        comment: spec.comment,
+      },
+      table,
+    );
+    this.#setSet(table, name, set);
+  }
+
+  #keyParts(spec: TypeSpec | undefined, location: Location, missing: string): readonly KeyPart[] {
+    if (spec === undefined) throw new NftablesError(location, missing);
+    if ("typeOf" in spec) return keyPartsOf(spec.typeOf);
+    return spec.types.map((type) => {
+      if (type.bits === 0) {
+        throw new NftablesError(
+          location,
+          'unqualified type integer specified in set definition. Try "typeof expression" instead of "type datatype".',
+        );
+      }
+      return { type, bits: type.bits };
+    });
+  }
+
+  #setSet(table: Table, name: string, set: NftSet | undefined): void {
+    const before = table.sets.get(name);
+    table.sets.set(name, set);
+    this.#undo.push(() => table.sets.set(name, before));
+  }
+
+  /** The elements to change: of this table alone. */
+  #ownElements(table: Table, set: NftSet): SetElements {
+    if (set.volatile) return table.elementsOf(set, this.#now);
+    if (set.owner === table) return set.elements;
+    const own = set.cloneFor(table, this.#now);
+    this.#setSet(table, set.name, own);
+    return own.elements;
+  }
+
+  #addElements(command: CommandOf<"addElements">): void {
+    const table = this.#table(command);
+    const set = this.#set(command);
+    const scope = this.#scope(table);
+    const stored = command.elements.map((element) =>
+      evaluateElement(element, set, scope, this.#now),
+    );
+    for (const { verdict } of stored) {
+      if (verdict !== undefined) this.#checkVerdict(verdict, table, command.location);
+    }
+    const elements = this.#ownElements(table, set);
+    elements.collect(this.#now);
+    const undo = elements.remember();
+    this.#undo.push(undo);
+    addElements(set, elements, stored, command.location, command.verb === "create");
+  }
+
+  #deleteElements(command: CommandOf<"deleteElements">): void {
+    const table = this.#table(command);
+    const set = this.#set(command);
+    const elements = this.#ownElements(table, set);
+    this.#undo.push(elements.remember());
+    for (const element of command.elements) {
+      const key = element.key && evaluateKey(element.key, set.options.key, this.#scope(table));
+      const gone = elements.delete(key);
+      if (!gone && command.verb === "delete") throw kernelRefusal(element.location, "ENOENT");
+    }
+  }
+
+  #flushSet(command: CommandOf<"flushSet">): void {
+    const elements = this.#ownElements(this.#table(command), this.#set(command));
+    this.#undo.push(elements.remember());
+    elements.clear();
+  }
+
+  #deleteSet(command: CommandOf<"deleteSet">): void {
+    const { handle, verb, location } = command;
+    const table = this.#table(command);
+    const set =
+      handle === undefined
+        ? table.sets.get(command.set)
+        : table.listedSets().find((s) => s.options.handle === handle);
+    if (set === undefined) {
+      if (verb === "destroy") return;
+      throw kernelRefusal(location, "ENOENT");
+    }
+    for (const chain of table.chains.values()) {
+      const uses = (statement: Statement) =>
+        referencesOf(statement).some(({ set: used }) => used?.name === set.name);
+      if (chain.rules.some((rule) => rule.statements.some(uses))) {
+        throw kernelRefusal(location, "EBUSY");
+      }
+    }
+    this.#setSet(table, set.name, undefined);
+    table.dropElements(set);
+  }
+
+  // Objects
+
+  #addObject(command: CommandOf<"addObject">): void {
+    const { name, object, comment, location } = command;
+    const table = this.#table(command);
+    const there = table.objects.get(name);
+    if (there !== undefined) {
+      if (command.verb === "create" || there.object.kind !== object.kind) {
+        throw kernelRefusal(location, "EEXIST");
+      }
+      return;
+    }
+    table.objects.set(name, { name, handle: this.#newHandle(table), comment, object });
+    this.#undo.push(() => table.objects.set(name, undefined));
+  }
+
+  #deleteObject(command: CommandOf<"deleteObject">): void {
+    const { name, objectType, verb, location } = command;
+    const table = this.#table(command);
+    const there = table.objects.get(name);
+    if (there === undefined || there.object.kind !== objectType) {
+      if (verb === "destroy") return;
+      throw kernelRefusal(location, "ENOENT");
+    }
+    for (const chain of table.chains.values()) {
+      for (const { statements } of chain.rules) {
+        if (statements.some((s) => s.kind === "object" && s.name === name)) {
+          throw kernelRefusal(location, "EBUSY");
+        }
+      }
+    }
+    table.objects.set(name, undefined);
+    this.#undo.push(() => table.objects.set(name, there));
+  }
+
+  // The whole
+
+  /** What can only be known when all commands have run. */
+  #validate(commands: readonly Command[]): void {
+    for (const { table, name, location } of this.#needsUseCheck) {
+      if (table.chains.get(name) === undefined && isJumpTarget(table, name)) {
+        throw kernelRefusal(location, "EBUSY");
+      }
+    }
+    const last = commands.at(-1);
+    for (const table of this.#jumped) {
+      if (last !== undefined && hasLoop(table)) throw kernelRefusal(last.location, "ELOOP");
+    }
+  }
+}
+
+function isVerdict(spec: TypeSpec | undefined): boolean {
+  return spec !== undefined && "types" in spec && spec.types[0]?.name === "verdict";
+}
+
+function sameSet({ options }: NftSet, spec: SetSpec, key: readonly KeyPart[]): boolean {
+  return (
+    options.isMap === spec.isMap &&
+    options.key.length === key.length &&
+    options.key.every(({ type }, i) => type.name === key[i]?.type.name) &&
+    options.interval === spec.flags.includes("interval") &&
+    options.dynamic === spec.flags.includes("dynamic")
+  );
+}
+
+/** Where a rule goes: behind or before the one with a handle or index, or at an end. */
+function rulePosition(command: CommandOf<"addRule">, chain: NftChain): number {
+  const { where, handle, index, location } = command;
+  if (handle === undefined && index === undefined) {
+    return where === "insert" ? 0 : chain.rules.length;
+  }
+  const at =
+    handle === undefined ? (index as number) : chain.rules.findIndex((r) => r.handle === handle);
+  if (at < 0 || at >= chain.rules.length) throw kernelRefusal(location, "ENOENT");
+  return where === "append" ? at + 1 : at;
+}
+
+/** Sets and maps that a statement asks. */
+export function referencesOf(statement: Statement): SetReference[] {
+  const found: SetReference[] = [];
+  const visit = (expression: Expression | undefined): void => {
+    if (expression === undefined) return;
+    switch (expression.kind) {
+      case "setRef":
+        found.push(expression);
+        return;
+      case "map":
+        visit(expression.key);
+        visit(expression.mappings);
+        return;
+      case "binary":
+        visit(expression.left);
+        visit(expression.right);
+        return;
+      case "concat":
+        for (const part of expression.parts) visit(part);
+        return;
+    }
+  };
+  switch (statement.kind) {
+    case "match":
+      visit(statement.left);
+      visit(statement.right);
+      break;
+    case "vmap":
+      visit(statement.map);
+      break;
+    case "mangle":
+      visit(statement.value);
+      break;
+    case "nat":
+      visit(statement.address);
+      visit(statement.port);
+      break;
+    case "queue":
+      visit(statement.to);
+      break;
+    case "setUpdate":
+      visit(statement.set);
+      visit(statement.key);
+      visit(statement.data);
+      break;
+  }
+  return found;
+}
+
+/** Chains that a statement can lead to. */
+function* targetsOf(statement: Statement, table: Table): Iterable<string> {
+  if (statement.kind === "verdict" && statement.verdict.chain !== undefined) {
+    yield statement.verdict.chain;
+  }
+  if (statement.kind !== "vmap") return;
+  for (const { set } of referencesOf(statement)) {
+    if (set === undefined) continue;
+    const current = set.options.anonymous ? set : (table.sets.get(set.name) ?? set);
+    for (const { verdict } of current.elements.all()) {
+      if (verdict?.chain !== undefined) yield verdict.chain;
+    }
+  }
+}
+
+function isJumpTarget(table: Table, name: string): boolean {
+  for (const set of table.sets.values()) {
+    for (const { verdict } of set.elements.all()) if (verdict?.chain === name) return true;
+  }
+  for (const chain of table.chains.values()) {
+    for (const { statements } of chain.rules) {
+      for (const statement of statements) {
+        for (const target of targetsOf(statement, table)) if (target === name) return true;
+      }
+    }
+  }
+  return false;
+}
+
+/** Whether some chain leads back to itself (`nft_chain_validate`). */
+function hasLoop(table: Table): boolean {
+  const done = new Set<string>();
+  const open = new Set<string>();
+  const visit = (name: string): boolean => {
+    if (done.has(name)) return false;
+    if (open.has(name)) return true;
+    open.add(name);
+    for (const rule of table.chains.get(name)?.rules ?? []) {
+      for (const statement of rule.statements) {
+        for (const target of targetsOf(statement, table)) if (visit(target)) return true;
+      }
+    }
+    open.delete(name);
+    done.add(name);
+    return false;
+  };
+  for (const chain of table.chains.values()) if (visit(chain.name)) return true;
+  return false;
+}
+
+const PRIORITIES: Readonly<Record<string, number>> = {
+  raw: NF_IP_PRI_RAW,
+  mangle: NF_IP_PRI_MANGLE,
+  dstnat: NF_IP_PRI_NAT_DST,
+  filter: NF_IP_PRI_FILTER,
+  security: NF_IP_PRI_SECURITY,
+  srcnat: NF_IP_PRI_NAT_SRC,
+};
+
+const BRIDGE_PRIORITIES: Readonly<Record<string, number>> = {
+  dstnat: NF_BR_PRI_NAT_DST_BRIDGED,
+  filter: NF_BR_PRI_FILTER_BRIDGED,
+  out: NF_BR_PRI_NAT_DST_OTHER,
+  srcnat: NF_BR_PRI_NAT_SRC,
+};
+
+/** Names of priorities that a hook knows, in the order in which nft tries them. */
+export function priorityNames(family: TableFamily, hook: string): [name: string, value: number][] {
+  const names = Object.entries(family === "bridge" ? BRIDGE_PRIORITIES : PRIORITIES);
+  return names.filter(([name]) => priorityFits(name, family, hook));
+}
+
+export function allPriorityNames(family: TableFamily): [name: string, value: number][] {
+  return Object.entries(family === "bridge" ? BRIDGE_PRIORITIES : PRIORITIES);
+}
+
+export function priorityFits(name: string, family: TableFamily, hook: string): boolean {
+  if (name === "filter") return true;
+  if (family === "bridge") {
+    return hook === { dstnat: "prerouting", out: "output", srcnat: "postrouting" }[name];
+  }
+  if (family === "arp" || family === "netdev") return false;
+  if (name === "dstnat") return hook === "prerouting";
+  return name === "srcnat" ? hook === "postrouting" : true;
+}
+
+const HOOKS: Readonly<Record<TableFamily, readonly string[]>> = {
+  ip: ["prerouting", "input", "forward", "output", "postrouting"],
+  ip6: ["prerouting", "input", "forward", "output", "postrouting"],
+  inet: ["prerouting", "input", "forward", "output", "postrouting", "ingress"],
+  bridge: ["prerouting", "input", "forward", "output", "postrouting"],
+  arp: ["input", "output"],
+  netdev: ["ingress", "egress"],
+};
+
+function baseChain(spec: BaseChainSpec, family: TableFamily, policy: "accept" | "drop"): BaseChain {
+  const { type, hook, devices, location } = spec;
+  if (!HOOKS[family].includes(hook)) {
+    throw new NftablesError(location, `The ${family} family does not support this hook`);
+  }
+  const nat = type === "nat" && (hook === "forward" || !["ip", "ip6", "inet"].includes(family));
+  const route = type === "route" && hook !== "output";
+  if (nat || route) throw kernelRefusal(location, "EOPNOTSUPP");
+  const { name, offset } = spec.priority;
+  let priority = offset;
+  if (name !== undefined) {
+    // Releases after 1.0.6 take dstnat at the output hook as well.
+    const known = allPriorityNames(family).find(
+      ([known]) =>
+        known === name &&
+        (priorityFits(name, family, hook) || (name === "dstnat" && hook === "output")),
+    );
+    if (known === undefined) {
+      throw new NftablesError(location, `invalid priority expression string in this context.`);
+    }
+    priority += known[1];
+  }
+  if (type === "nat" && priority <= -200) throw kernelRefusal(location, "EOPNOTSUPP");
+  return { type, hook, devices, priority, policy };
+}
