@@ -134,8 +134,13 @@ export class Network {
         this.#packets[at] = undefined;
         this.#head = (at + 1) & (this.#devices.length - 1);
         this.#length--;
-        if (budget-- > 0) netifReceive(dev, skb);
-        else this.drop(skb, dev.netns, "PACKET_STORM", dev, "the same frames circle without end");
+        if (budget-- > 0) {
+          netifReceive(dev, skb);
+          continue;
+        }
+        // The drops so far are of the storm's making: what counts is the storm.
+        if (budget === -1) this.#drops = [];
+        this.drop(skb, dev.netns, "PACKET_STORM", dev, "the same frames circle without end");
       }
     } finally {
       this.#running = false;

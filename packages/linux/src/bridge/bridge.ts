@@ -1,4 +1,4 @@
-import { BROADCAST_MAC, isGroupMac, type Mac } from "@cnilab/net";
+import { BROADCAST_MAC, isGroupMac, type Mac, ZERO_MAC } from "@cnilab/net";
 import { type DeviceOptions, NetDevice, type ReceiveHandler } from "../device/net-device.ts";
 import { KernelError } from "../kernel-error.ts";
 import type { NetNamespace } from "../net-namespace.ts";
@@ -15,6 +15,9 @@ import { enableBridgeNetfilter } from "./br-netfilter.ts";
 import { bridgeForwardFinish, bridgeForwardFrame, bridgePassUp } from "./bridge-path.ts";
 import { BridgePort } from "./bridge-port.ts";
 import { Fdb, type FdbEntry } from "./fdb.ts";
+
+/** MTU of a bridge without ports. */
+const ETH_DATA_LEN = 1500;
 
 type Flooding = "unicast" | "multicast" | "broadcast";
 
@@ -38,7 +41,6 @@ export class Bridge extends NetDevice {
     this.#macPinned = options.mac !== undefined;
     this.#mtuPinned = options.mtu !== undefined;
     if (options.mac === undefined) this.mac = netns.kernel.randomMac();
-    this.carrier = false;
     this.fdb = new Fdb(netns.network);
     this.fdb.add(this.mac, undefined, true);
     this.#receiver = { handle: (dev, skb) => this.#handleFrame(dev, skb) };
@@ -100,7 +102,9 @@ export class Bridge extends NetDevice {
   protected override macChanged(old: Mac): void {
     const entry = this.fdb.find(old);
     if (entry?.local && entry.port === undefined) this.fdb.delete(old);
-    if (this.fdb.find(this.mac) === undefined) this.fdb.add(this.mac, undefined, true);
+    if (this.mac !== ZERO_MAC && this.fdb.find(this.mac) === undefined) {
+      this.fdb.add(this.mac, undefined, true);
+    }
     super.macChanged(old);
   }
 
@@ -112,20 +116,19 @@ export class Bridge extends NetDevice {
     this.#followLowestMac();
   }
 
-  /** `br_stp_recalculate_bridge_id`. */
+  /** `br_stp_recalculate_bridge_id`: zero once the last port has left. */
   #followLowestMac(): void {
-    if (this.#macPinned || this.ports.length === 0) return;
-    let lowest = (this.ports[0] as BridgePort).dev.mac;
+    if (this.#macPinned) return;
+    let lowest = this.ports[0]?.dev.mac ?? ZERO_MAC;
     for (const { dev } of this.ports) if (dev.mac < lowest) lowest = dev.mac;
-    if (lowest !== this.mac) {
-      super.setMac(lowest);
-    }
+    if (lowest !== this.mac) super.setMac(lowest);
   }
 
   /** A bridge whose MTU nobody set has that of its smallest port (`br_mtu_auto_adjust`). */
   portMtuChanged(): void {
-    if (this.#mtuPinned || this.ports.length === 0) return;
-    super.setMtu(Math.min(...this.ports.map((p) => p.dev.mtu)));
+    if (this.#mtuPinned) return;
+    const mtus = this.ports.map((p) => p.dev.mtu);
+    super.setMtu(mtus.length === 0 ? ETH_DATA_LEN : Math.min(...mtus));
   }
 
   /** A port came up or went down: the bridge has a carrier while one is up and has one itself. */
