@@ -84,6 +84,10 @@ export class Bridge extends NetDevice {
     this.portMtuChanged();
   }
 
+  override get isNetnsLocal(): boolean {
+    return true;
+  }
+
   override remove(): void {
     for (const port of [...this.ports]) this.removePort(port.dev);
     super.remove();

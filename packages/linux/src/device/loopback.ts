@@ -14,6 +14,10 @@ export class Loopback extends NetDevice {
     return true;
   }
 
+  override get isNetnsLocal(): boolean {
+    return true;
+  }
+
   override get noArp(): boolean {
     return true;
   }

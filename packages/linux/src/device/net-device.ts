@@ -239,12 +239,24 @@ export abstract class NetDevice {
     this.netns.ipv6Toggled(this);
   }
 
-  /** Moves the device to another namespace: down, and without addresses. @throws KernelError EEXIST */
+  /** Whether it must stay in its namespace (`NETIF_F_NETNS_LOCAL`). */
+  get isNetnsLocal(): boolean {
+    return false;
+  }
+
+  /**
+   * Moves the device to another namespace: down, and without addresses (`dev_change_net_namespace`).
+   * @throws KernelError EEXIST, EINVAL
+   */
   moveTo(netns: NetNamespace, name: string = this.name): void {
+    if (this.isNetnsLocal) throw new KernelError("EINVAL", `${this.name} stays in ${this.netns}`);
+    if (netns !== this.netns && netns.findDevice(checkName(name)) !== undefined) {
+      throw new KernelError("EEXIST", `device ${name} in ${netns}`);
+    }
     this.setDown();
     if (this.master !== undefined) this.clearMaster();
     this.netns.unregister(this);
-    this.#name = checkName(name);
+    this.#name = name;
     this.netns = netns;
     this.conf4 = netns.sysctl.conf4Default;
     this.conf6 = netns.sysctl.conf6Default;
