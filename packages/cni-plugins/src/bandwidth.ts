@@ -1,6 +1,13 @@
 import type { CniCall, CniPlugin, CniResult } from "@cnilab/core";
+import {
+  Ifb,
+  type NetDevice,
+  type NetNamespace,
+  type TokenBucket,
+  TrafficControl,
+  Veth,
+} from "@cnilab/linux";
 import { formatMac } from "@cnilab/net";
-import { Ifb, type NetDevice, type NetNamespace, type TokenBucket, TrafficControl, Veth } from "@cnilab/linux";
 import { hashName } from "./chain-name.ts";
 import { errnoText, failure } from "./failure.ts";
 import { asVersion } from "./result-version.ts";
@@ -66,7 +73,9 @@ export const bandwidth: CniPlugin = {
 /** The limits of the configuration, or else of the runtime; `undefined` where there are none. @throws CniError */
 function loadBandwidth({ config }: CniCall): Bandwidth | undefined {
   const inConfig = FIELDS.some((field) => config[field] !== undefined);
-  const given = (inConfig ? config : (config.runtimeConfig?.["bandwidth"] ?? {})) as Partial<Bandwidth>;
+  const given = (
+    inConfig ? config : (config.runtimeConfig?.["bandwidth"] ?? {})
+  ) as Partial<Bandwidth>;
   const limits: Bandwidth = {
     ingressRate: given.ingressRate ?? 0,
     ingressBurst: given.ingressBurst ?? 0,

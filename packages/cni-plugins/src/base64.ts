@@ -7,8 +7,7 @@ export function base64(text: string): string {
   const bytes = utf8ToBytes(text);
   let encoded = "";
   for (let i = 0; i < bytes.length; i += 3) {
-    const word =
-      ((bytes[i] as number) << 16) | ((bytes[i + 1] ?? 0) << 8) | (bytes[i + 2] ?? 0);
+    const word = ((bytes[i] as number) << 16) | ((bytes[i + 1] ?? 0) << 8) | (bytes[i + 2] ?? 0);
     encoded += digit(word, 18) + digit(word, 12);
     encoded += i + 1 < bytes.length ? digit(word, 6) : "=";
     encoded += i + 2 < bytes.length ? digit(word, 0) : "=";

@@ -1,6 +1,6 @@
 import type { CniCall, CniInterface } from "@cnilab/core";
-import { formatMac } from "@cnilab/net";
 import { Bridge, type NetNamespace, Veth } from "@cnilab/linux";
+import { formatMac } from "@cnilab/net";
 import { loadBridgeConfig } from "./bridge-config.ts";
 import { ipamCheck } from "./delegate-ipam.ts";
 import { expectAddresses, expectRoutes } from "./expected-state.ts";
@@ -82,7 +82,12 @@ function expectContainerVeth(sandbox: NetNamespace, expected: CniInterface): Vet
 }
 
 /** Whether it is the other end of the container's veth, on the bridge. What is no veth is somebody else's. */
-function isHostEnd(host: NetNamespace, expected: CniInterface, container: Veth, bridge: Bridge): boolean {
+function isHostEnd(
+  host: NetNamespace,
+  expected: CniInterface,
+  container: Veth,
+  bridge: Bridge,
+): boolean {
   const dev = expectOnHost(host, expected);
   if (!(dev instanceof Veth) || dev.peer !== container || dev.master !== bridge) return false;
   if (expected.mac && expected.mac !== formatMac(dev.mac)) {

@@ -1,8 +1,8 @@
 import type { CniCall, CniInterface, CniIp, CniPlugin, CniResult, CniRoute } from "@cnilab/core";
-import { addToIp, formatIp, formatMac, type InterfaceAddress, type IpFamily } from "@cnilab/net";
 import { Bridge, type NetNamespace, type Veth } from "@cnilab/linux";
-import { type BridgeConfig, loadBridgeConfig } from "./bridge-config.ts";
+import { addToIp, formatIp, formatMac, type InterfaceAddress, type IpFamily } from "@cnilab/net";
 import { checkBridge } from "./bridge-check.ts";
+import { type BridgeConfig, loadBridgeConfig } from "./bridge-config.ts";
 import { configureInterface } from "./configure-interface.ts";
 import { ipamAdd, ipamDel, ipamStatus, ipamType, orRelease } from "./delegate-ipam.ts";
 import { deleteInterface } from "./delete-interface.ts";
@@ -45,7 +45,9 @@ export const bridge: CniPlugin = {
     try {
       if (layer3) {
         const fromIpam = ipamAdd(call);
-        addresses = orRelease(call, () => configureLayer3(call, config, br, ownMac, sandbox, fromIpam));
+        addresses = orRelease(call, () =>
+          configureLayer3(call, config, br, ownMac, sandbox, fromIpam),
+        );
       } else if (!config.disableContainerInterface) {
         veth.container.setUp();
       }

@@ -8,8 +8,8 @@ import {
   type NetworkConfigList,
   type PodAttachment,
 } from "@cnilab/core";
-import { Prefix } from "@cnilab/net";
 import { type Kernel, KernelError, type NetDevice } from "@cnilab/linux";
+import { Prefix } from "@cnilab/net";
 import { IpamEnginePlugin } from "./ipam-engine-plugin.ts";
 import { networkOf, parseAddress, type ResultAddress } from "./parsed-result.ts";
 import { PLUGINS } from "./plugins.ts";

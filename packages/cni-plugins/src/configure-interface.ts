@@ -1,6 +1,6 @@
 import type { CniRoute } from "@cnilab/core";
-import { formatIp, type InterfaceAddress, type IpAddress, ipv4Mask, Prefix } from "@cnilab/net";
 import type { NetDevice, NetNamespace, RouteScope } from "@cnilab/linux";
+import { formatIp, type InterfaceAddress, type IpAddress, ipv4Mask, Prefix } from "@cnilab/net";
 import { errnoText, failure } from "./failure.ts";
 import { quote } from "./go-text.ts";
 import {

@@ -1,5 +1,11 @@
 import type { CniCall } from "@cnilab/core";
-import { type InterfaceAddress, isLinkLocal, isLoopback, isMulticast, isUnspecified } from "@cnilab/net";
+import {
+  type InterfaceAddress,
+  isLinkLocal,
+  isLoopback,
+  isMulticast,
+  isUnspecified,
+} from "@cnilab/net";
 import { findSandbox } from "./sandbox-netns.ts";
 
 /**

@@ -1,6 +1,6 @@
 import type { CniRoute } from "@cnilab/core";
-import { formatIp } from "@cnilab/net";
 import type { NetNamespace } from "@cnilab/linux";
+import { formatIp } from "@cnilab/net";
 import { failure } from "./failure.ts";
 import { networkOf, parseGoIp, type ResultAddress, routeDestination } from "./parsed-result.ts";
 

@@ -1,9 +1,15 @@
 import type { CniCall, CniPlugin, CniResult } from "@cnilab/core";
-import { formatIp, type IpFamily } from "@cnilab/net";
 import type { Iptables, NetNamespace } from "@cnilab/linux";
+import { formatIp, type IpFamily } from "@cnilab/net";
 import { failure } from "./failure.ts";
 import { listText, quote } from "./go-text.ts";
-import { appendUnique, deleteRule, ensureChain, prependUnique, ruleText } from "./iptables-rules.ts";
+import {
+  appendUnique,
+  deleteRule,
+  ensureChain,
+  prependUnique,
+  ruleText,
+} from "./iptables-rules.ts";
 import { addressesOf } from "./parsed-result.ts";
 import { asVersion } from "./result-version.ts";
 import { kernelOf } from "./sandbox-netns.ts";
@@ -150,7 +156,11 @@ function setupIngressPolicy(call: CniCall, host: NetNamespace, result: CniResult
  * Drops what comes from another bridge, as Docker does between its networks; `isolated` also what comes
  * from the same one (plugins/meta/firewall/ingresspolicy.go).
  */
-function isolateBridge(iptables: Iptables, bridge: string, policy: "same-bridge" | "isolated"): void {
+function isolateBridge(
+  iptables: Iptables,
+  bridge: string,
+  policy: "same-bridge" | "isolated",
+): void {
   const stage1 = "CNI-ISOLATION-STAGE-1";
   const stage2 = "CNI-ISOLATION-STAGE-2";
   const shared = (rule: readonly string[]) =>

@@ -33,7 +33,8 @@ export const flannel: CniPlugin = {
     const { config, text } = delegateOf(call);
     files.write(scratchPath(call), text);
     const result = call.delegate(config.type, "ADD", config);
-    if (result === undefined) throw failure(`failed to delegate add: ${config.type} gave no result`);
+    if (result === undefined)
+      throw failure(`failed to delegate add: ${config.type} gave no result`);
     return result;
   },
 
@@ -60,7 +61,10 @@ function scratchPath({ config, containerId }: CniCall): string {
  * The last delegate of each machine: pod after pod asks for the same one, and what comes behind keeps
  * what it made of a configuration by its identity.
  */
-const known = new WeakMap<HostFiles, Delegate & { readonly asked: unknown; readonly env: string }>();
+const known = new WeakMap<
+  HostFiles,
+  Delegate & { readonly asked: unknown; readonly env: string }
+>();
 
 function delegateOf(call: CniCall): Delegate {
   const { config, host } = call;
@@ -79,7 +83,12 @@ function delegateOf(call: CniCall): Delegate {
     return last;
   }
   const built = buildDelegate(config, readSubnetEnv(file, env));
-  const delegate = { config: built, text: mapJson(built), asked: config["delegate"], env: env ?? "" };
+  const delegate = {
+    config: built,
+    text: mapJson(built),
+    asked: config["delegate"],
+    env: env ?? "",
+  };
   if (config.ipam === undefined && config.runtimeConfig === undefined) {
     known.set(host.files, delegate);
   }

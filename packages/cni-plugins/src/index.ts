@@ -1,8 +1,8 @@
+export { chainName } from "./chain-name.ts";
 export {
   CniBridgeEngine,
   type CniBridgeEngineOptions,
 } from "./cni-bridge-engine.ts";
-export { chainName } from "./chain-name.ts";
 export { hostLocal } from "./host-local/host-local.ts";
 export { IpamEnginePlugin } from "./ipam-engine-plugin.ts";
 export { CONFIG_FOLDER, parseNetworkList, readNetworkList } from "./network-list.ts";

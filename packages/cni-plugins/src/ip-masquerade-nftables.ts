@@ -1,5 +1,5 @@
-import { formatIp, type InterfaceAddress } from "@cnilab/net";
 import type { NetNamespace } from "@cnilab/linux";
+import { formatIp, type InterfaceAddress } from "@cnilab/net";
 import { hashName } from "./chain-name.ts";
 import type { Attachment } from "./ip-masquerade.ts";
 import { type NftRule, nftRules } from "./nft-rules.ts";

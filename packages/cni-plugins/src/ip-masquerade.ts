@@ -1,10 +1,10 @@
-import { type InterfaceAddress, formatIp, type IpFamily } from "@cnilab/net";
 import type { NetNamespace } from "@cnilab/linux";
+import { formatIp, type InterfaceAddress, type IpFamily } from "@cnilab/net";
 import { chainName } from "./chain-name.ts";
 import { failure } from "./failure.ts";
 import { quote } from "./go-text.ts";
-import { appendUnique, argument, deleteRule, ensureChain } from "./iptables-rules.ts";
 import { masqueradeNftables, unmasqueradeNftables } from "./ip-masquerade-nftables.ts";
+import { appendUnique, argument, deleteRule, ensureChain } from "./iptables-rules.ts";
 import { networkOf } from "./parsed-result.ts";
 
 /** One container's interface in one network. */

@@ -1,6 +1,6 @@
 import type { CniCall, CniIp, CniPlugin, CniResult } from "@cnilab/core";
-import { formatIp, isLoopback } from "@cnilab/net";
 import type { DeviceAddress, NetDevice } from "@cnilab/linux";
+import { formatIp, isLoopback } from "@cnilab/net";
 import { failure } from "./failure.ts";
 import { quote } from "./go-text.ts";
 import { asVersion, CURRENT_VERSION } from "./result-version.ts";

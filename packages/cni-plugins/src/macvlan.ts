@@ -1,5 +1,4 @@
 import type { CniCall, CniIp, CniPlugin, CniResult } from "@cnilab/core";
-import { formatMac } from "@cnilab/net";
 import {
   Macvlan,
   type MacvlanMode,
@@ -7,6 +6,7 @@ import {
   type NetNamespace,
   RT_TABLE_MAIN,
 } from "@cnilab/linux";
+import { formatMac } from "@cnilab/net";
 import { readCniArgs } from "./cni-args.ts";
 import { configureInterface } from "./configure-interface.ts";
 import { ipamAdd, ipamCheck, ipamDel, ipamStatus, ipamType, orRelease } from "./delegate-ipam.ts";
@@ -99,8 +99,7 @@ function layer3(call: CniCall, sandbox: NetNamespace): Partial<CniResult> {
 /** @throws CniError */
 function loadMacvlanConfig(call: CniCall): MacvlanConfig {
   const { config, args } = call;
-  const where =
-    config["linkInContainer"] === true ? openSandbox(call) : kernelOf(call).initNs;
+  const where = config["linkInContainer"] === true ? openSandbox(call) : kernelOf(call).initNs;
   const name = (config["master"] as string | undefined) || defaultRouteDevice(where);
   const master = where.findDevice(name);
   if (master === undefined) throw failure(LINK_NOT_FOUND);
@@ -157,7 +156,8 @@ function createMacvlan(call: CniCall, config: MacvlanConfig, sandbox: NetNamespa
 
 function modeOf(text: string): MacvlanMode {
   if (text === "") return "bridge";
-  if (text === "bridge" || text === "private" || text === "vepa" || text === "passthru") return text;
+  if (text === "bridge" || text === "private" || text === "vepa" || text === "passthru")
+    return text;
   throw failure(`unknown macvlan mode: ${quote(text)}`);
 }
 

@@ -111,7 +111,9 @@ function checkCommandVersion(plugin: CniPlugin, command: CniCommand, version: st
     );
   }
   if (!versionAtLeast(version, "0.3.0")) {
-    throw versionError(`results of CNI ${version} are not modelled: take cniVersion 0.3.0 or newer`);
+    throw versionError(
+      `results of CNI ${version} are not modelled: take cniVersion 0.3.0 or newer`,
+    );
   }
 }
 

@@ -1,6 +1,12 @@
 import type { CniCall, CniIp, CniPlugin, CniResult } from "@cnilab/core";
+import {
+  type NetNamespace,
+  RT_SCOPE_HOST,
+  RT_SCOPE_LINK,
+  RT_SCOPE_UNIVERSE,
+  Veth,
+} from "@cnilab/linux";
 import { addressBits, formatIp, formatMac, type IpAddress, Prefix } from "@cnilab/net";
-import { type NetNamespace, RT_SCOPE_HOST, RT_SCOPE_LINK, RT_SCOPE_UNIVERSE, Veth } from "@cnilab/linux";
 import { addAddress, configureInterface } from "./configure-interface.ts";
 import { ipamAdd, ipamCheck, ipamDel, ipamStatus, orRelease } from "./delegate-ipam.ts";
 import { deleteInterface } from "./delete-interface.ts";
@@ -75,11 +81,7 @@ export const ptp: CniPlugin = {
   status: ipamStatus,
 };
 
-function attach(
-  call: CniCall,
-  addresses: readonly ResultAddress[],
-  fromIpam: CniResult,
-): VethPair {
+function attach(call: CniCall, addresses: readonly ResultAddress[], fromIpam: CniResult): VethPair {
   const { config, ifName, containerId } = call;
   const sandbox = openSandbox(call);
   const kernel = kernelOf(call);
@@ -102,7 +104,9 @@ function attach(
 function withGateway(ip: ResultAddress): Routed {
   const { gateway } = ip;
   if (gateway === undefined) {
-    throw failure(`failed to add route {Dst: <nil> Src: ${formatIp(ip.address)}}: invalid argument`);
+    throw failure(
+      `failed to add route {Dst: <nil> Src: ${formatIp(ip.address)}}: invalid argument`,
+    );
   }
   return { ...ip, gateway };
 }

@@ -1,6 +1,6 @@
 import type { CniCall, CniIp, CniPlugin, CniResult, CniRoute, PluginConfig } from "@cnilab/core";
-import { familyOf, formatIp, type IpAddress } from "@cnilab/net";
 import { RT_SCOPE_LINK } from "@cnilab/linux";
+import { familyOf, formatIp, type IpAddress } from "@cnilab/net";
 import { hostLocal } from "./host-local/host-local.ts";
 import { loadIpamConfig } from "./host-local/ipam-config.ts";
 import { type RangeSet, rangeFor } from "./host-local/range.ts";
@@ -75,7 +75,10 @@ function withRequest(
   ranges: readonly RangeSet[],
   wanted: readonly IpAddress[],
 ): CniCall {
-  const { subnet: _, ...section } = call.config.ipam as { readonly type: string; readonly subnet?: string };
+  const { subnet: _, ...section } = call.config.ipam as {
+    readonly type: string;
+    readonly subnet?: string;
+  };
   const config: PluginConfig = {
     ...call.config,
     runtimeConfig: { ...call.config.runtimeConfig, ips: wanted.map(formatIp) },

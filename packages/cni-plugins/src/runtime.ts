@@ -90,7 +90,9 @@ export class CniRuntime {
 
   /** DEL of every plugin, the last one first, with the result of the ADD. @throws CniError of the first that fails */
   delNetworkList(list: NetworkConfigList, rt: RuntimeConf): void {
-    const result = versionAtLeast(list.cniVersion, "0.4.0") ? this.cachedResult(list, rt) : undefined;
+    const result = versionAtLeast(list.cniVersion, "0.4.0")
+      ? this.cachedResult(list, rt)
+      : undefined;
     for (const plugin of list.plugins.toReversed()) {
       try {
         this.#run("DEL", list, plugin, rt, result);

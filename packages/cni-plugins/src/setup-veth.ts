@@ -1,8 +1,7 @@
+import { type Kernel, KernelError, type NetNamespace, Veth } from "@cnilab/linux";
 import { type Mac, tryParseMac } from "@cnilab/net";
-import { type Kernel, type NetNamespace, Veth } from "@cnilab/linux";
 import { errnoText, failure } from "./failure.ts";
 import { quote } from "./go-text.ts";
-import { KernelError } from "@cnilab/linux";
 
 /** Ethernet's limits for an MTU that is given when a device is made (`dev_validate_mtu`). */
 export function isValidMtu(mtu: number): boolean {

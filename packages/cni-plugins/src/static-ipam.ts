@@ -1,5 +1,11 @@
 import type { CniCall, CniDns, CniIp, CniPlugin, CniResult, CniRoute } from "@cnilab/core";
-import { formatIp, type IpAddress, Prefix, tryParseInterfaceAddress, tryParseIp } from "@cnilab/net";
+import {
+  formatIp,
+  type IpAddress,
+  Prefix,
+  tryParseInterfaceAddress,
+  tryParseIp,
+} from "@cnilab/net";
 import { readCniArgs } from "./cni-args.ts";
 import { failure } from "./failure.ts";
 import { parseAddress, parseGoIp } from "./parsed-result.ts";
@@ -25,7 +31,9 @@ export const staticIpam: CniPlugin = {
     const { routes, dns } = call.config.ipam as StaticSection;
     const result: CniResult = {
       cniVersion: CURRENT_VERSION,
-      ips: addresses.map(({ address, gateway }): CniIp => ({ address, ...(gateway && { gateway }) })),
+      ips: addresses.map(
+        ({ address, gateway }): CniIp => ({ address, ...(gateway && { gateway }) }),
+      ),
       ...(routes !== undefined && { routes }),
       ...(isDnsSet(dns) && { dns }),
     };
@@ -78,7 +86,10 @@ function loadAddresses({ config, args }: CniCall): StaticAddress[] {
     addresses = ips.map((address) => ({ address }));
   }
   for (const { address, gateway } of addresses) {
-    expectCidr(address, (t) => `the 'address' field is expected to be in CIDR notation, got: '${t}'`);
+    expectCidr(
+      address,
+      (t) => `the 'address' field is expected to be in CIDR notation, got: '${t}'`,
+    );
     if (gateway !== undefined) parseGoIp(gateway);
   }
   return addresses;

@@ -1,6 +1,6 @@
 import type { CniCall, CniPlugin, CniResult } from "@cnilab/core";
-import { formatMac, tryParseMac } from "@cnilab/net";
 import { KernelError, type NetDevice, type NetNamespace } from "@cnilab/linux";
+import { formatMac, tryParseMac } from "@cnilab/net";
 import { readCniArgs } from "./cni-args.ts";
 import { errnoText, failure } from "./failure.ts";
 import { quote } from "./go-text.ts";
@@ -122,7 +122,8 @@ function sysctlPath(key: string, ifName: string): string {
   const slashed = key.replaceAll(".", "/").replace("IFNAME", ifName);
   const parts: string[] = [];
   for (const part of slashed.split("/")) if (part !== "") parts.push(part);
-  if (parts[0] !== "net" || parts.length < 2) throw failure(`invalid net sysctl key: ${quote(slashed)}`);
+  if (parts[0] !== "net" || parts.length < 2)
+    throw failure(`invalid net sysctl key: ${quote(slashed)}`);
   return `/proc/sys/${parts.join("/")}`;
 }
 

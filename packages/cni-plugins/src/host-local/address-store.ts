@@ -62,7 +62,10 @@ export class AddressStore {
 
   /** What a container holds on an interface. Old files have the ID alone; they count for every interface. */
   heldBy(id: string, ifName: string): IpAddress[] {
-    const names = [...listOf(this.#held.get(ownerOf(id, ifName))), ...listOf(this.#held.get(id.trim()))];
+    const names = [
+      ...listOf(this.#held.get(ownerOf(id, ifName))),
+      ...listOf(this.#held.get(id.trim())),
+    ];
     return names.map((name) => tryParseIp(name) as IpAddress);
   }
 

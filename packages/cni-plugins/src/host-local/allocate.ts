@@ -1,5 +1,5 @@
-import { addToIp, formatIp, type IpAddress } from "@cnilab/net";
 import type { CniIp } from "@cnilab/core";
+import { addToIp, formatIp, type IpAddress } from "@cnilab/net";
 import { failure } from "../failure.ts";
 import type { AddressStore } from "./address-store.ts";
 import { type Range, type RangeSet, rangeContains, rangeFor, rangeSetText } from "./range.ts";

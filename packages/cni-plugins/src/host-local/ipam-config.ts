@@ -35,7 +35,9 @@ const parsed = new WeakMap<object, { readonly network: string; readonly config: 
 export function loadIpamConfig(config: PluginConfig): IpamConfig {
   const section = config.ipam as IpamSection | undefined;
   if (section === undefined) throw failure("IPAM config missing 'ipam' key");
-  const added = config.runtimeConfig?.["ipRanges"] as readonly (readonly RangeConfig[])[] | undefined;
+  const added = config.runtimeConfig?.["ipRanges"] as
+    | readonly (readonly RangeConfig[])[]
+    | undefined;
   if (added !== undefined && added.length > 0) return parseSection(config.name, section, added);
   const known = parsed.get(section);
   if (known?.network === config.name) return known.config;

@@ -54,7 +54,9 @@ export function checkChain(iptables: Iptables, chain: PortChain): void {
     throw failure(`chain ${name} not found in iptables table ${TABLE}`);
   }
   if (rules.some((rule) => !hasRule(iptables, TABLE, name, ruleText(rule)))) {
-    throw failure(`rule ${listText(rules.map(listText))} in chain ${name} not found in table ${TABLE}`);
+    throw failure(
+      `rule ${listText(rules.map(listText))} in chain ${name} not found in table ${TABLE}`,
+    );
   }
   for (const from of entryChains) {
     const missing = entryRules.some(

@@ -52,7 +52,12 @@ export function loadPortmapConfig(call: CniCall): PortmapConfig {
   }
   const conditionsV4 = (config["conditionsV4"] as readonly string[] | undefined) ?? [];
   const conditionsV6 = (config["conditionsV6"] as readonly string[] | undefined) ?? [];
-  const backend = backendOf(config["backend"] as string | undefined, chain, conditionsV4, conditionsV6);
+  const backend = backendOf(
+    config["backend"] as string | undefined,
+    chain,
+    conditionsV4,
+    conditionsV6,
+  );
   const entries = entriesOf(call);
   for (const { containerPort, hostPort } of entries) {
     if (!(containerPort > 0)) throw failure(`Invalid container port number: ${containerPort ?? 0}`);
@@ -118,5 +123,7 @@ function containerAddresses(call: CniCall, ifName: string): InterfaceAddress[] {
     if (of !== undefined && (of.name !== ifName || !of.sandbox)) continue;
     found.push(ip);
   }
-  return found.sort((x, y) => Number(typeof y.address === "number") - Number(typeof x.address === "number"));
+  return found.sort(
+    (x, y) => Number(typeof y.address === "number") - Number(typeof x.address === "number"),
+  );
 }

@@ -1,6 +1,12 @@
 import { CniError } from "@cnilab/core";
-import { formatEndpoint, formatIp, type InterfaceAddress, isUnspecified, tryParseIp } from "@cnilab/net";
 import type { NetNamespace } from "@cnilab/linux";
+import {
+  formatEndpoint,
+  formatIp,
+  type InterfaceAddress,
+  isUnspecified,
+  tryParseIp,
+} from "@cnilab/net";
 import { chainName } from "../chain-name.ts";
 import { failure } from "../failure.ts";
 import { checkChain, type PortChain, setupChain, teardownChain } from "./port-chain.ts";
@@ -16,7 +22,11 @@ const MULTIPORT = 15;
 const COMMENT_LENGTH = 255;
 
 /** @throws CniError */
-export function forwardPorts(host: NetNamespace, config: PortmapConfig, ip: InterfaceAddress): void {
+export function forwardPorts(
+  host: NetNamespace,
+  config: PortmapConfig,
+  ip: InterfaceAddress,
+): void {
   const iptables = host.iptables(typeof ip.address === "number" ? 4 : 6);
   if (config.snat && config.externalSetMarkChain === undefined) {
     setupChain(iptables, setMarkChain(config.markMasqBit));
@@ -117,7 +127,11 @@ function trimComment(comment: string): string {
  * The marks come first: for the container's whole network, so that others of it on this node are masked
  * as well, and for the node's own 127.0.0.1.
  */
-function entryPortRules(config: PortmapConfig, entry: PortMapEntry, ip: InterfaceAddress): string[][] {
+function entryPortRules(
+  config: PortmapConfig,
+  entry: PortMapEntry,
+  ip: InterfaceAddress,
+): string[][] {
   const isV4 = typeof ip.address === "number";
   const match = ["-p", entry.protocol, "--dport", String(entry.hostPort)];
   const hostIp = entry.hostIP ? tryParseIp(entry.hostIP) : undefined;

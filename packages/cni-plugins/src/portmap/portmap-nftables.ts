@@ -1,5 +1,11 @@
-import { formatEndpoint, formatIp, type InterfaceAddress, isUnspecified, tryParseIp } from "@cnilab/net";
 import type { NetNamespace } from "@cnilab/linux";
+import {
+  formatEndpoint,
+  formatIp,
+  type InterfaceAddress,
+  isUnspecified,
+  tryParseIp,
+} from "@cnilab/net";
 import { failure } from "../failure.ts";
 import { quote } from "../go-text.ts";
 import { nftRules } from "../nft-rules.ts";
@@ -11,11 +17,19 @@ const TABLE = "cni_hostport";
 const CONTAINER_CHAINS = ["hostports", "hostip_hostports", "masquerading"];
 
 /** Rules of a container carry its ID as comment (plugins/meta/portmap/portmap_nftables.go). @throws CniError */
-export function forwardPorts(host: NetNamespace, config: PortmapConfig, ip: InterfaceAddress): void {
+export function forwardPorts(
+  host: NetNamespace,
+  config: PortmapConfig,
+  ip: InterfaceAddress,
+): void {
   const family = typeof ip.address === "number" ? "ip" : "ip6";
   const conditions = family === "ip" ? config.conditionsV4 : config.conditionsV6;
   const comment = `comment "${config.containerId}"`;
-  const lines = skeleton(`${family} ${TABLE}`, conditions.map((c) => `${c} `).join(""), config.snat);
+  const lines = skeleton(
+    `${family} ${TABLE}`,
+    conditions.map((c) => `${c} `).join(""),
+    config.snat,
+  );
   for (const entry of config.entries) {
     if (!isFor(entry, ip)) continue;
     const to = formatEndpoint(ip.address, entry.containerPort);

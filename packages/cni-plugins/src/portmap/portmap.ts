@@ -1,6 +1,6 @@
 import { type CniCall, CniError, type CniPlugin, type CniResult } from "@cnilab/core";
-import type { IpAddress } from "@cnilab/net";
 import type { NetDevice, NetNamespace } from "@cnilab/linux";
+import type { IpAddress } from "@cnilab/net";
 import { failure } from "../failure.ts";
 import { asVersion } from "../result-version.ts";
 import { kernelOf } from "../sandbox-netns.ts";

@@ -1,5 +1,5 @@
-import { IPPROTO_UDP, type IpFamily } from "@cnilab/net";
 import type { NetNamespace } from "@cnilab/linux";
+import { IPPROTO_UDP, type IpFamily } from "@cnilab/net";
 import type { PortMapEntry } from "./portmap-config.ts";
 
 /**
