@@ -1,0 +1,25 @@
+import { InputError } from "@cnilab/core";
+import { explain, explainText, similarTerms } from "@cnilab/inspect";
+import type { Command } from "commander";
+import { addClusterFlags, bringUp, type ClusterFlags } from "../cluster-flags.ts";
+import { print } from "../output.ts";
+
+export function addExplainCommand(program: Command): void {
+  const command = program
+    .command("explain")
+    .description("what a word of the field means, with an example out of the running cluster")
+    .argument("<term...>", "as VTEP, FDB, KUBE-SVC-…, masquerade");
+  addClusterFlags(command).action(explainTerm);
+}
+
+async function explainTerm(words: readonly string[], flags: ClusterFlags): Promise<void> {
+  const term = words.join(" ");
+  if (explain(term) === undefined) {
+    const similar = similarTerms(term);
+    const hint = similar.length > 0 ? `; did you mean ${similar.join(", ")}?` : "";
+    throw new InputError(`there is no explanation of "${term}"${hint}`, "explain");
+  }
+  const { cluster } = await bringUp(flags);
+  const [node] = cluster.nodes.values();
+  print(explainText(term, node?.kernel) ?? "");
+}

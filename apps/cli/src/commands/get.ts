@@ -1,0 +1,98 @@
+import process from "node:process";
+import type { Cluster } from "@cnilab/cluster";
+import { isNamespaced } from "@cnilab/cluster";
+import { InputError, type Kind, type KubeObject, objectKey, selects } from "@cnilab/core";
+import { kubectlTable } from "@cnilab/inspect";
+import { type Command, Option } from "commander";
+import { addClusterFlags, bringUp, type ClusterFlags, warn } from "../cluster-flags.ts";
+import { pluralOf, readKinds } from "../kinds.ts";
+import { readLabelSelector } from "../label-selector.ts";
+import { print, printObjects } from "../output.ts";
+
+interface GetFlags extends ClusterFlags {
+  readonly namespace?: string;
+  readonly allNamespaces?: boolean;
+  readonly selector?: string;
+  readonly showLabels?: boolean;
+  readonly headers: boolean;
+  readonly output: "text" | "wide" | "name" | "json" | "yaml";
+}
+
+export function addGetCommand(program: Command): void {
+  const command = program
+    .command("get")
+    .description("objects as kubectl prints them")
+    .argument("<kind[/name]>", "pods, svc, deploy/frontend, po,svc, all")
+    .argument("[name...]", "those of these names only")
+    .option("-n, --namespace <name>", "namespace to look in (default)")
+    .option("-A, --all-namespaces", "all namespaces")
+    .option("-l, --selector <selector>", "by label, as app=web,tier!=db")
+    .option("--show-labels", "with a column of labels")
+    .option("--no-headers", "without the first line")
+    .addOption(
+      new Option("-o, --output <format>", "how to print")
+        .choices(["text", "wide", "name", "json", "yaml"])
+        .default("text"),
+    );
+  addClusterFlags(command).action(get);
+}
+
+async function get(what: string, names: readonly string[], flags: GetFlags): Promise<void> {
+  const slash = what.indexOf("/");
+  const kinds = readKinds(slash < 0 ? what : what.slice(0, slash));
+  const wanted = slash < 0 ? names : [what.slice(slash + 1), ...names];
+  const selector = flags.selector === undefined ? undefined : readLabelSelector(flags.selector);
+  const { cluster, warnings } = await bringUp(flags);
+  warn(warnings);
+  const byKind = kinds.map((kind) => {
+    const found = inScope(cluster, kind, flags).filter(
+      (o) =>
+        (wanted.length === 0 || wanted.includes(o.metadata.name)) &&
+        (selector === undefined || selects(selector, o.metadata.labels)),
+    );
+    return found.sort((x, y) => (objectKey(x) < objectKey(y) ? -1 : 1));
+  });
+  const objects = byKind.flat();
+  for (const name of wanted) {
+    if (objects.some((o) => o.metadata.name === name)) continue;
+    const kind = kinds.map(pluralOf).join(",");
+    throw new InputError(`there is no "${name}" among ${kind}${scopeText(kinds, flags)}`, "get");
+  }
+  if (flags.output === "json" || flags.output === "yaml") {
+    printObjects(objects, flags.output, wanted.length === 1);
+  } else if (objects.length === 0) {
+    process.stderr.write(`No resources found${scopeText(kinds, flags)}.\n`);
+  } else if (flags.output === "name") {
+    for (const o of objects) print(`${resource(o)}/${o.metadata.name}`);
+  } else {
+    const filled = byKind.filter((list) => list.length > 0);
+    const tables = filled.map((list) =>
+      kubectlTable(list, {
+        now: cluster.clock.now,
+        wide: flags.output === "wide",
+        allNamespaces: flags.allNamespaces === true && isNamespaced(list[0]?.kind ?? ""),
+        showLabels: flags.showLabels === true,
+        noHeaders: !flags.headers,
+        withKind: kinds.length > 1,
+      }),
+    );
+    print(tables.join("\n"));
+  }
+}
+
+function inScope(cluster: Cluster, kind: Kind, flags: GetFlags): KubeObject[] {
+  const everywhere = flags.allNamespaces === true || !isNamespaced(kind);
+  return [...cluster.api.list(kind, everywhere ? undefined : (flags.namespace ?? "default"))];
+}
+
+function scopeText(kinds: readonly Kind[], flags: GetFlags): string {
+  if (flags.allNamespaces === true || !kinds.some(isNamespaced)) return "";
+  return ` in namespace ${flags.namespace ?? "default"}`;
+}
+
+/** `pod`, `deployment.apps`: as `-o name` has it. */
+function resource(object: KubeObject): string {
+  const [group] = object.apiVersion.split("/");
+  const kind = object.kind.toLowerCase();
+  return object.apiVersion.includes("/") ? `${kind}.${group}` : kind;
+}

@@ -1,0 +1,155 @@
+import process from "node:process";
+import type { Cluster, Connection } from "@cnilab/cluster";
+import { InputError } from "@cnilab/core";
+import { type Command, Option } from "commander";
+import { addClusterFlags, bringUp, type ClusterFlags, warn } from "../cluster-flags.ts";
+import { print, printJson } from "../output.ts";
+import { readFile, readSources } from "../read-input.ts";
+import { addTargetFlags, readTarget, type Target, type TargetFlags } from "../target.ts";
+
+interface ProbeFlags extends ClusterFlags, TargetFlags {
+  readonly probes?: string;
+  readonly output: "text" | "json";
+}
+
+/** One line of a batch: fields of the user's own come back untouched. */
+interface ProbeLine {
+  readonly src: string;
+  readonly dst: string;
+  readonly port?: number | string;
+  readonly protocol?: string;
+  readonly [field: string]: unknown;
+}
+
+export function addProbeCommand(program: Command): void {
+  const command = program
+    .command("probe")
+    .description("the verdict only: does SRC reach DST?")
+    .argument("[src]", "who asks")
+    .argument("[dst[:port]]", "whom")
+    .option("--probes <file>", "many at once: one JSON object a line; - for standard input")
+    .addOption(
+      new Option("-o, --output <format>", "for a single probe")
+        .choices(["text", "json"])
+        .default("text"),
+    );
+  addTargetFlags(addClusterFlags(command)).action(probe);
+}
+
+async function probe(
+  src: string | undefined,
+  dst: string | undefined,
+  flags: ProbeFlags,
+): Promise<void> {
+  if (flags.probes !== undefined) {
+    if (src !== undefined) {
+      throw new InputError("give either SRC and DST, or --probes with a file, not both", "probe");
+    }
+    await probeBatch(flags.probes, flags);
+    return;
+  }
+  if (src === undefined || dst === undefined) {
+    throw new InputError(
+      "name SRC and DST, as in: cnilab probe shop/deploy/cart cache.shop-data:6379",
+      "probe",
+    );
+  }
+  const { cluster, warnings } = await bringUp(flags);
+  const ends = readTarget(cluster, src, dst, flags);
+  warn(warnings);
+  const connection = cluster.connect(ends);
+  if (flags.output === "json") printJson({ src, dst, ...answer(connection) });
+  else print(text(connection));
+  if (connection.verdict !== "allowed") process.exitCode = 1;
+}
+
+async function probeBatch(file: string, flags: ProbeFlags): Promise<void> {
+  const input = file === "-" ? (readSources(["-"])[0]?.text ?? "") : readFile(file);
+  const lines = readLines(input, file === "-" ? "standard input" : file);
+  const { cluster, warnings } = await bringUp(flags);
+  // Every line is understood before the first is answered.
+  const probes = lines.map(({ probe, where }) => ({
+    probe,
+    target: find(cluster, probe, where, flags),
+  }));
+  warn(warnings);
+  let everyAllowed = true;
+  for (const { probe, target } of probes) {
+    cluster.forgetConnections();
+    const connection = cluster.connect(target);
+    if (connection.verdict !== "allowed") everyAllowed = false;
+    print(JSON.stringify({ ...probe, ...answer(connection) }));
+  }
+  if (!everyAllowed) process.exitCode = 1;
+}
+
+function readLines(
+  text: string,
+  name: string,
+): { readonly probe: ProbeLine; readonly where: string }[] {
+  const probes: { readonly probe: ProbeLine; readonly where: string }[] = [];
+  text.split("\n").forEach((line, i) => {
+    if (line.trim() !== "")
+      probes.push({ probe: readLine(line, `${name}:${i + 1}`), where: `${name}:${i + 1}` });
+  });
+  if (probes.length === 0)
+    throw new InputError("holds no probe; write one JSON object a line", name);
+  return probes;
+}
+
+function readLine(line: string, where: string): ProbeLine {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    throw new InputError("is not JSON; write one object a line", where);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new InputError('must be an object, as {"src":"ns/a","dst":"ns/b","port":80}', where);
+  }
+  const { src, dst, port, protocol } = value as Record<string, unknown>;
+  for (const [field, end] of Object.entries({ src, dst })) {
+    if (typeof end !== "string" || end === "") {
+      throw new InputError(`${field} must name an endpoint, as "ns/pod"`, where);
+    }
+  }
+  const isNumber =
+    typeof port === "number" && Number.isInteger(port) && port >= 1 && port <= 65_535;
+  if (port !== undefined && !isNumber && typeof port !== "string") {
+    throw new InputError("port must be a number from 1 to 65535 or the name of a port", where);
+  }
+  const known = ["TCP", "UDP", "SCTP", "ICMP"];
+  if (protocol !== undefined && !known.includes(String(protocol).toUpperCase())) {
+    throw new InputError(`protocol must be ${known.join(", ")}`, where);
+  }
+  return value as ProbeLine;
+}
+
+function find(cluster: Cluster, probe: ProbeLine, where: string, flags: ProbeFlags): Target {
+  try {
+    const { src, dst, port } = probe;
+    const protocol = (probe.protocol?.toLowerCase() ?? flags.protocol) as TargetFlags["protocol"];
+    return readTarget(cluster, src, dst, { ...flags, protocol }, port);
+  } catch (error) {
+    if (error instanceof InputError) throw new InputError(error.message, where);
+    throw error;
+  }
+}
+
+function answer(connection: Connection): Record<string, unknown> {
+  const { verdict, egress, ingress, reason, backend, seenAs } = connection;
+  return {
+    verdict,
+    egress,
+    ingress,
+    reason,
+    ...(backend === undefined ? {} : { backend }),
+    ...(seenAs === undefined ? {} : { seenAs }),
+  };
+}
+
+function text({ verdict, reason, backend, seenAs }: Connection): string {
+  const by =
+    backend === undefined ? "" : `\nanswered by ${backend}, which saw ${seenAs ?? "nobody"}`;
+  return `${verdict}: ${reason}${by}`;
+}

@@ -1,0 +1,59 @@
+import process from "node:process";
+import { objectKey } from "@cnilab/core";
+import { type Command, Option } from "commander";
+import { addClusterFlags, bringUp, type ClusterFlags } from "../cluster-flags.ts";
+import { loadModel } from "../load-model.ts";
+import { print, printJson } from "../output.ts";
+import { checkServices, clientOf } from "../service-check.ts";
+import { summary } from "../summary.ts";
+
+interface RunFlags extends ClusterFlags {
+  readonly output: "text" | "json";
+}
+
+export function addRunCommand(program: Command): void {
+  const command = program
+    .command("run", { isDefault: true })
+    .description("bring the cluster up, check every Service, and tell what is there")
+    .addOption(
+      new Option("-o, --output <format>", "text or json").choices(["text", "json"]).default("text"),
+    );
+  addClusterFlags(command).action(run);
+}
+
+async function run(flags: RunFlags): Promise<void> {
+  const { cluster, warnings } = await bringUp(flags);
+  const client = clientOf(cluster);
+  const checks = checkServices(cluster, client);
+  if (flags.output === "json") {
+    printJson({
+      nodes: [...cluster.nodes.values()].map((node) => ({
+        name: node.name,
+        ready: node.ready,
+        podCIDRs: node.podCidrs().map(String),
+      })),
+      pods: cluster.api.list("Pod").map((pod) => ({
+        name: objectKey(pod),
+        node: pod.spec.nodeName,
+        phase: pod.status?.phase,
+        ip: pod.status?.podIP,
+      })),
+      services: checks.map(({ service, ready, failures }) => ({
+        name: objectKey(service),
+        clusterIP: service.spec.clusterIP,
+        readyEndpoints: ready,
+        answers: ready > 0 && failures.length === 0,
+        failures: failures.map(({ port, connection }) => ({
+          port,
+          verdict: connection.verdict,
+          reason: connection.reason,
+        })),
+      })),
+      warnings,
+    });
+  } else {
+    const model = await loadModel(flags.cni);
+    print(summary({ cluster, flags, model, checks, client, warnings }));
+  }
+  if (checks.some((c) => c.failures.length > 0)) process.exitCode = 1;
+}

@@ -1,0 +1,84 @@
+import type { Cluster } from "@cnilab/cluster";
+import { InputError } from "@cnilab/core";
+import { isViewName, show, showJson, VIEWS } from "@cnilab/inspect";
+import type { NetNamespace } from "@cnilab/linux";
+import { type Command, Option } from "commander";
+import { addClusterFlags, bringUp, type ClusterFlags, warn } from "../cluster-flags.ts";
+import { print, printJson } from "../output.ts";
+import { podNamespace } from "../pod-namespace.ts";
+
+interface ShowFlags extends ClusterFlags {
+  readonly node?: string;
+  readonly pod?: string;
+  readonly namespace?: string;
+  readonly table?: string;
+  readonly output: "text" | "json";
+}
+
+export function addShowCommand(program: Command): void {
+  const command = program
+    .command("show")
+    .description("kernel state as the real tools print it")
+    .argument("<what>", Object.keys(VIEWS).join(", "))
+    .option("--node <name>", "the node to look at")
+    .option("--pod <name>", "a pod's network namespace in place of the node's own")
+    .option("-n, --namespace <name>", "namespace of the pod")
+    .option("--table <table>", "of routes: a number, or all")
+    .addOption(
+      new Option("-o, --output <format>", "text, or JSON as the tool's own")
+        .choices(["text", "json"])
+        .default("text"),
+    );
+  addClusterFlags(command).action(showState);
+}
+
+async function showState(what: string, flags: ShowFlags): Promise<void> {
+  if (!isViewName(what)) {
+    throw new InputError(
+      `"${what}" cannot be shown; there are ${Object.keys(VIEWS).join(", ")}`,
+      "show",
+    );
+  }
+  const { cluster, warnings } = await bringUp(flags);
+  const netns = namespaceOf(cluster, flags);
+  warn(warnings);
+  const options = flags.table === undefined ? {} : { table: readTable(flags.table) };
+  if (flags.output === "text") {
+    print(show(what, netns, options));
+    return;
+  }
+  const json = showJson(what, netns, options);
+  if (json === undefined) {
+    throw new InputError(
+      `${VIEWS[what].command} has no JSON form; leave -o json out`,
+      `show ${what}`,
+    );
+  }
+  printJson(json);
+}
+
+function namespaceOf(cluster: Cluster, { node, pod, namespace }: ShowFlags): NetNamespace {
+  if (pod !== undefined) return podNamespace(cluster, pod, { node, namespace });
+  if (node === undefined) {
+    throw new InputError("name a node with --node, or a pod with --pod", "show");
+  }
+  const found = cluster.nodes.get(node);
+  if (found !== undefined) return found.kernel.initNs;
+  throw new InputError(`there is no node "${node}"; there are ${names(cluster)}`, "--node");
+}
+
+function names(cluster: Cluster): string {
+  const all = [...cluster.nodes.keys()];
+  return all.length <= 8 ? all.join(", ") : `${all.slice(0, 8).join(", ")}…`;
+}
+
+function readTable(text: string): number | "all" {
+  if (text === "all") return "all";
+  const named = { local: 255, main: 254, default: 253 }[text];
+  if (named !== undefined) return named;
+  if (/^\d{1,10}$/.test(text)) return Number(text);
+  throw new InputError(
+    `"${text}" is no routing table; write a number, main, local or all`,
+    "--table",
+  );
+}

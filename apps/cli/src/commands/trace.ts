@@ -1,0 +1,66 @@
+import process from "node:process";
+import { ANSI_STYLE, PLAIN_STYLE, traceJson, tracePcapng, traceText } from "@cnilab/inspect";
+import { Trace } from "@cnilab/linux";
+import { type Command, Option } from "commander";
+import { addClusterFlags, bringUp, type ClusterFlags, warn } from "../cluster-flags.ts";
+import { nameOf } from "../names.ts";
+import { print, printJson, wantsColour } from "../output.ts";
+import { addTargetFlags, readTarget, type TargetFlags } from "../target.ts";
+
+interface TraceFlags extends ClusterFlags, TargetFlags {
+  readonly output: "text" | "json" | "pcapng";
+  readonly level: "summary" | "normal" | "verbose";
+}
+
+export function addTraceCommand(program: Command): void {
+  const command = program
+    .command("trace")
+    .description("follow one connection, step by step, there and back")
+    .argument("<src>", "who asks: ns/pod, deploy/NAME, node/NAME, internet, an address")
+    .argument("<dst[:port]>", "whom: a DNS name, svc/NAME, a pod, an address; [IPv6]:port")
+    .addOption(
+      new Option("-o, --output <format>", "text, json, or pcapng for Wireshark")
+        .choices(["text", "json", "pcapng"])
+        .default("text"),
+    )
+    .addOption(
+      new Option("--level <level>", "how much text")
+        .choices(["summary", "normal", "verbose"])
+        .default("normal"),
+    );
+  addTargetFlags(addClusterFlags(command)).action(trace);
+}
+
+async function trace(src: string, dst: string, flags: TraceFlags): Promise<void> {
+  const { cluster, warnings } = await bringUp(flags);
+  const target = readTarget(cluster, src, dst, flags);
+  warn(warnings);
+  const walk = new Trace();
+  const connection = cluster.connect({ ...target, trace: walk });
+  switch (flags.output) {
+    case "json":
+      printJson({
+        src,
+        dst,
+        verdict: connection.verdict,
+        reason: connection.reason,
+        ...(connection.backend === undefined ? {} : { backend: connection.backend }),
+        ...(connection.seenAs === undefined ? {} : { seenAs: connection.seenAs }),
+        ...traceJson(walk, { nameOf: nameOf(cluster) }),
+      });
+      break;
+    case "pcapng":
+      process.stdout.write(tracePcapng(walk));
+      break;
+    case "text":
+      print(
+        traceText(walk, {
+          level: flags.level,
+          style: wantsColour() ? ANSI_STYLE : PLAIN_STYLE,
+          nameOf: nameOf(cluster),
+        }),
+      );
+      print(`\n${connection.verdict}: ${connection.reason}`);
+  }
+  if (connection.verdict !== "allowed") process.exitCode = 1;
+}

@@ -1,0 +1,18 @@
+import type { Cluster } from "@cnilab/cluster";
+import { objectKey } from "@cnilab/core";
+
+/** Names for the addresses of a cluster: pods, Services, nodes. */
+export function nameOf(cluster: Cluster): (ip: string) => string | undefined {
+  const names = new Map<string, string>();
+  for (const node of cluster.api.list("Node")) {
+    for (const { address } of node.status?.addresses ?? []) names.set(address, node.metadata.name);
+  }
+  for (const service of cluster.api.list("Service")) {
+    for (const ip of service.spec.clusterIPs ?? []) names.set(ip, `svc ${objectKey(service)}`);
+  }
+  for (const pod of cluster.api.list("Pod")) {
+    if (pod.spec.hostNetwork === true) continue;
+    for (const { ip } of pod.status?.podIPs ?? []) names.set(ip, objectKey(pod));
+  }
+  return (ip) => names.get(ip);
+}
