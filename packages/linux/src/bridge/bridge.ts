@@ -41,6 +41,8 @@ export class Bridge extends NetDevice {
     this.#macPinned = options.mac !== undefined;
     this.#mtuPinned = options.mtu !== undefined;
     if (options.mac === undefined) this.mac = netns.kernel.randomMac();
+    // Choosing the bridge's id counts the ports that could carry it (`br_stp_change_bridge_id`).
+    else this.carrier = false;
     this.fdb = new Fdb(netns.network);
     this.fdb.add(this.mac, undefined, true);
     this.#receiver = { handle: (dev, skb) => this.#handleFrame(dev, skb) };
@@ -96,6 +98,7 @@ export class Bridge extends NetDevice {
   override setMac(mac: Mac): void {
     this.#macPinned = true;
     super.setMac(mac);
+    this.portStateChanged();
   }
 
   override setMtu(mtu: number): void {
