@@ -1,3 +1,4 @@
+export * from "./conntrack.ts";
 export {
   exampleOf,
   explain,
@@ -14,11 +15,16 @@ export * from "./iproute/routes.ts";
 export * from "./iproute/rules.ts";
 export * from "./iproute/traffic-control.ts";
 export * from "./json.ts";
+export { age, humanDuration } from "./kubectl/human-duration.ts";
+export { podStatus } from "./kubectl/pod-row.ts";
+export * from "./kubectl/tables.ts";
+export * from "./show.ts";
 export * from "./sockets.ts";
 export * from "./sysctls.ts";
 export * from "./trace/drop-explanations.ts";
 export { placeOf } from "./trace/hops.ts";
 export type { NameOf } from "./trace/packet-text.ts";
+export * from "./trace/plain-walk.ts";
 export type { Weight } from "./trace/step-text.ts";
 export * from "./trace/style.ts";
 export * from "./trace/trace-json.ts";

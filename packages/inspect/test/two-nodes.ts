@@ -81,6 +81,10 @@ export function twoNodes(): TwoNodes {
       origin: { kind: "Node", name: `node${b + 1}`, detail: "podCIDR" },
     });
   }
-  startEchoServer(pods[2] as NetNamespace, { protocol: IPPROTO_TCP, port: 80, owner: "default/web-0/nginx" });
+  startEchoServer(pods[2] as NetNamespace, {
+    protocol: IPPROTO_TCP,
+    port: 80,
+    owner: "default/web-0/nginx",
+  });
   return { network, kernels, pods };
 }

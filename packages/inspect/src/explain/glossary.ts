@@ -235,7 +235,6 @@ export const GLOSSARY: readonly GlossaryEntry[] = [
   },
   {
     term: "proxy ARP",
-    aliases: ["proxy_arp"],
     lines: [
       "A device answers ARP for addresses that are not its own, and then forwards what comes.",
       "Calico uses it: pods have the gateway 169.254.1.1, which nobody has, and the veth answers.",
@@ -474,7 +473,7 @@ export const GLOSSARY: readonly GlossaryEntry[] = [
   },
   {
     term: "mark",
-    aliases: ["fwmark", "MARK"],
+    aliases: ["fwmark"],
     lines: [
       "A number that rules write on a packet and others read; it never leaves the machine.",
       'kube-proxy uses bit 0x4000 to say "masquerade this later".',
@@ -494,7 +493,7 @@ export const GLOSSARY: readonly GlossaryEntry[] = [
   },
   {
     term: "established",
-    aliases: ["ESTABLISHED", "RELATED"],
+    aliases: ["related"],
     lines: [
       "The state of a packet whose connection has been seen in both directions.",
       "Firewalls accept it without asking further rules: answers pass by themselves.",
@@ -531,7 +530,6 @@ export const GLOSSARY: readonly GlossaryEntry[] = [
   },
   {
     term: "masquerade",
-    aliases: ["MASQUERADE"],
     lines: [
       "SNAT to whatever address the outgoing device has.",
       "Flannel and the bridge plugin do it for pods that talk to the world outside the cluster.",
@@ -741,7 +739,7 @@ export const GLOSSARY: readonly GlossaryEntry[] = [
   },
   {
     term: "EndpointSlice",
-    aliases: ["endpoints", "Endpoints"],
+    aliases: ["endpoints"],
     lines: [
       "The list of a Service's pods with address, port, readiness and node, at most 100 a slice.",
       "A controller keeps it up to date from pods and the Service's selector.",

@@ -232,7 +232,7 @@ function operationalState(dev: NetDevice): string {
   }
   const spoke =
     dev instanceof Veth ||
-    dev instanceof Bridge ||
+    (dev instanceof Bridge && dev.ports.length > 0) ||
     dev instanceof Macvlan ||
     (dev.kind === "" && !(dev instanceof Loopback));
   return spoke ? "UP" : "UNKNOWN";

@@ -66,7 +66,7 @@ export function tracePackets(trace: Trace): TracePacket[] {
         number,
         summary: packet === undefined ? undefined : summarise(packet),
         direction: asks ? "neighbour" : own[0]?.netns === start ? "there" : "back",
-        end: endOf(own),
+        end: asks ? neighbourEnd(own) : endOf(own),
       };
     });
 }
@@ -84,6 +84,11 @@ function endOf(steps: readonly TraceStep[]): TracePacket["end"] {
   const delivered = steps.some((s) => s.kind === "deliver" && !isTunnelSocket(s));
   if (delivered) return "delivered";
   return steps.some((s) => s.kind === "drop") ? "dropped" : "unfinished";
+}
+
+/** Questions and answers end in the kernel, which does not say so. */
+function neighbourEnd(steps: readonly TraceStep[]): TracePacket["end"] {
+  return steps.some((s) => s.kind === "drop" && s.reason !== "OTHERHOST") ? "dropped" : "delivered";
 }
 
 /** Whether a tunnel device, rather than a program, took it. */

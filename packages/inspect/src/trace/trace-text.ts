@@ -103,8 +103,7 @@ class TraceWriter {
     for (const term of step.terms) this.#terms.add(term);
     const label = this.#style.label(step.label.padEnd(11));
     const more = step.more.map((m) => `    ${" ".repeat(11)} ${this.#style.faint(m)}\n`);
-    const detail =
-      this.#level === "verbose" && step.detail !== undefined ? `: ${step.detail}` : "";
+    const detail = this.#level === "verbose" && step.detail !== undefined ? `: ${step.detail}` : "";
     return `    ${label} ${this.#colour(step, step.text)}${detail}\n${more.join("")}`;
   }
 

@@ -1,0 +1,75 @@
+import { SeededRandom, VirtualClock } from "@cnilab/core";
+import { Dummy, Kernel, Network, startEchoServer } from "@cnilab/linux";
+import { IPPROTO_TCP, IPPROTO_UDP, parseIp } from "@cnilab/net";
+import { describe, expect, it, test } from "vitest";
+import { isViewName, show, showJson, VIEWS, type ViewName } from "./show.ts";
+
+function kernel(): Kernel {
+  return new Kernel(new Network(new VirtualClock(), new SeededRandom(1)), "node1");
+}
+
+const NAMES = Object.keys(VIEWS) as ViewName[];
+
+test.each(NAMES)("%s prints a namespace that has nothing but lo", (name) => {
+  const { initNs } = kernel();
+  expect(typeof show(name, initNs)).toBe("string");
+  const json = showJson(name, initNs);
+  if (json !== undefined) expect(JSON.parse(JSON.stringify(json))).toEqual(json);
+});
+
+test.each([
+  ["links", true],
+  ["bpf", true],
+  ["toString", false],
+  ["link", false],
+])("%s is a view: %s", (name, known) => {
+  expect(isViewName(name)).toBe(known);
+});
+
+test.each(["ipvs", "bpf"] as const)("%s says that it comes later", (name) => {
+  const { initNs } = kernel();
+  expect(show(name, initNs)).toMatch(/comes with a later one\.\n$/);
+  expect(showJson(name, initNs)).toBeUndefined();
+});
+
+describe("routes and rules", () => {
+  const both = kernel().initNs;
+  const dev = new Dummy(both, { name: "d0" });
+  dev.setUp();
+  dev.addAddress(parseIp("10.0.0.1"), 24);
+  dev.addAddress(parseIp("fd00::1"), 64);
+  it.each([
+    { options: {}, v4: true, v6: true },
+    { options: { family: 4 }, v4: true, v6: false },
+    { options: { family: 6 }, v4: false, v6: true },
+    { options: { table: "all" }, v4: true, v6: true },
+    { options: { table: 255, family: 4 }, v4: true, v6: false },
+  ] as const)("%o", ({ options, v4, v6 }) => {
+    const routes = show("routes", both, options);
+    expect(/^(local )?10\.0\.0\./m.test(routes)).toBe(v4);
+    expect(/^fd00::\/64 dev d0/m.test(routes)).toBe(v6);
+  });
+});
+
+test("sockets are listed with their owners", () => {
+  const { initNs } = kernel();
+  startEchoServer(initNs, { protocol: IPPROTO_TCP, port: 80, owner: "default/web-0/nginx" });
+  startEchoServer(initNs, {
+    protocol: IPPROTO_UDP,
+    port: 53,
+    address: parseIp("fd00::1"),
+    owner: "coredns",
+  });
+  expect(
+    show("sockets", initNs),
+  ).toBe(`Netid State  Recv-Q Send-Q Local Address:Port Peer Address:Port Process
+udp   UNCONN 0      0      [fd00::1]:53       [::]:*            users:(("coredns"))
+tcp   LISTEN 0      0      *:80               *:*               users:(("default/web-0/nginx"))
+`);
+});
+
+test("sysctls that matter are listed by name", () => {
+  const text = show("sysctl", kernel().initNs);
+  expect(text).toContain("net.ipv4.ip_forward = 0\n");
+  expect(text).toContain("net.bridge.bridge-nf-call-iptables = 1\n");
+});

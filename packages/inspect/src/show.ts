@@ -1,0 +1,168 @@
+import type { NetNamespace } from "@cnilab/linux";
+import { type IpFamily, isLinkLocal, isLoopback } from "@cnilab/net";
+import { conntrackJson, conntrackText } from "./conntrack.ts";
+import { addrsJson, addrsText } from "./iproute/addrs.ts";
+import { fdbJson, fdbText } from "./iproute/fdb.ts";
+import { linksJson, linksText } from "./iproute/links.ts";
+import { neighboursJson, neighboursText } from "./iproute/neighbours.ts";
+import { type RouteOptions, routesJson, routesText } from "./iproute/routes.ts";
+import { rulesJson, rulesText } from "./iproute/rules.ts";
+import { ingressFilterText, qdiscsJson, qdiscsText } from "./iproute/traffic-control.ts";
+import type { JsonValue } from "./json.ts";
+import { socketsJson, socketsText } from "./sockets.ts";
+import { sysctlsJson, sysctlsText } from "./sysctls.ts";
+
+export interface ShowOptions {
+  /** Of routes: `table all`, or one table by number. */
+  readonly table?: RouteOptions["table"];
+  /** One family of routes and rules, rather than those that the namespace has addresses of. */
+  readonly family?: IpFamily;
+}
+
+/** One kind of kernel state: what it is, and how the real tools print it. */
+export interface View {
+  /** The command whose output this is. */
+  readonly command: string;
+  text(netns: NetNamespace, options: ShowOptions): string;
+  /** Absent where neither the real tool nor we have JSON for it. */
+  json?(netns: NetNamespace, options: ShowOptions): JsonValue;
+}
+
+export type ViewName =
+  | "links"
+  | "addrs"
+  | "routes"
+  | "rules"
+  | "neigh"
+  | "fdb"
+  | "tc"
+  | "iptables"
+  | "ip6tables"
+  | "nft"
+  | "ipset"
+  | "ipvs"
+  | "conntrack"
+  | "sockets"
+  | "sysctl"
+  | "bpf";
+
+/** What `show` can print, by name. */
+export const VIEWS: Readonly<Record<ViewName, View>> = {
+  links: {
+    command: "ip -d link show",
+    text: (netns) => linksText(netns),
+    json: (netns) => linksJson(netns),
+  },
+  addrs: { command: "ip addr show", text: addrsText, json: addrsJson },
+  routes: { command: "ip route show", text: routesOf, json: routesJsonOf },
+  rules: {
+    command: "ip rule show",
+    text: (netns, { family }) =>
+      familiesOf(netns, family)
+        .map((f) => rulesText(netns, f))
+        .join(""),
+    json: (netns, { family }) => familiesOf(netns, family).flatMap((f) => rulesJson(netns, f)),
+  },
+  neigh: {
+    command: "ip neigh show",
+    text: (netns) => neighboursText(netns),
+    json: (netns) => neighboursJson(netns),
+  },
+  fdb: { command: "bridge fdb show", text: fdbText, json: fdbJson },
+  tc: {
+    command: "tc qdisc show; tc filter show",
+    text: (netns) => qdiscsText(netns) + netns.devices.map(ingressFilterText).join(""),
+    json: qdiscsJson,
+  },
+  iptables: { command: "iptables-save", text: (netns) => savedTables(netns, 4) },
+  ip6tables: { command: "ip6tables-save", text: (netns) => savedTables(netns, 6) },
+  nft: {
+    command: "nft list ruleset",
+    text: (netns) => firewall(netns).findNftables?.()?.list() ?? "",
+    json: (netns) => (firewall(netns).findNftables?.()?.json() ?? { nftables: [] }) as JsonValue,
+  },
+  ipset: { command: "ipset save", text: (netns) => firewall(netns).ipsets?.save() ?? "" },
+  ipvs: { command: "ipvsadm -Sn", text: () => later("IPVS") },
+  conntrack: {
+    command: "conntrack -L",
+    text: (netns) => conntrackText(netns),
+    json: (netns) => conntrackJson(netns),
+  },
+  sockets: { command: "ss -tulpn", text: socketsText, json: socketsJson },
+  sysctl: {
+    command: "sysctl -a",
+    text: (netns) => sysctlsText(netns),
+    json: (netns) => sysctlsJson(netns),
+  },
+  bpf: { command: "bpftool net show", text: () => later("eBPF") },
+};
+
+/** Whether `show` knows this name. */
+export function isViewName(name: string): name is ViewName {
+  return Object.hasOwn(VIEWS, name);
+}
+
+/** Kernel state of a namespace as the real tool prints it. */
+export function show(what: ViewName, netns: NetNamespace, options: ShowOptions = {}): string {
+  netns.network.settleFlows();
+  return VIEWS[what].text(netns, options);
+}
+
+/** The same as the real tool's JSON, or our own where it has none; `undefined` where there is neither. */
+export function showJson(
+  what: ViewName,
+  netns: NetNamespace,
+  options: ShowOptions = {},
+): JsonValue | undefined {
+  netns.network.settleFlows();
+  return VIEWS[what].json?.(netns, options);
+}
+
+function later(what: string): string {
+  return `${what} is not part of this model yet: it comes with a later one.\n`;
+}
+
+/** The family asked for, or those that the namespace has addresses of beyond its own link; IPv4 if none. */
+function familiesOf(netns: NetNamespace, family: IpFamily | undefined): IpFamily[] {
+  if (family !== undefined) return [family];
+  const found = new Set<IpFamily>();
+  for (const { addresses } of netns.devices) {
+    for (const { address } of addresses) {
+      if (!isLoopback(address) && !(typeof address !== "number" && isLinkLocal(address))) {
+        found.add(typeof address === "number" ? 4 : 6);
+      }
+    }
+  }
+  return found.size === 0 ? [4] : [...found].sort();
+}
+
+function routeOptionsOf(netns: NetNamespace, { table, family }: ShowOptions): RouteOptions[] {
+  const which = table === undefined ? {} : { table };
+  if (table === "all" && family === undefined) return [which];
+  return familiesOf(netns, family).map((f) => ({ ...which, family: f }));
+}
+
+function routesOf(netns: NetNamespace, options: ShowOptions): string {
+  return routeOptionsOf(netns, options)
+    .map((o) => routesText(netns, o))
+    .join("");
+}
+
+function routesJsonOf(netns: NetNamespace, options: ShowOptions): JsonValue {
+  return routeOptionsOf(netns, options).flatMap((o) => routesJson(netns, o));
+}
+
+/** Parts of a namespace that print themselves. */
+interface Firewall {
+  findIptables?(family: IpFamily): { save(): string } | undefined;
+  findNftables?(): { list(): string; json(): unknown } | undefined;
+  readonly ipsets?: { save(): string };
+}
+
+function firewall(netns: NetNamespace): Firewall {
+  return netns as Firewall;
+}
+
+function savedTables(netns: NetNamespace, family: IpFamily): string {
+  return firewall(netns).findIptables?.(family)?.save() ?? "";
+}
