@@ -16,23 +16,40 @@ class MacvlanPort implements ReceiveHandler {
     this.lower = lower;
   }
 
+  /** The lower device is deleted: so are those on it. */
+  deviceRemoved(): void {
+    for (const macvlan of [...this.macvlans.values()]) macvlan.remove();
+  }
+
   /** `macvlan_handle_frame`. */
   handle(_dev: NetDevice, skb: Skb): boolean {
-    if (isGroupMac(skb.dstMac)) {
-      const sender = this.macvlans.get(skb.srcMac);
-      for (const macvlan of this.macvlans.values()) {
-        if (!macvlan.up || macvlan === sender) continue;
-        // A frame that comes back from the switch: VEPA takes it, private does not.
-        if (sender !== undefined && !(sender.mode === "vepa" && macvlan.mode === "vepa")) continue;
-        macvlan.deliver(skb.clone());
-      }
-      return false;
-    }
+    if (isGroupMac(skb.dstMac)) return this.#handleGroup(skb);
     const [only] = this.macvlans.values();
     const target = only?.mode === "passthru" ? only : this.macvlans.get(skb.dstMac);
     if (target === undefined) return false;
     target.deliver(skb);
     return true;
+  }
+
+  /** Whom a broadcast or multicast from below is for (`macvlan_process_broadcast`). */
+  #handleGroup(skb: Skb): boolean {
+    this.lower.network.recording?.unrepeatable();
+    const sender = this.macvlans.get(skb.srcMac);
+    if (sender?.mode === "private" || sender?.mode === "passthru") {
+      // Its own frame comes back from the switch: nobody else may see it.
+      sender.deliver(skb);
+      return true;
+    }
+    for (const macvlan of this.macvlans.values()) {
+      if (macvlan === sender || !macvlan.up) continue;
+      // Those in bridge mode have seen a bridge's frame on its way out.
+      const wanted =
+        sender === undefined ||
+        macvlan.mode === "vepa" ||
+        (macvlan.mode === "bridge" && sender.mode === "vepa");
+      if (wanted) macvlan.deliver(skb.clone());
+    }
+    return false;
   }
 }
 
@@ -43,7 +60,7 @@ export class Macvlan extends NetDevice {
   readonly mode: MacvlanMode;
   readonly #port: MacvlanPort;
 
-  /** @throws KernelError EBUSY where the lower device is a bridge port, EINVAL for an MTU above its own */
+  /** @throws KernelError EBUSY where the lower device is a bridge port; EINVAL for an MTU above its own, or beside passthru */
   constructor(
     netns: NetNamespace,
     options: DeviceOptions & { readonly lower: NetDevice; readonly mode?: MacvlanMode },
@@ -56,20 +73,21 @@ export class Macvlan extends NetDevice {
         `MTU ${options.mtu} is above the ${lower.mtu} of ${lower.name}`,
       );
     }
-    if (lower.receiveHandler !== undefined && !(lower.receiveHandler instanceof MacvlanPort)) {
+    const { receiveHandler } = lower;
+    if (receiveHandler !== undefined && !(receiveHandler instanceof MacvlanPort)) {
       throw new KernelError("EBUSY", `${lower.name} is in use`);
     }
-    super(netns, options, lower.mtu);
-    if (options.mac === undefined) this.mac = netns.kernel.randomMac();
-    this.lower = lower;
-    this.mode = options.mode ?? "vepa";
-    this.#port =
-      lower.receiveHandler instanceof MacvlanPort ? lower.receiveHandler : new MacvlanPort(lower);
-    if (this.mode === "passthru") {
-      if (this.#port.macvlans.size > 0)
-        throw new KernelError("EINVAL", `${lower.name} has other macvlans`);
-      this.mac = lower.mac;
+    const mode = options.mode ?? "vepa";
+    const others = [...(receiveHandler?.macvlans.values() ?? [])];
+    if (others.some((m) => m.mode === "passthru") || (mode === "passthru" && others.length > 0)) {
+      throw new KernelError("EINVAL", `a macvlan in passthru mode is alone on ${lower.name}`);
     }
+    super(netns, options, lower.mtu);
+    if (mode === "passthru") this.mac = lower.mac;
+    else if (options.mac === undefined) this.mac = netns.kernel.randomMac();
+    this.lower = lower;
+    this.mode = mode;
+    this.#port = receiveHandler ?? new MacvlanPort(lower);
     lower.receiveHandler = this.#port;
     this.#port.macvlans.set(this.mac, this);
   }

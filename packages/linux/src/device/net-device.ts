@@ -30,6 +30,8 @@ import type { DeviceAddress } from "./interface-address.ts";
 /** Takes frames away from a device before the protocols see them (`rx_handler`). True: it has it. */
 export interface ReceiveHandler {
   handle(dev: NetDevice, skb: Skb): boolean;
+  /** The device is about to be deleted. */
+  deviceRemoved?(): void;
 }
 
 export interface DeviceOptions {
@@ -266,6 +268,7 @@ export abstract class NetDevice {
 
   /** Deletes the device, with addresses and routes. */
   remove(): void {
+    this.receiveHandler?.deviceRemoved?.();
     this.setDown();
     if (this.master !== undefined) this.clearMaster();
     this.netns.unregister(this);

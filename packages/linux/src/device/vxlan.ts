@@ -46,7 +46,7 @@ export interface VxlanFdbEntry {
   readonly mac: Mac;
   remotes: readonly IpAddress[];
   readonly permanent: boolean;
-  /** Virtual milliseconds. */
+  /** Virtual milliseconds when it was last used, either way: it ages from then on. */
   updated: number;
 }
 
@@ -74,6 +74,7 @@ export class Vxlan extends NetDevice {
   readonly #fdb = new Map<Mac, VxlanFdbEntry>();
   #layer: VxlanFdbLayer | undefined;
   #withoutFromLayer: ReadonlySet<Mac> = new Set();
+  readonly #stopWatching: () => void;
 
   /** @throws KernelError EEXIST for a VNI and port that are taken, ERANGE for a VNI over 24 bits */
   constructor(netns: NetNamespace, options: VxlanOptions) {
@@ -105,7 +106,15 @@ export class Vxlan extends NetDevice {
     this.groupPolicy = options.groupPolicy ?? false;
     this.udpChecksum = options.udpChecksum ?? true;
     this.underlay = netns;
+    this.#stopWatching = netns.onLinkDeleted((dev) => {
+      if (dev === this.link) this.remove(); // vxlan_handle_lowerdev_unregister
+    });
     if (options.remote !== undefined) this.addFdb(ALL_ZEROS_MAC, options.remote);
+  }
+
+  override remove(): void {
+    this.#stopWatching();
+    super.remove();
   }
 
   protected override stateChanged(): void {
@@ -203,6 +212,14 @@ export class Vxlan extends NetDevice {
     return shared === undefined || this.#withoutFromLayer.has(mac) ? undefined : [shared];
   }
 
+  /** As {@link remotesOf}, and keeps a learned entry from ageing (`vxlan_find_mac`). */
+  #use(mac: Mac): readonly IpAddress[] | undefined {
+    const remotes = this.remotesOf(mac);
+    const entry = this.#fdb.get(mac);
+    if (entry !== undefined && !entry.permanent) entry.updated = this.network.clock.now;
+    return remotes;
+  }
+
   /** All entries, own ones first. */
   *fdbEntries(): Iterable<VxlanFdbEntry> {
     for (const entry of this.#fdb.values()) {
@@ -217,7 +234,7 @@ export class Vxlan extends NetDevice {
   protected transmit(skb: Skb): void {
     // Learned entries age, and flooding makes copies.
     if (this.learning || this.remote !== undefined) this.network.recording?.unrepeatable();
-    const remotes = this.remotesOf(skb.dstMac) ?? this.remotesOf(ALL_ZEROS_MAC);
+    const remotes = this.#use(skb.dstMac) ?? this.remotesOf(ALL_ZEROS_MAC);
     if (remotes === undefined) {
       this.txDropped++;
       this.drop(skb, "VXLAN_NO_REMOTE", `no fdb entry for ${formatMac(skb.dstMac)}`);
@@ -308,25 +325,17 @@ export class Vxlan extends NetDevice {
 
   /** `vxlan_snoop`. False: the frame is not to be taken. */
   #learn(mac: Mac, from: IpAddress): boolean {
-    const known = this.remotesOf(mac);
+    const known = this.#use(mac);
     if (known === undefined) {
-      this.#fdb.set(mac, {
-        mac,
-        remotes: [from],
-        permanent: false,
-        updated: this.network.clock.now,
-      });
+      const updated = this.network.clock.now;
+      this.#fdb.set(mac, { mac, remotes: [from], permanent: false, updated });
       this.network.touch();
       return true;
     }
+    if (known[0] === from) return true;
     const entry = this.#fdb.get(mac);
-    if (known[0] === from) {
-      if (entry !== undefined && !entry.permanent) entry.updated = this.network.clock.now;
-      return true;
-    }
     if (entry === undefined || entry.permanent) return false;
     entry.remotes = [from];
-    entry.updated = this.network.clock.now;
     this.network.touch();
     return true;
   }

@@ -243,7 +243,7 @@ export class Wireguard extends NetDevice {
       netns: this.netns,
       packet: skb.number,
       dev: this,
-      outer: skb.ip.withPayload(data),
+      outer: skb.ip.withPayload(skb.ip.payload),
       protocol: "WireGuard",
     });
     skb.scrub(this.netns !== this.underlay);

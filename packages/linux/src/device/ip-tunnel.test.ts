@@ -1,0 +1,166 @@
+import { formatIp, parseIp } from "@cnilab/net";
+import { describe, expect, test } from "vitest";
+import {
+  cable,
+  connect,
+  forwarding,
+  Lab,
+  outcome,
+  ping,
+  routes,
+  serve,
+  up,
+} from "../../test/lab.ts";
+import type { NetNamespace } from "../net-namespace.ts";
+import { Trace } from "../trace.ts";
+import { IpTunnel, type IpTunnelOptions } from "./ip-tunnel.ts";
+
+// kernel net/ipv4/ip_tunnel.c, ipip.c; net/ipv6/sit.c
+
+/** Machines h1 and h2 with a tunnel device each, and a pod 10.2.N.2 (fd02:N::2) behind each. */
+function tunnelled(kind: "ipip" | "sit", options: (n: number) => Partial<IpTunnelOptions>) {
+  const lab = new Lab();
+  const sides = [1, 2].map((n) => {
+    const host = lab.host(`h${n}`, `10.0.0.${n}/24`);
+    forwarding(host);
+    const link = host.device("eth0");
+    const tunnel = up(new IpTunnel(host, { name: "tun0", kind, link, ...options(n) }));
+    const pod = host.kernel.addNamespace(`pod${n}`);
+    pod.loopback.setUp();
+    const [veth, eth0] = cable(host, "veth", pod, "eth0");
+    up(veth, `10.2.${n}.1/24`, `fd02:${n}::1/64`);
+    up(eth0, `10.2.${n}.2/24`, `fd02:${n}::2/64`);
+    routes(pod, `0.0.0.0/0 via 10.2.${n}.1`, `::/0 via fd02:${n}::1`);
+    return { host, tunnel, pod };
+  });
+  const [one, two] = sides as [(typeof sides)[0], (typeof sides)[0]];
+  return {
+    lab,
+    h1: one.host,
+    h2: two.host,
+    t1: one.tunnel,
+    t2: two.tunnel,
+    pod1: one.pod,
+    pod2: two.pod,
+  };
+}
+
+const other = (n: number) => ({ local: 0x0a000000 + n, remote: 0x0a000003 - n });
+
+/** As flannel and Calico use it: one device for all, the route's gateway is the other machine. */
+function throughGateways() {
+  const lab = tunnelled("ipip", (n) => ({ local: 0x0a000000 + n }));
+  routes(lab.h1, "10.2.2.0/24 via 10.0.0.2 dev tun0 onlink");
+  routes(lab.h2, "10.2.1.0/24 via 10.0.0.1 dev tun0 onlink");
+  return lab;
+}
+
+describe("ipip", () => {
+  test("to one remote", () => {
+    const { h1, h2, pod1 } = tunnelled("ipip", other);
+    routes(h1, "10.2.2.0/24 dev tun0");
+    routes(h2, "10.2.1.0/24 dev tun0");
+    expect(outcome(ping(pod1, "10.2.2.2"))).toBe("connected");
+  });
+
+  test("to the gateway of the route, where the device has no remote", () => {
+    const { pod1, pod2, t1 } = throughGateways();
+    const trace = new Trace();
+    expect(outcome(ping(pod1, "10.2.2.2", { trace }))).toBe("connected");
+    const [step] = trace.steps.filter((s) => s.kind === "encapsulate");
+    const outer = step?.kind === "encapsulate" ? step.outer : undefined;
+    expect(
+      outer && [formatIp(outer.src), formatIp(outer.dst), outer.protocol, outer.length],
+    ).toEqual(["10.0.0.1", "10.0.0.2", 4, 104]);
+    serve(pod2, 80);
+    expect(outcome(connect(pod1, "10.2.2.2", 80))).toBe("connected");
+    expect(t1.mtu).toBe(1480);
+  });
+
+  test("inherits the inner packet's TTL, or has its own", () => {
+    const ttls = (ttl: number) => {
+      const { h1, h2, pod1 } = tunnelled("ipip", (n) => ({ ...other(n), ttl }));
+      routes(h1, "10.2.2.0/24 dev tun0");
+      routes(h2, "10.2.1.0/24 dev tun0");
+      const trace = new Trace();
+      ping(pod1, "10.2.2.2", { trace });
+      return trace.steps.flatMap((s) => (s.kind === "encapsulate" ? [s.outer.ttl] : []));
+    };
+    expect(ttls(0)).toEqual([63, 63]);
+    expect(ttls(5)).toEqual([5, 5]);
+  });
+
+  test("does not carry IPv6", () => {
+    const { h1, lab, pod1 } = tunnelled("ipip", other);
+    routes(h1, "fd02:2::/64 dev tun0");
+    expect(outcome(ping(pod1, "fd02:2::2"))).toBe("timeout, UNHANDLED_PROTO in h1");
+    expect(lab.network.unresolved.size).toBe(0);
+  });
+
+  test.each([
+    ["there is none", (h: NetNamespace) => h.device("tun0").remove()],
+    ["it is down", (h: NetNamespace) => h.device("tun0").setDown()],
+  ])("a packet that no tunnel takes is lost: %s", (_, change) => {
+    const { h2, pod1 } = throughGateways();
+    change(h2);
+    expect(outcome(ping(pod1, "10.2.2.2"))).toBe("timeout, IP_NOPROTO in h2");
+  });
+
+  test("the closest match takes the packet", () => {
+    const { h2, pod1, t2 } = throughGateways();
+    const exact = up(new IpTunnel(h2, { name: "tun1", ...other(2) }));
+    expect(outcome(ping(pod1, "10.2.2.2"))).toBe("connected");
+    expect([exact.rxPackets, t2.rxPackets]).toEqual([1, 0]);
+  });
+
+  test("refuses to send into itself", () => {
+    const host = new Lab().host("h1", "10.0.0.1/24");
+    const remote = parseIp("10.2.2.2") as number;
+    up(new IpTunnel(host, { name: "tun0", remote }), "10.2.2.1/24");
+    expect(outcome(ping(host, "10.2.2.9"))).toBe("timeout, IP_OUTNOROUTES in h1");
+  });
+});
+
+describe("size", () => {
+  test("a pod that sends too much with DF is told, and its segments get through", () => {
+    const { pod1, pod2 } = throughGateways();
+    serve(pod2, 80);
+    expect(outcome(connect(pod1, "10.2.2.2", 80))).toBe("connected");
+    expect(pod1.pathMtus.get(parseIp("10.2.2.2"))?.mtu).toBe(1480);
+  });
+
+  test("without DF the packet is cut before it is wrapped", () => {
+    const { pod1 } = throughGateways();
+    const trace = new Trace();
+    expect(outcome(ping(pod1, "10.2.2.2", { length: 1472, trace }))).toBe(
+      "unreachable, EMSGSIZE, PKT_TOO_BIG in h1",
+    );
+    // Now the pod knows, and cuts by itself.
+    expect(outcome(ping(pod1, "10.2.2.2", { length: 1472, trace }))).toBe("connected");
+    const cuts = trace.steps.flatMap((s) =>
+      s.kind === "fragment" ? [`${s.netns.name || s.netns.kernel.hostname} ${s.mtu}`] : [],
+    );
+    expect(cuts[0]).toBe("pod1 1480");
+  });
+});
+
+describe("sit", () => {
+  test("carries IPv6", () => {
+    const { h1, h2, pod1, pod2 } = tunnelled("sit", other);
+    routes(h1, "fd02:2::/64 dev tun0");
+    routes(h2, "fd02:1::/64 dev tun0");
+    const trace = new Trace();
+    expect(outcome(ping(pod1, "fd02:2::2", { trace }))).toBe("connected");
+    expect(
+      trace.steps.flatMap((s) => (s.kind === "encapsulate" ? [s.outer.protocol] : [])),
+    ).toEqual([41, 41]);
+    serve(pod2, 80);
+    expect(outcome(connect(pod1, "fd02:2::2", 80))).toBe("connected");
+  });
+
+  test("does not carry IPv4", () => {
+    const { h1, pod1 } = tunnelled("sit", other);
+    routes(h1, "10.2.2.0/24 dev tun0");
+    expect(outcome(ping(pod1, "10.2.2.2"))).toBe("timeout, UNHANDLED_PROTO in h1");
+  });
+});

@@ -1,0 +1,150 @@
+import { formatIp, parseIp, parsePrefix, type UdpDatagram } from "@cnilab/net";
+import { describe, expect, test } from "vitest";
+import { connect, Lab, outcome, ping, routes, serve, up } from "../../test/lab.ts";
+import { Trace } from "../trace.ts";
+import { Wireguard, type WireguardPeer, WireguardPeerLayer } from "./wireguard.ts";
+
+// kernel drivers/net/wireguard; wireguard.com "Cryptokey Routing"
+
+/** Machines h1 and h2 (10.0.0.N) with wg0 (10.1.0.N, fd01::N), each the other's peer. */
+function paired(change: (n: number, peer: WireguardPeer) => Partial<WireguardPeer> = () => ({})) {
+  const lab = new Lab();
+  const sides = [1, 2].map((n) => {
+    const host = lab.host(`h${n}`, `10.0.0.${n}/24`);
+    const wg = up(
+      new Wireguard(host, { name: "wg0", publicKey: `key${n}` }),
+      `10.1.0.${n}/32`,
+      `fd01::${n}/128`,
+    );
+    routes(host, "10.1.0.0/24 dev wg0", "fd01::/64 dev wg0");
+    const peer: WireguardPeer = {
+      publicKey: `key${3 - n}`,
+      endpoint: { address: parseIp(`10.0.0.${3 - n}`), port: 51820 },
+      allowedIps: [parsePrefix(`10.1.0.${3 - n}/32`), parsePrefix(`fd01::${3 - n}/128`)],
+      persistentKeepalive: 0,
+    };
+    wg.setPeer({ ...peer, ...change(n, peer) });
+    return { host, wg };
+  });
+  const [one, two] = sides as [(typeof sides)[0], (typeof sides)[0]];
+  return { lab, h1: one.host, h2: two.host, w1: one.wg, w2: two.wg };
+}
+
+test.each(["10.1.0.2", "fd01::2"])("both sides know each other: %s", (to) => {
+  const { h1, h2 } = paired();
+  expect(outcome(ping(h1, to))).toBe("connected");
+  serve(h2, 80);
+  expect(outcome(connect(h1, to, 80))).toBe("connected");
+});
+
+test("the outer packet is UDP between the endpoints, 32 bytes longer and padded", () => {
+  const { h1 } = paired();
+  const trace = new Trace();
+  ping(h1, "10.1.0.2", { trace, length: 56 });
+  const sent = trace.steps.find((s) => s.kind === "decapsulate");
+  const outer = sent?.kind === "decapsulate" ? sent.outer : undefined;
+  const datagram = outer?.payload as UdpDatagram;
+  expect(
+    outer && [formatIp(outer.src), formatIp(outer.dst), datagram.srcPort, datagram.dstPort],
+  ).toEqual(["10.0.0.1", "10.0.0.2", 51820, 51820]);
+  // 84 bytes of ping, 96 padded, 32 of message, 8 of UDP, 20 of IP
+  expect(outer?.length).toBe(156);
+});
+
+describe("who may send what", () => {
+  test.each<[string, (n: number) => Partial<WireguardPeer>, string]>([
+    [
+      "an address that no peer may have",
+      (n) => (n === 1 ? { allowedIps: [] } : {}),
+      "unreachable, EHOSTUNREACH, WIREGUARD_NO_PEER in h1",
+    ],
+    [
+      "a peer without endpoint",
+      (n) => (n === 1 ? { endpoint: undefined } : {}),
+      "unreachable, EHOSTUNREACH, WIREGUARD_NO_PEER in h1",
+    ],
+    [
+      "a sender whose key is unknown",
+      (n) => (n === 2 ? { publicKey: "key9" } : {}),
+      "timeout, WIREGUARD_NO_PEER in h2",
+    ],
+    [
+      "a source that its sender may not have",
+      (n) => (n === 2 ? { allowedIps: [parsePrefix("10.1.0.9/32")] } : {}),
+      "timeout, WIREGUARD_ALLOWED_IPS in h2",
+    ],
+  ])("%s", (_, change, expected) => {
+    const { h1 } = paired((n) => change(n));
+    expect(outcome(ping(h1, "10.1.0.2"))).toBe(expected);
+  });
+
+  test("a packet to a closed or another port is lost", () => {
+    const { h1, w2 } = paired();
+    w2.setDown();
+    expect(outcome(ping(h1, "10.1.0.2"))).toBe("timeout, NO_SOCKET in h2");
+  });
+
+  test("of two peers with one prefix the later has it", () => {
+    const { h1, w1 } = paired();
+    const nowhere = { address: parseIp("10.0.0.77"), port: 51820 };
+    w1.setPeer({
+      publicKey: "key9",
+      endpoint: nowhere,
+      allowedIps: [parsePrefix("10.1.0.2/32")],
+      persistentKeepalive: 0,
+    });
+    expect(ping(h1, "10.1.0.2").unresolved.map((u) => formatIp(u.ip))).toEqual(["10.0.0.77"]);
+    w1.removePeer("key9");
+    expect(outcome(ping(h1, "10.1.0.2"))).toBe("connected");
+  });
+
+  test("the longest prefix counts", () => {
+    const { h1, w1 } = paired();
+    w1.setPeer({
+      publicKey: "key9",
+      endpoint: undefined,
+      allowedIps: [parsePrefix("10.1.0.0/16")],
+      persistentKeepalive: 0,
+    });
+    expect(outcome(ping(h1, "10.1.0.2"))).toBe("connected");
+    expect(outcome(ping(h1, "10.1.0.3"))).toBe(
+      "unreachable, EHOSTUNREACH, WIREGUARD_NO_PEER in h1",
+    );
+  });
+});
+
+test("a peer that roams is answered where it was last heard of", () => {
+  const { h1, h2, w2 } = paired((n) =>
+    n === 2 ? { endpoint: { address: parseIp("10.0.0.99"), port: 1 } } : {},
+  );
+  expect([...w2.peers][0]?.endpoint).toEqual({ address: parseIp("10.0.0.99"), port: 1 });
+  expect(outcome(ping(h1, "10.1.0.2"))).toBe("connected");
+  expect([...w2.peers][0]?.endpoint).toEqual({ address: parseIp("10.0.0.1"), port: 51820 });
+  expect(outcome(ping(h2, "10.1.0.1"))).toBe("connected");
+});
+
+test("a device is no peer of itself", () => {
+  const { w1 } = paired();
+  w1.setPeer({ publicKey: "key1", endpoint: undefined, allowedIps: [], persistentKeepalive: 0 });
+  expect([...w1.peers].map((p) => p.publicKey)).toEqual(["key2"]);
+  expect(() => w1.removePeer("key1")).toThrow("ENOENT");
+});
+
+test("a layer of peers takes the place of the device's own, and may be changed afterwards", () => {
+  const { h1, w1, w2 } = paired();
+  const peers = [w1, w2].map((wg, i) => ({
+    publicKey: wg.publicKey,
+    endpoint: { address: parseIp(`10.0.0.${i + 1}`), port: 51820 },
+    allowedIps: [parsePrefix(`10.1.0.${i + 1}/32`)],
+    persistentKeepalive: 0,
+  }));
+  const layer = new WireguardPeerLayer(peers);
+  for (const wg of [w1, w2]) wg.setPeerLayer(layer);
+  expect(w1.peerLayer).toBe(layer);
+  expect(outcome(ping(h1, "10.1.0.2"))).toBe("connected");
+  expect(outcome(ping(h1, "fd01::2"))).toBe("unreachable, EHOSTUNREACH, WIREGUARD_NO_PEER in h1");
+  w1.removePeer("key2");
+  expect(w1.peerLayer).toBeUndefined();
+  expect(outcome(ping(h1, "10.1.0.2"))).toBe("unreachable, EHOSTUNREACH, WIREGUARD_NO_PEER in h1");
+  expect([...w2.peers].map((p) => p.publicKey)).toEqual(["key1"]);
+});
