@@ -1,4 +1,4 @@
-import type { NetNamespace } from "@cnilab/linux";
+import type { NetNamespace, TableFamily } from "@cnilab/linux";
 
 /** What a plugin needs of a rule to delete it later. */
 export interface NftRule {
@@ -15,7 +15,7 @@ interface ListedRule extends NftRule {
 /** The rules of a chain in order, as `nft -j list chain` shows them; none where there is no such chain. */
 export function nftRules(
   host: NetNamespace,
-  family: string,
+  family: TableFamily,
   table: string,
   chain: string,
 ): NftRule[] {

@@ -58,7 +58,7 @@ export function checkPorts(host: NetNamespace, config: PortmapConfig, ip: Interf
 }
 
 export function unforwardPorts(host: NetNamespace, config: PortmapConfig): void {
-  for (const family of ["ip", "ip6"]) {
+  for (const family of ["ip", "ip6"] as const) {
     const deletions: string[] = [];
     for (const chain of CONTAINER_CHAINS) {
       for (const rule of nftRules(host, family, TABLE, chain)) {
