@@ -35,7 +35,7 @@ export interface ClusterNodeOptions {
   /** The container in which engines are registered. */
   readonly root: DependencyContainer;
   readonly listenOnAll: boolean;
-  readonly keptAddresses: (podUid: string) => readonly IpAddress[] | undefined;
+  readonly keptAddresses: (podKey: string) => readonly IpAddress[] | undefined;
   readonly observer: KubeletObserver;
   readonly readyChanged: (ready: boolean) => void;
 }

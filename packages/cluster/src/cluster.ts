@@ -5,6 +5,7 @@ import {
   type CniOptionValues,
   type CniResult,
   type DependencyContainer,
+  InputError,
   type Kind,
   type KubeObject,
   type Node,
@@ -13,23 +14,40 @@ import {
   SeededRandom,
   VirtualClock,
 } from "@cnilab/core";
-import { Kernel, Network } from "@cnilab/linux";
-import { formatIp, type IpAddress, tryParseIp } from "@cnilab/net";
-import { Subject, Subscription } from "rxjs";
+import { Kernel, Network, startEchoServer } from "@cnilab/linux";
+import { formatIp, IPPROTO_TCP, type IpAddress, tryParseIp } from "@cnilab/net";
+import { type Observable, Subject, Subscription } from "rxjs";
 import { container as rootContainer } from "tsyringe";
 import { ApiStore } from "./api/api-store.ts";
 import { GarbageCollector } from "./api/garbage-collector.ts";
 import { ClusterNode } from "./cluster-node.ts";
 import { clusterConfig } from "./cluster-settings.ts";
+import { AddressBook } from "./connect/address-book.ts";
+import {
+  type Connection,
+  Connector,
+  type ConnectRequest,
+  type Surroundings,
+} from "./connect/connection.ts";
+import { type Endpoint, type EndpointScope, parseEndpoint } from "./connect/endpoint.ts";
+import { DaemonSetController } from "./controllers/daemon-set.ts";
 import { DeploymentController } from "./controllers/deployment.ts";
 import { EndpointSliceController } from "./controllers/endpoint-slice.ts";
-import { createKubernetesService } from "./controllers/kubernetes-service.ts";
+import { EndpointSliceMirroringController } from "./controllers/endpoint-slice-mirroring.ts";
+import { JobController } from "./controllers/job.ts";
+import { API_SERVER_PORT, createKubernetesService } from "./controllers/kubernetes-service.ts";
 import { INITIAL_NAMESPACES, NamespaceController } from "./controllers/namespace.ts";
 import { NodeIpamController } from "./controllers/node-ipam.ts";
+import { NodeLifecycleController } from "./controllers/node-lifecycle.ts";
 import { ReplicaSetController } from "./controllers/replica-set.ts";
+import { StatefulSetController } from "./controllers/stateful-set.ts";
+import { KeptAddresses } from "./kubelet/kept-addresses.ts";
+import { Applier } from "./manifest/apply.ts";
+import { unenforcedPolicies } from "./policy-warnings.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import { ServiceAdmission } from "./service/service-admission.ts";
-import { forwarding, Underlay } from "./underlay/underlay.ts";
+import { OutsideWorld } from "./underlay/outside-world.ts";
+import { API_SERVER, forwarding, Underlay } from "./underlay/underlay.ts";
 
 export interface ClusterOptions {
   readonly config?: Partial<ClusterConfig>;
@@ -69,6 +87,20 @@ export type ClusterEvent =
       readonly pod: Pod;
     };
 
+/** Kinds that {@link Cluster.scale} knows. */
+export type ScalableKind = "Deployment" | "ReplicaSet" | "ReplicationController" | "StatefulSet";
+
+export interface ClusterStats {
+  readonly nodes: number;
+  readonly readyNodes: number;
+  readonly pods: number;
+  readonly runningPods: number;
+  readonly services: number;
+  readonly endpointSlices: number;
+  /** Virtual milliseconds since the start. */
+  readonly virtualMs: number;
+}
+
 const DEFAULT_NODES = 3;
 
 /** A running cluster. Nothing happens but by its virtual clock: see {@link Cluster.settled}. */
@@ -80,23 +112,34 @@ export class Cluster {
   /** Where engines are registered; each node has a child of it. */
   readonly container: DependencyContainer = rootContainer.createChildContainer();
   readonly #options: ClusterOptions;
-  readonly #seed: number;
   readonly #random: SeededRandom;
   readonly #nodes = new Map<string, ClusterNode>();
-  readonly #services: ServiceAdmission;
+  readonly #applier: Applier;
+  readonly #addresses: AddressBook;
+  readonly #connector: Connector;
   readonly #events = new Subject<ClusterEvent>();
   readonly #subscriptions = new Subscription();
+  readonly #kept: KeptAddresses;
+  readonly #lifecycle: NodeLifecycleController;
   #underlay: Underlay | undefined;
+  #outside: OutsideWorld | undefined;
 
+  /** @throws InputError for ranges that do not fit together */
   constructor(options: ClusterOptions = {}) {
+    const seed = options.seed ?? 1;
     this.#options = options;
-    this.#seed = options.seed ?? 1;
     this.config = clusterConfig(options.config);
-    this.#random = new SeededRandom(this.#seed);
+    this.#random = new SeededRandom(seed);
     this.network = new Network(this.clock, this.#random.fork("network"));
     this.api = new ApiStore(this.clock, this.#random.fork("api"));
-    this.#services = new ServiceAdmission(this.config, this.#seed);
-    this.api.admit(this.#services);
+    const services = new ServiceAdmission(this.config, seed);
+    this.api.admit(services);
+    for (const name of INITIAL_NAMESPACES) this.api.create<"Namespace">(namespace(name));
+    this.#applier = new Applier(this.api, services, seed);
+    this.#addresses = new AddressBook(this.api);
+    this.#kept = new KeptAddresses(this.#nodes, () => this.#outside?.hosts ?? []);
+    this.#lifecycle = new NodeLifecycleController(this.api, this.clock, (n) => this.#nodes.has(n));
+    this.#connector = new Connector(this.#surroundings());
     options.cni?.register(this.container, options.cniOptions ?? {});
     options.register?.(this.container);
   }
@@ -107,65 +150,183 @@ export class Cluster {
   }
 
   /** What happens to nodes and to pods' networks, as it happens. */
-  get events$(): Subject<ClusterEvent> {
-    return this.#events;
+  get events$(): Observable<ClusterEvent> {
+    return this.#events.asObservable();
   }
 
+  /** The network between the nodes. */
   get underlay(): Underlay {
     this.#boot([]);
     return this.#underlay as Underlay;
   }
 
-  apply(objects: readonly KubeObject[]): void {
-    this.#boot(objects);
-    for (const object of objects) this.api.create(object as never);
+  /** What a person should know: policies that nothing enforces, addresses out of place. */
+  get warnings(): string[] {
+    return [...unenforcedPolicies(this.api, this.#nodes), ...this.#kept.warnings];
   }
 
+  /** How much there is of everything. */
+  get stats(): ClusterStats {
+    const pods = this.api.list("Pod");
+    return {
+      nodes: this.#nodes.size,
+      readyNodes: [...this.#nodes.values()].filter((node) => node.ready).length,
+      pods: pods.length,
+      runningPods: pods.filter((pod) => pod.status?.phase === "Running").length,
+      services: this.api.count("Service"),
+      endpointSlices: this.api.count("EndpointSlice"),
+      virtualMs: this.clock.now,
+    };
+  }
+
+  /** As `kubectl apply`: all of it, or nothing. @throws InputError */
+  apply(objects: readonly KubeObject[]): void {
+    const steps = this.#applier.plan(objects);
+    this.#boot(objects);
+    for (const name of missingNodes(objects, this.api)) this.#createNode(name, objects);
+    this.#kept.note(objects);
+    this.#applier.run(steps);
+  }
+
+  /** As `kubectl delete`. @throws InputError where there is no such object */
   delete(kind: Kind, key: string): void {
+    this.#boot([]);
+    if (this.api.get(kind, key) === undefined)
+      throw new InputError("is not there", `${kind} ${key}`);
     this.api.delete(kind, key);
   }
 
-  settle(): boolean {
-    this.#boot([]);
-    return this.clock.settle();
+  /** As `kubectl scale`. @throws InputError */
+  scale(kind: ScalableKind, key: string, replicas: number): void {
+    if (!Number.isInteger(replicas) || replicas < 0) {
+      throw new InputError(
+        `replicas must be a whole number of at least 0, not ${replicas}`,
+        `${kind} ${key}`,
+      );
+    }
+    const scaled = this.api.update(kind, key, (object) => {
+      if (object.spec.replicas === replicas) return object;
+      return { ...object, spec: { ...object.spec, replicas } } as typeof object;
+    });
+    if (scaled === undefined) throw new InputError("is not there", `${kind} ${key}`);
   }
 
+  /**
+   * Runs the virtual clock until nothing is left to do, but for what goes on for ever (probes, renewals,
+   * restarts of what keeps failing).
+   */
   async settled(): Promise<void> {
     this.settle();
   }
 
+  /** As {@link settled}, at once. */
+  settle(): void {
+    this.#boot([]);
+    if (!this.clock.settle()) {
+      throw new Error(
+        "the cluster is still busy after a virtual hour: something never comes to rest",
+      );
+    }
+  }
+
+  /** Reads an endpoint as people write it. @throws InputError */
+  endpoint(text: string, scope: EndpointScope = {}): Endpoint {
+    this.#boot([]);
+    return parseEndpoint(this.api, text, scope);
+  }
+
+  /** Lets one endpoint talk to another. @throws InputError where an end cannot be one, or a port is missing */
+  connect(request: ConnectRequest): Connection {
+    this.#boot([]);
+    return this.#connector.connect(request);
+  }
+
+  /** Empties all connection tracking, so that the next connection is everybody's first. */
+  forgetConnections(): void {
+    for (const kernel of this.network.kernels.values()) kernel.initNs.conntrack?.flush();
+  }
+
+  /** Switches a node's machine off, as by a pulled plug. The control plane finds out in its own time. */
+  stopNode(name: string): void {
+    const node = this.#nodes.get(name);
+    if (node === undefined) throw new InputError("is not there, or is down", `Node ${name}`);
+    this.#nodes.delete(name);
+    this.#powerOff(node);
+    this.#lifecycle.silent(name);
+    this.#observe({ kind: "node-not-ready", at: this.clock.now, node: name });
+  }
+
+  /** Switches it on again: a fresh kernel, and pods get new sandboxes. */
+  startNode(name: string): void {
+    const object = this.api.get("Node", name);
+    if (object === undefined) throw new InputError("is not there", `Node ${name}`);
+    if (this.#nodes.has(name)) return;
+    this.#powerOn(object);
+    this.#lifecycle.back(name);
+  }
+
+  #observe(event: ClusterEvent): void {
+    this.#events.next(event);
+  }
+
+  /** Makes what is there before any object of the input is. */
   #boot(objects: readonly KubeObject[]): void {
     if (this.#underlay !== undefined) return;
     const given = objects.filter((o): o is Node => o.kind === "Node");
     const taken = new Set(given.flatMap(internalAddresses));
     this.#underlay = new Underlay(this.network, this.config.ipFamilies, taken);
+    this.#outside = new OutsideWorld(this.#underlay, this.api, this.config.ipFamilies, (netns) =>
+      this.#kept.machineAdded(netns),
+    );
+    startEchoServer(this.#underlay.apiServer.initNs, {
+      protocol: IPPROTO_TCP,
+      port: API_SERVER_PORT,
+      owner: API_SERVER,
+    });
+    createKubernetesService(this.api, this.config, this.#underlay.apiServerAddresses);
+    for (const controller of this.#controllers()) this.#subscriptions.add(controller.start());
+    this.#subscriptions.add(
+      this.api.watch("Node").subscribe(({ type, object }) => {
+        if (type === "ADDED") this.#powerOn(object);
+        if (type === "DELETED") this.#nodeDeleted(object.metadata.name);
+      }),
+    );
+    if (given.length > 0 || (this.#options.nodes === undefined && nodesNamed(objects).size > 0))
+      return;
+    for (let k = 1; k <= (this.#options.nodes ?? DEFAULT_NODES); k++)
+      this.#createNode(`node${k}`, []);
+  }
+
+  #controllers(): readonly { start(): Subscription }[] {
     const { api, clock } = this;
-    const controllers = [
+    return [
       new GarbageCollector(api),
       new NamespaceController(api, clock),
       new NodeIpamController(api, clock, this.config),
       new DeploymentController(api, clock),
       new ReplicaSetController(api, clock, "ReplicaSet"),
       new ReplicaSetController(api, clock, "ReplicationController"),
+      new StatefulSetController(api, clock, "StatefulSet"),
+      new DaemonSetController(api, clock, "DaemonSet"),
+      new JobController(api, clock, "Job"),
       new EndpointSliceController(api, clock),
+      new EndpointSliceMirroringController(api, clock),
       new Scheduler(api, clock),
     ];
-    for (const name of INITIAL_NAMESPACES) api.create<"Namespace">(namespace(name));
-    createKubernetesService(api, this.config, this.#underlay.apiServerAddresses);
-    for (const controller of controllers) this.#subscriptions.add(controller.start());
-    this.#subscriptions.add(
-      api.watch("Node").subscribe(({ type, object }) => {
-        if (type === "ADDED") this.#nodeAdded(object);
-        if (type === "DELETED") this.#nodeDeleted(object.metadata.name);
-      }),
-    );
-    if (given.length > 0) return;
-    for (let k = 1; k <= (this.#options.nodes ?? DEFAULT_NODES); k++) {
-      api.create<"Node">({ apiVersion: "v1", kind: "Node", metadata: { name: `node${k}` } });
-    }
   }
 
-  #nodeAdded(object: Node): void {
+  /** Makes a node that the input only names; its address is the one that its pods know it by. */
+  #createNode(name: string, objects: readonly KubeObject[]): void {
+    const ip = hostAddress(name, objects);
+    this.api.create<"Node">({
+      apiVersion: "v1",
+      kind: "Node",
+      metadata: { name },
+      ...(ip === undefined ? {} : { status: { addresses: [{ type: "InternalIP", address: ip }] } }),
+    });
+  }
+
+  #powerOn(object: Node): void {
     const underlay = this.#underlay as Underlay;
     const { name } = object.metadata;
     const given = internalAddresses(object);
@@ -175,7 +336,7 @@ export class Cluster {
     for (const address of addresses) underlay.addNetwork(address);
     underlay.plug(kernel, addresses);
     this.api.update("Node", name, (node) => withAddresses(node, addresses));
-    const observe = (event: ClusterEvent) => this.#events.next(event);
+    const at = () => this.clock.now;
     const node = new ClusterNode({
       kernel,
       api: this.api,
@@ -185,37 +346,96 @@ export class Cluster {
       addresses,
       root: this.container,
       listenOnAll: this.#options.listen === "all",
-      keptAddresses: () => undefined,
+      keptAddresses: (podKey) => this.#kept.of(podKey),
       observer: {
-        attached: (pod, result) =>
-          observe({ kind: "pod-attached", at: this.clock.now, node: name, pod, result }),
+        attached: (pod, result) => {
+          this.#kept.attached(pod, node);
+          this.#observe({ kind: "pod-attached", at: at(), node: name, pod, result });
+        },
         attachFailed: (pod, error) =>
-          observe({ kind: "pod-attach-failed", at: this.clock.now, node: name, pod, error }),
-        detached: (pod) => observe({ kind: "pod-detached", at: this.clock.now, node: name, pod }),
+          this.#observe({ kind: "pod-attach-failed", at: at(), node: name, pod, error }),
+        detached: (pod) => {
+          this.#kept.detached(pod);
+          this.#observe({ kind: "pod-detached", at: at(), node: name, pod });
+        },
       },
       readyChanged: (ready) =>
-        observe({ kind: ready ? "node-ready" : "node-not-ready", at: this.clock.now, node: name }),
+        this.#observe({ kind: ready ? "node-ready" : "node-not-ready", at: at(), node: name }),
     });
     this.#nodes.set(name, node);
-    // The agents start when the node's range is there: whoever watches hears of it first.
-    this.clock.schedule(0, () => node.start());
+    this.#kept.nodeAdded(node);
+    // Agents start in a task of their own, when the controllers have heard of the node.
+    this.clock.schedule(0, () => {
+      if (this.#nodes.get(name) === node) node.start();
+    });
   }
 
   #nodeDeleted(name: string): void {
     const node = this.#nodes.get(name);
-    if (node === undefined) return;
     this.#nodes.delete(name);
+    if (node !== undefined) this.#powerOff(node);
+    for (const pod of [...this.api.podsOfNode(name)]) {
+      this.api.delete("Pod", objectKey(pod), { gracePeriodSeconds: 0 });
+    }
+  }
+
+  #powerOff(node: ClusterNode): void {
     node.powerOff();
     this.#underlay?.unplug(node.machine);
     node.machine.remove();
-    for (const pod of this.api.podsOfNode(name)) {
-      this.api.delete("Pod", objectKey(pod), { gracePeriodSeconds: 0 });
-    }
+  }
+
+  #surroundings(): Surroundings {
+    const { api, config } = this;
+    return {
+      api,
+      config,
+      nodes: this.#nodes,
+      holderOf: (address) => this.#addresses.find(address),
+      outside: (address) => {
+        const there = this.#underlay?.machineAt(address);
+        return there?.initNs ?? (this.#outside as OutsideWorld).host(address);
+      },
+      internet: () => (this.#outside as OutsideWorld).internet,
+      nameOf: (netns) => {
+        const { hostname } = netns.kernel;
+        if (this.#nodes.has(hostname)) return `node/${hostname}`;
+        return this.#outside?.nameOf(netns) ?? hostname;
+      },
+    };
   }
 }
 
 export function createCluster(options: ClusterOptions = {}): Cluster {
   return new Cluster(options);
+}
+
+/** Nodes that pods of the input say they run on. */
+function nodesNamed(objects: readonly KubeObject[]): Set<string> {
+  const names = new Set<string>();
+  for (const object of objects) {
+    const nodeName = object.kind === "Pod" ? (object as Pod).spec.nodeName : undefined;
+    if (nodeName !== undefined) names.add(nodeName);
+  }
+  return names;
+}
+
+/** Nodes that pods name and nobody has. */
+function missingNodes(objects: readonly KubeObject[], api: ApiStore): string[] {
+  const given = new Set(objects.filter((o) => o.kind === "Node").map((o) => o.metadata.name));
+  return [...nodesNamed(objects)]
+    .filter((name) => !given.has(name) && api.get("Node", name) === undefined)
+    .sort();
+}
+
+/** Address of a node as a dumped pod on it tells. */
+function hostAddress(node: string, objects: readonly KubeObject[]): string | undefined {
+  for (const object of objects) {
+    if (object.kind !== "Pod") continue;
+    const { spec, status } = object as Pod;
+    if (spec.nodeName === node && status?.hostIP !== undefined) return status.hostIP;
+  }
+  return undefined;
 }
 
 /** Addresses that a Node object has on the network between the nodes. */

@@ -5,11 +5,14 @@ export { declareClusterScoped, isNamespaced } from "./api/kind-scope.ts";
 export * from "./cluster.ts";
 export * from "./cluster-node.ts";
 export { clusterConfig } from "./cluster-settings.ts";
+export type { Connection, ConnectProtocol, ConnectRequest } from "./connect/connection.ts";
+export type { Endpoint, EndpointScope } from "./connect/endpoint.ts";
+export { NameResolution, type Resolution, searchDomains } from "./connect/name-resolution.ts";
+export type { Verdict } from "./connect/verdict.ts";
 export type { ReplicationController } from "./controllers/replica-set.ts";
 export * from "./kubelet/kubelet.ts";
 export {
   checkManifest,
-  nameOf,
   type ParsedManifests,
   type ParseOptions,
   parseManifests,

@@ -98,6 +98,11 @@ export class ApiStore implements ApiClient {
     return this.#tables.get(kind)?.objects.size ?? 0;
   }
 
+  /** Grows with every change of a kind. */
+  version(kind: Kind): number {
+    return this.#tables.get(kind)?.version ?? 0;
+  }
+
   /** The pods bound to a node, without a search through all. */
   podsOfNode(nodeName: string): Iterable<Pod> {
     return this.#podsByNode.get(nodeName)?.pods.values() ?? [];

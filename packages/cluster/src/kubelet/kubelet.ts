@@ -52,7 +52,7 @@ export interface KubeletOptions {
   /** Whether pods answer on every port. */
   readonly listenOnAll: boolean;
   /** Addresses that a pod is to have, as it was written down with them. */
-  readonly keptAddresses: (podUid: string) => readonly IpAddress[] | undefined;
+  readonly keptAddresses: (podKey: string) => readonly IpAddress[] | undefined;
   readonly observer: KubeletObserver;
 }
 
@@ -179,7 +179,7 @@ export class Kubelet {
       running.pod,
       netns,
       containerId(random),
-      this.#options.keptAddresses(running.pod.metadata.uid as string),
+      this.#options.keptAddresses(objectKey(running.pod)),
     );
     running.attempts++;
     try {

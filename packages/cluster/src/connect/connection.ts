@@ -1,0 +1,426 @@
+import { type ApiClient, type ClusterConfig, InputError, objectKey, type Pod } from "@cnilab/core";
+import { type Drop, type Exchange, exchange, type NetNamespace, type Trace } from "@cnilab/linux";
+import {
+  formatIp,
+  IPPROTO_ICMP,
+  IPPROTO_SCTP,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+  type IpAddress,
+  isLinkLocal,
+  isLoopback,
+  parseIp,
+} from "@cnilab/net";
+import type { ClusterNode } from "../cluster-node.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { NameResolution, searchDomains, slicesOf } from "./name-resolution.ts";
+import { policyDrop, reasonOf, type Verdict, verdictOf } from "./verdict.ts";
+
+export type ConnectProtocol = "TCP" | "UDP" | "SCTP" | "ICMP";
+
+const PROTOCOLS: Readonly<Record<ConnectProtocol, number>> = {
+  TCP: IPPROTO_TCP,
+  UDP: IPPROTO_UDP,
+  SCTP: IPPROTO_SCTP,
+  ICMP: IPPROTO_ICMP,
+};
+
+export interface ConnectRequest {
+  readonly from: Endpoint;
+  readonly to: Endpoint;
+  /** A number or the name of a port; absent, the first port of whom is asked. */
+  readonly port?: number | string | undefined;
+  readonly protocol?: ConnectProtocol | undefined;
+  readonly trace?: Trace | undefined;
+}
+
+/** What became of an attempt to talk to somebody. */
+export interface Connection {
+  readonly verdict: Verdict;
+  /** Why, in one line. */
+  readonly reason: string;
+  /** What policies say on the side of the source, and of the destination. */
+  readonly egress: boolean;
+  readonly ingress: boolean;
+  /** Who answered: `ns/pod`, `node/NAME`, `internet` or an address. */
+  readonly backend?: string;
+  /** Source address that the server saw. */
+  readonly seenAs?: string;
+  /** Address that was asked; `undefined` where the name has none. */
+  readonly address: IpAddress | undefined;
+  readonly port: number | undefined;
+  readonly drops: readonly Drop[];
+  /** What the sockets saw; `undefined` where no packet was sent. */
+  readonly exchange: Exchange | undefined;
+}
+
+/** Whoever can be one end of a connection, as the cluster finds it. */
+export interface Surroundings {
+  readonly api: ApiClient;
+  readonly config: ClusterConfig;
+  readonly nodes: ReadonlyMap<string, ClusterNode>;
+  /** Who has an address. */
+  holderOf(
+    address: IpAddress,
+  ): { readonly kind: "pod" | "service" | "node"; readonly name: string } | undefined;
+  /** The host outside with this address, made if there is none. */
+  outside(address: IpAddress): NetNamespace;
+  internet(): NetNamespace;
+  /** How to call a namespace that answered and is no pod's. */
+  nameOf(netns: NetNamespace): string;
+}
+
+/** Where a connection starts. */
+interface Source {
+  readonly netns: NetNamespace;
+  readonly name: string;
+  /** `undefined` where the source does not ask the cluster's DNS. */
+  readonly search: readonly string[] | undefined;
+}
+
+/** Where a connection is to go. */
+interface Destination {
+  readonly addresses: readonly IpAddress[];
+  readonly port: number | undefined;
+}
+
+type Failure = Pick<Connection, "verdict" | "reason">;
+
+/** Connects two endpoints by sending packets, and says in words what became of them. */
+export class Connector {
+  readonly #around: Surroundings;
+  readonly #names: NameResolution;
+
+  constructor(around: Surroundings) {
+    this.#around = around;
+    this.#names = new NameResolution(around.api, around.config);
+  }
+
+  /** @throws InputError where an end cannot be one, or a port is missing */
+  connect(request: ConnectRequest): Connection {
+    const source = this.#source(request.from);
+    if ("verdict" in source) return failed(source);
+    const protocol = request.protocol ?? "TCP";
+    const destination = this.#destination(request, source, protocol);
+    if ("verdict" in destination) return failed(destination);
+    const { addresses, port } = destination;
+    const address = addresses.find((a) => speaks(source.netns, a)) ?? addresses[0];
+    if (address === undefined) {
+      return failed({ verdict: "unreachable", reason: `${request.to.text} has no address` });
+    }
+    this.#makeOutsider(address);
+    const done = exchange(source.netns, {
+      protocol: PROTOCOLS[protocol],
+      dst: address,
+      port: port ?? 0,
+      owner: source.name,
+      trace: request.trace,
+    });
+    return this.#describe(done, address, protocol === "ICMP" ? undefined : port, source);
+  }
+
+  #describe(
+    done: Exchange,
+    address: IpAddress,
+    port: number | undefined,
+    source: Source,
+  ): Connection {
+    const backend = this.#backend(done);
+    const verdict = verdictOf(done);
+    const policy = policyDrop(done.drops);
+    const onEgress = policy !== undefined && isEgress(policy, source.netns);
+    return {
+      verdict,
+      reason: reasonOf(done, { address, port }, backend),
+      egress: policy === undefined || !onEgress,
+      ingress: policy === undefined || onEgress,
+      ...(backend === undefined || verdict !== "allowed" ? {} : { backend }),
+      ...(done.report === undefined ? {} : { seenAs: formatIp(done.report.seenAddress) }),
+      address,
+      port,
+      drops: done.drops,
+      exchange: done,
+    };
+  }
+
+  /** Who answered, by the program that has the socket; for ICMP, by the address that answered. */
+  #backend({ report, replyFrom }: Exchange): string | undefined {
+    if (report !== undefined) {
+      const [namespace, pod, container] = report.owner.split("/");
+      if (container !== undefined) return `${namespace}/${pod}`;
+      return this.#around.nameOf(report.netns);
+    }
+    if (replyFrom === undefined) return undefined;
+    const holder = this.#around.holderOf(replyFrom);
+    if (holder === undefined) return formatIp(replyFrom);
+    return holder.kind === "node" ? `node/${holder.name}` : holder.name;
+  }
+
+  // ---- where from
+
+  #source(from: Endpoint): Source | Failure {
+    const { api, nodes } = this.#around;
+    switch (from.kind) {
+      case "pod":
+        return this.#podSource(from.key, from.text);
+      case "name": {
+        const key = `${from.namespace}/${from.name}`;
+        if (api.get("Pod", key) !== undefined) return this.#podSource(key, from.text);
+        throw new InputError(
+          `there is no pod ${key}; a source is a pod, deploy/NAME, node/NAME, internet or an address`,
+          `"${from.text}"`,
+        );
+      }
+      case "node": {
+        const node = nodes.get(from.name);
+        if (node === undefined) return unreachable(`node ${from.name} is down`);
+        return { netns: node.machine.initNs, name: from.name, search: undefined };
+      }
+      case "internet":
+        return { netns: this.#around.internet(), name: "internet", search: undefined };
+      case "address":
+        return this.#addressSource(from.address, from.text);
+      case "service":
+        throw new InputError("a Service sends nothing; name one of its pods", `"${from.text}"`);
+    }
+  }
+
+  #addressSource(address: IpAddress, text: string): Source | Failure {
+    const holder = this.#around.holderOf(address);
+    switch (holder?.kind) {
+      case "pod":
+        return this.#podSource(holder.name, text);
+      case "node":
+        return this.#source({ kind: "node", name: holder.name, text });
+      case "service":
+        throw new InputError(`is the address of Service ${holder.name}, which sends nothing`, text);
+      default:
+        return { netns: this.#around.outside(address), name: text, search: undefined };
+    }
+  }
+
+  #podSource(key: string, text: string): Source | Failure {
+    const pod = this.#around.api.get("Pod", key);
+    const node = this.#around.nodes.get(pod?.spec.nodeName ?? "");
+    const netns = node?.kubelet.sandboxOf(pod?.metadata.uid ?? "");
+    if (pod === undefined || netns === undefined) {
+      return unreachable(pod === undefined ? `pod ${text} is gone` : notRunning(pod));
+    }
+    return { netns, name: key, search: searchDomains(pod, this.#around.config) };
+  }
+
+  // ---- where to
+
+  #destination(
+    { to, port = to.port }: ConnectRequest,
+    source: Source,
+    protocol: ConnectProtocol,
+  ): Destination | Failure {
+    switch (to.kind) {
+      case "pod":
+        return this.#podDestination(to.key, port, protocol, to.text);
+      case "service":
+        return this.#serviceDestination(to.key, port, protocol, to.text);
+      case "node": {
+        const node = this.#around.nodes.get(to.name);
+        if (node === undefined) return unreachable(`node ${to.name} is down`);
+        return { addresses: node.addresses, port: numeric(port, protocol, to.text) };
+      }
+      case "internet": {
+        const netns = this.#around.internet();
+        return { addresses: addressesOf(netns), port: numeric(port, protocol, to.text) };
+      }
+      case "address": {
+        const holder = this.#around.holderOf(to.address);
+        const found = this.#portOf(holder, port, protocol, to.text);
+        return { addresses: [to.address], port: found };
+      }
+      case "name":
+        return this.#nameDestination(to, port, source, protocol);
+    }
+  }
+
+  #portOf(
+    holder: { readonly kind: string; readonly name: string } | undefined,
+    port: number | string | undefined,
+    protocol: ConnectProtocol,
+    text: string,
+  ): number | undefined {
+    if (holder?.kind === "pod") return this.#podPort(holder.name, port, protocol, text);
+    if (holder?.kind === "service") return this.#servicePort(holder.name, port, protocol, text);
+    return numeric(port, protocol, text);
+  }
+
+  #nameDestination(
+    to: Endpoint & { readonly kind: "name" },
+    port: number | string | undefined,
+    source: Source,
+    protocol: ConnectProtocol,
+  ): Destination | Failure {
+    const { search } = source;
+    const found = this.#names.resolve(to.name, search ?? []);
+    if (search !== undefined && found.addresses.length > 0) {
+      const number =
+        found.service === undefined
+          ? numeric(port, protocol, to.text)
+          : this.#servicePort(found.service, port, protocol, to.text);
+      return { addresses: found.addresses, port: number };
+    }
+    const key = `${to.namespace}/${to.name}`;
+    if (this.#around.api.get("Pod", key) !== undefined) {
+      return this.#podDestination(key, port, protocol, to.text);
+    }
+    if (search !== undefined) return { verdict: "unresolved", reason: found.reason };
+    return {
+      verdict: "unresolved",
+      reason: `${source.name} does not ask the cluster's DNS, and ${to.name} is no pod`,
+    };
+  }
+
+  #podDestination(
+    key: string,
+    port: number | string | undefined,
+    protocol: ConnectProtocol,
+    text: string,
+  ): Destination | Failure {
+    const pod = this.#around.api.get("Pod", key);
+    if (pod === undefined) return unreachable(`pod ${key} is gone`);
+    const number = this.#podPort(key, port, protocol, text);
+    const addresses = (pod.status?.podIPs ?? []).map(({ ip }) => parseIp(ip));
+    if (addresses.length === 0) return unreachable(notRunning(pod));
+    return { addresses, port: number };
+  }
+
+  #serviceDestination(
+    key: string,
+    port: number | string | undefined,
+    protocol: ConnectProtocol,
+    text: string,
+  ): Destination | Failure {
+    const [namespace, name] = key.split("/") as [string, string];
+    const domain = this.#around.config.clusterDomain;
+    const found = this.#names.resolve(`${name}.${namespace}.svc.${domain}.`, []);
+    if (found.addresses.length === 0) return { verdict: "unresolved", reason: found.reason };
+    return { addresses: found.addresses, port: this.#servicePort(key, port, protocol, text) };
+  }
+
+  #podPort(
+    key: string,
+    port: number | string | undefined,
+    protocol: ConnectProtocol,
+    text: string,
+  ): number | undefined {
+    if (protocol === "ICMP" || typeof port === "number") return numeric(port, protocol, text);
+    const ports = (this.#around.api.get("Pod", key)?.spec.containers ?? [])
+      .flatMap((c) => c.ports ?? [])
+      .filter((p) => (p.protocol ?? "TCP") === protocol);
+    const found = ports.find((p) => port === undefined || p.name === port);
+    if (found !== undefined) return found.containerPort;
+    return missingPort(
+      port,
+      protocol,
+      text,
+      ports.map((p) => p.name ?? String(p.containerPort)),
+    );
+  }
+
+  #servicePort(
+    key: string,
+    port: number | string | undefined,
+    protocol: ConnectProtocol,
+    text: string,
+  ): number | undefined {
+    if (protocol === "ICMP" || typeof port === "number") return numeric(port, protocol, text);
+    const { api } = this.#around;
+    const service = api.get("Service", key);
+    // The name of a headless Service leads to its pods, and its SRV records to their ports.
+    const ports =
+      service?.spec.clusterIP === "None"
+        ? slicesOf(api, key).flatMap((s) => s.ports ?? [])
+        : (service?.spec.ports ?? []);
+    const fitting = ports.filter((p) => (p.protocol ?? "TCP") === protocol);
+    const found = fitting.find((p) => port === undefined || p.name === port)?.port;
+    if (found !== undefined) return found;
+    return missingPort(
+      port,
+      protocol,
+      text,
+      fitting.map((p) => p.name || String(p.port)),
+    );
+  }
+
+  #makeOutsider(address: IpAddress): void {
+    if (isLoopback(address) || isLinkLocal(address)) return;
+    if (this.#around.holderOf(address) !== undefined) return;
+    const { clusterCidrs, serviceCidrs } = this.#around.config;
+    if ([...clusterCidrs, ...serviceCidrs].some((range) => range.contains(address))) return;
+    this.#around.outside(address);
+  }
+}
+
+function failed(failure: Failure): Connection {
+  return {
+    ...failure,
+    egress: true,
+    ingress: true,
+    address: undefined,
+    port: undefined,
+    drops: [],
+    exchange: undefined,
+  };
+}
+
+function unreachable(reason: string): Failure {
+  return { verdict: "unreachable", reason };
+}
+
+function notRunning(pod: Pod): string {
+  const waiting = pod.status?.containerStatuses?.[0]?.state?.waiting?.reason;
+  const why = waiting ?? pod.status?.conditions?.find((c) => c.status === "False")?.message;
+  const phase = pod.status?.phase ?? "Pending";
+  return `pod ${objectKey(pod)} has no network: ${phase}${why === undefined ? "" : `, ${why}`}`;
+}
+
+/** A rule's origin says which side it is for; otherwise the place where the packet was dropped does. */
+function isEgress(drop: Drop, source: NetNamespace): boolean {
+  const detail = drop.rule?.origin?.detail ?? "";
+  if (detail.startsWith("egress")) return true;
+  if (detail.startsWith("ingress")) return false;
+  return drop.netns.kernel === source.kernel;
+}
+
+/** Whether a namespace has an address with which it can talk to that one. */
+function speaks(netns: NetNamespace, address: IpAddress): boolean {
+  return addressesOf(netns).some((a) => (typeof a === "number") === (typeof address === "number"));
+}
+
+function addressesOf(netns: NetNamespace): IpAddress[] {
+  return netns.devices
+    .flatMap((dev) => dev.addresses.map((a) => a.address))
+    .filter((a) => !isLoopback(a) && !isLinkLocal(a));
+}
+
+function numeric(
+  port: number | string | undefined,
+  protocol: ConnectProtocol,
+  text: string,
+): number | undefined {
+  if (protocol === "ICMP") return undefined;
+  if (typeof port === "number") return port;
+  return missingPort(port, protocol, text, []);
+}
+
+function missingPort(
+  port: number | string | undefined,
+  protocol: ConnectProtocol,
+  text: string,
+  there: readonly string[],
+): never {
+  const known = there.length === 0 ? "" : `; it has ${[...new Set(there)].join(", ")}`;
+  throw new InputError(
+    port === undefined
+      ? `say which ${protocol} port is meant, as in ${text}:80`
+      : `there is no ${protocol} port named ${port}${known}; write its number`,
+    `"${text}"`,
+  );
+}

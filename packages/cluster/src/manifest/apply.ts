@@ -1,0 +1,284 @@
+import {
+  InputError,
+  type Kind,
+  type KubeObject,
+  type Node,
+  objectKey,
+  type Pod,
+  type Service,
+} from "@cnilab/core";
+import { ApiError } from "../api/api-error.ts";
+import type { ApiStore } from "../api/api-store.ts";
+import { isNamespaced } from "../api/kind-scope.ts";
+import { canonicalJson } from "../api/name-suffix.ts";
+import {
+  MANAGED_BY_LABEL,
+  SERVICE_NAME_LABEL,
+  SLICE_CONTROLLER,
+} from "../controllers/endpoint-slice.ts";
+import { MIRRORING_CONTROLLER } from "../controllers/endpoint-slice-mirroring.ts";
+import { KUBERNETES_SERVICE, type ServiceAdmission } from "../service/service-admission.ts";
+import { checkManifest, nameOf } from "./parse-manifests.ts";
+
+/** Kinds in the order in which they are made; those that are not here come last. */
+const ORDER: readonly string[] = [
+  "Namespace",
+  "Node",
+  "NetworkPolicy",
+  "Service",
+  "Endpoints",
+  "EndpointSlice",
+  "Deployment",
+  "StatefulSet",
+  "DaemonSet",
+  "Job",
+  "ReplicaSet",
+  "ReplicationController",
+  "Pod",
+];
+
+/** One object that is to be made or changed. */
+interface Step {
+  readonly object: KubeObject;
+  readonly existing: KubeObject | undefined;
+}
+
+/**
+ * `kubectl apply`: makes what is not there and changes what is. All is checked before anything is done,
+ * and done in an order that does not depend on the input's: one set of objects makes one cluster.
+ */
+export class Applier {
+  readonly #api: ApiStore;
+  readonly #services: ServiceAdmission;
+  readonly #seed: number;
+
+  constructor(api: ApiStore, services: ServiceAdmission, seed: number) {
+    this.#api = api;
+    this.#services = services;
+    this.#seed = seed;
+  }
+
+  /** What has to be done for these objects. @throws InputError */
+  plan(objects: readonly KubeObject[]): readonly Step[] {
+    const byName = new Map<string, KubeObject>();
+    for (const given of objects) {
+      checkManifest(given);
+      const object = normalised(given);
+      const name = nameOf(object);
+      if (byName.has(name)) throw new InputError("is given twice; leave one out", name);
+      byName.set(name, object);
+    }
+    const wanted = [...byName.values()].filter((object) => !this.#isDerived(object, byName));
+    for (const name of impliedNamespaces(wanted)) {
+      if (this.#api.get("Namespace", name) !== undefined || byName.has(`Namespace ${name}`))
+        continue;
+      wanted.push({ apiVersion: "v1", kind: "Namespace", metadata: { name } });
+    }
+    const steps = wanted.map((object) => ({
+      object,
+      existing: this.#api.get(object.kind as Kind, objectKey(object)),
+    }));
+    steps.sort((x, y) => compare(x.object, y.object));
+    for (const step of steps) this.#checkUpdate(step);
+    this.#tryServices(steps);
+    checkAddresses(wanted);
+    return steps;
+  }
+
+  run(steps: readonly Step[]): void {
+    for (const { object, existing } of steps) {
+      const kind = object.kind as Kind;
+      if (existing === undefined) this.#api.create(object as never);
+      else this.#api.update(kind, objectKey(object), (now) => merged(now, object) as never);
+    }
+  }
+
+  /** What the control plane made for itself is made here anew, not taken from a dump. */
+  #isDerived(object: KubeObject, given: ReadonlyMap<string, KubeObject>): boolean {
+    const key = objectKey(object);
+    if (object.kind === "Service" || object.kind === "Endpoints") return key === KUBERNETES_SERVICE;
+    if (object.kind !== "EndpointSlice") return false;
+    const { labels, namespace } = object.metadata;
+    const name = `${namespace}/${labels?.[SERVICE_NAME_LABEL]}`;
+    if (name === KUBERNETES_SERVICE) return true;
+    const service =
+      (given.get(`Service ${name}`) as Service | undefined) ?? this.#api.get("Service", name);
+    switch (labels?.[MANAGED_BY_LABEL]) {
+      case SLICE_CONTROLLER:
+        return service?.spec.selector !== undefined;
+      case MIRRORING_CONTROLLER:
+        return given.has(`Endpoints ${name}`) || this.#api.get("Endpoints", name) !== undefined;
+      default:
+        return false;
+    }
+  }
+
+  #checkUpdate({ object, existing }: Step): void {
+    if (existing === undefined) return;
+    const name = nameOf(object);
+    if (existing.metadata.deletionTimestamp !== undefined) {
+      throw new InputError("is being deleted; apply it when it is gone", name);
+    }
+    if (object.kind === "Pod") {
+      const { nodeName: _, ...now } = (existing as Pod).spec;
+      const { nodeName: __, ...next } = (object as Pod).spec;
+      if (canonicalJson(now) === canonicalJson(next)) return;
+      throw new InputError(
+        "a pod's spec cannot be changed; delete it first, or use a Deployment",
+        name,
+      );
+    }
+    const selectorOf = (o: KubeObject) =>
+      (o as { readonly spec?: { readonly selector?: unknown } }).spec?.selector;
+    if (object.kind === "Service" || selectorOf(object) === undefined) return;
+    if (canonicalJson(selectorOf(existing)) === canonicalJson(selectorOf(object))) return;
+    throw new InputError("spec.selector cannot be changed; delete it first", name);
+  }
+
+  /** Gives addresses and ports on a copy of the pools, so that what does not fit is known beforehand. */
+  #tryServices(steps: readonly Step[]): void {
+    const trial = this.#services.clone(this.#seed);
+    for (const { object, existing } of steps) {
+      if (object.kind !== "Service") continue;
+      try {
+        if (existing === undefined) trial.create(object as Service);
+        else trial.update(merged(existing, object) as Service, existing as Service);
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        throw new InputError(error.message, nameOf(object), { cause: error });
+      }
+    }
+  }
+}
+
+/** The object that an update makes of the present one: what the input says, and what the server added. */
+function merged(existing: KubeObject, object: KubeObject): KubeObject {
+  const now = existing as KubeObject & { readonly spec?: object; readonly status?: unknown };
+  const next = object as KubeObject & { readonly spec?: object; readonly status?: unknown };
+  const { uid, creationTimestamp, generation, resourceVersion, ownerReferences } = now.metadata;
+  const metadata = {
+    ...next.metadata,
+    ...keep({ uid, creationTimestamp, generation, resourceVersion }),
+    ...keep({ ownerReferences: next.metadata.ownerReferences ?? ownerReferences }),
+    ...keep({
+      labels:
+        object.kind === "Node"
+          ? { ...now.metadata.labels, ...next.metadata.labels }
+          : next.metadata.labels,
+      annotations: joined(now.metadata.annotations, next.metadata.annotations),
+    }),
+  };
+  const spec = mergedSpec(object.kind, now.spec, next.spec);
+  const whole = { ...next, metadata, ...keep({ spec, status: now.status }) };
+  return canonicalJson(whole) === canonicalJson(now) ? existing : whole;
+}
+
+function mergedSpec(
+  kind: string,
+  now: object | undefined,
+  next: object | undefined,
+): object | undefined {
+  if (now === undefined || next === undefined) return next;
+  const kept = KEPT_FIELDS[kind] ?? [];
+  const additions = Object.fromEntries(
+    kept
+      .filter((field) => field in now && !(field in next))
+      .map((field) => [field, (now as Record<string, unknown>)[field]]),
+  );
+  const spec = { ...next, ...additions };
+  // The same object as before where nothing has changed: watchers see by that whether it has.
+  return canonicalJson(spec) === canonicalJson(now) ? now : spec;
+}
+
+/** Fields of `spec` that others than the input fill in. */
+const KEPT_FIELDS: Readonly<Record<string, readonly string[]>> = {
+  Pod: ["nodeName"],
+  Node: ["podCIDR", "podCIDRs"],
+  Deployment: ["replicas"],
+  ReplicaSet: ["replicas"],
+  StatefulSet: ["replicas"],
+};
+
+function joined(
+  now: Readonly<Record<string, string>> | undefined,
+  next: Readonly<Record<string, string>> | undefined,
+): Readonly<Record<string, string>> | undefined {
+  return now === undefined ? next : { ...now, ...next };
+}
+
+function keep<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, v]) => v !== undefined)) as never;
+}
+
+/** Takes out of a dumped object what a server wrote of another time. */
+function normalised(object: KubeObject): KubeObject {
+  const { resourceVersion: _, generation: __, ...metadata } = object.metadata;
+  const withNamespace =
+    metadata.namespace === undefined && isNamespaced(object.kind)
+      ? { ...metadata, namespace: "default" }
+      : metadata;
+  const { status, ...rest } = object as KubeObject & { readonly status?: object };
+  const kept = status === undefined ? undefined : keptStatus(object.kind, status);
+  return {
+    ...rest,
+    metadata: withNamespace,
+    ...(kept === undefined ? {} : { status: kept }),
+  } as KubeObject;
+}
+
+function keptStatus(kind: string, status: object): object | undefined {
+  switch (kind) {
+    case "Pod":
+      return status;
+    case "Service":
+      return status;
+    case "Node": {
+      const { conditions: _, ...rest } = status as NonNullable<Node["status"]>;
+      return rest;
+    }
+    default:
+      return undefined;
+  }
+}
+
+function impliedNamespaces(objects: readonly KubeObject[]): Set<string> {
+  const names = new Set<string>();
+  for (const { metadata } of objects)
+    if (metadata.namespace !== undefined) names.add(metadata.namespace);
+  return names;
+}
+
+/** Two running pods cannot have been given one address. */
+function checkAddresses(objects: readonly KubeObject[]): void {
+  const owners = new Map<string, string>();
+  for (const object of objects) {
+    if (object.kind !== "Pod") continue;
+    const { spec, status } = object as Pod;
+    if (spec.hostNetwork === true || spec.nodeName === undefined) continue;
+    if (status?.phase === "Succeeded" || status?.phase === "Failed") continue;
+    const ip = status?.podIP;
+    if (ip === undefined) continue;
+    const other = owners.get(ip);
+    if (other !== undefined) {
+      throw new InputError(`status.podIP ${ip} is the one of ${other} already`, nameOf(object));
+    }
+    owners.set(ip, nameOf(object));
+  }
+}
+
+function compare(x: KubeObject, y: KubeObject): number {
+  const order = rank(x.kind) - rank(y.kind);
+  if (order !== 0) return order;
+  const [a, b] = [naturalKey(x), naturalKey(y)];
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function rank(kind: string): number {
+  const at = ORDER.indexOf(kind);
+  return at < 0 ? ORDER.length : at;
+}
+
+/** Puts node2 before node10. */
+function naturalKey(object: KubeObject): string {
+  return `${object.kind} ${objectKey(object)}`.replace(/[0-9]+/g, (n) => n.padStart(12, "0"));
+}
