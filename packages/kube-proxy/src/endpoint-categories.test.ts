@@ -24,12 +24,12 @@ const INTERNAL_LOCAL = { internalPolicyLocal: true };
 const EXTERNAL_LOCAL = { nodePort: 30_080, externalPolicyLocal: true };
 
 /**
- * `NAME@NODE[state][hints]`: state `!` not ready, `~` terminating but serving, `x` terminating for
+ * `NAME@NODE[state][hints]`: state `!` not ready, `~` terminating but serving, `%` terminating for
  * good; hints `z:ZONE` or `n:NODE`.
  */
 function endpoint(text: string): ProxyEndpoint {
   const [, name = "", node, state, kind, hint] =
-    /^(\w+)@(\w+)([!~x]?)(?: ([zn]):(\w+))?$/.exec(text) ?? [];
+    /^(\w+)@(\w+)([!~%]?)(?: ([zn]):(\w+))?$/.exec(text) ?? [];
   return {
     address: 0,
     ip: name,
@@ -38,7 +38,7 @@ function endpoint(text: string): ProxyEndpoint {
     nodeName: node,
     ready: state === "",
     serving: state === "" || state === "~",
-    terminating: state === "~" || state === "x",
+    terminating: state === "~" || state === "%",
     zoneHints: kind === "z" && hint !== undefined ? [hint] : undefined,
     nodeHints: kind === "n" && hint !== undefined ? [hint] : undefined,
   };
@@ -50,12 +50,12 @@ test.each<[string, Partial<ServicePort>, string[], string, string, boolean]>([
   [
     "serving ones that end, when none is ready",
     CLUSTER,
-    ["a@n1~", "b@n2!", "c@n2x"],
+    ["a@n1~", "b@n2!", "c@n2%"],
     "a",
     "",
     true,
   ],
-  ["none at all", CLUSTER, ["a@n1!", "b@n2x"], "", "", false],
+  ["none at all", CLUSTER, ["a@n1!", "b@n2%"], "", "", false],
   ["hinted to this zone", CLUSTER, ["a@n1 z:z1", "b@n2 z:z2"], "a", "", true],
   ["hints of another zone only", CLUSTER, ["a@n1 z:z3", "b@n2 z:z2"], "a b", "", true],
   ["one without a hint makes all hints void", CLUSTER, ["a@n1 z:z1", "b@n2"], "a b", "", true],
