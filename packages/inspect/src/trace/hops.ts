@@ -1,6 +1,12 @@
 import type { DeviceStep, NetNamespace, Trace, TraceStep } from "@cnilab/linux";
-import type { NetworkPacket } from "@cnilab/net";
-import { innermost, isNeighbourTalk, type PacketSummary, summarise } from "./packet-text.ts";
+import { formatIp, type NetworkPacket } from "@cnilab/net";
+import {
+  innermost,
+  isNeighbourTalk,
+  type NameOf,
+  type PacketSummary,
+  summarise,
+} from "./packet-text.ts";
 
 /** Steps of one packet in one namespace, one after the other. */
 export interface TraceHop {
@@ -27,9 +33,21 @@ export interface TracePacket {
   readonly end: "delivered" | "dropped" | "unfinished";
 }
 
-/** Where something happens, in three words at most: node, and namespace (`host` for the node's own). */
+/** Node and namespace, as `node1/host` (the node's own) or `node1/cni-…`. */
 export function placeOf(netns: NetNamespace): string {
   return `${netns.kernel.hostname}/${netns.name === "" ? "host" : netns.name}`;
+}
+
+/** The name of a namespace's own address, as `default/web-0`: what people call a pod's namespace. */
+export function namespaceName(netns: NetNamespace, nameOf: NameOf | undefined): string | undefined {
+  if (nameOf === undefined || netns.name === "") return undefined;
+  for (const { addresses, isLoopback } of netns.devices) {
+    for (const { address } of isLoopback ? [] : addresses) {
+      const name = nameOf(formatIp(address));
+      if (name !== undefined) return name;
+    }
+  }
+  return undefined;
 }
 
 /** Cuts a trace into hops. Where packets alternate, as with ARP, a packet has several in one place. */
@@ -57,18 +75,34 @@ export function tracePackets(trace: Trace): TracePacket[] {
     if (own === undefined) steps.set(step.packet, [step]);
     else own.push(step);
   }
-  return [...steps]
+  const packets = [...steps]
     .sort(([x], [y]) => x - y)
-    .map(([number, own]) => {
-      const packet = firstPacket(own);
-      const asks = packet !== undefined && isNeighbourTalk(packet);
-      return {
-        number,
-        summary: packet === undefined ? undefined : summarise(packet),
-        direction: asks ? "neighbour" : own[0]?.netns === start ? "there" : "back",
-        end: asks ? neighbourEnd(own) : endOf(own),
-      };
-    });
+    .map(([number, own]) => ({ number, own, packet: firstPacket(own) }));
+  const first = packets[0]?.packet;
+  return packets.map(({ number, own, packet }) => {
+    const asks = packet !== undefined && isNeighbourTalk(packet);
+    const back = own[0]?.netns !== start || isAnswer(packet, first);
+    return {
+      number,
+      summary: packet === undefined ? undefined : summarise(packet),
+      direction: asks ? "neighbour" : back ? "back" : "there",
+      end: asks ? neighbourEnd(own) : endOf(own),
+    };
+  });
+}
+
+/** Whether a packet goes the other way between the same ends, as within one namespace. */
+function isAnswer(packet: NetworkPacket | undefined, first: NetworkPacket | undefined): boolean {
+  const [x, y] = [packet && summarise(packet), first && summarise(first)];
+  return (
+    x !== undefined &&
+    y !== undefined &&
+    x.src === y.dst &&
+    x.dst === y.src &&
+    x.srcPort === y.dstPort &&
+    x.dstPort === y.srcPort &&
+    x.srcPort !== undefined
+  );
 }
 
 function firstPacket(steps: readonly TraceStep[]): NetworkPacket | undefined {

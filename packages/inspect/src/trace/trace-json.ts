@@ -10,7 +10,7 @@ import {
 import { formatIp, formatMac, UdpDatagram } from "@cnilab/net";
 import { routeText } from "../iproute/routes.ts";
 import { DROP_EXPLANATIONS } from "./drop-explanations.ts";
-import { type TracedStep, traceHops, tracePackets } from "./hops.ts";
+import { namespaceName, type TracedStep, traceHops, tracePackets } from "./hops.ts";
 import { frameText, type NameOf } from "./packet-text.ts";
 import { stepText } from "./step-text.ts";
 
@@ -43,6 +43,8 @@ export interface TraceHopJson {
   readonly node: string;
   /** Empty for the node's own namespace. */
   readonly netns: string;
+  /** The name of the namespace's own address, as `default/web-0`, where one is known. */
+  readonly name?: string;
   readonly steps: readonly TraceStepJson[];
 }
 
@@ -167,9 +169,14 @@ export function traceJson(trace: Trace, options: { readonly nameOf?: NameOf } = 
       packet,
       node: netns.kernel.hostname,
       netns: netns.name,
+      ...named(namespaceName(netns, options.nameOf)),
       steps: steps.map((step) => stepJson(step, options.nameOf)),
     })),
   };
+}
+
+function named(name: string | undefined): { readonly name?: string } {
+  return name === undefined ? {} : { name };
 }
 
 function stepJson(traced: TracedStep, nameOf: NameOf | undefined): TraceStepJson {

@@ -2,6 +2,7 @@ import { exchange, HOOK_NAMES, NF_DROP, NFPROTO_IPV4, Trace } from "@cnilab/linu
 import { IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, parseIp, parsePrefix } from "@cnilab/net";
 import { describe, expect, it, test } from "vitest";
 import { type TwoNodes, twoNodes } from "../../test/two-nodes.ts";
+import { plainWalk } from "./plain-walk.ts";
 import { ANSI_STYLE } from "./style.ts";
 import { traceJson } from "./trace-json.ts";
 import { type TraceTextOptions, traceText } from "./trace-text.ts";
@@ -118,7 +119,10 @@ test("a verbose trace has every frame, and ARP as packets of its own", () => {
 
 test("addresses have names, and terminals colours", () => {
   const trace = traced(nothing);
-  expect(text(trace, { nameOf: names })).toContain("> 10.244.2.2:80 (default/web-0) SYN");
+  const named = text(trace, { nameOf: names });
+  expect(named).toContain("> 10.244.2.2:80 (default/web-0) SYN");
+  expect(named).toContain("\n  node2/default/web-0\n");
+  expect(named).toContain("\n  node1/pod2\n");
   expect(traceText(trace, { style: ANSI_STYLE })).toContain("\u001b[1mnode1/pod2\u001b[0m");
   expect(traceText(trace)).not.toContain("\u001b");
 });
@@ -273,6 +277,20 @@ describe("what goes wrong is named, with a hint", () => {
     const drops = traceJson(trace).hops.flatMap((h) => h.steps.filter((s) => s.kind === "drop"));
     if (reason !== undefined) expect(drops).toContainEqual(expect.objectContaining({ reason }));
   });
+});
+
+test("a plain walk has a line a namespace, and no more than asked for", () => {
+  const trace = traced(nothing);
+  const lines = plainWalk(trace, 10);
+  expect(lines.map((line) => line.split(": ")[0])).toEqual([
+    "1 pod",
+    "2 node1",
+    "3 node2",
+    "4 pod",
+  ]);
+  expect(lines[1]).toContain("wraps it: VXLAN VNI 1, 192.168.0.11 -> 192.168.0.12:8472");
+  expect(plainWalk(trace, 2)).toEqual([lines[0], "…"]);
+  expect(plainWalk(new Trace(), 5)).toEqual([]);
 });
 
 describe("traceJson", () => {

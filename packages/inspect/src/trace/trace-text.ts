@@ -1,6 +1,6 @@
 import type { Trace } from "@cnilab/linux";
 import { explainableTerms } from "../explain/explain.ts";
-import { type TraceHop, type TracePacket, traceHops, tracePackets } from "./hops.ts";
+import { namespaceName, type TraceHop, type TracePacket, traceHops, tracePackets } from "./hops.ts";
 import { type NameOf, packetText } from "./packet-text.ts";
 import { type StepText, stepText, type Weight } from "./step-text.ts";
 import { PLAIN_STYLE, type TraceStyle } from "./style.ts";
@@ -64,8 +64,9 @@ class TraceWriter {
     for (const hop of hops) {
       if (hop.packet !== packet.number) continue;
       let last = written.at(-1);
-      if (last?.place !== hop.place) {
-        last = { place: hop.place, lines: [] };
+      const place = this.#placeOf(hop);
+      if (last?.place !== place) {
+        last = { place, lines: [] };
         written.push(last);
       }
       for (const traced of hop.steps) {
@@ -74,6 +75,11 @@ class TraceWriter {
       }
     }
     return written.filter((hop) => hop.lines.length > 0);
+  }
+
+  #placeOf({ netns, place }: TraceHop): string {
+    const name = namespaceName(netns, this.#nameOf);
+    return name === undefined ? place : `${netns.kernel.hostname}/${name}`;
   }
 
   #isShown({ weight }: StepText): boolean {
