@@ -33,10 +33,21 @@ export * from "./netfilter/conntrack/conntrack-table.ts";
 export * from "./netfilter/conntrack.ts";
 export * from "./netfilter/conntrack-entry.ts";
 export * from "./netfilter/hooks.ts";
+export type { FilterRule } from "./netfilter/filter-rule.ts";
+export {
+  type ChainChanges,
+  ChainLayer,
+  type LayerRuleOrigin,
+} from "./netfilter/iptables/chain-layer.ts";
+export { Iptables } from "./netfilter/iptables/iptables.ts";
+export { IptablesError } from "./netfilter/iptables/iptables-error.ts";
+export type { RestoreOptions } from "./netfilter/iptables/restore.ts";
 export * from "./netfilter/nat.ts";
+export * from "./netfilter/nfacct.ts";
 export type { TableFamily } from "./netfilter/nftables/command.ts";
 export { Nftables } from "./netfilter/nftables/nftables.ts";
 export { type Location, NftablesError } from "./netfilter/nftables/nftables-error.ts";
+export { NftTableLayer } from "./netfilter/nftables/table-layer.ts";
 export type { RuleOrigin } from "./netfilter/nftables/transaction.ts";
 export * from "./network.ts";
 export * from "./skb.ts";

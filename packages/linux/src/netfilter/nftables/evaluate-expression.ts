@@ -23,6 +23,8 @@ export interface EvaluationScope {
   readonly family: TableFamily;
   readonly devices: DeviceNames;
   set(name: string): NftSet | undefined;
+  /** The number by which rules of the table know a chain. */
+  chainNumber(name: string): number;
 }
 
 /** The type of what an expression gives, and its size. */

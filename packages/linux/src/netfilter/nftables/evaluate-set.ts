@@ -113,6 +113,8 @@ export function evaluateElement(
     data,
     dataWords: data === undefined || data.kind === "verdict" ? undefined : dataWords(data),
     verdict: data?.kind === "verdict" ? data : undefined,
+    target:
+      data?.kind === "verdict" && data.chain !== undefined ? scope.chainNumber(data.chain) : -1,
     timeoutMs,
     expires: lives === undefined ? Number.POSITIVE_INFINITY : now + lives,
     comment: element.comment,

@@ -1,16 +1,59 @@
 import type { NetNamespace } from "../../net-namespace.ts";
+import {
+  type HookNumber,
+  NF_INET_FORWARD,
+  NF_INET_LOCAL_IN,
+  NF_INET_LOCAL_OUT,
+  NF_INET_POST_ROUTING,
+  NF_INET_PRE_ROUTING,
+  NFPROTO_ARP,
+  NFPROTO_BRIDGE,
+  NFPROTO_IPV4,
+  NFPROTO_IPV6,
+  type NfFamily,
+} from "../hooks.ts";
+import { registerNat, unregisterNat } from "../nat.ts";
+import { BaseChainHook } from "./base-chain-hook.ts";
 import type { TableFamily } from "./command.ts";
-import type { DeviceNames } from "./data-type.ts";
+import type { DeviceNames, Json } from "./data-type.ts";
+import { rulesetJson } from "./json.ts";
 import { listTable } from "./list.ts";
 import { parseCommands } from "./parse-command.ts";
-import type { Table } from "./table.ts";
+import type { BaseChain, Table } from "./table.ts";
+import type { NftTableLayer } from "./table-layer.ts";
 import { type RuleOrigin, type Ruleset, Transaction, tableKey } from "./transaction.ts";
 
-/** nf_tables of one network namespace, as nft 1.0.6 programs it on kernel 6.1. */
+const HOOK_NUMBERS: Readonly<Record<string, HookNumber>> = {
+  prerouting: NF_INET_PRE_ROUTING,
+  input: NF_INET_LOCAL_IN,
+  forward: NF_INET_FORWARD,
+  output: NF_INET_LOCAL_OUT,
+  postrouting: NF_INET_POST_ROUTING,
+};
+
+/** Families at whose hooks the chains of a table run. Those of `netdev` have no hook in the model. */
+const HOOK_FAMILIES: Readonly<Record<TableFamily, readonly NfFamily[]>> = {
+  ip: [NFPROTO_IPV4],
+  ip6: [NFPROTO_IPV6],
+  inet: [NFPROTO_IPV4, NFPROTO_IPV6],
+  bridge: [NFPROTO_BRIDGE],
+  arp: [NFPROTO_ARP],
+  netdev: [],
+};
+
+/** A base chain that packets run through. */
+interface Registration {
+  readonly base: BaseChain;
+  readonly hook: BaseChainHook;
+}
+
+/** nf_tables of one network namespace, as nft 1.0.6 programs it and kernel 6.1 runs it. */
 export class Nftables {
   readonly #netns: NetNamespace;
   readonly #ruleset: Ruleset = { tables: new Map<string, Table>(), lastTable: 0 };
   readonly #devices: DeviceNames;
+  /** By table and chain. */
+  readonly #registrations: Map<Table, Map<string, Registration>> = new Map();
 
   constructor(netns: NetNamespace) {
     this.#netns = netns;
@@ -27,10 +70,30 @@ export class Nftables {
   apply(text: string, options: { readonly origin?: RuleOrigin } = {}): void {
     const { network } = this.#netns;
     network.settleFlows();
-    const now = network.clock.now;
+    const commands = parseCommands(text);
+    const { now } = network.clock;
     const transaction = new Transaction(this.#ruleset, this.#devices, now, options.origin);
-    transaction.run(parseCommands(text));
+    transaction.run(commands);
+    for (const table of transaction.touched) this.#register(table);
     network.touch();
+  }
+
+  /**
+   * Attaches a shared table, or puts another version of it in place of the one that is attached. What
+   * this namespace has changed of its own by {@link apply} stays on top.
+   * @throws RangeError where there is a table of that name that is no layer
+   */
+  setLayer(layer: NftTableLayer): void {
+    const { tables } = this.#ruleset;
+    const key = tableKey(layer.table.family, layer.table.name);
+    let table = tables.get(key);
+    if (table === undefined) {
+      table = layer.table.fork(++this.#ruleset.lastTable);
+      tables.set(key, table);
+    } else if (table.isLayered) table.rebase(layer.table);
+    else throw new RangeError(`table ${key} is there and is no layer`);
+    this.#register(table);
+    this.#netns.network.touch();
   }
 
   hasTable(family: TableFamily, name: string): boolean {
@@ -39,9 +102,67 @@ export class Nftables {
 
   /** `nft -s list ruleset`. */
   list(): string {
-    const { now } = this.#netns.network.clock;
+    const { network } = this.#netns;
+    network.settleFlows();
+    const { now } = network.clock;
     let text = "";
     for (const table of this.#ruleset.tables.values()) text += listTable(table, this.#devices, now);
     return text;
   }
+
+  /** `nft -j list ruleset` (libnftables-json(5)). */
+  json(): Json {
+    const { network } = this.#netns;
+    network.settleFlows();
+    return rulesetJson(this.#ruleset.tables.values(), this.#devices, network.clock.now);
+  }
+
+  /** Brings hooks in line with the base chains of a table. */
+  #register(table: Table): void {
+    const isThere = this.#ruleset.tables.get(tableKey(table.family, table.name)) === table;
+    const active = isThere && !table.dormant;
+    let registered = this.#registrations.get(table);
+    for (const [name, { base, hook }] of registered ?? []) {
+      const now = active ? table.chains.get(name)?.base : undefined;
+      if (now !== undefined && sameHook(now, base)) continue;
+      this.#attach(table, base, hook, false);
+      registered?.delete(name);
+    }
+    if (!active) {
+      this.#registrations.delete(table);
+      return;
+    }
+    if (table.usesConntrack) this.#requireConntrack(table.family);
+    for (const chain of table.listedChains()) {
+      const { base, name } = chain;
+      if (base === undefined || registered?.has(name) === true) continue;
+      const hook = new BaseChainHook(table, chain);
+      this.#attach(table, base, hook, true);
+      registered ??= new Map();
+      registered.set(name, { base, hook });
+    }
+    if (registered !== undefined) this.#registrations.set(table, registered);
+  }
+
+  #requireConntrack(family: TableFamily): void {
+    if (family === "ip" || family === "inet") this.#netns.requireConntrack(4);
+    if (family === "ip6" || family === "inet") this.#netns.requireConntrack(6);
+  }
+
+  #attach(table: Table, base: BaseChain, hook: BaseChainHook, on: boolean): void {
+    const number = HOOK_NUMBERS[base.hook];
+    if (number === undefined) return; // ingress and egress
+    for (const family of HOOK_FAMILIES[table.family]) {
+      if (base.type === "nat" && (family === NFPROTO_IPV4 || family === NFPROTO_IPV6)) {
+        const version = family === NFPROTO_IPV4 ? 4 : 6;
+        if (on) registerNat(this.#netns, version, number, hook);
+        else unregisterNat(this.#netns, version, number, hook);
+      } else if (on) this.#netns.netfilter.register(family, number, hook);
+      else this.#netns.netfilter.unregister(family, number, hook);
+    }
+  }
+}
+
+function sameHook(x: BaseChain, y: BaseChain): boolean {
+  return x.type === y.type && x.hook === y.hook && x.priority === y.priority;
 }

@@ -11,6 +11,8 @@ export class Registry<T> {
   #all: (T | undefined)[] = [];
   /** On top of a layer; `undefined` hides what the layer has. */
   #own: Map<number, T | undefined> | undefined;
+  /** All there is by number, once somebody builds on this. */
+  #flat: readonly (T | undefined)[] | undefined;
 
   private constructor(numbers: Map<string, number>, base: readonly (T | undefined)[] | undefined) {
     this.#numbers = numbers;
@@ -31,11 +33,15 @@ export class Registry<T> {
     this.#base = other.#snapshot();
   }
 
+  get isLayered(): boolean {
+    return this.#base !== undefined;
+  }
+
   #snapshot(): readonly (T | undefined)[] {
-    if (this.#base === undefined) return this.#all;
-    if (this.#own === undefined) return this.#base;
-    const all = this.#base.slice();
-    for (const [number, value] of this.#own) all[number] = value;
+    if (this.#flat !== undefined) return this.#flat;
+    const all = this.#base === undefined ? this.#all : this.#base.slice();
+    for (const [number, value] of this.#own ?? []) all[number] = value;
+    this.#flat = all;
     return all;
   }
 

@@ -50,16 +50,16 @@ export class Scanner {
           `syntax error, unexpected junk, '${this.#text[this.#at]}'`,
         );
       }
-      if (groups.space !== undefined) {
-        this.#skip(groups.space);
+      if (groups["space"] !== undefined) {
+        this.#skip(groups["space"]);
         continue;
       }
-      if (groups.newline !== undefined) {
+      if (groups["newline"] !== undefined) {
         const token = this.#token("newline", "\n", 1);
         this.#skip("\n");
         return token;
       }
-      const { string, word, mark } = groups;
+      const { string, word, mark } = groups as Readonly<Record<string, string | undefined>>;
       const found = (string ?? word ?? mark) as string;
       const kind = string !== undefined ? "string" : word !== undefined ? "word" : "mark";
       const text = string === undefined ? found : found.slice(1, -1);

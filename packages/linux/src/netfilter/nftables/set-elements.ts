@@ -1,6 +1,6 @@
 import { WordTable } from "../word-table.ts";
 import type { Expression, VerdictExpression } from "./expression.ts";
-import { type KeyPart, sortKey, wordsOfKey, writeWords } from "./key-words.ts";
+import { type KeyPart, readWords, sortKey, wordsOf, wordsOfKey, writeWords } from "./key-words.ts";
 import type { Counter, Limit, Quota } from "./statement.ts";
 
 /** First and last value of each part of an element's key; equal where it is no interval. */
@@ -18,6 +18,8 @@ export interface StoredElement {
   /** The value of a map as words. */
   readonly dataWords: Uint32Array | undefined;
   readonly verdict: VerdictExpression | undefined;
+  /** Number of the chain that the verdict leads to; -1 for none. */
+  readonly target: number;
   readonly timeoutMs: number | undefined;
   /** Virtual milliseconds; infinite for an element that stays. */
   expires: number;
@@ -159,11 +161,13 @@ export class SetElements {
     this.#bounds = undefined;
   }
 
-  /** Adds an element of single values whose key is there as words, as the packet path has it. */
-  putWords(words: Uint32Array, at: number, element: StoredElement): void {
-    const table = this.#table as WordTable;
-    const number = table.find(words, at);
-    this.#elements[number < 0 ? table.add(words, at) : number] = element;
+  /** The values of a key that is there as words. */
+  readKey(words: Uint32Array, at: number): bigint[] {
+    return this.parts.map(({ bits }) => {
+      const value = readWords(words, at, bits);
+      at += wordsOf(bits);
+      return value;
+    });
   }
 
   delete(key: ElementKey | undefined): boolean {

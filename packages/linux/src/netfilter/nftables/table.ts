@@ -17,7 +17,7 @@ export class NftRule implements FilterRule {
   readonly handle: number;
   readonly statements: readonly Statement[];
   readonly comment: string | undefined;
-  readonly #devices: DeviceNames;
+  readonly devices: DeviceNames;
 
   constructor(
     location: string,
@@ -32,12 +32,12 @@ export class NftRule implements FilterRule {
     this.statements = statements;
     this.comment = comment;
     this.origin = origin;
-    this.#devices = devices;
+    this.devices = devices;
   }
 
   /** As `nft -s list ruleset` prints it. */
   get text(): string {
-    const statements = formatStatements(this.statements, this.#devices);
+    const statements = formatStatements(this.statements, this.devices);
     return this.comment === undefined ? statements : `${statements} comment "${this.comment}"`;
   }
 }
@@ -94,6 +94,8 @@ export class Table {
   readonly handle: number;
   comment: string | undefined = undefined;
   dormant = false;
+  /** Whether some rule has asked for connection tracking. */
+  usesConntrack = false;
   readonly chains: Registry<NftChain>;
   readonly sets: Registry<NftSet>;
   readonly objects: Registry<NftObject>;
@@ -132,6 +134,7 @@ export class Table {
     const copy = new Table(family, name, handle, chains.fork(), sets.fork(), objects.fork());
     copy.comment = this.comment;
     copy.dormant = this.dormant;
+    copy.usesConntrack = this.usesConntrack;
     copy.lastHandle = this.lastHandle;
     return copy;
   }
@@ -142,6 +145,12 @@ export class Table {
     this.sets.rebase(layer.sets);
     this.objects.rebase(layer.objects);
     this.lastHandle = Math.max(this.lastHandle, layer.lastHandle);
+    this.usesConntrack ||= layer.usesConntrack;
+  }
+
+  /** Whether it is built on a shared layer. */
+  get isLayered(): boolean {
+    return this.chains.isLayered;
   }
 
   /** `ip kube-proxy`. */

@@ -388,6 +388,7 @@ export class Transaction {
       family: table.family,
       devices: this.#devices,
       set: (name) => table.sets.get(name),
+      chainNumber: (name) => table.chains.number(name),
     };
   }
 
@@ -398,6 +399,7 @@ export class Transaction {
     chain: NftChain,
     location: Location,
   ): void {
+    table.usesConntrack ||= statements.some(usesConntrack);
     for (const statement of statements) {
       if (statement.kind === "verdict") this.#checkVerdict(statement.verdict, table, location);
       for (const reference of referencesOf(statement)) {
@@ -657,6 +659,27 @@ function rulePosition(command: CommandOf<"addRule">, chain: NftChain): number {
   return where === "append" ? at + 1 : at;
 }
 
+/** Whether a rule turns connection tracking on (`nf_ct_netns_get`). */
+function usesConntrack(statement: Statement): boolean {
+  if (statement.kind === "nat" || statement.kind === "notrack") return true;
+  return expressionsOf(statement).some(mentionsCt);
+}
+
+function mentionsCt(expression: Expression): boolean {
+  switch (expression.kind) {
+    case "ct":
+      return true;
+    case "binary":
+      return mentionsCt(expression.left);
+    case "concat":
+      return expression.parts.some(mentionsCt);
+    case "map":
+      return mentionsCt(expression.key);
+    default:
+      return false;
+  }
+}
+
 /** Sets and maps that a statement asks. */
 export function referencesOf(statement: Statement): SetReference[] {
   const found: SetReference[] = [];
@@ -679,31 +702,30 @@ export function referencesOf(statement: Statement): SetReference[] {
         return;
     }
   };
+  for (const expression of expressionsOf(statement)) visit(expression);
+  return found;
+}
+
+/** What a statement reads, compares with and writes to. */
+function expressionsOf(statement: Statement): Expression[] {
+  const all = (...expressions: (Expression | undefined)[]) =>
+    expressions.filter((expression) => expression !== undefined);
   switch (statement.kind) {
     case "match":
-      visit(statement.left);
-      visit(statement.right);
-      break;
+      return [statement.left, statement.right];
     case "vmap":
-      visit(statement.map);
-      break;
+      return [statement.map];
     case "mangle":
-      visit(statement.value);
-      break;
+      return [statement.target, statement.value];
     case "nat":
-      visit(statement.address);
-      visit(statement.port);
-      break;
+      return all(statement.address, statement.port);
     case "queue":
-      visit(statement.to);
-      break;
+      return all(statement.to);
     case "setUpdate":
-      visit(statement.set);
-      visit(statement.key);
-      visit(statement.data);
-      break;
+      return all(statement.set, statement.key, statement.data);
+    default:
+      return [];
   }
-  return found;
 }
 
 /** Chains that a statement can lead to. */
