@@ -187,6 +187,16 @@ export class FibTable {
     return this.#link(route, command !== "append");
   }
 
+  /** Whether there is this very route already: {@link insert} would throw EEXIST. */
+  has(fields: RouteFields): boolean {
+    return this.routesTo(fields.prefix).some(
+      (r) =>
+        r.metric === fields.metric &&
+        (this.family === 6 || r.tos === fields.tos) &&
+        sameRoute(r, fields),
+    );
+  }
+
   /** Removes the first route that fits. @throws KernelError ESRCH */
   remove(prefix: Prefix, fits: (route: Route) => boolean): Route {
     const route = this.routesTo(prefix).find(fits);
@@ -298,7 +308,7 @@ export class FibTable {
   }
 }
 
-function sameRoute(x: Route, y: Route): boolean {
+function sameRoute(x: Route, y: RouteFields): boolean {
   return (
     x.type === y.type &&
     x.scope === y.scope &&

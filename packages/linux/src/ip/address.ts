@@ -11,6 +11,7 @@ import {
 } from "@cnilab/net";
 import type { DeviceAddress } from "../device/interface-address.ts";
 import type { NetDevice } from "../device/net-device.ts";
+import type { FibTable } from "../fib/fib-table.ts";
 import {
   Nexthop,
   type RouteFields,
@@ -183,16 +184,9 @@ function addRoutes4(dev: NetDevice, a: DeviceAddress): void {
   }
 }
 
-function appendOnce(
-  table: { insert(f: RouteFields, c: "append"): unknown },
-  fields: RouteFields,
-): void {
-  try {
-    table.insert(fields, "append");
-  } catch (error) {
-    // The same route is there already: another address of the device brought it.
-    if (!(error instanceof KernelError) || error.errno !== "EEXIST") throw error;
-  }
+/** The same route may be there already: another address of the device brought it, or it stayed while the device was down. */
+function appendOnce(table: FibTable, fields: RouteFields): void {
+  if (!table.has(fields)) table.insert(fields, "append");
 }
 
 function addRoutes6(dev: NetDevice, a: DeviceAddress): void {
