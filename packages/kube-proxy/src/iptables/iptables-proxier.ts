@@ -27,6 +27,8 @@ export interface ProxierNode {
 }
 
 const LAYER = "kube-proxy";
+/** Counters that rules name: they must be there before (`ensureNFAcctCounter`). */
+const COUNTERS = ["ct_state_invalid_dropped_pkts", "localhost_nps_accepted_pkts"];
 
 /** kube-proxy in iptables mode, in one family, on one node (pkg/proxy/iptables/proxier.go, v1.35). */
 export class IptablesProxier implements Proxier {
@@ -41,6 +43,8 @@ export class IptablesProxier implements Proxier {
     this.#config = config;
     this.#node = node;
     this.#layers = layers;
+    const { nfacct } = node.netns;
+    for (const name of COUNTERS) if (nfacct.find(name) === undefined) nfacct.add(name);
     if (family === 4 && this.#localhostNodePorts) {
       // Packets from 127.0.0.1 that a node port sends elsewhere would be martians otherwise.
       node.netns.sysctl.set("net/ipv4/conf/all/route_localnet", 1);

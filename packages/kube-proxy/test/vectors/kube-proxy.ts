@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type KubeObject, SeededRandom, VirtualClock } from "@cnilab/core";
 import { Dummy, Kernel, Network } from "@cnilab/linux";
 import { parseIp } from "@cnilab/net";
-import yaml from "js-yaml";
+import { loadAll } from "js-yaml";
 import type { VectorCase } from "../../../../tools/vector-suite.ts";
 import { canonicalIptables, readConfig, StandAloneKubeProxy } from "../../src/index.ts";
 
@@ -29,7 +29,7 @@ function runCase(name: string, folder: string): VectorCase {
   const problems: string[] = [];
   for (const suffix of settings.steps > 1 ? steps(settings.steps) : [""]) {
     const input = readFileSync(join(folder, `input${suffix}.yaml`), "utf8");
-    proxy.apply((yaml.loadAll(input) as (KubeObject | null)[]).filter((o) => o !== null));
+    proxy.apply((loadAll(input) as (KubeObject | null)[]).filter((o) => o !== null));
     for (const [tool, family] of [
       ["iptables", 4],
       ["ip6tables", 6],
