@@ -90,7 +90,7 @@ describe("the route that is taken", () => {
     ["fd02:3::1", "eth1 via fd01::3"],
     ["fd03::1", "eth1 via fd01::3"],
     ["fd04::1", "EINVAL"],
-    ["fd05::1", "ENETUNREACH"],
+    ["fd05::1", "EHOSTUNREACH"],
     ["fd06::1", "EACCES"],
     ["fd07::1", "ENETUNREACH"],
   ])("to %s: %s", (to, expected) => {

@@ -110,7 +110,10 @@ function refuse(
     if (result === "ENETUNREACH") icmpSend(skb, netns, ICMP_DEST_UNREACH, ICMP_NET_UNREACH);
     if (result === "EACCES") icmpSend(skb, netns, ICMP_DEST_UNREACH, ICMP_PKT_FILTERED);
   } else {
-    if (result === "ENETUNREACH") icmpSend(skb, netns, ICMPV6_DEST_UNREACH, ICMPV6_NOROUTE);
+    // ip6_pkt_discard, also for `unreachable` routes
+    if (result === "ENETUNREACH" || result === "EHOSTUNREACH") {
+      icmpSend(skb, netns, ICMPV6_DEST_UNREACH, ICMPV6_NOROUTE);
+    }
     if (result === "EACCES") icmpSend(skb, netns, ICMPV6_DEST_UNREACH, ICMPV6_ADM_PROHIBITED);
   }
   const reason = {

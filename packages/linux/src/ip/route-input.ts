@@ -58,7 +58,7 @@ function routeInput4(dev: NetDevice, flow: Flow): RouteInputResult {
   }
   const nexthop = netns.fib4.lookup(flow);
   if (nexthop === undefined) return dev.conf4.forwarding === 0 ? "EHOSTUNREACH" : "ENETUNREACH";
-  const refused = refusalOf(nexthop, 4);
+  const refused = refusalOf(nexthop);
   if (refused !== undefined) return dev.conf4.forwarding === 0 ? "EHOSTUNREACH" : refused;
   const type = nexthop.route.type;
   if (type === "local" || type === "broadcast") {
@@ -101,7 +101,7 @@ function validateSource(dev: NetDevice, flow: Flow, out?: NetDevice): DropReason
   };
   const lastResort = (): DropReason | undefined => (filter !== 0 ? "IP_RPFILTER" : undefined);
   const back = netns.fib4.lookup(reverse);
-  if (back === undefined || refusalOf(back, 4) !== undefined) return lastResort();
+  if (back === undefined || refusalOf(back) !== undefined) return lastResort();
   if (back.route.type !== "unicast" && !(back.route.type === "local" && acceptLocal)) {
     return "IP_LOCAL_SOURCE";
   }
@@ -125,7 +125,7 @@ function routeInput6(dev: NetDevice, flow: Flow): RouteInputResult {
   const scoped = isLinkLocal(flow.dst) ? { ...flow, oif: dev } : flow;
   const nexthop = netns.fib6.lookup(scoped);
   if (nexthop === undefined) return "ENETUNREACH";
-  const refused = refusalOf(nexthop, 6);
+  const refused = refusalOf(nexthop);
   if (refused !== undefined) return refused;
   const type = nexthop.route.type;
   if (type !== "unicast") return cachedDst(nexthop, netns);
@@ -135,12 +135,12 @@ function routeInput6(dev: NetDevice, flow: Flow): RouteInputResult {
 }
 
 /** The error that a refusing route stands for (`fib_props`, `ip6_rt_type_to_error`). */
-export function refusalOf(nexthop: Nexthop, family: 4 | 6): RouteErrno | undefined {
+export function refusalOf(nexthop: Nexthop): RouteErrno | undefined {
   switch (nexthop.route.type) {
     case "blackhole":
       return "EINVAL";
     case "unreachable":
-      return family === 4 ? "EHOSTUNREACH" : "ENETUNREACH";
+      return "EHOSTUNREACH";
     case "prohibit":
       return "EACCES";
     default:

@@ -86,7 +86,7 @@ function routeOutput4(
       src: src ?? selectAddress(oif, undefined, RT_SCOPE_LINK) ?? 0,
     };
   }
-  const refused = refusalOf(nexthop, 4);
+  const refused = refusalOf(nexthop);
   if (refused !== undefined) return refused;
   const route = nexthop.route;
   if (route.type === "local") {
@@ -130,7 +130,7 @@ function routeOutput6(netns: NetNamespace, flow: OutputFlow): OutputRoute | Rout
   if (isLinkLocal(dst) && oif === undefined && !netns.isLocalAddress(dst)) return "EINVAL";
   const nexthop = netns.fib6.lookup(fullFlow(flow));
   if (nexthop === undefined) return "ENETUNREACH";
-  const refused = refusalOf(nexthop, 6);
+  const refused = refusalOf(nexthop);
   if (refused !== undefined) return refused;
   const route = nexthop.route;
   const local = route.type === "local" || route.type === "anycast";

@@ -8,6 +8,7 @@ import {
   IPPROTO_UDP,
   type IpAddress,
   IpPacket,
+  NeighbourMessage,
   type Payload,
   UdpDatagram,
   VxlanPacket,
@@ -236,6 +237,7 @@ function wait(netns: NetNamespace, request: ExchangeRequest, done: () => boolean
 function concerns({ skb, reason }: Drop, request: ExchangeRequest): boolean {
   if (!skb.isIp || reason === "OTHERHOST") return false;
   const innermost = innermostOf(skb.ip);
+  if (innermost.payload instanceof NeighbourMessage) return false;
   return (
     innermost.protocol === request.protocol ||
     innermost.protocol === IPPROTO_ICMP ||
