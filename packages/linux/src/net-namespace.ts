@@ -28,6 +28,8 @@ import { NeighbourTable, type Solicitor } from "./neighbour/neighbour-table.ts";
 import { registerConntrackHooks } from "./netfilter/conntrack/conntrack-hooks.ts";
 import { Conntrack } from "./netfilter/conntrack.ts";
 import { NetfilterHooks } from "./netfilter/hooks.ts";
+import { Iptables } from "./netfilter/iptables/iptables.ts";
+import { Nfacct } from "./netfilter/nfacct.ts";
 import { Nftables } from "./netfilter/nftables/nftables.ts";
 import type { Network } from "./network.ts";
 import type { Skb } from "./skb.ts";
@@ -67,6 +69,9 @@ export class NetNamespace {
   /** Connection tracking; `undefined` until a rule needs it. */
   conntrack: Conntrack | undefined = undefined;
   #nftables: Nftables | undefined;
+  #iptables4: Iptables | undefined;
+  #iptables6: Iptables | undefined;
+  #nfacct: Nfacct | undefined;
   #reassembly: Reassembly | undefined;
   #sockets: SocketTable | undefined;
   #pathMtus: Map<IpAddress, PathMtu> | undefined;
@@ -119,6 +124,26 @@ export class NetNamespace {
 
   findNftables(): Nftables | undefined {
     return this.#nftables;
+  }
+
+  /** The tables of iptables (4) or ip6tables (6), made on demand. */
+  iptables(family: IpFamily): Iptables {
+    if (family === 4) {
+      this.#iptables4 ??= new Iptables(this, 4);
+      return this.#iptables4;
+    }
+    this.#iptables6 ??= new Iptables(this, 6);
+    return this.#iptables6;
+  }
+
+  findIptables(family: IpFamily): Iptables | undefined {
+    return family === 4 ? this.#iptables4 : this.#iptables6;
+  }
+
+  /** Named counters, made on demand. */
+  get nfacct(): Nfacct {
+    this.#nfacct ??= new Nfacct();
+    return this.#nfacct;
   }
 
   get reassembly(): Reassembly {
