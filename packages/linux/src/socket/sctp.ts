@@ -61,6 +61,20 @@ export class SctpListener implements Socket {
 }
 
 /**
+ * What a listener sends with its INIT ACK and gets back with the COOKIE ECHO: all it has to know, so
+ * that it keeps no state before (RFC 9260 section 5.1.3). It takes no bytes on the wire here.
+ */
+class Cookie {
+  readonly ownTag: number;
+  readonly peerTag: number;
+
+  constructor(ownTag: number, peerTag: number) {
+    this.ownTag = ownTag;
+    this.peerTag = peerTag;
+  }
+}
+
+/**
  * One SCTP association over a single path: the four-way handshake and acknowledged data (RFC 9260).
  * No multi-homing, no streams, no retransmission.
  */
@@ -95,7 +109,10 @@ export class SctpAssociation implements Socket {
     options: {
       readonly owner: string;
       readonly dst: Dst;
+      /** The tag that its packets carry; 0 while it is not known. */
       readonly peerTag: number;
+      /** The tag that packets to it carry; chosen at random where it is absent. */
+      readonly tag?: number;
       readonly trace: Trace | undefined;
     },
   ) {
@@ -108,7 +125,7 @@ export class SctpAssociation implements Socket {
     this.state = options.peerTag === 0 ? "COOKIE-WAIT" : "ESTAB";
     this.trace = options.trace;
     this.#dst = options.dst;
-    this.#tag = netns.kernel.random.uint32() || 1;
+    this.#tag = options.tag ?? (netns.kernel.random.uint32() || 1);
     this.#peerTag = options.peerTag;
     netns.sockets.sctpAssociations.add(this);
   }
@@ -184,7 +201,7 @@ export class SctpAssociation implements Socket {
       this.remotePort,
       chunkType,
       tag,
-      length > 0 ? new Message(length, message) : Data.empty,
+      length > 0 || message !== undefined ? new Message(length, message) : Data.empty,
     );
     if (chunkType === SCTP_INIT || chunkType === SCTP_INIT_ACK) chunk.initiateTag = this.#tag;
     const version = typeof this.remoteAddress === "number" ? 4 : 6;
@@ -211,7 +228,7 @@ export class SctpAssociation implements Socket {
         if (this.state !== "COOKIE-WAIT") return;
         this.#peerTag = chunk.initiateTag;
         this.state = "COOKIE-ECHOED";
-        this.transmit(SCTP_COOKIE_ECHO, this.#peerTag, 0);
+        this.transmit(SCTP_COOKIE_ECHO, this.#peerTag, 0, cookieOf(chunk));
         return;
       case SCTP_COOKIE_ACK:
         if (this.state === "COOKIE-ECHOED") this.state = "ESTAB";
@@ -290,11 +307,13 @@ export function sctpReceive(skb: Skb, netns: NetNamespace): void {
     return;
   }
   if (chunk.chunkType === SCTP_INIT) {
-    // All state of the association travels in the cookie: a listener keeps none (RFC 9260 section 5.1.3).
     const tag = netns.kernel.random.uint32() || 1;
-    answer(skb, netns, chunk, SCTP_INIT_ACK, chunk.initiateTag, tag);
+    const cookie = new Cookie(tag, chunk.initiateTag);
+    answer(skb, netns, chunk, SCTP_INIT_ACK, chunk.initiateTag, tag, cookie);
     return;
   }
+  const cookie = cookieOf(chunk);
+  if (cookie === undefined) return; // not one of ours: silently discarded
   const route = routeOutput(netns, { dst: packet.src, src: packet.dst, protocol: IPPROTO_SCTP });
   if (typeof route === "string") return;
   const accepted = new SctpAssociation(
@@ -305,10 +324,22 @@ export function sctpReceive(skb: Skb, netns: NetNamespace): void {
       remoteAddress: packet.src,
       remotePort: chunk.srcPort,
     },
-    { owner, dst: route.dst, peerTag: chunk.verificationTag, trace: skb.trace },
+    {
+      owner,
+      dst: route.dst,
+      peerTag: cookie.peerTag,
+      tag: cookie.ownTag,
+      trace: skb.trace,
+    },
   );
   (listener === undefined ? netns.sockets.catchAll?.onAssociate : listener.onAssociate)?.(accepted);
-  accepted.transmit(SCTP_COOKIE_ACK, chunk.verificationTag, 0);
+  accepted.transmit(SCTP_COOKIE_ACK, cookie.peerTag, 0);
+}
+
+function cookieOf({ payload }: SctpPacket): Cookie | undefined {
+  return payload instanceof Message && payload.message instanceof Cookie
+    ? payload.message
+    : undefined;
 }
 
 function answer(
@@ -318,6 +349,7 @@ function answer(
   chunkType: number,
   tag: number,
   initiateTag: number,
+  cookie?: Cookie,
 ): void {
   const packet = skb.ip;
   const route = routeOutput(netns, { dst: packet.src, src: packet.dst, protocol: IPPROTO_SCTP });
@@ -327,6 +359,7 @@ function answer(
     chunk.srcPort,
     chunkType,
     tag || chunk.verificationTag,
+    cookie === undefined ? Data.empty : new Message(0, cookie),
   );
   reply.initiateTag = initiateTag;
   const out = Skb.ofIp(
