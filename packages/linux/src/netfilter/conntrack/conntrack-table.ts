@@ -75,14 +75,16 @@ export function hashTuple(
 
 /**
  * The connections of one namespace and their two hashes, by tuple and by source, on typed arrays:
- * 72 bytes a connection where the table is full, 72 more for TCP and SCTP. Chains link *nodes*: a slot
+ * 76 bytes a connection where the table is full, 72 more for TCP and SCTP. Chains link *nodes*: a slot
  * and a direction in one number, `slot * 2 + direction`.
  */
 export class ConntrackTable {
   readonly #clock: VirtualClock;
   #words = new Int32Array(0);
-  /** First node of each chain plus 1; as many chains as slots. */
+  /** First node of each chain plus 1; as many chains as nodes. */
   #buckets = new Int32Array(0);
+  /** Number of chains minus 1; their number is a power of two. */
+  #mask = 0;
   /** First slot plus 1 of those with one original source. */
   #bySource = new Int32Array(0);
   #slots = 0;
@@ -273,7 +275,7 @@ export class ConntrackTable {
     zones: number,
   ): number {
     if (this.#used === 0) return -1;
-    const bucket = hashTuple(src, dst, ports, kind, hashZone) & (this.#slots - 1);
+    const bucket = hashTuple(src, dst, ports, kind, hashZone) & this.#mask;
     const words = this.#words;
     let node = (this.#buckets[bucket] as number) - 1;
     while (node >= 0) {
@@ -427,8 +429,8 @@ export class ConntrackTable {
    * @returns how many ended
    */
   evict(hash: number): number {
-    for (let i = 0; i < Math.min(EVICTION_RANGE, this.#slots); i++) {
-      const bucket = (hash + i) & (this.#slots - 1);
+    for (let i = 0; i < EVICTION_RANGE; i++) {
+      const bucket = (hash + i) & this.#mask;
       let evicted = 0;
       let expired = 0;
       let node = (this.#buckets[bucket] as number) - 1;
@@ -485,7 +487,7 @@ export class ConntrackTable {
       (words[base + STATE] as number) & KIND_MASK,
       zoneOf(words[base + ZONES] as number, direction),
     );
-    return hash & (this.#slots - 1);
+    return hash & this.#mask;
   }
 
   #link(slot: number, direction: Direction): void {
@@ -564,7 +566,8 @@ export class ConntrackTable {
     words.set(this.#words);
     this.#words = words;
     this.#slots = slots;
-    this.#buckets = new Int32Array(slots);
+    this.#buckets = new Int32Array(slots * 2);
+    this.#mask = slots * 2 - 1;
     this.#bySource = new Int32Array(slots);
     if (this.#counters !== undefined) this.#counters = grown(this.#counters, slots * 4);
     for (let slot = 0; slot < old; slot++) {
@@ -583,7 +586,8 @@ export class ConntrackTable {
     if (number === 0) {
       number = ++this.#recordCount;
       if (number * RECORD_WORDS > this.records.length) {
-        const records = new Int32Array(Math.max(4, this.#recordCount * 2) * RECORD_WORDS);
+        const room = number + (number >>> 1) + 2;
+        const records = new Int32Array(room * RECORD_WORDS);
         records.set(this.records);
         this.records = records;
       }
