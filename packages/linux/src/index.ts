@@ -32,8 +32,8 @@ export * from "./net-namespace.ts";
 export * from "./netfilter/conntrack/conntrack-table.ts";
 export * from "./netfilter/conntrack.ts";
 export * from "./netfilter/conntrack-entry.ts";
-export * from "./netfilter/hooks.ts";
 export type { FilterRule } from "./netfilter/filter-rule.ts";
+export * from "./netfilter/hooks.ts";
 export {
   type ChainChanges,
   ChainLayer,
