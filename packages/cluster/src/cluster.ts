@@ -15,7 +15,7 @@ import {
   VirtualClock,
 } from "@cnilab/core";
 import { Kernel, Network, startEchoServer } from "@cnilab/linux";
-import { formatIp, IPPROTO_TCP, type IpAddress, tryParseIp } from "@cnilab/net";
+import { formatIp, IPPROTO_TCP, type IpAddress } from "@cnilab/net";
 import { type Observable, Subject, Subscription } from "rxjs";
 import { container as rootContainer } from "tsyringe";
 import { ApiStore } from "./api/api-store.ts";
@@ -42,7 +42,7 @@ import { NodeLifecycleController } from "./controllers/node-lifecycle.ts";
 import { ReplicaSetController } from "./controllers/replica-set.ts";
 import { StatefulSetController } from "./controllers/stateful-set.ts";
 import { KeptAddresses } from "./kubelet/kept-addresses.ts";
-import { Applier } from "./manifest/apply.ts";
+import { Applier, internalAddresses } from "./manifest/apply.ts";
 import { unenforcedPolicies } from "./policy-warnings.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import { ServiceAdmission } from "./service/service-admission.ts";
@@ -135,7 +135,12 @@ export class Cluster {
     const services = new ServiceAdmission(this.config, seed);
     this.api.admit(services);
     for (const name of INITIAL_NAMESPACES) this.api.create<"Namespace">(namespace(name));
-    this.#applier = new Applier(this.api, services, seed);
+    this.#applier = new Applier(
+      this.api,
+      services,
+      seed,
+      (address) => this.#underlay?.machineAt(address)?.hostname,
+    );
     this.#addresses = new AddressBook(this.api);
     this.#kept = new KeptAddresses(this.#nodes, () => this.#outside?.hosts ?? []);
     this.#lifecycle = new NodeLifecycleController(this.api, this.clock, (n) => this.#nodes.has(n));
@@ -436,14 +441,6 @@ function hostAddress(node: string, objects: readonly KubeObject[]): string | und
     if (spec.nodeName === node && status?.hostIP !== undefined) return status.hostIP;
   }
   return undefined;
-}
-
-/** Addresses that a Node object has on the network between the nodes. */
-function internalAddresses(node: Node): IpAddress[] {
-  return (node.status?.addresses ?? [])
-    .filter(({ type }) => type === "InternalIP")
-    .map(({ address }) => tryParseIp(address))
-    .filter((a): a is IpAddress => a !== undefined);
 }
 
 function withAddresses(node: Node, addresses: readonly IpAddress[]): Node {

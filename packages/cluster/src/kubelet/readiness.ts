@@ -1,5 +1,5 @@
 import type { Clock, Container, Probe, Timer } from "@cnilab/core";
-import { exchange, type NetNamespace } from "@cnilab/linux";
+import { exchange, type NetNamespace, type Network } from "@cnilab/linux";
 import { IPPROTO_TCP, type IpAddress } from "@cnilab/net";
 import { probePort } from "./container-process.ts";
 
@@ -17,6 +17,7 @@ export class ReadinessProbe {
   #timer: Timer | undefined;
   #successes = 0;
   #failures = 0;
+  #stopped = false;
   /** Whether it has succeeded lately. */
   ready = false;
 
@@ -38,13 +39,20 @@ export class ReadinessProbe {
   }
 
   stop(): void {
+    this.#stopped = true;
     this.#timer?.cancel();
   }
 
   /** Only the way to a first verdict keeps the cluster from being settled. */
   #schedule(seconds: number): void {
     const decided = this.ready || this.#failures >= this.#failureThreshold;
-    this.#timer = this.#clock.schedule(seconds * 1000, () => this.#run(), { background: decided });
+    this.#timer = this.#clock.schedule(
+      seconds * 1000,
+      () => inTurn(this.#node.network, () => this.#run()),
+      {
+        background: decided,
+      },
+    );
   }
 
   get #failureThreshold(): number {
@@ -52,6 +60,7 @@ export class ReadinessProbe {
   }
 
   #run(): void {
+    if (this.#stopped) return;
     const before = this.ready;
     if (this.#succeeds()) {
       this.#failures = 0;
@@ -78,5 +87,27 @@ export class ReadinessProbe {
       owner: "kubelet",
     });
     return outcome === "connected";
+  }
+}
+
+/** Probes that wait for the one under way, by network. */
+const waiting = new WeakMap<Network, (() => void)[]>();
+
+/**
+ * Runs one probe after the other. A probe whose packets take their time turns the clock, which may bring up
+ * the next probe: that one waits, or thousands would run inside of each other.
+ */
+function inTurn(network: Network, probe: () => void): void {
+  const queue = waiting.get(network);
+  if (queue !== undefined) {
+    queue.push(probe);
+    return;
+  }
+  const turns = [probe];
+  waiting.set(network, turns);
+  try {
+    for (let i = 0; i < turns.length; i++) (turns[i] as () => void)();
+  } finally {
+    waiting.delete(network);
   }
 }

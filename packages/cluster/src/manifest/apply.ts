@@ -7,6 +7,7 @@ import {
   type Pod,
   type Service,
 } from "@cnilab/core";
+import { formatIp, type IpAddress, Prefix, tryParseIp } from "@cnilab/net";
 import { ApiError } from "../api/api-error.ts";
 import type { ApiStore } from "../api/api-store.ts";
 import { isNamespaced } from "../api/kind-scope.ts";
@@ -17,7 +18,10 @@ import {
   SLICE_CONTROLLER,
 } from "../controllers/endpoint-slice.ts";
 import { MIRRORING_CONTROLLER } from "../controllers/endpoint-slice-mirroring.ts";
+import { podCidrsOf } from "../controllers/node-ipam.ts";
 import { KUBERNETES_SERVICE, type ServiceAdmission } from "../service/service-admission.ts";
+import { INTERNET } from "../underlay/outside-world.ts";
+import { API_SERVER, ROUTER } from "../underlay/underlay.ts";
 import { checkManifest, nameOf } from "./parse-manifests.ts";
 
 /** Kinds in the order in which they are made; those that are not here come last. */
@@ -51,9 +55,17 @@ export class Applier {
   readonly #api: ApiStore;
   readonly #services: ServiceAdmission;
   readonly #seed: number;
+  readonly #machineAt: (address: IpAddress) => string | undefined;
 
-  constructor(api: ApiStore, services: ServiceAdmission, seed: number) {
+  /** @param machineAt name of the machine that has an address already */
+  constructor(
+    api: ApiStore,
+    services: ServiceAdmission,
+    seed: number,
+    machineAt: (address: IpAddress) => string | undefined,
+  ) {
     this.#api = api;
+    this.#machineAt = machineAt;
     this.#services = services;
     this.#seed = seed;
   }
@@ -82,6 +94,7 @@ export class Applier {
     for (const step of steps) this.#checkUpdate(step);
     this.#tryServices(steps);
     checkAddresses(wanted);
+    checkNodes(steps, this.#api.list("Node"), this.#machineAt);
     return steps;
   }
 
@@ -264,6 +277,60 @@ function checkAddresses(objects: readonly KubeObject[]): void {
     }
     owners.set(ip, nameOf(object));
   }
+}
+
+/** Names of the machines beside the nodes. */
+const RESERVED: readonly string[] = [ROUTER, API_SERVER, INTERNET];
+
+/** Nodes must differ in name from other machines, and in addresses and pod ranges from each other. */
+function checkNodes(
+  steps: readonly Step[],
+  existing: readonly Node[],
+  machineAt: (address: IpAddress) => string | undefined,
+): void {
+  const addresses = new Map<IpAddress, string>();
+  const ranges: { readonly range: Prefix; readonly name: string }[] = [];
+  const rangesOf = (nodes: readonly Node[]) =>
+    nodes.flatMap((n) => podCidrsOf(n).map((range) => ({ range, name: n.metadata.name })));
+  const made = steps.filter((s) => s.object.kind === "Node" && s.existing === undefined);
+  ranges.push(...rangesOf(made.length === 0 ? [] : existing));
+  for (const { object } of made) {
+    const node = object as Node;
+    const { name } = node.metadata;
+    if (RESERVED.includes(name)) {
+      throw new InputError(
+        "is the name of a machine outside of the cluster; choose another",
+        nameOf(node),
+      );
+    }
+    for (const address of internalAddresses(node)) {
+      const other = addresses.get(address) ?? machineAt(address);
+      addresses.set(address, name);
+      if (other === undefined) continue;
+      throw new InputError(
+        `address ${formatIp(address)} is the one of ${other} already`,
+        nameOf(node),
+      );
+    }
+    ranges.push(...rangesOf([node]));
+  }
+  ranges.sort((x, y) => Prefix.compare(x.range, y.range));
+  for (let i = 1; i < ranges.length; i++) {
+    const [before, here] = [ranges[i - 1], ranges[i]] as [(typeof ranges)[0], (typeof ranges)[0]];
+    if (!before.range.overlaps(here.range)) continue;
+    throw new InputError(
+      `pod range ${here.range} overlaps ${before.range} of node ${before.name}; give each node its own`,
+      `Node ${here.name}`,
+    );
+  }
+}
+
+/** Addresses that a Node object has on the network between the nodes. */
+export function internalAddresses(node: Node): IpAddress[] {
+  return (node.status?.addresses ?? [])
+    .filter(({ type }) => type === "InternalIP")
+    .map(({ address }) => tryParseIp(address))
+    .filter((a) => a !== undefined);
 }
 
 function compare(x: KubeObject, y: KubeObject): number {
