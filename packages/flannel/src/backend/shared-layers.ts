@@ -1,0 +1,224 @@
+import {
+  KernelError,
+  type NetDevice,
+  type NetNamespace,
+  type RouteLayer,
+  type SharedRoute,
+  type Vxlan,
+} from "@cnilab/linux";
+import type { IpAddress, IpFamily, Mac, Prefix } from "@cnilab/net";
+
+/**
+ * State of one kind that a node has in common with all others, attached to its kernel as a layer. It
+ * stays so while nobody else touches it; then the node goes on with a copy of its own.
+ *
+ * @typeParam L the layer
+ * @typeParam K what names an entry of it
+ */
+export interface LayerSlot<L, K> {
+  /** Whether the kernel still has exactly what was attached here. */
+  readonly intact: boolean;
+  /** Instead of what was attached before. @param own the entry of the layer that is about this node itself */
+  attach(layer: L, own: K | undefined): void;
+  /**
+   * As {@link attach}, for a program that has just started: of what an earlier run left, all stays
+   * that is not replaced.
+   */
+  takeOver(layer: L, own: K | undefined): void;
+  /** Turns what is left of the layer into entries of the node's own. */
+  materialise(): void;
+}
+
+/** Routes of the main table that leave by one device. */
+export class RouteSlot implements LayerSlot<RouteLayer, Prefix> {
+  readonly #dev: NetDevice;
+  readonly #family: IpFamily;
+  #layer: RouteLayer | undefined;
+  #without = 0;
+
+  constructor(dev: NetDevice, family: IpFamily) {
+    this.#dev = dev;
+    this.#family = family;
+  }
+
+  get #table() {
+    return this.#dev.netns.fib(this.#family).main;
+  }
+
+  get intact(): boolean {
+    const now = this.#table.layerOf(this.#dev);
+    return now?.layer === this.#layer && (now?.without.size ?? 0) === this.#without;
+  }
+
+  attach(layer: RouteLayer, own: Prefix | undefined): void {
+    const without = own !== undefined && layer.get(own) !== undefined ? [own] : [];
+    this.#layer = layer;
+    this.#without = without.length;
+    this.#table.setLayer(this.#dev, layer, "boot", without);
+    this.#dev.network.touch();
+  }
+
+  takeOver(layer: RouteLayer, own: Prefix | undefined): void {
+    const before = this.#table.layerOf(this.#dev);
+    const left = before === undefined ? [] : missingRoutes(before.layer, layer);
+    const without = new Set(before?.without);
+    for (const route of [...this.#table.ownRoutes()]) {
+      const { prefix, protocol } = route;
+      if (protocol === "kernel" || layer.get(prefix) === undefined) continue;
+      if (!own?.equals(prefix)) this.#table.remove(prefix, (r) => r === route);
+    }
+    this.attach(layer, own);
+    for (const route of left) if (!without.has(String(route.prefix))) addRoute(this.#dev, route);
+  }
+
+  materialise(): void {
+    const now = this.#table.layerOf(this.#dev);
+    this.#layer = undefined;
+    this.#without = 0;
+    if (now === undefined) return;
+    this.#table.setLayer(this.#dev, undefined);
+    for (const [prefix, route] of now.layer.entries()) {
+      if (!now.without.has(String(prefix))) addRoute(this.#dev, route);
+    }
+  }
+}
+
+/** Makes routes of a node's own of the layers that another backend left on other devices than these. */
+export function releaseLayers(
+  netns: NetNamespace,
+  family: IpFamily,
+  except: readonly string[],
+): void {
+  for (const dev of netns.devices) {
+    if (!except.includes(dev.name)) new RouteSlot(dev, family).materialise();
+  }
+}
+
+function addRoute(dev: NetDevice, { prefix, gateway, onlink }: SharedRoute): void {
+  const via = gateway === undefined ? {} : { via: gateway };
+  try {
+    dev.netns.addRoute({ dst: prefix, dev, ...via, onlink });
+  } catch (error) {
+    // Another route has come into its place, or the way to its gateway is gone.
+    if (!(error instanceof KernelError)) throw error;
+  }
+}
+
+/** Entries of the first argument that the second lacks; worked out once for all nodes that change from one to the other. */
+function memoised<L extends object, E>(find: (before: L, now: L) => E[]): (x: L, y: L) => E[] {
+  const known = new WeakMap<L, WeakMap<L, E[]>>();
+  return (before, now) => {
+    if (before === now) return [];
+    let to = known.get(before);
+    if (to === undefined) {
+      to = new WeakMap();
+      known.set(before, to);
+    }
+    let entries = to.get(now);
+    if (entries === undefined) {
+      entries = find(before, now);
+      to.set(now, entries);
+    }
+    return entries;
+  };
+}
+
+const missingRoutes = memoised<RouteLayer, SharedRoute>((before, now) =>
+  [...before.entries()].map(([, r]) => r).filter((r) => now.get(r.prefix) === undefined),
+);
+
+const missingEntries = memoised<ReadonlyMap<unknown, unknown>, [unknown, unknown]>((before, now) =>
+  [...before].filter(([key]) => !now.has(key)),
+);
+
+/** A table of a kernel's that a map can be a layer of. */
+export interface LayeredTable<K, V> {
+  readonly layer: ReadonlyMap<K, V> | undefined;
+  readonly without: ReadonlySet<K>;
+  readonly own: ReadonlyMap<K, unknown>;
+  setLayer(layer: ReadonlyMap<K, V> | undefined, without: readonly K[]): void;
+  put(key: K, value: V): void;
+  delete(key: K): void;
+}
+
+/** Permanent neighbours, or tunnel endpoints: what a map says. */
+export class MapSlot<K, V> implements LayerSlot<ReadonlyMap<K, V>, K> {
+  readonly #table: LayeredTable<K, V>;
+  #layer: ReadonlyMap<K, V> | undefined;
+  #without = 0;
+
+  constructor(table: LayeredTable<K, V>) {
+    this.#table = table;
+  }
+
+  get intact(): boolean {
+    const { layer, without } = this.#table;
+    return layer === this.#layer && without.size === this.#without;
+  }
+
+  attach(layer: ReadonlyMap<K, V>, own: K | undefined): void {
+    const without = own !== undefined && layer.has(own) ? [own] : [];
+    this.#layer = layer;
+    this.#without = without.length;
+    this.#table.setLayer(layer, without);
+  }
+
+  takeOver(layer: ReadonlyMap<K, V>, own: K | undefined): void {
+    const table = this.#table;
+    const left = (table.layer && (missingEntries(table.layer, layer) as [K, V][])) ?? [];
+    const without = new Set(table.without);
+    for (const key of [...table.own.keys()]) if (layer.has(key) && key !== own) table.delete(key);
+    this.attach(layer, own);
+    for (const [key, value] of left) if (!without.has(key)) table.put(key, value);
+  }
+
+  materialise(): void {
+    const table = this.#table;
+    const { layer } = table;
+    const absent = new Set([...table.without, ...table.own.keys()]);
+    this.#layer = undefined;
+    this.#without = 0;
+    if (layer === undefined) return;
+    table.setLayer(undefined, []);
+    for (const [key, value] of layer) if (!absent.has(key)) table.put(key, value);
+  }
+}
+
+/** The neighbours of a device: `ip neigh … dev DEV nud permanent`. */
+export function neighbourSlot(dev: NetDevice): MapSlot<IpAddress, Mac> {
+  const { netns } = dev;
+  return new MapSlot({
+    get layer() {
+      return netns.neighboursOf(dev).layer;
+    },
+    get without() {
+      return netns.neighboursOf(dev).withoutFromLayer;
+    },
+    get own() {
+      return netns.neighboursOf(dev).ownEntries;
+    },
+    setLayer: (layer, without) => netns.neighboursOf(dev).setLayer(layer, without),
+    put: (ip, mac) => netns.neighboursOf(dev).replace(ip, mac),
+    delete: (ip) => {
+      netns.neighboursOf(dev).delete(ip);
+    },
+  });
+}
+
+/** The tunnel endpoints of a vxlan device: `bridge fdb … dev DEV self permanent`. */
+export function fdbSlot(dev: Vxlan): MapSlot<Mac, IpAddress> {
+  return new MapSlot({
+    get layer() {
+      return dev.fdbLayer;
+    },
+    get without() {
+      return dev.withoutFromFdbLayer;
+    },
+    get own() {
+      return dev.ownFdbEntries;
+    },
+    setLayer: (layer, without) => dev.setFdbLayer(layer, without),
+    put: (mac, remote) => dev.replaceFdb(mac, remote),
+    delete: (mac) => dev.deleteFdb(mac),
+  });
+}

@@ -1,0 +1,121 @@
+import { CniBridgeEngine, CONFIG_FOLDER, readNetworkList } from "@cnilab/cni-plugins";
+import {
+  BRIDGE,
+  type ClusterConfig,
+  type CniModel,
+  type CniOptionValues,
+  type DependencyContainer,
+  IPAM,
+  type NetworkConfigList,
+  NODE,
+  type NodeContext,
+  OVERLAY,
+  perNode,
+} from "@cnilab/core";
+import type { Kernel } from "@cnilab/linux";
+import { DEFAULT_OPTIONS, type FlanneldOptions } from "./conf/flanneld-options.ts";
+import type { NetConf } from "./conf/net-conf.ts";
+import { Flanneld } from "./flanneld.ts";
+import { annotationNames } from "./lease/annotations.ts";
+import { KubeSubnetManager } from "./lease/kube-subnet-manager.ts";
+import { NodeLeases } from "./lease/node-leases.ts";
+import { backendObject, MODEL_OPTIONS, netConfFor } from "./model-options.ts";
+
+/** Release that this package models. */
+export const RELEASE = "v0.28.9";
+
+/** What the kube-flannel DaemonSet's init container puts on every node (Documentation/kube-flannel.yml). */
+export const CONFLIST: NetworkConfigList = {
+  name: "cbr0",
+  cniVersion: "0.3.1",
+  plugins: [
+    { type: "flannel", delegate: { hairpinMode: true, isDefaultGateway: true } },
+    { type: "portmap", capabilities: { portMappings: true } },
+  ],
+};
+
+const CONFLIST_FILE = `${CONFIG_FOLDER}/10-flannel.conflist`;
+
+/** Flannel as its manifest for Kubernetes sets it up. */
+export const flannel: CniModel = {
+  name: "flannel",
+  release: RELEASE,
+  description:
+    "a subnet a node, and a simple way between them: vxlan, host-gw, udp, ipip, wireguard",
+  options: MODEL_OPTIONS,
+  register,
+};
+
+/** What all nodes of a cluster have in common. */
+interface ClusterShare {
+  readonly conf: NetConf;
+  readonly leases: NodeLeases;
+}
+
+function register(container: DependencyContainer, options: CniOptionValues): void {
+  backendObject(options); // bad options are told of at once
+  const flags: FlanneldOptions = {
+    ...DEFAULT_OPTIONS,
+    kubeSubnetMgr: true,
+    ipMasq: options["ipMasq"] !== false,
+    iface: options["iface"] === undefined ? [] : [String(options["iface"])],
+  };
+  const names = annotationNames(flags.kubeAnnotationPrefix);
+  const shares = new WeakMap<ClusterConfig, ClusterShare>();
+  const shareOf = (config: ClusterConfig): ClusterShare => {
+    let share = shares.get(config);
+    if (share === undefined) {
+      const conf = netConfFor(config, options);
+      share = { conf, leases: new NodeLeases(names, conf) };
+      shares.set(config, share);
+    }
+    return share;
+  };
+  container.register(
+    OVERLAY,
+    perNode((node) => makeFlanneld(node.resolve(NODE) as NodeContext<Kernel>, flags, shareOf)),
+  );
+  container.register(
+    BRIDGE,
+    perNode((node) => makeBridge(node)),
+  );
+}
+
+function makeFlanneld(
+  node: NodeContext<Kernel>,
+  options: FlanneldOptions,
+  shareOf: (config: ClusterConfig) => ClusterShare,
+): Flanneld {
+  const { conf, leases } = shareOf(node.config);
+  const { machine } = node;
+  machine.files.write(CONFLIST_FILE, CONFLIST_TEXT);
+  return new Flanneld({
+    netns: machine.initNs,
+    files: machine.files,
+    clock: node.clock,
+    random: node.random.fork("flanneld"),
+    conf,
+    options,
+    subnetManager: () => new KubeSubnetManager(node.api, node.name, conf, leases, options),
+  });
+}
+
+const CONFLIST_TEXT = `${JSON.stringify(CONFLIST, undefined, 2)}\n`;
+
+/** Pods are joined by the CNI plugins, with another IPAM where one is registered. */
+function makeBridge(container: DependencyContainer): CniBridgeEngine {
+  const { machine } = container.resolve(NODE) as NodeContext<Kernel>;
+  const ipam = container.isRegistered(IPAM, true) ? container.resolve(IPAM) : undefined;
+  // The kubelet reads the folder whenever it changed; until then the list is the same object.
+  let text: string | undefined;
+  let list: NetworkConfigList | undefined;
+  const network = () => {
+    const now = machine.files.read(CONFLIST_FILE);
+    if (now !== text || now === undefined) {
+      text = now;
+      list = readNetworkList(machine.files);
+    }
+    return list;
+  };
+  return new CniBridgeEngine({ machine, network, ...(ipam === undefined ? {} : { ipam }) });
+}
