@@ -5,6 +5,7 @@ import type {
   DropStep,
   FilterStep,
   HookStep,
+  NatStep,
   NeighbourStep,
   RouteStep,
   TunnelStep,
@@ -78,13 +79,8 @@ export function stepText({ step, before }: TracedStep, nameOf?: NameOf): StepTex
       return hookText(step);
     case "conntrack":
       return conntrackText(step);
-    case "nat": {
-      const what = step.manip === "source" ? "SNAT" : "DNAT";
-      const text = step.reply
-        ? `the ${step.manip} was translated on the way there, so it is put back: ${step.from} -> ${step.to}`
-        : `the ${step.manip} changes: ${step.from} -> ${step.to}`;
-      return line(step.reply ? `un-${what}` : what, text, "summary", [what, "NAT"]);
-    }
+    case "nat":
+      return natText(step);
     case "encapsulate":
     case "decapsulate":
       return tunnelText(step);
@@ -213,10 +209,12 @@ function ruleText({ rule, effect, evaluated }: FilterStep): StepText {
   const cause = rule.origin === undefined ? [] : [`from ${formatOrigin(rule.origin)}`];
   const rank = `${evaluated} ${evaluated === 1 ? "rule" : "rules"} evaluated in the chain`;
   const chain = rule.location.split(" ").at(-1) ?? "";
+  // That nothing objected is worth a line only to those who want all.
+  const weight = rule.text.startsWith("-P ") && effect === "ACCEPT" ? "verbose" : "normal";
   return line(
     "rule",
     `${rule.location}: ${effect}`,
-    "normal",
+    weight,
     ["chain", chain],
     [`${rule.text}  (${rank})`, ...cause],
   );
@@ -250,6 +248,15 @@ function conntrackText({ event, entry, detail }: ConntrackStep): StepText {
   const mark = entry === undefined || entry.mark === 0 ? "" : `, mark 0x${entry.mark.toString(16)}`;
   const text = `${CONNTRACK_EVENTS[event]}${why}${mark}`;
   return line("conntrack", text, event === "confirmed" ? "verbose" : "normal", ["conntrack"]);
+}
+
+/** In an answer the other end is put back: its source, where the destination was translated. */
+function natText({ manip, from, to, reply }: NatStep): StepText {
+  const translated = (manip === "source") === reply ? "DNAT" : "SNAT";
+  const text = reply
+    ? `the answer gets back the ${manip} that the client knows: ${from} -> ${to}`
+    : `the ${manip} changes: ${from} -> ${to}`;
+  return line(reply ? `un-${translated}` : translated, text, "summary", [translated, "NAT"]);
 }
 
 function tunnelText({ kind, dev, outer, protocol }: TunnelStep): StepText {

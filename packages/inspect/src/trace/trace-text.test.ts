@@ -244,7 +244,7 @@ describe("what goes wrong is named, with a hint", () => {
       lines: [
         "conntrack   the first packet of a connection\n",
         "DNAT        the destination changes: 10.96.0.1:80 -> 10.244.2.2:80\n",
-        "un-SNAT     the source was translated on the way there, so it is put back: 10.244.2.2:80 -> 10.96.0.1:80\n",
+        "un-DNAT     the answer gets back the source that the client knows: 10.244.2.2:80 -> 10.96.0.1:80\n",
       ],
     },
     {
