@@ -21,7 +21,7 @@ export function nftRules(
 ): NftRule[] {
   const nftables = host.findNftables();
   if (nftables === undefined || !nftables.hasTable(family, table)) return [];
-  const { nftables: items } = nftables.json() as {
+  const { nftables: items } = nftables.json() as unknown as {
     nftables: readonly { readonly rule?: ListedRule }[];
   };
   const rules: NftRule[] = [];
