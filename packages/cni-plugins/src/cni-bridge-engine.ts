@@ -8,10 +8,10 @@ import {
   type NetworkConfigList,
   type PodAttachment,
 } from "@cnilab/core";
-import { type Kernel, KernelError, type NetDevice } from "@cnilab/linux";
+import { type Kernel, KernelError } from "@cnilab/linux";
 import { Prefix } from "@cnilab/net";
 import { IpamEnginePlugin } from "./ipam-engine-plugin.ts";
-import { networkOf, parseAddress, type ResultAddress } from "./parsed-result.ts";
+import { networkOf, parseAddress } from "./parsed-result.ts";
 import { PLUGINS } from "./plugins.ts";
 import { RequestedAddresses } from "./requested-addresses.ts";
 import { CniRuntime, type PluginExecution, type RuntimeConf } from "./runtime.ts";
@@ -104,18 +104,22 @@ export class CniBridgeEngine implements BridgeEngine {
   }
 
   /**
-   * Makes an address from outside of the node's range work. In the pod its network is not on the link; on
-   * the node a route leads to it by the device that has the gateway.
+   * Makes an address from outside of the node's range work. In the pod its network is not on the link but
+   * behind the gateway, as with ptp; on the node a route leads to it by the device that has the gateway.
    */
   #routeForeign({ sandbox, ifName, requestedIps = [] }: PodAttachment, result: CniResult): void {
     const pod = this.#machine.findNamespace(sandbox.path);
+    const host = this.#machine.initNs;
     for (const ip of (result.ips ?? []).map(parseAddress)) {
-      if (!requestedIps.includes(ip.address) || !isForeign(ip)) continue;
-      const dev = this.#deviceOf(ip);
-      if (pod === undefined || dev === undefined) continue;
-      const network = networkOf(ip);
-      ignoring("ESRCH", () => pod.deleteRoute({ dst: network, dev: pod.device(ifName) }));
-      ignoring("EEXIST", () => dev.netns.addRoute({ dst: Prefix.host(ip.address), dev }));
+      const { address, gateway } = ip;
+      if (gateway === undefined || !requestedIps.includes(address)) continue;
+      const dst = networkOf(ip);
+      const towards = host.deviceWithAddress(gateway);
+      if (dst.contains(gateway) || pod === undefined || towards === undefined) continue;
+      const dev = pod.device(ifName);
+      ignoring("ESRCH", () => pod.deleteRoute({ dst, dev }));
+      ignoring("EEXIST", () => pod.addRoute({ dst, dev, via: gateway, src: address }));
+      ignoring("EEXIST", () => host.addRoute({ dst: Prefix.host(address), dev: towards }));
     }
   }
 
@@ -126,15 +130,6 @@ export class CniBridgeEngine implements BridgeEngine {
       ignoring("ESRCH", () => host.deleteRoute({ dst, protocol: "boot" }));
     }
   }
-
-  #deviceOf({ gateway }: ResultAddress): NetDevice | undefined {
-    return gateway === undefined ? undefined : this.#machine.initNs.deviceWithAddress(gateway);
-  }
-}
-
-/** A gateway outside of the address's own network: the address is not from the gateway's range. */
-function isForeign(ip: ResultAddress): boolean {
-  return ip.gateway !== undefined && !networkOf(ip).contains(ip.gateway);
 }
 
 function ignoring(errno: KernelError["errno"], what: () => void): void {

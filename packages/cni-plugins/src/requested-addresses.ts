@@ -39,7 +39,7 @@ export class RequestedAddresses implements CniPlugin {
       }
       const gateway = formatIp(range.gateway);
       ips.push({ address: `${formatIp(ip)}/${range.subnet.length}`, gateway });
-      onLink.push(onLinkRoute(range.gateway));
+      if (!range.subnet.contains(ip)) onLink.push(onLinkRoute(range.gateway));
     }
     const result: CniResult = {
       cniVersion: CURRENT_VERSION,
