@@ -26,7 +26,7 @@ export interface ClusterFlags {
 /** A cluster that runs, and what the user should be told of its input. */
 export interface BroughtUp {
   readonly cluster: Cluster;
-  readonly flags: ClusterFlags;
+  /** About the input: what of it is left out. */
   readonly warnings: readonly string[];
 }
 
@@ -102,7 +102,7 @@ export async function bringUp(flags: ClusterFlags): Promise<BroughtUp> {
   });
   cluster.apply(objects);
   await cluster.settled();
-  return { cluster, flags, warnings: [...warnings, ...cluster.warnings] };
+  return { cluster, warnings };
 }
 
 /** Where the shop example lies, in the repository or beside the installed package. */

@@ -81,9 +81,9 @@ function services({ checks, client }: SummaryInput): string[] {
   const from = client === undefined ? "no pod is there to ask" : `asked by ${objectKey(client)}`;
   const lines = [
     `Services, each one address for many pods: ${good.length} of ${withEndpoints.length} answer, ${from}`,
-    ...wrap(
+    ...list(
       good.map((c) => `${objectKey(c.service)} ${c.service.spec.clusterIP ?? ""}`),
-      4,
+      6,
     ),
   ];
   for (const { service, failures } of bad.slice(0, 3)) {
@@ -107,13 +107,12 @@ function programmed({ cluster }: SummaryInput): string[] {
   if (node === undefined) return [];
   const { initNs } = node.kernel;
   const has = (kind: string) => initNs.devices.filter((d) => d.kind === kind).map((d) => d.name);
-  const parts = [
-    ...has("bridge").map((name) => `bridge ${name} (joins the pods)`),
+  const devices = [
+    ...has("bridge").map((name) => `bridge ${name} (a switch for its pods)`),
     ...has("vxlan").map((name) => `tunnel ${name} (VXLAN: wraps packets for other nodes)`),
-    `${plural(initNs.fib4.table(254).size, "route")}`,
-    `${plural(countRules(initNs.findIptables(4)?.save() ?? ""), "iptables rule")}`,
   ];
-  return [clip(`Programmed on ${node.name}: ${parts.join(", ")}`)];
+  const counts = `${plural(initNs.fib4.table(254).size, "route")}, ${plural(countRules(initNs.findIptables(4)?.save() ?? ""), "iptables rule")}`;
+  return wrap([`Programmed on ${node.name}: ${[...devices, counts].join(", ")}`], "  ");
 }
 
 function countRules(saved: string): number {
@@ -141,7 +140,7 @@ function walk({ cluster, client }: SummaryInput, room: number): string[] {
     trace,
   });
   const title = `A ping from ${objectKey(client)} (${client.spec.nodeName}) to ${objectKey(far)} (${far.spec.nodeName}) on its way`;
-  return [clip(title), ...plainWalk(trace, room - 1).map((line) => clip(`  ${line}`))];
+  return [clip(title), ...wrap(plainWalk(trace, room - 1), "    ")].slice(0, room);
 }
 
 function nextSteps({ client, checks }: SummaryInput): string[] {
@@ -160,7 +159,8 @@ function nextSteps({ client, checks }: SummaryInput): string[] {
   ];
 }
 
-function wrap(words: readonly string[], lines: number): string[] {
+/** Names, as many as fit on `lines` lines, and how many more there are. */
+function list(words: readonly string[], lines: number): string[] {
   const out: string[] = [];
   let line = "";
   for (const [i, word] of words.entries()) {
@@ -176,6 +176,22 @@ function wrap(words: readonly string[], lines: number): string[] {
     }
   }
   return line === "" ? out : [...out, line];
+}
+
+/** Breaks lines between words; what is broken off is indented. */
+function wrap(lines: readonly string[], indent: string): string[] {
+  return lines.flatMap((text) => {
+    const out: string[] = [];
+    let line = "";
+    for (const word of text.split(" ")) {
+      const next = line === "" ? word : `${line} ${word}`;
+      if (next.length > WIDTH) {
+        out.push(line);
+        line = indent + word;
+      } else line = next;
+    }
+    return [...out, line];
+  });
 }
 
 function clip(line: string): string {

@@ -1,6 +1,6 @@
 import process from "node:process";
 import type { Cluster } from "@cnilab/cluster";
-import { isNamespaced } from "@cnilab/cluster";
+import { EPOCH_MS, isNamespaced } from "@cnilab/cluster";
 import { InputError, type Kind, type KubeObject, objectKey, selects } from "@cnilab/core";
 import { kubectlTable } from "@cnilab/inspect";
 import { type Command, Option } from "commander";
@@ -68,7 +68,7 @@ async function get(what: string, names: readonly string[], flags: GetFlags): Pro
     const filled = byKind.filter((list) => list.length > 0);
     const tables = filled.map((list) =>
       kubectlTable(list, {
-        now: cluster.clock.now,
+        now: EPOCH_MS + cluster.clock.now,
         wide: flags.output === "wide",
         allNamespaces: flags.allNamespaces === true && isNamespaced(list[0]?.kind ?? ""),
         showLabels: flags.showLabels === true,

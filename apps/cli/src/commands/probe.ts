@@ -56,7 +56,7 @@ async function probe(
   }
   const { cluster, warnings } = await bringUp(flags);
   const ends = readTarget(cluster, src, dst, flags);
-  warn(warnings);
+  warn([...warnings, ...cluster.warnings]);
   const connection = cluster.connect(ends);
   if (flags.output === "json") printJson({ src, dst, ...answer(connection) });
   else print(text(connection));
@@ -72,7 +72,7 @@ async function probeBatch(file: string, flags: ProbeFlags): Promise<void> {
     probe,
     target: find(cluster, probe, where, flags),
   }));
-  warn(warnings);
+  warn([...warnings, ...cluster.warnings]);
   let everyAllowed = true;
   for (const { probe, target } of probes) {
     cluster.forgetConnections();

@@ -22,7 +22,8 @@ export function addRunCommand(program: Command): void {
 }
 
 async function run(flags: RunFlags): Promise<void> {
-  const { cluster, warnings } = await bringUp(flags);
+  const { cluster, warnings: ofInput } = await bringUp(flags);
+  const warnings = [...ofInput, ...cluster.warnings];
   const client = clientOf(cluster);
   const checks = checkServices(cluster, client);
   if (flags.output === "json") {

@@ -34,7 +34,7 @@ export function addTraceCommand(program: Command): void {
 async function trace(src: string, dst: string, flags: TraceFlags): Promise<void> {
   const { cluster, warnings } = await bringUp(flags);
   const target = readTarget(cluster, src, dst, flags);
-  warn(warnings);
+  warn([...warnings, ...cluster.warnings]);
   const walk = new Trace();
   const connection = cluster.connect({ ...target, trace: walk });
   switch (flags.output) {

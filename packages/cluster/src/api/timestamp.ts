@@ -1,6 +1,9 @@
 /** The moment that virtual time 0 stands for, in seconds since 1970: 2026-01-01T00:00:00Z. */
 const EPOCH_S = 1_767_225_600;
 
+/** The same in milliseconds: what to add to the virtual clock for the time of day. */
+export const EPOCH_MS: number = EPOCH_S * 1000;
+
 let lastSecond = -1;
 let lastText = "";
 

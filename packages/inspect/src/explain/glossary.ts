@@ -606,7 +606,7 @@ export const GLOSSARY: readonly GlossaryEntry[] = [
   },
   {
     term: "KUBE-SVC",
-    pattern: /^KUBE-SVC(-[A-Z2-7]{16}|-…|-\.\.\.|-X+)?$/i,
+    pattern: /^KUBE-SVC(-.*)?$/i,
     lines: [
       "The chain of one Service port; the letters are a hash of its name, port and protocol.",
       "It marks what has to be masqueraded, then picks an endpoint by chance,",
@@ -616,7 +616,7 @@ export const GLOSSARY: readonly GlossaryEntry[] = [
   },
   {
     term: "KUBE-SEP",
-    pattern: /^KUBE-SEP(-[A-Z2-7]{16}|-…|-\.\.\.|-X+)?$/i,
+    pattern: /^KUBE-SEP(-.*)?$/i,
     lines: [
       "The chain of one endpoint of a Service port.",
       "Its DNAT rule writes the pod's address and port into the packet.",
@@ -626,7 +626,7 @@ export const GLOSSARY: readonly GlossaryEntry[] = [
   },
   {
     term: "KUBE-EXT",
-    pattern: /^KUBE-EXT(-[A-Z2-7]{16}|-…|-\.\.\.|-X+)?$/i,
+    pattern: /^KUBE-EXT(-.*)?$/i,
     lines: [
       "The chain for what reaches a Service from outside: node port, external IP, load balancer.",
       "With externalTrafficPolicy Cluster it masquerades and goes on to the Service's chain;",
@@ -636,7 +636,7 @@ export const GLOSSARY: readonly GlossaryEntry[] = [
   },
   {
     term: "KUBE-SVL",
-    pattern: /^KUBE-SVL(-[A-Z2-7]{16}|-…|-\.\.\.|-X+)?$/i,
+    pattern: /^KUBE-SVL(-.*)?$/i,
     lines: [
       "A Service's chain of endpoints on this node alone.",
       "externalTrafficPolicy or internalTrafficPolicy Local leads to it.",
@@ -646,7 +646,7 @@ export const GLOSSARY: readonly GlossaryEntry[] = [
   },
   {
     term: "KUBE-FW",
-    pattern: /^KUBE-FW(-[A-Z2-7]{16}|-…|-\.\.\.|-X+)?$/i,
+    pattern: /^KUBE-FW(-.*)?$/i,
     lines: [
       "The chain that admits a load balancer's clients by loadBalancerSourceRanges.",
       "Who is in a range goes on to the Service.",
