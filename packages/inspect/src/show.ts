@@ -78,10 +78,10 @@ export const VIEWS: Readonly<Record<ViewName, View>> = {
   ip6tables: { command: "ip6tables-save", text: (netns) => savedTables(netns, 6) },
   nft: {
     command: "nft list ruleset",
-    text: (netns) => firewall(netns).findNftables?.()?.list() ?? "",
-    json: (netns) => (firewall(netns).findNftables?.()?.json() ?? { nftables: [] }) as JsonValue,
+    text: (netns) => netns.findNftables()?.list() ?? "",
+    json: (netns) => netns.findNftables()?.json() ?? { nftables: [] },
   },
-  ipset: { command: "ipset save", text: (netns) => firewall(netns).ipsets?.save() ?? "" },
+  ipset: { command: "ipset save", text: (netns) => (netns as WithIpsets).ipsets?.save() ?? "" },
   ipvs: { command: "ipvsadm -Sn", text: () => later("IPVS") },
   conntrack: {
     command: "conntrack -L",
@@ -152,17 +152,11 @@ function routesJsonOf(netns: NetNamespace, options: ShowOptions): JsonValue {
   return routeOptionsOf(netns, options).flatMap((o) => routesJson(netns, o));
 }
 
-/** Parts of a namespace that print themselves. */
-interface Firewall {
-  findIptables?(family: IpFamily): { save(): string } | undefined;
-  findNftables?(): { list(): string; json(): unknown } | undefined;
-  readonly ipsets?: { save(): string };
-}
-
-function firewall(netns: NetNamespace): Firewall {
-  return netns as Firewall;
-}
-
 function savedTables(netns: NetNamespace, family: IpFamily): string {
-  return firewall(netns).findIptables?.(family)?.save() ?? "";
+  return netns.findIptables(family)?.save() ?? "";
+}
+
+/** Namespaces get their sets on demand. */
+interface WithIpsets {
+  readonly ipsets?: { save(): string };
 }

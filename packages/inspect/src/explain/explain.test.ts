@@ -38,7 +38,7 @@ test.each([
   ["kube-sep-abcdefghijklmno2", "KUBE-SEP"],
   ["KUBE-SERVICES", "KUBE-SERVICES"],
   ["ttl_exceeded", "TTL_EXCEEDED"],
-  ["KUBE-SVC-SHORT", undefined],
+  ["KUBE-SVC-ABC", "KUBE-SVC"],
   ["flux capacitor", undefined],
 ])("explain %s is about %s", (word, term) => {
   expect(explain(word)?.term).toBe(term);

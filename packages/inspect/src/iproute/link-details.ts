@@ -143,9 +143,9 @@ function macvlanFields(dev: Macvlan): Field[] {
 
 function tunnelFields(dev: IpTunnel): Field[] {
   const address = (ip: number): string => (ip === 0 ? "any" : formatIp(ip));
-  const protocol = dev.kind === "ipip" ? "ipip" : "ip6ip";
   const fields: Field[] = [
-    { text: protocol, key: "proto", value: protocol },
+    // `ip link add type ipip|sit` names no protocol unless `mode` is given, and the kernel keeps that.
+    { text: "any", key: "proto", value: "any" },
     field("remote", address(dev.remote)),
     field("local", address(dev.local)),
   ];

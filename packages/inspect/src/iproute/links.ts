@@ -186,8 +186,8 @@ const MTU_RANGES: Readonly<Record<string, readonly [number, number]>> = {
   lo: [0, 0],
   dummy: [0, 0],
   ifb: [0, 0],
-  ipip: [68, 65515],
-  sit: [1280, 65515],
+  ipip: [0, 0],
+  sit: [1280, 65555],
   wireguard: [0, 2147483552],
   "": [68, 65535],
 };
