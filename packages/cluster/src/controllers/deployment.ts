@@ -118,11 +118,20 @@ export class DeploymentController {
       return;
     }
     const { surge, unavailable } = rollingLimits(deployment);
-    const total = replicasOf(current) + oldWanted;
+    // What a ReplicaSet still has counts as well as what it is to have.
+    const total =
+      replicasOf(current) + sum(old, (s) => Math.max(replicasOf(s), s.status?.replicas ?? 0));
     const room = wanted + surge - total;
     const grown = Math.min(wanted, replicasOf(current) + Math.max(0, room));
-    if (grown > replicasOf(current)) this.#scale(current, grown);
-    else if (replicasOf(current) > wanted) this.#scale(current, wanted);
+    // One step at a time: what it changes brings the controller back (rolloutRolling).
+    if (grown > replicasOf(current)) {
+      this.#scale(current, grown);
+      return;
+    }
+    if (replicasOf(current) > wanted) {
+      this.#scale(current, wanted);
+      return;
+    }
     this.#scaleDownOld(current, old, wanted - unavailable);
   }
 
