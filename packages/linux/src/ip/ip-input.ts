@@ -143,7 +143,7 @@ export function ipLocalDeliver(skb: Skb, netns: NetNamespace): void {
 
 /** Adds a fragment to its queue; true when `skb` has become the whole packet. */
 export function reassemble(skb: Skb, netns: NetNamespace): boolean {
-  const whole = netns.reassembly.add(skb.ip);
+  const whole = netns.reassembly.add(skb);
   if (whole === undefined) return false;
   skb.packet = whole.packet;
   skb.fragMaxSize = whole.maxSize;
