@@ -162,7 +162,7 @@ function runHook(
       case NF_ACCEPT:
         continue;
       case NF_QUEUE:
-        hooks.queued.push({ skb, state, at: entry });
+        park(hooks, { skb, state, at: entry });
         return;
       default:
         // A function that drops has told why by itself: it knows the rule.
@@ -170,4 +170,18 @@ function runHook(
     }
   }
   state.okfn(skb, state.netns);
+}
+
+function park(hooks: NetfilterHooks, packet: QueuedPacket): void {
+  const { skb, state } = packet;
+  hooks.queued.push(packet);
+  state.netns.network.recording?.unrepeatable();
+  skb.trace?.steps.push({
+    kind: "conntrack",
+    netns: state.netns,
+    packet: skb.number,
+    event: "parked",
+    entry: skb.ct?.snapshot(),
+    detail: "",
+  });
 }

@@ -24,7 +24,10 @@ function holdInForward(router: Router): () => void {
 /** Both packets are tracked before either is confirmed. @returns how they leave */
 function race(router: Router, ...packets: IpPacket[]): string[] {
   const letGo = holdInForward(router);
-  for (const packet of packets) expect(router.pass(packet, router.left)).toBeUndefined();
+  for (const packet of packets) {
+    expect(router.pass(packet, router.left)).toBeUndefined();
+    expect(router.events).toEqual(["new", "parked"]);
+  }
   letGo();
   return packets.map(() => ends(router.release()));
 }
