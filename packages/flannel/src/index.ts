@@ -39,3 +39,9 @@ export {
   type LeaseUpdate,
   type SubnetManager,
 } from "./lease/subnet-manager.ts";
+export {
+  leasesOfNodes,
+  type RenderInput,
+  readRenderInput,
+  renderFlannel,
+} from "./render-flannel.ts";

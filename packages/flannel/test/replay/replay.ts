@@ -49,6 +49,9 @@ class Replay {
     for (const [name, kernel] of this.#underlay.nodes)
       this.#daemons.set(name, this.#start(name, kernel));
     clock.settle();
+    for (const [name, daemon] of this.#daemons) {
+      this.#differences.compare(`${name} log`, [], daemon.log);
+    }
     this.#nameMacs();
     this.#compareNodes("after_start", this.#expected.after_start);
     this.#compareLeases();

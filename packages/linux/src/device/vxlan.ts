@@ -6,6 +6,7 @@ import {
   hashIp,
   IPPROTO_UDP,
   type IpAddress,
+  type IpFamily,
   IpPacket,
   isMulticast,
   type Mac,
@@ -82,11 +83,12 @@ export class Vxlan extends NetDevice {
       throw new KernelError("ERANGE", `VNI ${options.vni}`);
     }
     const port = options.port ?? 8472;
-    if (endpoints(netns, port).has(options.vni)) {
+    const end = options.remote ?? options.local;
+    const family = end === undefined ? 4 : familyOf(end);
+    if (endpoints(netns, port).has(endpointKey(options.vni, family))) {
       throw new KernelError("EEXIST", `a vxlan device with VNI ${options.vni} and port ${port}`);
     }
-    const family = options.remote ?? options.local;
-    const overhead = VXLAN_OVERHEAD[family === undefined ? 4 : familyOf(family)];
+    const overhead = VXLAN_OVERHEAD[family];
     const most = options.link === undefined ? 65535 : options.link.mtu - overhead;
     // The kernel takes what fits the lower device (vxlan_config_apply).
     super(
@@ -119,13 +121,14 @@ export class Vxlan extends NetDevice {
 
   protected override stateChanged(): void {
     const here = endpoints(this.underlay, this.port);
+    const end = this.remote ?? this.local;
+    const key = endpointKey(this.vni, end === undefined ? 4 : familyOf(end));
     if (this.up) {
-      if (here.has(this.vni))
-        throw new KernelError("EEXIST", `VNI ${this.vni} on port ${this.port}`);
+      if (here.has(key)) throw new KernelError("EEXIST", `VNI ${this.vni} on port ${this.port}`);
       if (here.size === 0) openSocket(this.underlay, this.port, here);
-      here.set(this.vni, this);
-    } else if (here.get(this.vni) === this) {
-      here.delete(this.vni);
+      here.set(key, this);
+    } else if (here.get(key) === this) {
+      here.delete(key);
       if (here.size === 0) closeSocket(this.underlay, this.port);
       for (const [mac, entry] of this.#fdb) if (!entry.permanent) this.#fdb.delete(mac);
     }
@@ -341,7 +344,12 @@ export class Vxlan extends NetDevice {
   }
 }
 
-/** Devices of a namespace by UDP port and VNI. */
+/** A VNI may be in use once in IPv4 and once in IPv6 (`vxlan_vni_in_use` compares VXLAN_F_IPV6). */
+function endpointKey(vni: number, family: IpFamily): number {
+  return 2 * vni + (family === 6 ? 1 : 0);
+}
+
+/** Devices of a namespace by UDP port and {@link endpointKey}. */
 const ports = new WeakMap<NetNamespace, Map<number, Map<number, Vxlan>>>();
 const openSockets = new WeakMap<Map<number, Vxlan>, UdpSocket>();
 
@@ -370,7 +378,7 @@ function openSocket(netns: NetNamespace, port: number, devices: Map<number, Vxla
         datagram.dev.drop(datagram.skb, "VXLAN_INVALID_HDR", "not a VXLAN packet");
         return;
       }
-      const dev = devices.get(vxlan.vni);
+      const dev = devices.get(endpointKey(vxlan.vni, familyOf(datagram.src)));
       if (dev === undefined) {
         datagram.dev.drop(datagram.skb, "VXLAN_VNI_NOT_FOUND", `no device has VNI ${vxlan.vni}`);
         return;
