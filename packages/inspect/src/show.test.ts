@@ -73,3 +73,14 @@ test("sysctls that matter are listed by name", () => {
   expect(text).toContain("net.ipv4.ip_forward = 0\n");
   expect(text).toContain("net.bridge.bridge-nf-call-iptables = 1\n");
 });
+
+test("netfilter prints itself", () => {
+  const { initNs } = kernel();
+  expect([show("iptables", initNs), show("nft", initNs)]).toEqual(["", ""]);
+  expect(showJson("nft", initNs)).toEqual({ nftables: [] });
+  initNs.iptables(4).append("filter", "INPUT", "-s 10.0.0.0/8 -j DROP");
+  initNs.nftables.apply("table ip t { chain c { counter } }");
+  expect(show("iptables", initNs)).toContain("-A INPUT -s 10.0.0.0/8 -j DROP\n");
+  expect(show("ip6tables", initNs)).toBe("");
+  expect(show("nft", initNs)).toContain("table ip t {\n\tchain c {\n");
+});

@@ -1,4 +1,4 @@
-import type { DeviceStep, NetNamespace, Trace, TraceStep } from "@cnilab/linux";
+import type { DeviceStep, FilterStep, NetNamespace, Trace, TraceStep } from "@cnilab/linux";
 import { formatIp, type NetworkPacket } from "@cnilab/net";
 import {
   innermost,
@@ -17,10 +17,13 @@ export interface TraceHop {
   readonly steps: readonly TracedStep[];
 }
 
-/** A step, and the last frame of its packet that was seen at a device before. */
+/** A step with what came before and after it. */
 export interface TracedStep {
   readonly step: TraceStep;
+  /** The last frame of its packet that was seen at a device. */
   readonly before: DeviceStep | undefined;
+  /** A rule that led to nothing: a jump into a chain that had nothing to say, or the return from one. */
+  readonly idle: boolean;
 }
 
 /** One packet of a trace. Copies of it, and what a tunnel puts around it, have its number too. */
@@ -60,10 +63,41 @@ export function traceHops(trace: Trace): TraceHop[] {
       hop = { netns: step.netns, place: placeOf(step.netns), packet: step.packet, steps: [] };
       hops.push(hop);
     }
-    hop.steps.push({ step, before: lastFrames.get(step.packet) });
+    hop.steps.push({ step, before: lastFrames.get(step.packet), idle: false });
     if (step.kind === "receive" || step.kind === "transmit") lastFrames.set(step.packet, step);
   }
-  return hops;
+  return hops.map((hop) => ({ ...hop, steps: markIdle(hop.steps) }));
+}
+
+/** Finds the rules that led to nothing. */
+function markIdle(steps: readonly TracedStep[]): TracedStep[] {
+  const marked = [...steps];
+  for (let i = steps.length - 1; i >= 0; i--) {
+    const traced = steps[i] as TracedStep;
+    if (traced.step.kind === "rule") {
+      marked[i] = { ...traced, idle: !leadsOn(traced.step, marked.slice(i + 1)) };
+    }
+  }
+  return marked;
+}
+
+/** Whether a rule had an effect, by itself or in the chain that it jumps to. */
+function leadsOn({ rule, effect }: FilterStep, after: readonly TracedStep[]): boolean {
+  const [verb, chain] = effect.toLowerCase().split(" ");
+  if (verb === "return" || verb === "continue") return false;
+  if (verb !== "jump" && verb !== "goto") return true;
+  for (const { step, idle } of after) {
+    // Back in the same chain, or the table is done: the other chain came to its end.
+    if (step.kind === "hook" || (step.kind === "rule" && step.rule.location === rule.location)) {
+      return false;
+    }
+    if (step.kind === "rule" && !idle && chainOf(step.rule.location) === chain) return true;
+  }
+  return false;
+}
+
+function chainOf(location: string): string | undefined {
+  return location.split(" ").at(-1)?.toLowerCase();
 }
 
 /** All packets of a trace, by number. */

@@ -54,7 +54,7 @@ export interface StepText {
 }
 
 /** Says in plain words what a step did, and why. */
-export function stepText({ step, before }: TracedStep, nameOf?: NameOf): StepText {
+export function stepText({ step, before, idle }: TracedStep, nameOf?: NameOf): StepText {
   switch (step.kind) {
     case "receive":
     case "transmit": {
@@ -74,7 +74,7 @@ export function stepText({ step, before }: TracedStep, nameOf?: NameOf): StepTex
     case "route":
       return routeStepText(step, nameOf);
     case "rule":
-      return ruleText(step);
+      return ruleText(step, idle);
     case "hook":
       return hookText(step);
     case "conntrack":
@@ -205,12 +205,13 @@ function routeStepText(step: RouteStep, nameOf: NameOf | undefined): StepText {
   return line("route", `${text}${table}`, "summary", terms, [`${why}${way}`, ...origin]);
 }
 
-function ruleText({ rule, effect, evaluated }: FilterStep): StepText {
+function ruleText({ rule, effect, evaluated }: FilterStep, idle: boolean): StepText {
   const cause = rule.origin === undefined ? [] : [`from ${formatOrigin(rule.origin)}`];
   const rank = `${evaluated} ${evaluated === 1 ? "rule" : "rules"} evaluated in the chain`;
   const chain = rule.location.split(" ").at(-1) ?? "";
-  // That nothing objected is worth a line only to those who want all.
-  const weight = rule.text.startsWith("-P ") && effect === "ACCEPT" ? "verbose" : "normal";
+  // That nothing came of it, or that nothing objected, is worth a line only to those who want all.
+  const agreed = rule.text.startsWith("-P ") && effect === "ACCEPT";
+  const weight = idle || agreed ? "verbose" : "normal";
   return line(
     "rule",
     `${rule.location}: ${effect}`,

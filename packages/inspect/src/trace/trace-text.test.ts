@@ -26,6 +26,17 @@ function traced(change: (nodes: TwoNodes) => void, probe: Probe = {}): Trace {
   return trace;
 }
 
+const SERVICE_RULES = `*nat
+:EMPTY - [0:0]
+:KUBE-SERVICES - [0:0]
+:KUBE-SEP-ABCDEFGHIJKLMNOP - [0:0]
+-A PREROUTING -j EMPTY
+-A PREROUTING -j KUBE-SERVICES
+-A KUBE-SERVICES -d 10.96.0.10/32 -p tcp -m tcp --dport 80 -j KUBE-SEP-ABCDEFGHIJKLMNOP
+-A KUBE-SEP-ABCDEFGHIJKLMNOP -p tcp -m tcp -j DNAT --to-destination 10.244.2.2:80
+COMMIT
+`;
+
 const nothing = () => {};
 const names = (ip: string): string | undefined =>
   ip === "10.244.2.2" ? "default/web-0" : undefined;
@@ -210,6 +221,29 @@ describe("what goes wrong is named, with a hint", () => {
         "DROP        NETFILTER_DROP: a netfilter rule dropped it\n                filter KUBE-NWPLCY: -A KUBE-NWPLCY -j DROP\n                from NetworkPolicy default/deny (ingress)\n                hint: ",
       ],
       reason: "NETFILTER_DROP",
+    },
+    {
+      what: "a Service's rules translate it, and the answer is put back",
+      change: ({ kernels: [{ initNs }] }) =>
+        initNs.iptables(4).restore(SERVICE_RULES, {
+          origin: { kind: "Service", namespace: "default", name: "web", detail: "port http" },
+        }),
+      probe: { dst: "10.96.0.10" },
+      lines: [
+        `    rule        nat PREROUTING: jump KUBE-SERVICES
+                -A PREROUTING -j KUBE-SERVICES  (2 rules evaluated in the chain)
+                from Service default/web (port http)
+    rule        nat KUBE-SERVICES: jump KUBE-SEP-ABCDEFGHIJKLMNOP
+                -A KUBE-SERVICES -d 10.96.0.10/32 -p tcp -m tcp --dport 80 -j KUBE-SEP-ABCDEFGHIJKLMNOP  (1 rule evaluated in the chain)
+                from Service default/web (port http)
+    rule        nat KUBE-SEP-ABCDEFGHIJKLMNOP: DNAT --to-destination 10.244.2.2:80
+                -A KUBE-SEP-ABCDEFGHIJKLMNOP -p tcp -m tcp -j DNAT --to-destination 10.244.2.2:80  (1 rule evaluated in the chain)
+                from Service default/web (port http)
+    hook        PREROUTING, iptables nat: ACCEPT after 4 rules evaluated
+    DNAT        the destination changes: 10.96.0.10:80 -> 10.244.2.2:80
+`,
+        "un-DNAT     the answer gets back the source that the client knows: 10.244.2.2:80 -> 10.96.0.10:80\n",
+      ],
     },
     {
       what: "NAT and conntrack",
