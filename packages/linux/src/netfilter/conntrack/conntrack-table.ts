@@ -45,7 +45,10 @@ const STATE_MASK = 0x0f000000;
 const INITIAL_SLOTS = 16;
 /** Views of recent connections: packets of one flow share theirs. */
 const VIEWS = 64;
-/** Buckets that are searched for a connection to give up (`NF_CT_EVICTION_RANGE`). */
+/**
+ * Buckets that are searched for a connection to give up (`NF_CT_EVICTION_RANGE`), where there are as
+ * many buckets as connections: the kernel's default for a full table.
+ */
 const EVICTION_RANGE = 8;
 
 /** What a lookup compares besides addresses and ports: protocol and family. */
@@ -429,7 +432,9 @@ export class ConntrackTable {
    * @returns how many ended
    */
   evict(hash: number): number {
-    for (let i = 0; i < EVICTION_RANGE; i++) {
+    const buckets = this.#mask + 1;
+    const range = Math.min(buckets, Math.ceil((EVICTION_RANGE * buckets) / this.#used));
+    for (let i = 0; i < range; i++) {
       const bucket = (hash + i) & this.#mask;
       let evicted = 0;
       let expired = 0;
