@@ -296,8 +296,7 @@ export class Cluster {
         if (type === "DELETED") this.#nodeDeleted(object.metadata.name);
       }),
     );
-    if (given.length > 0 || (this.#options.nodes === undefined && nodesNamed(objects).size > 0))
-      return;
+    if (given.length > 0) return;
     for (let k = 1; k <= (this.#options.nodes ?? DEFAULT_NODES); k++)
       this.#createNode(`node${k}`, []);
   }

@@ -7,6 +7,7 @@ import type { Kind, Kinds } from "@cnilab/core";
 export interface Admission<K extends Kind = Kind> {
   readonly kind: K;
   create?(object: Kinds[K]): Kinds[K];
+  /** Returns `old` itself where nothing changes after all. */
   update?(object: Kinds[K], old: Kinds[K]): Kinds[K];
   /** The object is gone from the store. */
   removed?(object: Kinds[K]): void;

@@ -172,6 +172,7 @@ export class ApiStore implements ApiClient {
     for (const admission of this.#admissions.get(kind) ?? []) {
       changed = admission.update?.(changed as never, old as never) ?? changed;
     }
+    if (changed === old) return old as Kinds[K];
     const generation = old.metadata.generation ?? 1;
     changed = {
       ...changed,

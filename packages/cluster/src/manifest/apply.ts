@@ -191,11 +191,12 @@ function mergedSpec(
   now: object | undefined,
   next: object | undefined,
 ): object | undefined {
-  if (now === undefined || next === undefined) return next;
+  if (now === undefined) return next;
   const kept = KEPT_FIELDS[kind] ?? [];
+  if (next === undefined && kept.length === 0) return undefined;
   const additions = Object.fromEntries(
     kept
-      .filter((field) => field in now && !(field in next))
+      .filter((field) => field in now && !(field in (next ?? {})))
       .map((field) => [field, (now as Record<string, unknown>)[field]]),
   );
   const spec = { ...next, ...additions };

@@ -9,6 +9,7 @@ import {
 import { formatIp, type IpAddress, type IpFamily, parseIp } from "@cnilab/net";
 import type { Admission } from "../api/admission.ts";
 import { ApiError } from "../api/api-error.ts";
+import { canonicalJson } from "../api/name-suffix.ts";
 import { AddressPool } from "./address-pool.ts";
 import { NodePortPool } from "./node-port-pool.ts";
 
@@ -104,7 +105,8 @@ export class ServiceAdmission implements Admission<"Service"> {
     for (const { nodePort } of old.spec.ports ?? []) {
       if (nodePort !== undefined && !kept.has(nodePort)) this.#nodePorts.release(nodePort, key);
     }
-    return { ...service, spec: ported };
+    const changed = { ...service, spec: ported };
+    return canonicalJson(changed) === canonicalJson(old) ? old : changed;
   }
 
   removed(service: Service): void {
