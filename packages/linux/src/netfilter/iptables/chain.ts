@@ -1,8 +1,19 @@
+import type { FilterRule } from "../filter-rule.ts";
 import { NF_ACCEPT, type NF_DROP } from "../hooks.ts";
 import { Dispatch } from "./dispatch.ts";
 import type { ChainName, RuleEntry } from "./rule.ts";
 
 export type Policy = typeof NF_ACCEPT | typeof NF_DROP;
+
+/** What the rules of a chain ask of the namespace that they are in. */
+export interface ChainNeeds {
+  /** Chains that they call. */
+  readonly calls: ReadonlySet<string>;
+  /** Rules that name objects of the namespace. */
+  readonly naming: readonly RuleEntry[];
+  /** Whether connections must be tracked. */
+  readonly conntrack: boolean;
+}
 
 /** Rules in order. Immutable: a change makes another chain. */
 export class Chain {
@@ -12,7 +23,8 @@ export class Chain {
   readonly policy: Policy | undefined;
   /** Made for the first packet; `null` where it would not pay. */
   #dispatch: Dispatch | null | undefined;
-  #calls: ReadonlySet<string> | undefined;
+  #needs: ChainNeeds | undefined;
+  #policyRule: FilterRule | undefined;
 
   constructor(place: ChainName, entries: readonly RuleEntry[], policy: Policy | undefined) {
     this.place = place;
@@ -34,23 +46,20 @@ export class Chain {
     return this.#dispatch;
   }
 
-  /** Chains that its rules call. */
-  get calls(): ReadonlySet<string> {
-    if (this.#calls === undefined) {
-      const calls = new Set<string>();
-      for (const { rule } of this.entries) if (rule.jump !== undefined) calls.add(rule.jump);
-      this.#calls = calls;
-    }
-    return this.#calls;
+  /** For traces: the policy as a rule. */
+  get policyRule(): FilterRule {
+    this.#policyRule ??= {
+      location: `${this.place.table} ${this.name}`,
+      text: `-P ${this.name} ${formatPolicy(this.policy)}`,
+      origin: undefined,
+    };
+    return this.#policyRule;
   }
 
-  /** Rules that name objects of a namespace. */
-  get naming(): readonly RuleEntry[] {
-    return this.entries.filter(({ rule }) => rule.namesObjects);
-  }
-
-  get needsConntrack(): boolean {
-    return this.entries.some(({ rule }) => rule.needsConntrack);
+  /** What its rules ask of a namespace; found out when first asked for. */
+  get needs(): ChainNeeds {
+    this.#needs ??= needsOf(this.entries);
+    return this.#needs;
   }
 
   withEntries(entries: readonly RuleEntry[]): Chain {
@@ -64,4 +73,17 @@ export class Chain {
 
 export function formatPolicy(policy: Policy | undefined): string {
   return policy === undefined ? "-" : policy === NF_ACCEPT ? "ACCEPT" : "DROP";
+}
+
+function needsOf(entries: readonly RuleEntry[]): ChainNeeds {
+  const calls = new Set<string>();
+  const naming: RuleEntry[] = [];
+  let conntrack = false;
+  for (const entry of entries) {
+    const { rule } = entry;
+    if (rule.jump !== undefined) calls.add(rule.jump);
+    if (rule.namesObjects) naming.push(entry);
+    conntrack ||= rule.needsConntrack;
+  }
+  return { calls, naming, conntrack };
 }

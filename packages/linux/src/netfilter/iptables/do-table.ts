@@ -15,28 +15,19 @@ export function doTable(table: Table, chain: Chain, walk: Walk): NfVerdict {
 function applyPolicy(table: Table, chain: Chain, walk: Walk): NfVerdict {
   const { skb } = walk;
   table.countPolicy(walk.state.hook, walk.packet.length);
-  const rule = {
-    location: `${table.name} ${chain.name}`,
-    text: policyText(chain),
-    origin: undefined,
-  };
-  if (chain.policy === NF_DROP) walk.dropRule = rule;
-  if (skb.trace !== undefined) {
+  if (chain.policy === NF_DROP) walk.dropRule = chain.policyRule;
+  // That an empty chain lets everything pass is not worth a line.
+  if (skb.trace !== undefined && (chain.entries.length > 0 || chain.policy === NF_DROP)) {
     skb.trace.steps.push({
       kind: "rule",
       netns: walk.netns,
       packet: skb.number,
-      rule,
+      rule: chain.policyRule,
       evaluated: chain.entries.length,
       effect: formatPolicy(chain.policy),
     });
   }
   return chain.policy ?? NF_ACCEPT;
-}
-
-/** The policy as `iptables -S` prints it. */
-export function policyText(chain: Chain): string {
-  return `-P ${chain.name} ${formatPolicy(chain.policy)}`;
 }
 
 /** @returns the verdict, or XT_RETURN at the end */

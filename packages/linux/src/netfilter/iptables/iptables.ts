@@ -6,7 +6,6 @@ import { registerNat } from "../nat.ts";
 import { BUILTIN_TABLES, builtinTable } from "./builtin-tables.ts";
 import { formatPolicy } from "./chain.ts";
 import type { ChainLayer } from "./chain-layer.ts";
-import { policyText } from "./do-table.ts";
 import { ExtensionState } from "./extension-state.ts";
 import { CHAIN_EXISTS, Complaint, parameterProblem } from "./iptables-error.ts";
 import type { LayerTable } from "./layer-table.ts";
@@ -75,7 +74,7 @@ export class Iptables {
           `chain \`${chain}' in table \`${table}' is incompatible, use 'nft' tool.`,
         );
       }
-      const heads = chains.map((c) => (c.isBuiltin ? policyText(c) : `-N ${c.name}`));
+      const heads = chains.map((c) => (c.isBuiltin ? c.policyRule.text : `-N ${c.name}`));
       return [...heads, ...chains.flatMap((c) => c.entries.map((entry) => entry.text))];
     });
   }
@@ -170,7 +169,7 @@ export class Iptables {
         throw new Complaint("lookup", CHAIN_EXISTS);
       }
     }
-    const called = [...table.chains.values()].map((chain) => chain.calls);
+    const called = [...table.chains.values()].map((chain) => chain.needs.calls);
     for (const names of [...called, ...shared.map((layer) => layer.missing)]) {
       for (const name of names) {
         if (table.chains.has(name) || shared.some(({ chains }) => chains.has(name))) continue;

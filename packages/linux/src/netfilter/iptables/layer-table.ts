@@ -10,6 +10,9 @@ export interface Reach {
   readonly outside: ReadonlyMap<string, number>;
 }
 
+const NOTHING: ReadonlyMap<string, number> = new Map();
+const LEAF: Reach = { depth: 0, outside: NOTHING };
+
 /** A layer's chains of one table, and what a namespace must know of them: found out once for all. */
 export class LayerTable {
   readonly chains: ReadonlyMap<string, Chain>;
@@ -27,9 +30,10 @@ export class LayerTable {
     const naming: RuleEntry[] = [];
     let needsConntrack = false;
     for (const chain of chains.values()) {
-      for (const name of chain.calls) if (!chains.has(name)) missing.add(name);
-      naming.push(...chain.naming);
-      needsConntrack ||= chain.needsConntrack;
+      const { needs } = chain;
+      for (const name of needs.calls) if (!chains.has(name)) missing.add(name);
+      for (const entry of needs.naming) naming.push(entry);
+      needsConntrack ||= needs.conntrack;
       this.#find(chain, 0);
     }
     this.missing = missing;
@@ -51,20 +55,23 @@ export class LayerTable {
       );
     }
     let depth = 0;
-    const outside = new Map<string, number>();
-    for (const name of chain.calls) {
+    let outside: Map<string, number> | undefined;
+    for (const name of chain.needs.calls) {
       const callee = this.chains.get(name);
-      if (callee === undefined) {
+      const below = callee === undefined ? undefined : this.#find(callee, nesting + 1);
+      if (below === undefined) {
+        outside ??= new Map();
         outside.set(name, Math.max(outside.get(name) ?? 0, 1));
         continue;
       }
-      const below = this.#find(callee, nesting + 1);
       depth = Math.max(depth, 1 + below.depth);
       for (const [other, at] of below.outside) {
+        outside ??= new Map();
         outside.set(other, Math.max(outside.get(other) ?? 0, at + 1));
       }
     }
-    const reach = { depth, outside };
+    const reach =
+      depth === 0 && outside === undefined ? LEAF : { depth, outside: outside ?? NOTHING };
     this.#reach.set(chain, reach);
     return reach;
   }
