@@ -6,8 +6,10 @@ export const SCTP_INIT_ACK = 2;
 export const SCTP_SACK = 3;
 export const SCTP_ABORT = 6;
 export const SCTP_SHUTDOWN = 7;
+export const SCTP_SHUTDOWN_ACK = 8;
 export const SCTP_COOKIE_ECHO = 10;
 export const SCTP_COOKIE_ACK = 11;
+export const SCTP_SHUTDOWN_COMPLETE = 14;
 
 /** An SCTP packet with one chunk (RFC 9260). */
 export class SctpPacket implements Payload {

@@ -11,6 +11,9 @@ import {
   SCTP_INIT,
   SCTP_INIT_ACK,
   SCTP_SACK,
+  SCTP_SHUTDOWN,
+  SCTP_SHUTDOWN_ACK,
+  SCTP_SHUTDOWN_COMPLETE,
   SctpPacket,
 } from "@cnilab/net";
 import type { Dst } from "../fib/dst.ts";
@@ -74,6 +77,14 @@ class Cookie {
   }
 }
 
+export type SctpState =
+  | "COOKIE-WAIT"
+  | "COOKIE-ECHOED"
+  | "ESTAB"
+  | "SHUTDOWN-SENT"
+  | "SHUTDOWN-ACK-SENT"
+  | "CLOSED";
+
 /**
  * One SCTP association over a single path: the four-way handshake and acknowledged data (RFC 9260).
  * No multi-homing, no streams, no retransmission.
@@ -86,7 +97,7 @@ export class SctpAssociation implements Socket {
   readonly remoteAddress: IpAddress;
   readonly remotePort: number;
   readonly owner: string;
-  state: "COOKIE-WAIT" | "COOKIE-ECHOED" | "ESTAB" | "CLOSED";
+  state: SctpState;
   error: SocketError | undefined = undefined;
   softError: SocketError | undefined = undefined;
   received = 0;
@@ -181,7 +192,17 @@ export class SctpAssociation implements Socket {
     this.netns.network.run();
   }
 
+  /** Says goodbye if there is somebody to say it to (RFC 9260 section 9.2), and forgets the association. */
   close(): void {
+    if (this.state === "ESTAB") {
+      this.state = "SHUTDOWN-SENT";
+      this.transmit(SCTP_SHUTDOWN, this.#peerTag, 0);
+      this.netns.network.run();
+    }
+    if (this.state !== "CLOSED") this.#end();
+  }
+
+  #end(): void {
     this.state = "CLOSED";
     this.netns.sockets.sctpAssociations.remove(this);
   }
@@ -248,7 +269,18 @@ export class SctpAssociation implements Socket {
           from: skb.ip.src,
           message: "ABORT",
         };
-        this.close();
+        this.#end();
+        return;
+      case SCTP_SHUTDOWN:
+        this.state = "SHUTDOWN-ACK-SENT";
+        this.transmit(SCTP_SHUTDOWN_ACK, this.#peerTag, 0);
+        return;
+      case SCTP_SHUTDOWN_ACK:
+        this.transmit(SCTP_SHUTDOWN_COMPLETE, this.#peerTag, 0);
+        this.#end();
+        return;
+      case SCTP_SHUTDOWN_COMPLETE:
+        this.#end();
         return;
     }
   }
@@ -262,7 +294,7 @@ export class SctpAssociation implements Socket {
       return;
     }
     this.error = error;
-    if (this.state !== "ESTAB") this.close();
+    if (this.state !== "ESTAB") this.#end();
   }
 }
 
@@ -296,7 +328,11 @@ export function sctpReceive(skb: Skb, netns: NetNamespace): void {
     owner === undefined ||
     (chunk.chunkType !== SCTP_INIT && chunk.chunkType !== SCTP_COOKIE_ECHO)
   ) {
-    if (chunk.chunkType !== SCTP_ABORT) answer(skb, netns, chunk, SCTP_ABORT, 0, 0);
+    // RFC 9260 section 8.4: these two are never answered.
+    const { chunkType } = chunk;
+    if (chunkType !== SCTP_ABORT && chunkType !== SCTP_SHUTDOWN_COMPLETE) {
+      answer(skb, netns, chunk, SCTP_ABORT, 0, 0);
+    }
     netns.network.drop(
       skb,
       netns,
@@ -388,6 +424,9 @@ const CHUNK_NAMES: Readonly<Record<number, string>> = {
   [SCTP_ABORT]: "ABORT",
   [SCTP_COOKIE_ECHO]: "COOKIE ECHO",
   [SCTP_COOKIE_ACK]: "COOKIE ACK",
+  [SCTP_SHUTDOWN]: "SHUTDOWN",
+  [SCTP_SHUTDOWN_ACK]: "SHUTDOWN ACK",
+  [SCTP_SHUTDOWN_COMPLETE]: "SHUTDOWN COMPLETE",
 };
 
 function describeChunk(type: number): string {

@@ -1,0 +1,421 @@
+import { Data, formatIp, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, parseIp } from "@cnilab/net";
+import { describe, expect, test } from "vitest";
+import { cable, connect, Lab, outcome, ping, serve, up } from "../../test/lab.ts";
+import type { Nic } from "../device/nic.ts";
+import type { Segment } from "../device/segment.ts";
+import type { NetNamespace } from "../net-namespace.ts";
+import { type HookNumber, NF_ACCEPT, NF_DROP, NFPROTO_IPV4 } from "../netfilter/hooks.ts";
+import type { Skb } from "../skb.ts";
+import { Trace } from "../trace.ts";
+import { echoOnAllPorts, startEchoServer } from "./echo-server.ts";
+import { PingSocket } from "./ping-socket.ts";
+import type { SocketError } from "./socket.ts";
+import { TcpConnection, TcpListener } from "./tcp.ts";
+import { UdpSocket } from "./udp.ts";
+
+// RFC 9293, RFC 768, RFC 9260; kernel net/ipv4/tcp_input.c, udp.c, ping.c
+
+/** client 10.0.0.1 (fd00::1) and server 10.0.0.2 (fd00::2) on one cable. */
+function linked() {
+  const lab = new Lab();
+  const [client, server] = lab.machine("client", "server");
+  const [x, y] = cable(client, "eth0", server, "eth0");
+  up(x, "10.0.0.1/24", "fd00::1/64");
+  up(y, "10.0.0.2/24", "10.0.0.3/24", "fd00::2/64");
+  // Both know each other, so that only what the test is about is on the wire.
+  for (const to of ["10.0.0.2", "10.0.0.3", "fd00::2"]) ping(client, to);
+  return { lab, client, server, x, y };
+}
+
+const PROTOCOLS = [
+  ["TCP", IPPROTO_TCP],
+  ["UDP", IPPROTO_UDP],
+  ["SCTP", IPPROTO_SCTP],
+] as const;
+const EVERY = PROTOCOLS.flatMap(([name, protocol]) =>
+  ["10.0.0.2", "fd00::2"].map((to) => [name, to, protocol] as const),
+);
+
+/** Lets the function at a hook of a namespace decide about each packet. */
+function filter(netns: NetNamespace, hook: HookNumber, passes: (skb: Skb) => boolean): void {
+  netns.netfilter.register(NFPROTO_IPV4, hook, {
+    name: "test",
+    priority: 0,
+    run: (skb) => (passes(skb) ? NF_ACCEPT : NF_DROP),
+  });
+}
+
+describe.each(EVERY)("%s to %s", (_, to, protocol) => {
+  test("connects, and both sides see each other", () => {
+    const { client, server } = linked();
+    serve(server, 80, protocol);
+    const { outcome: result, report } = connect(client, to, 80, { protocol });
+    expect(result).toBe("connected");
+    expect(
+      report && [report.owner, formatIp(report.address), report.port, formatIp(report.seenAddress)],
+    ).toEqual(["server", to, 80, to.replace("2", "1")]);
+    expect(report?.seenPort).toBeGreaterThanOrEqual(32_768);
+  });
+
+  test("is refused where nobody listens", () => {
+    const { client } = linked();
+    expect(outcome(connect(client, to, 81, { protocol }))).toBe(
+      "refused, ECONNREFUSED, NO_SOCKET in server",
+    );
+  });
+
+  test("hears nothing from a machine that is down", () => {
+    const { client, server } = linked();
+    server.device("eth0").setDown();
+    expect(outcome(connect(client, to, 80, { protocol }))).toBe("timeout, NO_CARRIER in client");
+  });
+
+  test("is unreachable without a route", () => {
+    const { client } = linked();
+    const elsewhere = to.startsWith("fd") ? "2001:db8::1" : "192.0.2.1";
+    expect(outcome(connect(client, elsewhere, 80, { protocol }))).toBe("unreachable, ENETUNREACH");
+  });
+
+  test("keeps source address and port that are asked for", () => {
+    const { client, server } = linked();
+    client.device("eth0").addAddress(parseIp(to.replace("2", "9")), to.startsWith("fd") ? 64 : 24);
+    serve(server, 80, protocol);
+    const { report } = connect(client, to, 80, { protocol, src: to.replace("2", "9") });
+    expect(report && formatIp(report.seenAddress)).toBe(to.replace("2", "9"));
+  });
+
+  test("leaves no socket behind", () => {
+    const { client, server, lab } = linked();
+    serve(server, 80, protocol);
+    connect(client, to, 80, { protocol });
+    connect(client, to, 81, { protocol });
+    lab.clock.advance(1_000_000);
+    expect([...client.sockets.all()]).toEqual([]);
+    expect([...server.sockets.all()].map((s) => s.localPort)).toEqual([80]);
+  });
+
+  test("a port may be had once, or once an address", () => {
+    const { server } = linked();
+    const at = (address?: string) => () =>
+      startEchoServer(server, {
+        protocol,
+        port: 80,
+        owner: "x",
+        ...(address === undefined ? {} : { address: parseIp(address) }),
+      });
+    const first = at("10.0.0.2")();
+    expect(at("10.0.0.2")).toThrow("EADDRINUSE");
+    expect(at()).toThrow("EADDRINUSE");
+    const second = at("10.0.0.3")();
+    first.close();
+    second.close();
+    const all = at()();
+    expect(at("10.0.0.2")).toThrow("*:80 is taken by x".replace("*", "10.0.0.2"));
+    all.close();
+    expect(at("10.0.0.2")).not.toThrow();
+  });
+
+  test("the socket bound to the address goes before the one bound to all", () => {
+    const { client, server } = linked();
+    server.sockets.catchAll = echoOnAllPorts(server, "catch-all");
+    startEchoServer(server, { protocol, port: 80, owner: "specific", address: parseIp(to) });
+    expect(connect(client, to, 80, { protocol }).report?.owner).toBe("specific");
+    expect(connect(client, to, 81, { protocol }).report?.owner).toBe("catch-all");
+  });
+});
+
+describe("TCP", () => {
+  test("shakes hands, sends a full-sized segment each way with DF, and says goodbye", () => {
+    const { client, server } = linked();
+    serve(server, 80);
+    const trace = new Trace();
+    connect(client, "10.0.0.2", 80, { trace });
+    const sent = trace.steps.flatMap((s) =>
+      s.kind === "send" ? [`${s.netns.name} ${s.text}`] : [],
+    );
+    expect(sent).toEqual([
+      "client SYN",
+      "server SYN-ACK",
+      "client ACK",
+      "client 1460 bytes",
+      "server ACK",
+      "server 1460 bytes",
+      "client ACK",
+      "client FIN-ACK",
+      "server FIN-ACK",
+      "client ACK",
+    ]);
+    const frames = trace.steps.flatMap((s) => (s.kind === "transmit" ? [s.frame.payload] : []));
+    expect(Math.max(...frames.map((p) => p.length))).toBe(1500);
+    expect(frames.every((p) => "dontFragment" in p && p.dontFragment)).toBe(true);
+  });
+
+  test("sends no more at once than the other side's MSS says", () => {
+    const { client, server, y } = linked();
+    y.setMtu(1300);
+    serve(server, 80);
+    const trace = new Trace();
+    expect(outcome(connect(client, "10.0.0.2", 80, { trace }))).toBe("connected");
+    const longest = Math.max(
+      ...trace.steps.flatMap((s) => (s.kind === "transmit" ? [s.frame.payload.length] : [])),
+    );
+    expect(longest).toBe(1300);
+  });
+
+  test("repeats what is lost, with growing patience, until it gives up", () => {
+    const { client, server, lab } = linked();
+    serve(server, 80);
+    let lose = 2;
+    filter(server, 1, () => lose-- <= 0);
+    expect(outcome(connect(client, "10.0.0.2", 80, { waitMs: 3_000 }))).toBe("connected");
+    const times: number[] = [];
+    filter(client, 3, () => {
+      times.push(lab.clock.now);
+      return false;
+    });
+    const start = lab.clock.now;
+    client.sysctl.set("net/ipv4/tcp_syn_retries", "3");
+    const result = connect(client, "10.0.0.2", 80, { waitMs: 60_000 });
+    expect(result.outcome).toBe("timeout");
+    expect(times.map((t) => t - start)).toEqual([0, 1_000, 3_000, 7_000]);
+    expect(result.error?.errno).toBe("ETIMEDOUT");
+  });
+
+  test("data that is lost comes in the end", () => {
+    const { client, server } = linked();
+    const got: number[] = [];
+    new TcpListener(server, {
+      port: 80,
+      owner: "s",
+      onAccept: (c) => {
+        c.onData = (data) => got.push(data.length);
+      },
+    });
+    const connection = TcpConnection.connect(client, {
+      dst: parseIp("10.0.0.2"),
+      port: 80,
+      owner: "c",
+    });
+    if ("errno" in connection) throw new Error(connection.errno);
+    let lose = 1;
+    filter(server, 1, (skb) => skb.ip.length < 1000 || lose-- <= 0);
+    connection.send(5_000);
+    expect(connection.acknowledged).toBe(0);
+    server.network.clock.advance(10_000);
+    expect([connection.acknowledged, got.reduce((x, y) => x + y, 0)]).toEqual([5_000, 5_000]);
+  });
+
+  test("an answer that is never acknowledged leaves no half-open connection", () => {
+    const { client, server, lab } = linked();
+    serve(server, 80);
+    filter(client, 1, () => false);
+    connect(client, "10.0.0.2", 80);
+    expect([...server.sockets.tcpConnections.all()].map((c) => c.state)).toEqual(["SYN-RECV"]);
+    lab.clock.advance(300_000);
+    expect([...server.sockets.tcpConnections.all()]).toEqual([]);
+  });
+
+  test("a segment of a connection that is gone is reset", () => {
+    const { client, server } = linked();
+    serve(server, 80);
+    const connection = TcpConnection.connect(client, {
+      dst: parseIp("10.0.0.2"),
+      port: 80,
+      owner: "c",
+    });
+    if ("errno" in connection) throw new Error(connection.errno);
+    for (const c of [...server.sockets.tcpConnections.all()]) c.abandon();
+    connection.send(10);
+    expect([connection.state, connection.error?.errno]).toEqual(["CLOSED", "ECONNRESET"]);
+  });
+
+  test("an answer that finds no way back is a timeout", () => {
+    const { client, server } = linked();
+    client.device("eth0").addAddress(parseIp("192.0.2.1"), 32);
+    serve(server, 80);
+    expect(outcome(connect(client, "10.0.0.2", 80, { src: "192.0.2.1" }))).toBe(
+      "timeout, IP_OUTNOROUTES in server",
+    );
+  });
+});
+
+test("SCTP shakes hands with a cookie, and says goodbye (RFC 9260 sections 5.1 and 9.2)", () => {
+  const { client, server } = linked();
+  serve(server, 80, IPPROTO_SCTP);
+  const trace = new Trace();
+  connect(client, "10.0.0.2", 80, { trace, protocol: IPPROTO_SCTP });
+  const sent = trace.steps.flatMap((s) => (s.kind === "send" ? [`${s.netns.name} ${s.text}`] : []));
+  expect(sent).toEqual([
+    "client INIT",
+    "client COOKIE ECHO",
+    "server COOKIE ACK",
+    "client DATA",
+    "server SACK",
+    "server DATA",
+    "client SACK",
+    "client SHUTDOWN",
+    "server SHUTDOWN ACK",
+    "client SHUTDOWN COMPLETE",
+  ]);
+});
+
+describe("UDP", () => {
+  /** What a client socket hears after it sent to a closed port. */
+  const errorsOf = (connected: boolean) => {
+    const { client } = linked();
+    const errors: SocketError[] = [];
+    const socket = new UdpSocket(client, {
+      owner: "c",
+      onError: (e) => errors.push(e),
+      ...(connected ? { remoteAddress: parseIp("10.0.0.2"), remotePort: 81 } : {}),
+    });
+    socket.sendTo(parseIp("10.0.0.2"), 81, new Data(1));
+    return errors.map((e) => [e.errno, e.from && formatIp(e.from), e.message]);
+  };
+
+  test("a closed port is told to the sender", () => {
+    expect(errorsOf(true)).toEqual([["ECONNREFUSED", "10.0.0.2", "ICMP port unreachable"]]);
+  });
+
+  test("a connected socket hears from its peer alone", () => {
+    const { client, server } = linked();
+    const heard: string[] = [];
+    const note = (name: string) => () => heard.push(name);
+    new UdpSocket(server, { localPort: 53, owner: "s", onReceive: note("any") });
+    new UdpSocket(server, {
+      localPort: 53,
+      owner: "s",
+      remoteAddress: parseIp("10.0.0.1"),
+      remotePort: 4000,
+      onReceive: note("peer"),
+    });
+    for (const localPort of [4000, 4001]) {
+      const socket = new UdpSocket(client, { localPort, owner: "c" });
+      socket.sendTo(parseIp("10.0.0.2"), 53, new Data(1));
+    }
+    expect(heard).toEqual(["peer", "any"]);
+  });
+
+  test("an error about somebody else's datagram does not reach a connected socket", () => {
+    const { client } = linked();
+    const errors: string[] = [];
+    new UdpSocket(client, {
+      localPort: 4000,
+      owner: "c",
+      remoteAddress: parseIp("10.0.0.3"),
+      remotePort: 81,
+      onError: () => errors.push("connected"),
+    });
+    const other = new UdpSocket(client, {
+      localPort: 4000,
+      owner: "c",
+      onError: () => errors.push("any"),
+    });
+    other.sendTo(parseIp("10.0.0.2"), 81, new Data(1));
+    expect(errors).toEqual(["any"]);
+  });
+
+  test("the answer comes from the address that was asked", () => {
+    const { client, server } = linked();
+    serve(server, 53, IPPROTO_UDP);
+    expect(connect(client, "10.0.0.3", 53, { protocol: IPPROTO_UDP }).report?.address).toBe(
+      parseIp("10.0.0.3"),
+    );
+  });
+});
+
+describe("ping", () => {
+  test("two at a time tell their answers apart", () => {
+    const { client } = linked();
+    const heard: string[] = [];
+    const sockets = ["one", "two"].map((name) => {
+      const socket = new PingSocket(client, name);
+      socket.onReply = () => heard.push(name);
+      return socket;
+    });
+    for (const socket of sockets.reverse()) socket.send(parseIp("10.0.0.2"), 8);
+    expect(heard).toEqual(["two", "one"]);
+    for (const socket of sockets) socket.close();
+    expect(client.sockets.pings.size).toBe(0);
+  });
+
+  test.each([
+    ["10.0.0.2", "net/ipv4/icmp_echo_ignore_all"],
+    ["fd00::2", "net/ipv6/icmp/echo_ignore_all"],
+  ])("is not answered by %s with %s", (to, name) => {
+    const { client, server } = linked();
+    server.sysctl.set(name, "1");
+    expect(outcome(ping(client, to))).toBe("timeout");
+  });
+});
+
+test("local ports come from ip_local_port_range, and run out", () => {
+  const { client } = linked();
+  client.sysctl.set("net/ipv4/ip_local_port_range", "5000 5002");
+  const ports = [1, 2, 3].map(() => new UdpSocket(client, { owner: "c" }).localPort);
+  expect(ports.sort()).toEqual([5000, 5001, 5002]);
+  expect(() => new UdpSocket(client, { owner: "c" })).toThrow("EADDRNOTAVAIL");
+  expect(client.sockets.ephemeralPort(IPPROTO_TCP)).toBeGreaterThanOrEqual(5000);
+});
+
+test("a program's sockets close together", () => {
+  const { client, server } = linked();
+  for (const [, protocol] of PROTOCOLS) serve(server, 80, protocol);
+  startEchoServer(server, { protocol: IPPROTO_TCP, port: 443, owner: "other" });
+  connect(client, "10.0.0.2", 80);
+  server.sockets.closeAll("server");
+  expect([...server.sockets.all()].map((s) => [s.owner, s.localPort])).toEqual([["other", 443]]);
+});
+
+describe("a link with delay and loss", () => {
+  test("is waited for, by all who talk over it", () => {
+    const lab = new Lab();
+    const [h1, h2] = [lab.host("h1", "10.0.0.1/24"), lab.host("h2", "10.0.0.2/24")];
+    const [n1, n2] = [...lab.segment.nics] as [Nic, Nic];
+    lab.segment.setFault(n1, n2, { delayMs: 20 });
+    for (const [, protocol] of PROTOCOLS) serve(h2, 80, protocol);
+    for (const [, protocol] of PROTOCOLS)
+      expect(outcome(connect(h1, "10.0.0.2", 80, { protocol }))).toBe("connected");
+    expect(lab.clock.now).toBeGreaterThan(20);
+  });
+
+  test.each([
+    [{ cut: true }, "timeout, PARTITION in h1"],
+    [{ loss: 1 }, "timeout, LINK_LOSS in h1"],
+    [{ loss: 0 }, "connected"],
+  ])("%j: %s", (fault, expected) => {
+    const lab = new Lab();
+    const [h1] = [lab.host("h1", "10.0.0.1/24"), lab.host("h2", "10.0.0.2/24")];
+    ping(h1, "10.0.0.2");
+    const [n1, n2] = [...lab.segment.nics] as [Nic, Nic];
+    lab.segment.setFault(n1, n2, fault);
+    expect(outcome(ping(h1, "10.0.0.2"))).toBe(expected);
+    lab.segment.setFault(n1, n2, undefined);
+    expect(outcome(ping(h1, "10.0.0.2"))).toBe("connected");
+  });
+
+  test.each<[string, (eth0: Nic, other: Nic, segment: Segment) => void, string]>([
+    ["a cable is out", (eth0) => eth0.setCarrier(false), "timeout, LINK_DOWN in h1"],
+    [
+      "the segment takes shorter frames",
+      (_eth0, _other, segment) => {
+        segment.mtu = 83;
+      },
+      "timeout, PKT_TOO_BIG in h1",
+    ],
+    ["the other machine is off", (_eth0, other) => other.setDown(), "timeout, DEV_READY in h2"],
+    [
+      "the other machine is gone",
+      (_eth0, other) => other.netns.kernel.remove(),
+      "timeout, NO_PEER in h1",
+    ],
+    ["nothing", () => {}, "connected"],
+  ])("%s", (_, change, expected) => {
+    const lab = new Lab();
+    const [h1] = [lab.host("h1", "10.0.0.1/24"), lab.host("h2", "10.0.0.2/24")];
+    ping(h1, "10.0.0.2");
+    const [eth0, other] = [...lab.segment.nics] as [Nic, Nic];
+    change(eth0, other, lab.segment);
+    expect(outcome(ping(h1, "10.0.0.2"))).toBe(expected);
+  });
+});
