@@ -49,6 +49,8 @@ interface DataTypeOptions {
   readonly parse?: DataType["parse"];
   readonly format?: DataType["format"];
   readonly formatNumeric?: DataType["format"];
+  /** A value that has no name. */
+  readonly unknown?: (value: bigint) => string;
   readonly json?: DataType["json"];
 }
 
@@ -67,7 +69,8 @@ function dataType(name: string, options: DataTypeOptions): DataType {
   const byName = new Map(symbols);
   const byValue = new Map(symbols.map(([k, v]) => [v, k] as const).reverse());
   const bitmask = options.bitmask ?? false;
-  const number = (value: bigint) => (bitmask ? `0x${value.toString(16)}` : `${value}`);
+  const number =
+    options.unknown ?? ((value: bigint) => (bitmask ? `0x${value.toString(16)}` : `${value}`));
   const formatNumeric = options.formatNumeric ?? options.format ?? number;
   return {
     name,
@@ -104,6 +107,31 @@ export function valueToName(value: bigint): string {
   return name;
 }
 
+/** Words of nft's own for what /etc/protocols calls otherwise. */
+const PROTOCOL_ALIASES: Readonly<Record<string, string>> = { comp: "ipcomp", icmpv6: "ipv6-icmp" };
+
+/** As getnameinfo(3): an address whose first 96 bits are 0 ends like an IPv4 address. */
+function formatIpv6(value: bigint): string {
+  if (value >> 32n === 0n && value >> 16n !== 0n) return `::${formatIp(Number(value))}`;
+  return bigIntToIpv6(value).toString();
+}
+
+/** A handle of traffic control: `MAJOR:MINOR` in hexadecimal, or a number. */
+function parseClassId(text: string): bigint | undefined {
+  if (text === "root") return 0xffffffffn;
+  if (text === "none") return 0n;
+  const match = /^([0-9a-f]{0,4}):([0-9a-f]{0,4})$/.exec(text);
+  if (match === null) return parseInteger(text);
+  return (BigInt(`0x${match[1] || "0"}`) << 16n) | BigInt(`0x${match[2] || "0"}`);
+}
+
+function formatClassId(value: bigint): string {
+  if (value === 0xffffffffn) return "root";
+  if (value === 0n) return "none";
+  const [major, minor] = [value >> 16n, value & 0xffffn];
+  return `${major.toString(16)}:${minor.toString(16)}`;
+}
+
 function parsePort(text: string): bigint | undefined {
   const number = parseInteger(text);
   if (number !== undefined) return number;
@@ -136,7 +164,8 @@ const ifname = (bits: number): DataTypeOptions => ({
   bits,
   hostOrder: true,
   parse: (text) => (text === "" || text.length > 15 ? undefined : nameToValue(text)),
-  format: (value) => `"${valueToName(value)}"`,
+  // A name that ends with an asterisk is told from a beginning of names.
+  format: (value) => `"${valueToName(value).replace(/\*$/, "\\*")}"`,
   json: (value) => valueToName(value),
 });
 
@@ -171,6 +200,7 @@ export type DataTypeName =
   | "uid"
   | "gid"
   | "time"
+  | "classid"
   | "boolean"
   | "verdict";
 
@@ -195,8 +225,8 @@ export const DATA_TYPES: Readonly<Record<DataTypeName, DataType>> = {
       const address = parseIpv6(text);
       return address === undefined ? undefined : ipv6ToBigInt(address);
     },
-    format: (value) => bigIntToIpv6(value).toString(),
-    json: (value) => bigIntToIpv6(value).toString(),
+    format: formatIpv6,
+    json: formatIpv6,
   }),
   ether_addr: dataType("ether_addr", {
     bits: 48,
@@ -228,7 +258,7 @@ export const DATA_TYPES: Readonly<Record<DataTypeName, DataType>> = {
     parse: (text) => {
       const number = parseInteger(text);
       if (number !== undefined) return number;
-      const protocol = protocolByName(text);
+      const protocol = protocolByName(PROTOCOL_ALIASES[text] ?? text);
       return protocol === undefined ? undefined : BigInt(protocol);
     },
     format: (value) => protocolName(Number(value)) ?? `${value}`,
@@ -263,7 +293,7 @@ export const DATA_TYPES: Readonly<Record<DataTypeName, DataType>> = {
       const name = devices.name(Number(value));
       return name === undefined ? `${value}` : `"${name}"`;
     },
-    json: (value, devices) => devices.name(Number(value)) ?? jsonInteger(value),
+    json: (value, devices) => devices.name(Number(value)) ?? `${value}`,
   }),
   ct_state: symbolic(
     "ct_state",
@@ -399,7 +429,10 @@ export const DATA_TYPES: Readonly<Record<DataTypeName, DataType>> = {
       va: 44,
       ef: 46,
     },
-    { formatNumeric: (value) => `0x${value.toString(16).padStart(2, "0")}` },
+    {
+      unknown: (value) => `0x${value.toString(16).padStart(2, "0")}`,
+      formatNumeric: (value) => `0x${value.toString(16).padStart(2, "0")}`,
+    },
   ),
   ecn: symbolic("ecn", 2, { "not-ect": 0, ect1: 1, ect0: 2, ce: 3 }),
   arp_op: symbolic(
@@ -430,6 +463,14 @@ export const DATA_TYPES: Readonly<Record<DataTypeName, DataType>> = {
     format: (value) => formatTime(Number(value)),
     formatNumeric: (value) => `${value / 1000n}s`,
     json: (value) => Number(value / 1000n),
+  }),
+  classid: dataType("classid", {
+    bits: 32,
+    hostOrder: true,
+    elementsPerLine: 5,
+    parse: parseClassId,
+    format: formatClassId,
+    json: formatClassId,
   }),
   boolean: symbolic(
     "boolean",

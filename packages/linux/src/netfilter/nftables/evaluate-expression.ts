@@ -140,6 +140,8 @@ export class ProtocolContext {
       if (left.key === "l4proto") this.transport = Number(value);
       if (left.key === "nfproto") this.network ??= value === 2n ? "ip" : "ip6";
       if (left.key === "protocol") this.#learnEtherType(value);
+    } else if (left.kind === "ct") {
+      if (left.key === "protocol") this.transport = Number(value);
     } else if (left.kind === "payload") {
       const { protocol, name } = left.field;
       if (name === "protocol" || name === "nexthdr") this.transport = Number(value);
@@ -183,17 +185,21 @@ export function evaluateSymbol(
   if (value === undefined) throw new NftablesError(location, couldNotParse(type, text));
   const limit = (1n << BigInt(type === DATA_TYPES.boolean ? 1 : bits)) - 1n;
   if (bits > 0 && value > limit) {
-    throw new NftablesError(location, `Value ${value} exceeds valid range 0-${limit}`);
+    throw new NftablesError(
+      location,
+      type === DATA_TYPES.inet_service
+        ? "Service out of range"
+        : `Value ${value} exceeds valid range 0-${limit}`,
+    );
   }
   return { kind: "value", type, value, bits };
 }
 
 function couldNotParse(type: DataType, text: string): string {
   if (type === DATA_TYPES.iface_index) return "Interface does not exist";
-  if (type === DATA_TYPES.ipv4_addr) return "Could not resolve hostname: Name or service not known";
-  if (type === DATA_TYPES.ipv6_addr) {
-    // An IPv4 address has no place there.
-    return DATA_TYPES.ipv4_addr.parse(text, NO_DEVICES) === undefined
+  if (type === DATA_TYPES.ipv4_addr || type === DATA_TYPES.ipv6_addr) {
+    const other = type === DATA_TYPES.ipv4_addr ? DATA_TYPES.ipv6_addr : DATA_TYPES.ipv4_addr;
+    return other.parse(text, NO_DEVICES) === undefined
       ? "Could not resolve hostname: Name or service not known"
       : "Could not resolve hostname: Address family for hostname not supported";
   }
@@ -386,10 +392,7 @@ export class ExpressionEvaluator {
     switch (expression.kind) {
       case "symbol":
         if (target === undefined) {
-          throw new NftablesError(
-            expression.location,
-            `syntax error, unexpected ${expression.text}`,
-          );
+          throw new NftablesError(expression.location, "No symbol type information");
         }
         return evaluateSymbol(expression, target, this.scope);
       case "payload": {
@@ -449,7 +452,11 @@ export class ExpressionEvaluator {
     if (direction === "none" && expression.direction !== undefined) {
       throw new NftablesError(location, `ct ${expression.key} has no direction`);
     }
-    return expression;
+    const { transport } = this.protocols;
+    if (expression.key.startsWith("proto-") && transport === undefined) {
+      throw new NftablesError(location, "Can't parse symbolic invalid expressions");
+    }
+    return direction === "ignored" ? { ...expression, direction: undefined } : expression;
   }
 
   #evaluateBinary(

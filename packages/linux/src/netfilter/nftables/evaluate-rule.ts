@@ -1,5 +1,5 @@
-import type { RuleSpec } from "./command.ts";
-import { DATA_TYPES } from "./data-type.ts";
+import type { RuleSpec, TableFamily } from "./command.ts";
+import { DATA_TYPES, type DataType } from "./data-type.ts";
 import {
   addressPart,
   type Dependency,
@@ -9,9 +9,16 @@ import {
   keyPartsOf,
   locationOf,
   ProtocolContext,
+  partsOf,
   typeOf,
 } from "./evaluate-expression.ts";
-import { addElements, evaluateElement, evaluateKey, isInterval } from "./evaluate-set.ts";
+import {
+  addElements,
+  evaluateElement,
+  evaluateKey,
+  intervalExpression,
+  isInterval,
+} from "./evaluate-set.ts";
 import type {
   BinaryExpression,
   Expression,
@@ -38,7 +45,7 @@ export function evaluateRule(
   scope: EvaluationScope,
   newHandle: NewHandle,
 ): Statement[] {
-  return hideImplied(new RuleEvaluator(scope, newHandle).evaluate(rule.statements));
+  return hideImplied(new RuleEvaluator(scope, newHandle).evaluate(rule.statements), scope.family);
 }
 
 class RuleEvaluator {
@@ -117,12 +124,14 @@ class RuleEvaluator {
     };
   }
 
-  #match(match: Match): Match {
+  #match(written: Match): Match {
+    const match = withoutSingleSet(written);
     const { location } = match;
     let left = this.#evaluate(match.left);
     if (left.kind === "fib" && isPresence(match.right)) left = { ...left, presence: true };
     const parts = keyPartsOf(left);
     if (match.right.kind === "set" || match.right.kind === "setRef") {
+      if (namesTransport(left)) this.#sawPorts = true;
       return { ...match, left, right: this.#setOperand(match.right, parts) };
     }
     if (left.kind === "concat") {
@@ -171,15 +180,20 @@ class RuleEvaluator {
       left.right.kind === "value" &&
       left.right.type.bitmask &&
       right.kind === "value" &&
-      right.value !== 0n &&
       (operator === "==" || operator === "" || operator === "!=")
     ) {
+      const mask = left.right;
+      // `flags & M != 0` asks for any of the bits, `== 0` for none.
+      if (right.value === 0n) {
+        return { ...match, operator: operator === "!=" ? "" : "!", left: left.left, right: mask };
+      }
+      if ((mask.value & (mask.value - 1n)) === 0n) return match;
       return {
         ...match,
         operator: operator === "" ? "==" : operator,
         left: left.left,
         right,
-        mask: left.right,
+        mask,
       };
     }
     return match;
@@ -193,6 +207,7 @@ class RuleEvaluator {
     }
     if (left.kind !== "binary" || left.right.kind !== "value" || right.kind !== "value")
       return match;
+    if (left.operator === "&") return masked(match, left.left, left.right, right);
     if (left.operator !== "^") return match;
     return this.#transferred({
       ...match,
@@ -223,7 +238,9 @@ class RuleEvaluator {
       const port = { type: DATA_TYPES.inet_service, bits: 16 };
       data = first?.kind === "concat" ? [target, port] : [target];
     }
-    const set = this.#newSet(interval, parts, { isMap: true, verdicts: map.verdict, data });
+    const dataInterval = elements.some(({ data: d }) => d !== undefined && isRangeOf(d));
+    const more = { isMap: true, verdicts: map.verdict, data, dataInterval };
+    const set = this.#newSet(interval, parts, more);
     this.#fill(set, elements, location);
     return { kind: "setRef", name: set.name, location, set };
   }
@@ -274,39 +291,34 @@ class RuleEvaluator {
   }
 
   #nat(nat: Nat): Nat {
-    const family = nat.family ?? this.#familyOfTable(nat);
+    const family = nat.family ?? this.#familyOfTable();
     let { address, port } = nat;
     if (address !== undefined) {
       if (family === undefined) {
         throw new NftablesError(
           nat.location,
-          "specify `dnat ip' or 'dnat ip6' in inet table to disambiguate",
+          "ip or ip6 must be specified with address for inet tables.",
         );
       }
-      address = this.#evaluate(address, addressPart(family));
+      address = shortest(this.#evaluate(address, addressPart(family)));
     }
     const mapped = address?.kind === "map" && mapsToPort(address);
     if (port !== undefined || mapped) this.#needTransport(nat.location);
     if (port !== undefined)
       port = this.#evaluate(port, { type: DATA_TYPES.inet_service, bits: 16 });
-    const showFamily = this.#scope.family === "inet" || mapped;
+    const toRanges =
+      address?.kind === "map" &&
+      address.mappings.kind === "setRef" &&
+      address.mappings.set?.options.dataInterval === true;
+    const showFamily = this.#scope.family === "inet" || mapped || toRanges;
     return { ...nat, family, showFamily, address, port, addressAndPort: mapped };
   }
 
-  #familyOfTable(nat: Nat): 4 | 6 | undefined {
+  #familyOfTable(): 4 | 6 | undefined {
     if (this.#scope.family === "ip") return 4;
     if (this.#scope.family === "ip6") return 6;
-    // nft guesses from the address.
-    const { address } = nat;
-    if (address === undefined) return undefined;
-    const first = address.kind === "range" ? address.from : address;
-    if (first.kind !== "symbol")
-      return this.#protocols.network === "ip6"
-        ? 6
-        : this.#protocols.network === "ip"
-          ? 4
-          : undefined;
-    return first.text.includes(":") ? 6 : 4;
+    const { network } = this.#protocols;
+    return network === "ip" ? 4 : network === "ip6" ? 6 : undefined;
   }
 
   #needTransport(location: Location): void {
@@ -369,7 +381,9 @@ class RuleEvaluator {
             value: codeType.parse("port-unreachable", this.#scope.devices) as bigint,
           }
         : evaluateOperand(reject.code, part, this.#scope);
-    return { ...reject, type, code };
+    // Where the table's family does not tell which kind of message it is, the listing does.
+    const spelled = type !== "icmpx" && family !== "ip" && family !== "ip6";
+    return { ...reject, type, code, spelled };
   }
 
   #setUpdate(update: SetUpdate): SetUpdate {
@@ -385,6 +399,45 @@ class RuleEvaluator {
     const data = update.data && this.#evaluate(update.data, options.data?.[0]);
     return { ...update, set, key, data };
   }
+}
+
+/** Types of which a comparison under a mask of leading ones is a prefix. */
+const PREFIX_TYPES: readonly DataType[] = [
+  DATA_TYPES.ipv4_addr,
+  DATA_TYPES.ipv6_addr,
+  DATA_TYPES.mark,
+];
+
+/** `meta mark & 0xffff0000 == 0x10000` is `meta mark 0x10000/16`. */
+function masked(
+  match: Match,
+  left: Expression,
+  mask: ValueExpression,
+  right: ValueExpression,
+): Match {
+  const equality = match.operator === "" || match.operator === "==" || match.operator === "!=";
+  if (!equality || !PREFIX_TYPES.includes(mask.type)) return match;
+  const { bits, value } = mask;
+  const host = ((1n << BigInt(bits)) - 1n) ^ value;
+  if ((host & (host + 1n)) !== 0n || (right.value & host) !== 0n) return match;
+  const length = bits - (host === 0n ? 0 : host.toString(2).length);
+  if (length === bits) return { ...match, left };
+  return { ...match, left, right: { kind: "prefix", base: right, length } };
+}
+
+/** A set of one value is that value. */
+function withoutSingleSet(match: Match): Match {
+  if (match.right.kind !== "set" || match.right.elements.length !== 1) return match;
+  const key = match.right.elements[0]?.key;
+  return key === undefined || key.kind === "concat" ? match : { ...match, right: key };
+}
+
+/** A range that is a network is listed as one. */
+function shortest(address: Expression): Expression {
+  if (address.kind !== "range" || address.from.kind !== "value" || address.to.kind !== "value") {
+    return address;
+  }
+  return intervalExpression(address.from.value, address.to.value, address.from);
 }
 
 function isPresence(right: Expression): boolean {
@@ -403,9 +456,22 @@ function isIntervalElement(
   return key !== undefined && isInterval(evaluateKey(key, parts, scope));
 }
 
+/** Whether some part of a map's value is a range or prefix. */
+function isRangeOf(data: Expression): boolean {
+  return partsOf(data).some(({ kind }) => kind === "range" || kind === "prefix");
+}
+
 function mapsToPort(map: MapExpression): boolean {
   const set = map.mappings.kind === "setRef" ? map.mappings.set : undefined;
   return (set?.options.data?.length ?? 1) > 1;
+}
+
+/** `meta l4proto { tcp, udp }` and its like. */
+function namesTransport(left: Expression): boolean {
+  if (left.kind === "meta") return left.key === "l4proto";
+  return (
+    left.kind === "payload" && (left.field.name === "protocol" || left.field.name === "nexthdr")
+  );
 }
 
 function mentionsPorts(expression: Expression): boolean {
@@ -481,18 +547,50 @@ export function canonicalBits(expression: Expression): Expression {
 }
 
 /** Marks comparisons that listings leave out since a field that follows implies them. */
-function hideImplied(statements: Statement[]): Statement[] {
+function hideImplied(statements: Statement[], family: TableFamily): Statement[] {
   return statements.map((statement, i) => {
     if (statement.kind !== "match") return statement;
     const implies = impliedBy(statement);
     if (implies === undefined) return statement;
-    const hidden = statements.slice(i + 1).some((later) => mentions(later, implies));
-    return { ...statement, implied: hidden };
+    const implied =
+      saysWhatTheTableDoes(statement, family) || isImplied(statements, i, implies, family);
+    return { ...statement, implied };
   });
 }
 
+/** `meta protocol ip` in a table of family `ip`. */
+function saysWhatTheTableDoes({ left, right }: Match, family: TableFamily): boolean {
+  if (left.kind !== "meta" || left.key !== "protocol" || right.kind !== "value") return false;
+  return IMPLYING[Number(right.value)]?.[0] === family;
+}
+
+/** Whether what follows shows it, with nothing but comparisons between. */
+function isImplied(
+  statements: readonly Statement[],
+  at: number,
+  protocols: readonly string[],
+  family: TableFamily,
+): boolean {
+  const { left } = statements[at] as Match;
+  // Where there are several network protocols, that of the header says more than the transport's.
+  const single = family === "ip" || family === "ip6";
+  if (left.kind === "payload" && left.field.base === "network" && !single) return false;
+  for (const later of statements.slice(at + 1)) {
+    if (protocols.some((protocol) => mentions(later, protocol))) return true;
+    if (later.kind !== "match") return false;
+  }
+  return false;
+}
+
+/** Protocols whose fields show the EtherType. */
+const IMPLYING: Readonly<Record<number, readonly string[]>> = {
+  2048: ["ip", "icmp", "udp", "tcp"],
+  2054: ["arp"],
+  34525: ["ip6", "icmpv6"],
+};
+
 /** Which protocol's fields make this comparison superfluous in a listing. */
-function impliedBy({ left, operator, right, mask }: Match): string | undefined {
+function impliedBy({ left, operator, right, mask }: Match): readonly string[] | undefined {
   if ((operator !== "" && operator !== "==") || right.kind !== "value" || mask !== undefined) {
     return undefined;
   }
@@ -500,12 +598,17 @@ function impliedBy({ left, operator, right, mask }: Match): string | undefined {
     (left.kind === "meta" && left.key === "l4proto") ||
     (left.kind === "payload" && (left.field.name === "protocol" || left.field.name === "nexthdr"));
   if (isTransport) {
-    return [...TRANSPORT_PROTOCOLS].find(([, number]) => BigInt(number) === right.value)?.[0];
+    return [...TRANSPORT_PROTOCOLS]
+      .filter(([, number]) => BigInt(number) === right.value)
+      .map(([name]) => name);
   }
-  if (left.kind === "meta" && left.key === "nfproto") return right.value === 2n ? "ip" : "ip6";
-  if (left.kind === "meta" && left.key === "protocol") {
-    return { 2048: "ip", 2054: "arp", 34525: "ip6" }[Number(right.value)];
+  if (left.kind === "meta" && left.key === "nfproto") {
+    return right.value === 2n ? ["ip", "icmp"] : ["ip6", "icmpv6"];
   }
+  const isEtherType =
+    (left.kind === "meta" && left.key === "protocol") ||
+    (left.kind === "payload" && left.field.protocol === "ether" && left.field.name === "type");
+  if (isEtherType) return IMPLYING[Number(right.value)];
   return undefined;
 }
 
@@ -522,10 +625,10 @@ function mentions(statement: Statement, protocol: string): boolean {
       expressions.push(statement.target, statement.value);
       break;
     case "nat":
-      expressions.push(statement.address, statement.port);
+      expressions.push(statement.address);
       break;
     case "setUpdate":
-      expressions.push(statement.key, statement.data);
+      expressions.push(statement.key);
       break;
     case "reject":
       return (

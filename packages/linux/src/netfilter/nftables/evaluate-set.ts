@@ -77,7 +77,7 @@ const PREFIX_TYPES: ReadonlySet<unknown> = new Set([
   DATA_TYPES.ifname,
 ]);
 
-function intervalExpression(from: bigint, to: bigint, { type, bits }: KeyPart): Expression {
+export function intervalExpression(from: bigint, to: bigint, { type, bits }: KeyPart): Expression {
   const low: Expression = { kind: "value", type, value: from, bits };
   if (from === to) return low;
   const size = to - from + 1n;
@@ -111,7 +111,10 @@ export function evaluateElement(
   return {
     key,
     data,
-    dataWords: data === undefined || data.kind === "verdict" ? undefined : dataWords(data),
+    dataWords:
+      data === undefined || data.kind === "verdict"
+        ? undefined
+        : dataWords(data, options.dataInterval),
     verdict: data?.kind === "verdict" ? data : undefined,
     target:
       data?.kind === "verdict" && data.chain !== undefined ? scope.chainNumber(data.chain) : -1,
@@ -151,17 +154,16 @@ function evaluateData(
   return values.length === 1 ? values[0] : { kind: "concat", parts: values };
 }
 
-/** A map's value as words; of a range the first and then the last value. */
-function dataWords(data: Expression): Uint32Array {
+/** A map's value as words; in a map of ranges the first and then the last value. */
+function dataWords(data: Expression, interval: boolean): Uint32Array {
   const parts = partsOf(data);
   const from = parts.map((part) => (part.kind === "symbol" ? 0n : bounds(part)[0]));
   const to = parts.map((part) => (part.kind === "symbol" ? 0n : bounds(part)[1]));
   const bits = parts.map(bitsOf);
   const size = bits.reduce((sum, b) => sum + wordsOf(b), 0);
-  const isRange = from.some((value, i) => value !== to[i]);
-  const words = new Uint32Array(isRange ? size * 2 : size);
+  const words = new Uint32Array(interval ? size * 2 : size);
   let at = 0;
-  for (const values of isRange ? [from, to] : [from]) {
+  for (const values of interval ? [from, to] : [from]) {
     values.forEach((value, i) => {
       writeWords(value, bits[i] as number, words, at);
       at += wordsOf(bits[i] as number);

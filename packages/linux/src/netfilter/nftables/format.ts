@@ -81,6 +81,7 @@ function formatMatch({ left, operator, right, mask }: Match, devices: DeviceName
     return `${subject}${spelled} ${object} / ${formatExpression(mask, devices)}`;
   }
   const isEqual = operator === "" || operator === "==";
+  if (operator === "!") return `${subject} ! ${object}`;
   if (!isEqual) return `${subject} ${operator} ${bitList(right, devices, " | ") ?? object}`;
   // Equality is spelled out where it would be taken for a test of single bits, and after arithmetic.
   const spelled =
@@ -139,7 +140,10 @@ export function formatExpression(expression: Expression, devices: DeviceNames): 
         inner.kind === "binary" && PRECEDENCE[expression.operator] < PRECEDENCE[inner.operator]
           ? `(${print(inner)})`
           : print(inner);
-      return `${argument(expression.left)} ${expression.operator} ${argument(expression.right)}`;
+      const right = bitList(expression.right, devices, " | ");
+      const spelled = right?.includes(" ") === true ? `(${right})` : right;
+      const operand = spelled ?? argument(expression.right);
+      return `${argument(expression.left)} ${expression.operator} ${operand}`;
     }
     case "concat":
       return expression.parts.map(print).join(" . ");
@@ -240,10 +244,10 @@ function formatLog(log: Log): string {
   return text;
 }
 
-function formatReject({ type, code }: Reject, devices: DeviceNames): string {
+function formatReject({ type, code, spelled }: Reject, devices: DeviceNames): string {
   if (type === "tcp reset") return "reject with tcp reset";
   const text = code === undefined ? "port-unreachable" : formatExpression(code, devices);
-  if (text === "port-unreachable") return "reject";
+  if (text === "port-unreachable" && !spelled) return "reject";
   return `reject with ${type} ${text}`;
 }
 

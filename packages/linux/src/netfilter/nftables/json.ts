@@ -220,13 +220,8 @@ class TableJson {
     const op = operator === "" ? (isMask ? "in" : "==") : operator;
     const subject = this.#expression(left);
     const object = this.#expression(right);
-    const masked = mask === undefined ? subject : { "&": [subject, this.#maskJson(mask)] };
+    const masked = mask === undefined ? subject : { "&": [subject, this.#expression(mask)] };
     return { match: { op, left: masked, right: object } };
-  }
-
-  #maskJson(mask: Expression): Json {
-    const names = this.#expression(mask);
-    return Array.isArray(names) ? { "|": names } : names;
   }
 
   #reject({ type, code }: Reject): Json {

@@ -35,7 +35,7 @@ export const META_KEYS: Readonly<Record<MetaKey, KeyTemplate>> = {
   protocol: { type: ether_type, bits: 16 },
   nfproto: { type: nf_proto, bits: 8 },
   l4proto: { type: inet_proto, bits: 8 },
-  priority: { type: hostInteger, bits: 32 },
+  priority: { type: DATA_TYPES.classid, bits: 32 },
   mark: { type: mark, bits: 32 },
   iif: { type: iface_index, bits: 32, bare: true },
   iifname: { type: ifname, bits: 128, bare: true },
@@ -68,8 +68,8 @@ export const UNQUALIFIED_META_KEYS: ReadonlySet<string> = new Set([
 ]);
 
 export interface CtTemplate extends KeyTemplate {
-  /** Whether `original` or `reply` must, may or must not be said. */
-  readonly direction: "needed" | "possible" | "none";
+  /** Whether `original` or `reply` must, may or must not be said, or means nothing. */
+  readonly direction: "needed" | "possible" | "ignored" | "none";
 }
 
 const { ipv4_addr, ipv6_addr, inet_service, time } = DATA_TYPES;
@@ -100,8 +100,8 @@ export const CT_KEYS: Readonly<Record<CtKey, CtTemplate>> = {
   expiration: { type: time, bits: 32, direction: "none" },
   zone: { type: DATA_TYPES.integer, bits: 16, direction: "possible" },
   id: { type: DATA_TYPES.integer, bits: 32, direction: "none" },
-  l3proto: { type: nf_proto, bits: 8, direction: "needed" },
-  protocol: { type: inet_proto, bits: 8, direction: "needed" },
+  l3proto: { type: nf_proto, bits: 8, direction: "ignored" },
+  protocol: { type: inet_proto, bits: 8, direction: "ignored" },
   "ip saddr": { type: ipv4_addr, bits: 32, direction: "needed" },
   "ip daddr": { type: ipv4_addr, bits: 32, direction: "needed" },
   "ip6 saddr": { type: ipv6_addr, bits: 128, direction: "needed" },

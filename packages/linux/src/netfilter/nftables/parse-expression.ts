@@ -13,7 +13,7 @@ import {
   type VerdictExpression,
 } from "./expression.ts";
 import { headerField, isProtocolName } from "./header-field.ts";
-import { NftablesError } from "./nftables-error.ts";
+import { type Location, NftablesError } from "./nftables-error.ts";
 import { isCtKey, isMetaKey, UNQUALIFIED_META_KEYS } from "./packet-key.ts";
 import { isStatefulWord, parseStateful } from "./parse-stateful.ts";
 import type { Counter, Limit, Quota } from "./statement.ts";
@@ -206,13 +206,25 @@ function parseSymbol(tokens: TokenStream): SymbolExpression {
   const token = tokens.peek();
   if (token.kind !== "word" && token.kind !== "string") throw tokens.unexpected();
   tokens.next();
-  const { text, line, column, lastColumn } = token;
-  return {
-    kind: "symbol",
-    text,
-    quoted: token.kind === "string",
-    location: { line, column, lastColumn },
-  };
+  const { line, column } = token;
+  let { text, lastColumn } = token;
+  // `1:10`, a handle of traffic control: nothing between word and colon, nor behind it.
+  const colon = tokens.peek();
+  const minor = tokens.peek(1);
+  if (
+    /^[0-9a-f]{1,4}$/.test(text) &&
+    tokens.isMark(":") &&
+    colon.column === lastColumn + 1 &&
+    minor.column === lastColumn + 2 &&
+    /^[0-9a-f]{1,4}$/.test(minor.text)
+  ) {
+    tokens.next();
+    tokens.next();
+    text = `${text}:${minor.text}`;
+    lastColumn = minor.lastColumn;
+  }
+  const location = { line, column, lastColumn };
+  return { kind: "symbol", text, quoted: token.kind === "string", location };
 }
 
 /** Something read off the packet, if the next words say so. */
@@ -275,7 +287,7 @@ function parseCt(tokens: TokenStream): Expression {
 }
 
 function parseFib(tokens: TokenStream): FibExpression {
-  tokens.next();
+  const start = tokens.next();
   const said = new Set<FibFlag>();
   do {
     const flag = tokens.takeOneOf(FIB_FLAGS);
@@ -284,8 +296,23 @@ function parseFib(tokens: TokenStream): FibExpression {
   } while (tokens.takeMark("."));
   const result = tokens.takeOneOf(["type", "oif", "oifname"] as const);
   if (result === undefined) throw tokens.unexpected();
+  checkFibFlags(said, start);
   const flags = FIB_FLAGS.filter((flag) => said.has(flag));
   return { kind: "fib", flags, result, presence: false };
+}
+
+function checkFibFlags(flags: ReadonlySet<FibFlag>, location: Location): void {
+  if (flags.has("saddr") === flags.has("daddr")) {
+    throw new NftablesError(
+      location,
+      flags.has("saddr")
+        ? "fib: saddr and daddr are mutually exclusive"
+        : "fib: need either saddr or daddr",
+    );
+  }
+  if (flags.has("iif") && flags.has("oif")) {
+    throw new NftablesError(location, "fib: iif and oif are mutually exclusive");
+  }
 }
 
 function parseNumgen(tokens: TokenStream): NumgenExpression {

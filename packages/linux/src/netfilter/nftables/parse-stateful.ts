@@ -35,10 +35,10 @@ export function parseStateful(tokens: TokenStream): Counter | Limit | Quota {
 export function parseCounter(tokens: TokenStream): Counter {
   let packets = 0;
   let bytes = 0;
-  if (tokens.takeWord("packets")) {
-    packets = tokens.number();
-    tokens.expectWord("bytes");
-    bytes = tokens.number();
+  for (;;) {
+    if (tokens.takeWord("packets")) packets = tokens.number();
+    else if (tokens.takeWord("bytes")) bytes = tokens.number();
+    else break;
   }
   return { kind: "counter", packets, bytes };
 }
@@ -69,7 +69,8 @@ export function parseLimit(tokens: TokenStream): Limit {
   const countsBytes = !tokens.takeMark("/");
   // `10/second`, and `10 mbytes/second`, which is a number and a word
   const unit = tokens.name();
-  const [size, time] = countsBytes ? unit.text.split("/") : [undefined, unit.text];
+  const [size, joined] = countsBytes ? unit.text.split("/") : [undefined, unit.text];
+  const time = joined ?? (tokens.takeMark("/") ? tokens.name().text : undefined);
   const factor = size === undefined ? 1 : SIZE_UNITS[size];
   const unitSeconds = time === undefined ? undefined : TIME_UNITS[time];
   if (factor === undefined || unitSeconds === undefined) {

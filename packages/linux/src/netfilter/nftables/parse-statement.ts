@@ -57,10 +57,23 @@ export function parseRule(tokens: TokenStream): RuleSpec {
         throw new NftablesError(at, "comment too long, 128 characters maximum allowed");
       break;
     }
+    const { line, column, lastColumn } = tokens.peek();
+    if (statements.some(isTerminal)) {
+      throw new NftablesError(
+        { line, column, lastColumn },
+        "Statement after terminal statement has no effect",
+      );
+    }
     statements.push(parseStatement(tokens));
   }
   if (statements.length === 0) throw tokens.unexpected();
   return { statements, comment, location: tokens.locationFrom(start) };
+}
+
+/** Whether nothing behind it would ever run. */
+function isTerminal(statement: Statement): boolean {
+  if (statement.kind === "verdict") return statement.verdict.verdict !== "continue";
+  return statement.kind === "reject" || statement.kind === "nat" || statement.kind === "queue";
 }
 
 /** NFTNL_UDATA_COMMENT_MAXLEN of libnftnl. */
@@ -144,10 +157,7 @@ function parseLeft(tokens: TokenStream): Expression | { kind: "vmap"; map: Expre
     return { kind: "vmap", map: expression };
   }
   if (expression.kind === "symbol") {
-    throw new NftablesError(
-      expression.location,
-      `syntax error, unexpected ${expression.quoted ? "quoted string" : expression.text}`,
-    );
+    throw new NftablesError(expression.location, "No symbol type information");
   }
   return expression;
 }
@@ -176,7 +186,7 @@ function parseObjectReference(tokens: TokenStream): ObjectReference {
 const LOG_LEVELS = ["emerg", "alert", "crit", "err", "warn", "notice", "info", "debug", "audit"];
 
 function parseLog(tokens: TokenStream): Log {
-  tokens.next();
+  const start = tokens.next();
   let log: Log = {
     kind: "log",
     prefix: undefined,
@@ -198,6 +208,12 @@ function parseLog(tokens: TokenStream): Log {
       log = { ...log, level: level.text };
     } else if (tokens.takeWord("flags")) parseLogFlags(tokens, flags);
     else break;
+  }
+  if (log.level !== undefined && log.group !== undefined) {
+    throw new NftablesError(start, "level and group are mutually exclusive");
+  }
+  if (flags.size > 0 && log.group !== undefined) {
+    throw new NftablesError(start, "flags and group are mutually exclusive");
   }
   // The kernel's own log has a level; a log to a group has none.
   if (log.level === undefined && log.group === undefined && log.prefix !== undefined) {

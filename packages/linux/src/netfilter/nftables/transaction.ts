@@ -628,7 +628,7 @@ export class Transaction {
     }
     const last = commands.at(-1);
     for (const table of this.#jumped) {
-      if (last !== undefined && hasLoop(table)) throw kernelRefusal(last.location, "ELOOP");
+      if (last !== undefined && hasLoop(table)) throw kernelRefusal(last.location, "EMLINK");
     }
   }
 }
@@ -757,7 +757,7 @@ function isJumpTarget(table: Table, name: string): boolean {
   return false;
 }
 
-/** Whether some chain leads back to itself (`nft_chain_validate`). */
+/** Whether some base chain leads into a loop (`nft_table_validate`). */
 function hasLoop(table: Table): boolean {
   const done = new Set<string>();
   const open = new Set<string>();
@@ -774,7 +774,9 @@ function hasLoop(table: Table): boolean {
     done.add(name);
     return false;
   };
-  for (const chain of table.chains.values()) if (visit(chain.name)) return true;
+  for (const chain of table.chains.values()) {
+    if (chain.base !== undefined && visit(chain.name)) return true;
+  }
   return false;
 }
 
