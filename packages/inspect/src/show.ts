@@ -79,7 +79,7 @@ export const VIEWS: Readonly<Record<ViewName, View>> = {
   nft: {
     command: "nft list ruleset",
     text: (netns) => netns.findNftables()?.list() ?? "",
-    json: (netns) => netns.findNftables()?.json() ?? { nftables: [] },
+    json: (netns) => netns.nftables.json(),
   },
   ipset: { command: "ipset save", text: (netns) => (netns as WithIpsets).ipsets?.save() ?? "" },
   ipvs: { command: "ipvsadm -Sn", text: () => later("IPVS") },

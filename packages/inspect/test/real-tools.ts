@@ -1,13 +1,15 @@
-import { execFileSync, execSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { COMMANDS, VIEWS } from "./scenario.ts";
 
 /** Why the real tools cannot be asked on this machine, or `undefined`. */
 export function whyNoRealTools(): string | undefined {
   if (process.platform !== "linux" || process.getuid?.() !== 0) return "needs root on Linux";
   try {
-    const version = execSync("ip -V && bridge -V && tc -V", { encoding: "utf8", stdio: "pipe" });
+    const version = run(["ip", "-V"]);
     if (!version.includes("iproute2-6.1.")) return "needs iproute2 6.1, whose output this is";
-    execSync("ip netns add insp-probe && ip netns del insp-probe", { stdio: "pipe" });
+    for (const tool of ["bridge", "tc"]) run([tool, "-V"]);
+    run(["ip", "netns", "add", "insp-probe"]);
+    run(["ip", "netns", "del", "insp-probe"]);
   } catch {
     return "needs ip, bridge, tc and network namespaces";
   }
@@ -23,8 +25,6 @@ export function askRealTools(): Map<string, string> {
       .replaceAll(/\b(HOST|POD|WIRE)\b/g, `${tag}-$1`)
       .split(/\s+/)
       .filter((word) => word !== "");
-  const run = (words: string[]): string =>
-    execFileSync(words[0] as string, words.slice(1), { encoding: "utf8", stdio: "pipe" });
   try {
     for (const name of names) run(["ip", "netns", "add", `${tag}-${name}`]);
     for (const command of COMMANDS) run(real(command));
@@ -40,4 +40,8 @@ export function askRealTools(): Map<string, string> {
       }
     }
   }
+}
+
+function run(words: string[]): string {
+  return execFileSync(words[0] as string, words.slice(1), { encoding: "utf8", stdio: "pipe" });
 }

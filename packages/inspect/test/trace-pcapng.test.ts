@@ -1,4 +1,4 @@
-import { execFileSync, execSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +7,8 @@ import { IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, parseIp } from "@cnilab/net";
 import { describe, expect, it, test } from "vitest";
 import { tracePcapng } from "../src/index.ts";
 import { twoNodes } from "./two-nodes.ts";
+
+const TSHARK = "tshark";
 
 function capture(): Uint8Array {
   const { pods, kernels } = twoNodes();
@@ -27,12 +29,12 @@ function capture(): Uint8Array {
 }
 
 function tshark(file: string, ...args: string[]): string {
-  return execFileSync("tshark", ["-r", file, "-n", ...args], { encoding: "utf8", stdio: "pipe" });
+  return execFileSync(TSHARK, ["-r", file, "-n", ...args], { encoding: "utf8", stdio: "pipe" });
 }
 
 function hasTshark(): boolean {
   try {
-    execSync("tshark --version", { stdio: "pipe" });
+    execFileSync(TSHARK, ["--version"], { stdio: "pipe" });
     return true;
   } catch {
     return false;
