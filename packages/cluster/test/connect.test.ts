@@ -80,6 +80,8 @@ test.each([
   ],
   ["client", "internet:443", "TCP", { verdict: "unreachable" }],
   ["internet", "data/db-0:pg", "TCP", { verdict: "unreachable" }],
+  ["internet", "node/node1:10250", "TCP", { verdict: "unreachable" }],
+  ["internet", "node/node1", "ICMP", { verdict: "unreachable" }],
   ["client", "10.244.200.1:80", "TCP", { verdict: "unreachable" }],
   ["client", "stuck:80", "TCP", { verdict: "unreachable" }],
   ["stuck", "data/db-0", "TCP", { verdict: "unreachable" }],

@@ -167,6 +167,7 @@ class ManifestReader {
     const clean: Record<string, unknown> = {};
     for (const key in value) {
       const field = (value as Record<string, unknown>)[key];
+      if (key === "__proto__") continue; // it would not be a field
       if (field !== null && field !== undefined) clean[key] = this.#clean(field);
     }
     return clean;

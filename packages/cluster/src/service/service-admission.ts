@@ -86,12 +86,8 @@ export class ServiceAdmission implements Admission<"Service"> {
       const { clusterIP: _, clusterIPs: __, ...rest } = spec;
       return { ...service, spec: rest };
     }
-    let addressed: ServiceSpec = {
-      ...spec,
-      ...(spec.clusterIP === undefined && old.spec.clusterIP !== undefined
-        ? addressesOf(old.spec)
-        : {}),
-    };
+    const same = spec.clusterIP === undefined || spec.clusterIP === old.spec.clusterIP;
+    let addressed: ServiceSpec = same ? { ...addressesOf(old.spec), ...spec } : spec;
     if (addressed.clusterIP === undefined) addressed = this.#allocateAddresses(key, addressed, []);
     else if (old.spec.clusterIP !== addressed.clusterIP) {
       throw new ApiError(

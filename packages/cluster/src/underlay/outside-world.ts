@@ -75,6 +75,7 @@ export class OutsideWorld {
       uplink.addAddress(via, range.length);
       eth0.addAddress(addToIp(range.address, INTERNET_HOST), range.length);
       initNs.addRoute({ dst: defaultOf(family), via, dev: eth0 });
+      router.initNs.iptables(family).restore(firewall(family));
     }
     initNs.sockets.catchAll = echoOnAllPorts(initNs, INTERNET);
   }
@@ -143,6 +144,18 @@ export class OutsideWorld {
     }
     network.touch();
   }
+}
+
+/** Answers come in; whoever begins a connection from outside is told that there is no way. */
+function firewall(family: IpFamily): string {
+  const reject = family === 4 ? "icmp-net-unreachable" : "icmp6-no-route";
+  return `*filter
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+-A FORWARD -i eth1 -o eth0 -m conntrack --ctstate NEW -j REJECT --reject-with ${reject}
+COMMIT
+`;
 }
 
 function nodeAddress(node: Node, family: IpFamily): IpAddress | undefined {
