@@ -56,6 +56,12 @@ describe("one object an address", () => {
     }
   });
 
+  test("is found by its number, and there are no others", () => {
+    const address = ipv6(0xfd00, 0, 0, 0x4711);
+    expect(Ipv6Address.at(address.ordinal)).toBe(address);
+    expect(() => Ipv6Address.at(-1)).toThrow(RangeError);
+  });
+
   test("cannot be made by hand", () => {
     // @ts-expect-error the constructor is private: only interned instances compare with ===
     expect(new Ipv6Address(0, 0, 0, 1, 0)).not.toBe(ipv6(0, 0, 0, 1));

@@ -29,7 +29,7 @@ import {
 } from "./conntrack/conntrack-tuple.ts";
 import { trackGeneric, trackIcmp } from "./conntrack/icmp-tracker.ts";
 import { trackSctp } from "./conntrack/sctp-tracker.ts";
-import { trackTcp } from "./conntrack/tcp-tracker.ts";
+import { TCP_CONNTRACK_CLOSE, trackTcp } from "./conntrack/tcp-tracker.ts";
 import { TRACK_AGAIN, TRACK_INVALID, type Tracked, type Tracker } from "./conntrack/tracker.ts";
 import { trackUdp } from "./conntrack/udp-tracker.ts";
 import {
@@ -228,6 +228,15 @@ export class Conntrack {
     answer.ct = ct;
     answer.ctInfo =
       directionOf(about.ctInfo) === IP_CT_DIR_ORIGINAL ? IP_CT_RELATED_REPLY : IP_CT_RELATED;
+  }
+
+  /** A rule has reset a TCP connection: it does not live on for days (`nf_conntrack_tcp_set_closing`). */
+  setClosing(entry: ConntrackEntry | undefined): void {
+    if (entry === undefined || entry.protocol !== IPPROTO_TCP || !entry.isConfirmed) return;
+    const old = entry.state;
+    entry.state = TCP_CONNTRACK_CLOSE;
+    if (old === TCP_CONNTRACK_CLOSE || (entry.status & IPS_FIXED_TIMEOUT) !== 0) return;
+    entry.remainingMs = this.settings.tcp[TCP_CONNTRACK_CLOSE] as number;
   }
 
   // Views and agents

@@ -28,6 +28,7 @@ export function sendReset(skb: Skb, netns: NetNamespace): void {
   if (routeMeHarder(out, netns) !== undefined) return;
   // It belongs to the connection, so that NAT is undone for it.
   netns.conntrack?.attach(out, skb);
+  netns.conntrack?.setClosing(skb.ct);
   netns.ipLocalOut(out);
 }
 

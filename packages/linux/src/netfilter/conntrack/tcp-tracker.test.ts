@@ -1,6 +1,10 @@
+import { parseIp } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
 import { ends, Router, tcp } from "../../../test/router.ts";
 import { IPS_ASSURED, IPS_SEEN_REPLY } from "../conntrack-entry.ts";
+import { NF_DROP, NF_INET_FORWARD, NF_INET_PRE_ROUTING, NFPROTO_IPV4 } from "../hooks.ts";
+import { dnat } from "../nat.ts";
+import { sendReset } from "../tcp-reset.ts";
 import { TCP_STATES } from "./tcp-tracker.ts";
 
 const CLIENT = "10.0.1.2:40000";
@@ -225,4 +229,26 @@ test("a SYN that conntrack ignored and the server answered puts both in step", (
   expect(TCP_STATES[router.entry.state]).toBe("SYN_RECV");
   send(router, ["c", "A", 900_000_001, 70_001]);
   expect(TCP_STATES[router.entry.state]).toBe("ESTABLISHED");
+});
+
+test("a connection that a rule resets closes, and the reset goes to where its sender is known by", () => {
+  const router = new Router();
+  router.nat(NF_INET_PRE_ROUTING, (skb, state) =>
+    dnat(skb, state, { minAddress: parseIp("10.0.2.9") }),
+  );
+  const vip = "10.96.0.10:80";
+  router.pass(tcp(CLIENT, vip, "S", 1000), router.left);
+  router.pass(tcp("10.0.2.9:80", CLIENT, "SA", 5000, 1001), router.right);
+  router.netns.netfilter.register(NFPROTO_IPV4, NF_INET_FORWARD, {
+    name: "REJECT",
+    priority: 0,
+    run(skb, state) {
+      sendReset(skb, state.netns);
+      return NF_DROP;
+    },
+  });
+  const answer = router.pass(tcp(CLIENT, vip, "A", 1001, 5001), router.left);
+  expect(ends(answer)).toBe(`${vip} > ${CLIENT}`);
+  const { entry } = router;
+  expect([TCP_STATES[entry.state], entry.remainingMs]).toEqual(["CLOSE", 10_000]);
 });
