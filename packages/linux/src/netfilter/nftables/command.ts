@@ -57,8 +57,10 @@ export type DeleteVerb = "delete" | "destroy";
 export interface TablePath {
   readonly family: TableFamily;
   readonly table: string;
-  /** Of the whole command, and of the names in it. */
+  /** Of what the command is about. */
   readonly location: Location;
+  /** Of the table's name. */
+  readonly tableLocation: Location;
 }
 
 export type Command = TablePath &

@@ -88,7 +88,7 @@ function parseCommand(tokens: TokenStream): Command[] {
     case "list":
     case "reset":
       while (!["newline", "end"].includes(tokens.peek().kind) && !tokens.isMark(";")) tokens.next();
-      return [{ kind: "list", family: "ip", table: "", location: start }];
+      return [{ kind: "list", family: "ip", table: "", location: start, tableLocation: start }];
     case "rename": {
       tokens.expectWord("chain");
       const path = parsePath(tokens);
@@ -110,7 +110,8 @@ function parseFamily(tokens: TokenStream): TableFamily {
 function parsePath(tokens: TokenStream): TablePath {
   const family = parseFamily(tokens);
   const { text: table, line, column, lastColumn } = tokens.name();
-  return { family, table, location: { line, column, lastColumn } };
+  const location = { line, column, lastColumn };
+  return { family, table, location, tableLocation: location };
 }
 
 function parseAdd(tokens: TokenStream, verb: AddVerb, start: Location): Command[] {
@@ -488,7 +489,8 @@ function parseDelete(tokens: TokenStream, verb: DeleteVerb, start: Location): Co
     const handle = takeHandle(tokens);
     const token = handle === undefined ? tokens.name() : start;
     const table = "text" in token ? (token.text as string) : "";
-    return { family, table, location: at(token), kind: "deleteTable", verb, handle };
+    const location = at(token);
+    return { family, table, location, tableLocation: location, kind: "deleteTable", verb, handle };
   }
   const path = parsePath(tokens);
   if (what === "rule") {
@@ -531,7 +533,14 @@ function parseFlush(tokens: TokenStream, start: Location): Command {
   if (what === undefined) throw tokens.unexpected();
   if (what === "ruleset") {
     const onlyFamily = tokens.takeOneOf(TABLE_FAMILIES);
-    return { family: "ip", table: "", location: start, kind: "flushRuleset", onlyFamily };
+    return {
+      family: "ip",
+      table: "",
+      location: start,
+      tableLocation: start,
+      kind: "flushRuleset",
+      onlyFamily,
+    };
   }
   const path = parsePath(tokens);
   if (what === "table") return { ...path, kind: "flushTable" };

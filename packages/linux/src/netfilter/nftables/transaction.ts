@@ -132,7 +132,7 @@ export class Transaction {
 
   // Tables
 
-  #table({ family, table, location }: Command): Table {
+  #table({ family, table, tableLocation: location }: Command): Table {
     const found = this.#ruleset.tables.get(tableKey(family, table));
     if (found === undefined) throw kernelRefusal(location, "ENOENT");
     this.touched.add(found);

@@ -1,0 +1,439 @@
+import { type IpPacket, parseIp } from "@cnilab/net";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { Lab, outcome, ping as pingTo } from "../../../test/lab.ts";
+import { ends, ping, Router, sctp, tcp, udp } from "../../../test/router.ts";
+import { NftablesError } from "./nftables-error.ts";
+import { NftTableLayer } from "./table-layer.ts";
+
+const CLIENT = "10.0.1.2:4000";
+const SERVER = "10.0.2.2:80";
+const SYN = tcp(CLIENT, SERVER, "S");
+const QUERY = udp(CLIENT, "10.0.2.2:53");
+
+/** A base chain of a table of its own. */
+function chain(hook: string, rules: string, type = "filter", priority = "filter"): string {
+  return `table ip t { chain c { type ${type} hook ${hook} priority ${priority}\n ${rules}\n } }`;
+}
+
+/** How often each table's rules were evaluated, in the order of the hooks. */
+function evaluations(router: Router): string[] {
+  return router.trace.steps.flatMap((s) =>
+    s.kind === "hook" ? [`${s.table} ${s.evaluated}`] : [],
+  );
+}
+
+function effects(router: Router): string[] {
+  return router.trace.steps.flatMap((s) =>
+    s.kind === "rule" ? [`${s.rule.location} ${s.evaluated}: ${s.effect}`] : [],
+  );
+}
+
+describe("a rule of the forward hook", () => {
+  // Outcomes as nft(8) describes each expression.
+  test.each<[rule: string, packet: IpPacket, passes: boolean]>([
+    ["drop", SYN, false],
+    ["ip saddr 10.0.1.2 drop", SYN, false],
+    ["ip saddr 10.0.1.3 drop", SYN, true],
+    ["ip saddr != 10.0.1.3 drop", SYN, false],
+    ["ip daddr 10.0.2.0/24 drop", SYN, false],
+    ["ip daddr 10.0.2.0/31 drop", SYN, true],
+    ["ip daddr 10.0.2.1-10.0.2.9 drop", SYN, false],
+    ["ip daddr != 10.0.2.1-10.0.2.9 drop", SYN, true],
+    ["ip daddr > 10.0.2.1 drop", SYN, false],
+    ["ip daddr < 10.0.2.2 drop", SYN, true],
+    ["tcp dport 80 drop", SYN, false],
+    ["tcp dport 80 drop", udp(CLIENT, SERVER), true],
+    ["th dport 80 drop", udp(CLIENT, SERVER), false],
+    ["tcp dport { 22, 80-90 } drop", SYN, false],
+    ["tcp dport != { 22, 80-90 } drop", SYN, true],
+    ["tcp flags syn drop", SYN, false],
+    ["tcp flags syn / syn,ack drop", tcp(CLIENT, SERVER, "SA"), true],
+    ["tcp flags == syn drop", tcp(CLIENT, SERVER, "SA"), true],
+    ["tcp flags ! syn drop", SYN, true],
+    ["sctp dport 80 drop", sctp(CLIENT, SERVER, 1, 0, 7), false],
+    ["icmp type echo-request drop", ping("10.0.1.2", "10.0.2.2", 1), false],
+    ["icmp type echo-reply drop", ping("10.0.1.2", "10.0.2.2", 1), true],
+    ["meta l4proto { tcp, udp } drop", SYN, false],
+    ["meta l4proto != tcp drop", SYN, true],
+    ["ip protocol udp drop", QUERY, false],
+    ['iifname "left" oifname "right" drop', SYN, false],
+    ['iifname "ri*" drop', SYN, true],
+    ['iifname { "le*", "lo" } drop', SYN, false],
+    ["iif left drop", SYN, false],
+    ["meta mark 0 drop", SYN, false],
+    ["meta mark & 0xff != 0 drop", SYN, true],
+    ["meta mark set 0x12\n meta mark & 0x10 == 0x10 drop", SYN, false],
+    ["meta mark set meta mark | 0x4000\n meta mark 0x4000/18 drop", SYN, false],
+    ["ct mark set 5\n ct mark 5 drop", SYN, false],
+    ["ct state new drop", SYN, false],
+    ["ct state established,related drop", SYN, true],
+    ["ct state vmap { new : drop, invalid : accept }", SYN, false],
+    ["ct direction original drop", SYN, false],
+    ["ct original ip daddr 10.0.2.2 drop", SYN, false],
+    ["ip saddr . tcp dport { 10.0.1.2 . 80 } drop", SYN, false],
+    ["ip saddr . tcp dport { 10.0.1.2 . 81 } drop", SYN, true],
+    ["ip saddr . ip daddr { 10.0.1.0/24 . 10.0.2.1-10.0.2.9 } drop", SYN, false],
+    ["ip saddr . ip daddr { 10.0.1.0/24 . 10.0.2.3-10.0.2.9 } drop", SYN, true],
+    ["ip saddr vmap { 10.0.1.2 : drop, * : accept }", SYN, false],
+    ["ip saddr vmap { 10.0.9.2 : accept, * : drop }", SYN, false],
+    ["ip saddr vmap { 10.0.9.2 : drop }", SYN, true],
+    ["fib daddr type local drop", SYN, true],
+    ["fib daddr type unicast drop", SYN, false],
+    ["fib saddr . iif oif missing drop", SYN, true],
+    ["fib saddr . iif oif missing drop", tcp("10.9.9.9:1", SERVER, "S"), false],
+    ['fib saddr oifname "left" drop', SYN, false],
+    ["numgen inc mod 2 == 0 drop", SYN, false],
+    ["numgen random mod 1 == 0 drop", SYN, false],
+    ["jhash ip saddr mod 1 seed 1 == 0 drop", SYN, false],
+    ["symhash mod 1 == 0 drop", SYN, false],
+    ["limit rate 1/hour burst 1 packets accept\n drop", SYN, true],
+    ["quota over 10 bytes drop", SYN, false],
+    ["quota over 10 mbytes drop", SYN, true],
+    ['counter log prefix "x" accept\n drop', SYN, true],
+    ["return\n drop", SYN, true],
+    ["continue\n drop", SYN, false],
+    ["queue", SYN, false],
+    ["queue flags bypass", SYN, true],
+    ["ip ttl 63 drop", SYN, false],
+    ["ip length 40 drop", SYN, false],
+    ["meta length < 40 drop", SYN, true],
+    ["meta pkttype host drop", SYN, false],
+    ["meta nftrace set 1 drop", SYN, false],
+    ["ip dscp cs1 drop", SYN, true],
+  ])("%s", (rule, packet, passes) => {
+    const router = new Router();
+    router.netns.nftables.apply(chain("forward", rule));
+    const left = router.pass(packet, router.left);
+    expect(left !== undefined).toBe(passes);
+    if (!passes) expect(router.network.takeDrops()[0]).toMatchObject({ reason: "NETFILTER_DROP" });
+  });
+});
+
+describe("a chain", () => {
+  const TABLE = `
+    table ip t {
+      chain base { type filter hook forward priority 0; policy drop
+        ip saddr 10.0.9.9 accept
+        jump one
+        goto two
+        accept
+      }
+      chain one { ip daddr 10.0.2.2 return
+        drop
+      }
+      chain two { tcp dport 80 accept; }
+    }`;
+
+  test("is jumped to and gone to; the rules that were evaluated are counted", () => {
+    const router = new Router();
+    router.netns.nftables.apply(TABLE);
+    expect(router.pass(SYN, router.left)).toBeDefined();
+    expect(effects(router)).toEqual([
+      "ip t base 2: jump one",
+      "ip t one 1: return",
+      "ip t base 3: goto two",
+      "ip t two 1: accept",
+    ]);
+    expect(evaluations(router)).toEqual(["ip t base 5"]);
+  });
+
+  test("that was gone to ends with the policy of the base chain", () => {
+    const router = new Router();
+    router.netns.nftables.apply(TABLE);
+    expect(router.pass(QUERY, router.left)).toBeUndefined();
+    const [drop] = router.network.takeDrops();
+    expect(drop?.rule).toMatchObject({ location: "ip t base", text: "policy drop" });
+  });
+
+  test("of ten thousand services costs one look-up", () => {
+    const elements = Array.from(
+      { length: 10_000 },
+      (_, i) => `10.${96 + (i >> 8)}.0.${i & 255} . tcp . 80 : goto s`,
+    );
+    const router = new Router();
+    router.netns.nftables.apply(`table ip t {
+      map services { type ipv4_addr . inet_proto . inet_service : verdict
+        elements = { ${elements.join(", ")} } }
+      chain s { meta l4proto tcp dnat to 10.0.2.2:8080; }
+      chain pre { type nat hook prerouting priority dstnat
+        ip daddr . meta l4proto . th dport vmap @services }
+    }`);
+    expect(ends(router.pass(tcp(CLIENT, "10.130.0.7:80", "S"), router.left))).toBe(
+      "10.0.1.2:4000 > 10.0.2.2:8080",
+    );
+    expect(evaluations(router)).toEqual(["ip t pre 2"]);
+  });
+
+  test("of the type route sends a marked packet another way", () => {
+    const lab = new Lab();
+    const host = lab.host("host", "10.0.0.1/24");
+    lab.host("other", "10.0.0.2/24");
+    const fwmark = { value: 7, mask: 0xff };
+    host.fib4.addRule({ priority: 5, fwmark, action: { type: "prohibit" } });
+    expect(outcome(pingTo(host, "10.0.0.2"))).toBe("connected");
+    host.nftables.apply(chain("output", "meta mark set 7", "filter"));
+    expect(outcome(pingTo(host, "10.0.0.2"))).toBe("connected");
+    host.nftables.apply(`flush ruleset\n${chain("output", "meta mark set 7", "route")}`);
+    expect(outcome(pingTo(host, "10.0.0.2"))).toContain("IP_OUTNOROUTES in host");
+  });
+});
+
+describe("NAT", () => {
+  test.each<[hook: string, rule: string, leaves: string]>([
+    ["prerouting", "tcp dport 80 dnat to 10.0.2.9:8080", "10.0.1.2:4000 > 10.0.2.9:8080"],
+    ["prerouting", "dnat to 10.0.2.9", "10.0.1.2:4000 > 10.0.2.9:80"],
+    ["prerouting", "dnat to ip daddr map { 10.0.2.2 : 10.0.2.7 }", "10.0.1.2:4000 > 10.0.2.7:80"],
+    ["prerouting", "dnat to ip daddr map { 10.0.2.3 : 10.0.2.7 }", "10.0.1.2:4000 > 10.0.2.2:80"],
+    [
+      "prerouting",
+      "meta l4proto tcp dnat ip to ip daddr . tcp dport map { 10.0.2.2 . 80 : 10.0.2.7 . 8080 }",
+      "10.0.1.2:4000 > 10.0.2.7:8080",
+    ],
+    [
+      "prerouting",
+      "dnat prefix to ip daddr map { 10.0.2.0/28 : 10.0.2.16/28 }",
+      "10.0.1.2:4000 > 10.0.2.18:80",
+    ],
+    ["prerouting", "numgen inc mod 2 vmap { 0 : accept }", "10.0.1.2:4000 > 10.0.2.2:80"],
+    ["postrouting", "masquerade", "10.0.2.1:4000 > 10.0.2.2:80"],
+    ["postrouting", "snat to 10.0.2.77", "10.0.2.77:4000 > 10.0.2.2:80"],
+    ["postrouting", "tcp dport 80 snat to 10.0.2.77:5000-5000", "10.0.2.77:5000 > 10.0.2.2:80"],
+    ["postrouting", "ip saddr 10.0.9.0/24 masquerade", "10.0.1.2:4000 > 10.0.2.2:80"],
+    ["postrouting", "meta mark 1 masquerade", "10.0.1.2:4000 > 10.0.2.2:80"],
+  ])("at %s: %s", (hook, rule, leaves) => {
+    const router = new Router();
+    router.netns.nftables.apply(
+      chain(hook, rule, "nat", hook === "prerouting" ? "dstnat" : "srcnat"),
+    );
+    expect(ends(router.pass(SYN, router.left))).toBe(leaves);
+  });
+
+  test("asks the rules once for a connection", () => {
+    const router = new Router();
+    router.netns.nftables.apply(chain("postrouting", "counter masquerade", "nat", "srcnat"));
+    router.pass(QUERY, router.left);
+    router.pass(QUERY, router.left);
+    const { nftables } = router.netns.nftables.json() as unknown as { nftables: object[] };
+    expect(nftables.at(-1)).toMatchObject({
+      rule: { expr: [{ counter: { packets: 1, bytes: 38 } }, { masquerade: null }] },
+    });
+  });
+
+  test("notrack leaves a packet alone", () => {
+    const router = new Router();
+    router.netns.nftables.apply(`
+      ${chain("prerouting", "notrack", "filter", "raw")}
+      add chain ip t f { type filter hook forward priority 0; }
+      add rule ip t f ct state untracked accept
+      add rule ip t f drop`);
+    expect(router.pass(SYN, router.left)).toBeDefined();
+    expect(router.connections).toEqual([]);
+  });
+});
+
+describe("reject", () => {
+  test.each<[rule: string, packet: IpPacket, answer: string]>([
+    ["reject", QUERY, "icmp 3/3"],
+    ["reject with icmp host-unreachable", SYN, "icmp 3/1"],
+    ["reject with tcp reset", SYN, "reset"],
+  ])("%s", (rule, packet, answer) => {
+    const router = new Router();
+    router.netns.nftables.apply(chain("forward", rule));
+    const left = router.pass(packet, router.left);
+    const payload = left?.payload as unknown as { type?: number; code?: number; flags?: number };
+    expect(left?.dst).toBe(parseIp("10.0.1.2"));
+    expect(payload.flags === undefined ? `icmp ${payload.type}/${payload.code}` : "reset").toBe(
+      answer,
+    );
+  });
+});
+
+describe("a dynamic set", () => {
+  const AFFINITY = `table ip t {
+    set seen { type ipv4_addr; size 2; flags dynamic,timeout; timeout 10s; }
+    chain c { type filter hook forward priority 0
+      ip saddr @seen drop
+      update @seen { ip saddr }
+    }
+  }`;
+
+  test("remembers sources for its time", () => {
+    const router = new Router();
+    router.netns.nftables.apply(AFFINITY);
+    expect(router.pass(SYN, router.left)).toBeDefined();
+    expect(router.pass(QUERY, router.left)).toBeUndefined();
+    expect(router.netns.nftables.list()).toContain("elements = { 10.0.1.2 }");
+    router.advance(10);
+    expect(router.netns.nftables.list()).not.toContain("elements");
+    expect(router.pass(QUERY, router.left)).toBeDefined();
+  });
+
+  test("takes no more than its size", () => {
+    const router = new Router();
+    router.netns.nftables.apply(AFFINITY);
+    for (const host of [2, 3, 4]) router.pass(tcp(`10.0.1.${host}:1`, SERVER, "S"), router.left);
+    expect(router.netns.nftables.list()).toContain("elements = { 10.0.1.2, 10.0.1.3 }");
+  });
+});
+
+describe("a transaction", () => {
+  test.each<[name: string, text: string, error: string]>([
+    [
+      "syntax",
+      "add table ip t\nadd chain ip t",
+      "2:15-15: Error: syntax error, unexpected end of file, expecting string",
+    ],
+    [
+      "a chain that is not there",
+      "add table ip t\nadd rule ip t c accept",
+      "2:1-22: Error: Could not process rule: No such file or directory",
+    ],
+    [
+      "a table that is not there",
+      "add chain ip t c",
+      "1:14-14: Error: Could not process rule: No such file or directory",
+    ],
+    [
+      "a table that is there",
+      "create table ip a",
+      "1:17-17: Error: Could not process rule: File exists",
+    ],
+    [
+      "an element that is there",
+      "create element ip a s { 1.1.1.1 }",
+      "1:23-33: Error: Could not process rule: File exists",
+    ],
+    [
+      "an element that is not there",
+      "delete element ip a s { 1.1.1.2 }",
+      "1:25-31: Error: Could not process rule: No such file or directory",
+    ],
+    [
+      "an element of another kind",
+      "add element ip a s { 1.1.1.1-1.1.1.5 }",
+      "1:22-28: Error: You must add 'flags interval' to your set declaration if you want to add intervals",
+    ],
+    [
+      "a chain that is jumped to",
+      "delete chain ip a to",
+      "1:19-20: Error: Could not process rule: Device or resource busy",
+    ],
+    [
+      "a set that is asked",
+      "delete set ip a s",
+      "1:17-17: Error: Could not process rule: Device or resource busy",
+    ],
+    ["a loop", "add rule ip a to jump to", "1:1-24: Error: Could not process rule: Too many links"],
+    [
+      "NAT in a filter chain",
+      "add rule ip a base masquerade",
+      "1:1-29: Error: Could not process rule: Operation not supported",
+    ],
+    [
+      "another hook for a chain",
+      "add chain ip a base { type filter hook input priority 0; }",
+      "1:16-19: Error: Could not process rule: File exists",
+    ],
+    [
+      "NAT at the forward hook",
+      "add chain ip a n { type nat hook forward priority 0; }",
+      "1:20-51: Error: Could not process rule: Operation not supported",
+    ],
+    [
+      "a rule that is not there",
+      "delete rule ip a base handle 99",
+      "1:1-31: Error: Could not process rule: No such file or directory",
+    ],
+  ])("with %s changes nothing", (_name, text, error) => {
+    const [netns] = new Lab().machine("test");
+    netns.nftables.apply(`table ip a {
+      set s { type ipv4_addr; elements = { 1.1.1.1 }; }
+      chain to { accept; }
+      chain base { type filter hook forward priority 0; ip saddr @s jump to; }
+    }`);
+    const before = netns.nftables.json();
+    const apply = () =>
+      netns.nftables.apply(`add table ip new\nadd chain ip a new\nflush chain ip a base`);
+    expect(apply).not.toThrow();
+    netns.nftables.apply(
+      "delete table ip new\ndelete chain ip a new\nadd rule ip a base ip saddr @s jump to",
+    );
+    const restored = netns.nftables.json();
+    expect(restored).not.toEqual(before);
+    expect(() => netns.nftables.apply(text)).toThrow(error);
+    expect(netns.nftables.json()).toEqual(restored);
+  });
+
+  test("whatever nonsense it is made of, is taken whole or not at all", () => {
+    const words =
+      'add create delete flush table chain rule set map element ip inet t c s { } ; : , . @s 10.0.0.0/8 tcp dport 80 accept jump vmap type ipv4_addr verdict hook filter prerouting priority nat dnat to meta mark and 0x1 "x" comment ct state new counter - ! = \n'.split(
+        / /,
+      );
+    fc.assert(
+      fc.property(fc.array(fc.constantFrom(...words), { maxLength: 30 }), (some) => {
+        const [netns] = new Lab().machine("test");
+        netns.nftables.apply("table ip t {\n set s { type ipv4_addr; }\n chain c {\n }\n }");
+        const before = netns.nftables.json();
+        try {
+          netns.nftables.apply(some.join(" "));
+          const listing = netns.nftables.list();
+          const [other] = new Lab().machine("other");
+          other.nftables.apply(listing);
+          expect(other.nftables.list()).toBe(listing);
+        } catch (error) {
+          expect(error).toBeInstanceOf(NftablesError);
+          expect(netns.nftables.json()).toEqual(before);
+        }
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});
+
+describe("a shared layer", () => {
+  const LAYER = NftTableLayer.parse(`table ip kp {
+    set local { type ipv4_addr; }
+    chain base { type filter hook forward priority 0; jump services; }
+    chain services { ip daddr @local counter drop; }
+  }`);
+
+  test("is in each namespace as if it were its own", () => {
+    const router = new Router();
+    router.netns.nftables.setLayer(LAYER);
+    expect(router.pass(SYN, router.left)).toBeDefined();
+    const own = new Router();
+    own.netns.nftables.apply(router.netns.nftables.list());
+    expect(own.netns.nftables.list()).toBe(router.netns.nftables.list());
+    expect(evaluations(router)).toEqual(["ip kp base 2"]);
+  });
+
+  test("does not see what one namespace changes", () => {
+    const [changed, other] = [new Router(), new Router()];
+    for (const { netns } of [changed, other]) netns.nftables.setLayer(LAYER);
+    changed.netns.nftables.apply("add element ip kp local { 10.0.2.2 }");
+    expect(changed.pass(SYN, changed.left)).toBeUndefined();
+    expect(other.pass(SYN, other.left)).toBeDefined();
+    expect(other.netns.nftables.list()).not.toContain("10.0.2.2");
+    expect(JSON.stringify(changed.netns.nftables.json())).toContain('"packets":1');
+    expect(JSON.stringify(other.netns.nftables.json())).toContain('"packets":0');
+  });
+
+  test("can be replaced under what a namespace has of its own", () => {
+    const router = new Router();
+    const { nftables } = router.netns;
+    nftables.setLayer(LAYER);
+    nftables.apply("add element ip kp local { 10.0.2.2 }");
+    const next = LAYER.with(
+      "flush chain ip kp services\nadd rule ip kp services ip daddr @local accept\nadd rule ip kp services drop",
+    );
+    nftables.setLayer(next);
+    expect(router.pass(SYN, router.left)).toBeDefined();
+    expect(router.pass(udp(CLIENT, "10.0.2.3:53"), router.left)).toBeUndefined();
+    nftables.setLayer(LAYER);
+    expect(router.pass(SYN, router.left)).toBeUndefined();
+    nftables.apply("delete table ip kp");
+    expect(router.pass(SYN, router.left)).toBeDefined();
+    expect(nftables.hasTable("ip", "kp")).toBe(false);
+  });
+});
