@@ -275,13 +275,17 @@ export class TableEdit {
     }
     if (this.#newJumps.size === 0 && !always) return;
     const depths = new Map<string, number>();
-    for (const hook of this.#builtin.hooks) this.#descend(HOOK_NAMES[hook], 0, depths, shared);
+    for (const hook of this.#builtin.hooks) this.#descend(HOOK_NAMES[hook], 0, [], depths, shared);
   }
 
-  /** Goes down all calls; a chain is looked at again only when it is reached deeper. */
+  /**
+   * Goes down all calls; a chain is looked at again only when it is reached deeper.
+   * @param path the calls that are under way, of own rules
+   */
   #descend(
     name: string,
     depth: number,
+    path: RuleEntry[],
     depths: Map<string, number>,
     shared: readonly LayerTable[],
   ): void {
@@ -289,20 +293,23 @@ export class TableEdit {
     depths.set(name, depth);
     const own = this.#chains.get(name);
     if (own === undefined) {
-      this.#descendLayer(name, depth, depths, shared);
+      this.#descendLayer(name, depth, path, depths, shared);
       return;
     }
     for (const entry of own.entries) {
       const { jump } = entry.rule;
       if (jump === undefined) continue;
-      if (depth + 1 >= MAX_DEPTH) throw this.#tooDeep(name, this.#newJumps.get(entry));
-      this.#descend(jump, depth + 1, depths, shared);
+      path.push(entry);
+      if (depth + 1 >= MAX_DEPTH) throw this.#tooDeep(path, name);
+      this.#descend(jump, depth + 1, path, depths, shared);
+      path.pop();
     }
   }
 
   #descendLayer(
     name: string,
     depth: number,
+    path: RuleEntry[],
     depths: Map<string, number>,
     shared: readonly LayerTable[],
   ): void {
@@ -310,16 +317,25 @@ export class TableEdit {
     const chain = layer?.chains.get(name);
     if (layer === undefined || chain === undefined) return;
     const reach = layer.reach(chain);
-    if (depth + reach.depth >= MAX_DEPTH) throw this.#tooDeep(name, undefined);
+    if (depth + reach.depth >= MAX_DEPTH) throw this.#tooDeep(path, name);
     for (const [outside, calls] of reach.outside) {
-      if (depth + calls >= MAX_DEPTH) throw this.#tooDeep(name, undefined);
-      this.#descend(outside, depth + calls, depths, shared);
+      if (depth + calls >= MAX_DEPTH) throw this.#tooDeep(path, name);
+      this.#descend(outside, depth + calls, path, depths, shared);
     }
   }
 
-  #tooDeep(chain: string, line: number | undefined): Complaint {
-    if (line !== undefined) this.line = line;
-    return new Complaint("kernel", `RULE_APPEND failed (Too many links): rule in chain ${chain}`);
+  /** The kernel refuses the rule with which the calls became too many: the last one of the text. */
+  #tooDeep(path: readonly RuleEntry[], chain: string): Complaint {
+    let culprit = chain;
+    let line = 0;
+    for (const entry of path) {
+      const at = this.#newJumps.get(entry) ?? 0;
+      if (at <= line) continue;
+      line = at;
+      culprit = entry.place.chain;
+    }
+    if (line > 0) this.line = line;
+    return new Complaint("kernel", `RULE_APPEND failed (Too many links): rule in chain ${culprit}`);
   }
 
   /** Puts the rules in place. Cannot fail after {@link verify}. */
