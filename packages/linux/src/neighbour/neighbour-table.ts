@@ -1,4 +1,3 @@
-import type { Timer } from "@cnilab/core";
 import { familyOf, type IpAddress, type Mac, type Prefix } from "@cnilab/net";
 import type { NetDevice } from "../device/net-device.ts";
 import type { Skb } from "../skb.ts";
@@ -60,9 +59,7 @@ export class NeighbourTable {
   parameters: NeighbourParameters = NEIGHBOUR_PARAMETERS;
   #layer: NeighbourLayer | undefined;
   #withoutFromLayer: Set<IpAddress> | undefined;
-  /** Addresses for which this device answers on behalf of others (`ip neigh add proxy`). */
-  readonly proxies: Set<IpAddress> = new Set();
-  readonly #timers = new Map<Neighbour, Timer>();
+  #proxies: Set<IpAddress> | undefined = undefined;
 
   constructor(dev: NetDevice, solicitor: Solicitor) {
     this.#dev = dev;
@@ -121,6 +118,17 @@ export class NeighbourTable {
     this.#dev.network.touch();
   }
 
+  /** Addresses for which this device answers on behalf of others. */
+  get proxies(): ReadonlySet<IpAddress> {
+    return this.#proxies ?? NOTHING;
+  }
+
+  /** `ip neigh add proxy`. */
+  addProxy(ip: IpAddress): void {
+    this.#proxies ??= new Set();
+    this.#proxies.add(ip);
+  }
+
   get layer(): NeighbourLayer | undefined {
     return this.#layer;
   }
@@ -143,6 +151,7 @@ export class NeighbourTable {
       this.#neighbours.delete(ip);
     }
     if (alsoPermanent) this.setLayer(undefined);
+    else this.#dev.network.touch();
   }
 
   /** Forgets entries inside a prefix, as a removed address's connected route takes them along. */
@@ -202,7 +211,7 @@ export class NeighbourTable {
     switch (neighbour.state) {
       case "PERMANENT":
       case "NOARP":
-        return;
+        break;
       case "REACHABLE":
         recording.expires(neighbour.confirmed + baseReachableTime);
         break;
@@ -312,18 +321,18 @@ export class NeighbourTable {
     neighbour.probes++;
     this.#dev.network.unresolved.add(neighbour);
     const timer = this.#dev.network.clock.schedule(retransTime, () => {
-      this.#timers.delete(neighbour);
+      neighbour.timer = undefined;
       if (neighbour.state !== "INCOMPLETE") return;
       this.#probe(neighbour, neighbour.queue?.[0]);
       this.#dev.network.run();
     });
-    this.#timers.set(neighbour, timer);
+    neighbour.timer = timer;
     this.#solicitor.solicit(this.#dev, neighbour.ip, undefined, cause);
   }
 
   #stop(neighbour: Neighbour): void {
-    this.#timers.get(neighbour)?.cancel();
-    this.#timers.delete(neighbour);
+    neighbour.timer?.cancel();
+    neighbour.timer = undefined;
     this.#dev.network.unresolved.delete(neighbour);
   }
 

@@ -306,7 +306,7 @@ describe("whom ARP answers", () => {
     const [other] = cable(link.b, "eth1", link.a, "unused");
     up(other, "10.7.0.1/24");
     forwarding(link.b);
-    link.b.neighboursOf(link.y).proxies.add(parseIp("10.7.0.9"));
+    link.b.neighboursOf(link.y).addProxy(parseIp("10.7.0.9"));
     expect(ask(link, "10.7.0.9")).toBe("10.7.0.9 is at b");
     expect(ask(link, "10.7.0.8")).toBe("");
   });
@@ -349,7 +349,7 @@ describe("neighbour discovery", () => {
       "unreachable, EHOSTUNREACH, NEIGH_FAILED in a",
     );
     r.sysctl.set("net/ipv6/conf/r0/proxy_ndp", "1");
-    r.neighboursOf(r0).proxies.add(parseIp("fd00::2"));
+    r.neighboursOf(r0).addProxy(parseIp("fd00::2"));
     expect(outcome(ping(a, "fd00::2"))).toBe("connected");
     expect(entry(a0, "fd00::2").split(" ")[0]).toBe(formatMac(r0.mac));
   });

@@ -1,3 +1,4 @@
+import type { Timer } from "@cnilab/core";
 import type { IpAddress, Mac } from "@cnilab/net";
 import type { NetDevice } from "../device/net-device.ts";
 import type { Skb } from "../skb.ts";
@@ -33,6 +34,8 @@ export class Neighbour {
   probes = 0;
   /** Packets that wait for the answer. */
   queue: Skb[] | undefined = undefined;
+  /** The next solicitation, while one is to come. */
+  timer: Timer | undefined = undefined;
 
   constructor(dev: NetDevice, ip: IpAddress) {
     this.dev = dev;
