@@ -40,7 +40,8 @@ export class Fib {
   readonly family: IpFamily;
   readonly local: FibTable;
   readonly main: FibTable;
-  readonly #tables: Map<number, FibTable>;
+  /** All but these two; most namespaces have no more. */
+  #others: Map<number, FibTable> | undefined = undefined;
   #rules: readonly FibRule[];
   /** Whether there may be a multipath route with a dead nexthop. */
   #hasDead = false;
@@ -49,10 +50,6 @@ export class Fib {
     this.family = family;
     this.local = new FibTable(RT_TABLE_LOCAL, family);
     this.main = new FibTable(RT_TABLE_MAIN, family);
-    this.#tables = new Map([
-      [RT_TABLE_LOCAL, this.local],
-      [RT_TABLE_MAIN, this.main],
-    ]);
     this.#rules = DEFAULT_RULES[family];
   }
 
@@ -67,19 +64,23 @@ export class Fib {
 
   /** By number. */
   get tables(): FibTable[] {
-    return [...this.#tables.values()].sort((x, y) => x.id - y.id);
+    if (this.#others === undefined) return [this.main, this.local];
+    return [this.main, this.local, ...this.#others.values()].sort((x, y) => x.id - y.id);
   }
 
   findTable(id: number): FibTable | undefined {
-    return this.#tables.get(id);
+    if (id === RT_TABLE_MAIN) return this.main;
+    if (id === RT_TABLE_LOCAL) return this.local;
+    return this.#others?.get(id);
   }
 
   /** The table with this number, made if there is none. */
   table(id: number): FibTable {
-    let table = this.#tables.get(id);
+    let table = this.findTable(id);
     if (table === undefined) {
       table = new FibTable(id, this.family);
-      this.#tables.set(id, table);
+      this.#others ??= new Map();
+      this.#others.set(id, table);
     }
     return table;
   }
@@ -112,7 +113,7 @@ export class Fib {
       if (found !== undefined && found.route.type !== "throw") return found;
       const main = this.lookupTable(this.main, flow, minScope);
       if (main !== undefined && main.route.type !== "throw") return main;
-      const last = this.#tables.get(RT_TABLE_DEFAULT);
+      const last = this.#others?.get(RT_TABLE_DEFAULT);
       return last === undefined ? undefined : this.lookupTable(last, flow, minScope);
     }
     const rules = this.#rules;
@@ -129,7 +130,7 @@ export class Fib {
         if (action.type === "nop") continue;
         return refusal(this.family, action.type);
       }
-      const table = this.#tables.get(action.table);
+      const table = this.findTable(action.table);
       if (table === undefined) continue;
       const found = this.lookupTable(table, flow, minScope);
       if (found === undefined || found.route.type === "throw") continue;
@@ -165,26 +166,26 @@ export class Fib {
     const below = addressBits(this.family) + 1;
     const route = this.local.lookupShorter(address, below);
     if (route === undefined) return "unicast";
-    if (dev !== undefined && route.nexthops[0]?.dev !== dev) return "unicast";
+    if (dev !== undefined && route.nexthop.dev !== dev) return "unicast";
     return route.type;
   }
 
   /** Removes every route that `fits` says, from all tables. */
   removeRoutes(fits: (route: Route) => boolean): number {
     let count = 0;
-    for (const table of this.#tables.values()) count += table.removeAll(fits);
+    for (const table of this.tables) count += table.removeAll(fits);
     return count;
   }
 
   /** Takes the shared layers that leave by `dev` out of all tables. */
   removeLayers(dev: NetDevice): void {
-    for (const table of this.#tables.values()) table.setLayer(dev, undefined);
+    for (const table of this.tables) table.setLayer(dev, undefined);
   }
 
   /** A device went down: its nexthops are dead, and routes without another one are gone (`fib_sync_down_dev`). */
   deviceDown(dev: NetDevice): void {
     this.removeLayers(dev);
-    for (const table of this.#tables.values()) {
+    for (const table of this.tables) {
       table.removeAll((route) => {
         let hit = false;
         for (const nexthop of route.nexthops) {
@@ -214,15 +215,14 @@ export class Fib {
   }
 
   routesTo(prefix: Prefix, table: number = RT_TABLE_MAIN): Route[] {
-    return this.#tables.get(table)?.routesTo(prefix) ?? [];
+    return this.findTable(table)?.routesTo(prefix) ?? [];
   }
 }
 
 /** A usable nexthop of a route: by hash where there are several (`fib_select_multipath`). */
 function selectNexthop(route: Route, flow: Flow): Nexthop | undefined {
-  const nexthops = route.nexthops;
-  const only = nexthops[0] as Nexthop;
-  if (nexthops.length === 1) return usable(only, flow) ? only : undefined;
+  if (!route.isMultipath) return usable(route.nexthop, flow) ? route.nexthop : undefined;
+  const { nexthops } = route;
   let total = 0;
   for (const n of nexthops) if (usable(n, flow)) total += n.weight;
   if (total === 0) return undefined;

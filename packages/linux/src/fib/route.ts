@@ -35,19 +35,18 @@ export class Nexthop {
   readonly dev: NetDevice | undefined;
   /** The next router; `undefined` where the destination itself is on the link. */
   readonly gateway: IpAddress | undefined;
-  /** The gateway counts as reachable on `dev` whatever the tables say. */
-  readonly onlink: boolean;
-  /** Share of the flows among the nexthops of a multipath route; at least 1. */
-  readonly weight: number;
-  /** Scope of the gateway: link, or host where there is none. */
-  readonly scope: RouteScope;
-  /** The device went down. */
-  dead = false;
+  /** Scope in bits 0–7, onlink in 8, dead in 9, weight above: a namespace has dozens of nexthops. */
+  #bits: number;
   /** Set by the route that owns it. */
   route!: Route;
   /** What output and input make of it, kept for the next packet. */
   dst: Dst | undefined = undefined;
 
+  /**
+   * @param onlink the gateway counts as reachable on `dev` whatever the tables say
+   * @param weight share of the flows among the nexthops of a multipath route; 1 to 256
+   * @param scope scope of the gateway: link, or host where there is none
+   */
   constructor(
     dev: NetDevice | undefined,
     gateway: IpAddress | undefined,
@@ -57,9 +56,28 @@ export class Nexthop {
   ) {
     this.dev = dev;
     this.gateway = gateway;
-    this.onlink = onlink;
-    this.weight = weight;
-    this.scope = scope;
+    this.#bits = scope | (onlink ? ONLINK : 0) | (weight << WEIGHT_SHIFT);
+  }
+
+  get onlink(): boolean {
+    return (this.#bits & ONLINK) !== 0;
+  }
+
+  get weight(): number {
+    return this.#bits >> WEIGHT_SHIFT;
+  }
+
+  get scope(): RouteScope {
+    return (this.#bits & 0xff) as RouteScope;
+  }
+
+  /** The device went down. */
+  get dead(): boolean {
+    return (this.#bits & DEAD) !== 0;
+  }
+
+  set dead(dead: boolean) {
+    this.#bits = dead ? this.#bits | DEAD : this.#bits & ~DEAD;
   }
 
   sameAs(other: Nexthop): boolean {
@@ -72,9 +90,12 @@ export class Nexthop {
   }
 }
 
-/** One entry of a routing table. Immutable but for the state of its nexthops. */
-export class Route {
-  readonly prefix: Prefix;
+const ONLINK = 0x100;
+const DEAD = 0x200;
+const WEIGHT_SHIFT = 10;
+
+/** What many routes have in common, whatever their destination. */
+export interface RouteAttributes {
   readonly table: number;
   readonly type: RouteType;
   readonly scope: RouteScope;
@@ -82,50 +103,101 @@ export class Route {
   /** Smaller is better. */
   readonly metric: number;
   readonly tos: number;
-  readonly prefsrc: IpAddress | undefined;
   /** Locked path MTU in bytes; 0 for the device's. */
   readonly mtu: number;
   /** MSS to advertise in bytes; 0 for what the MTU gives. */
   readonly advmss: number;
-  readonly nexthops: readonly Nexthop[];
+}
+
+/** All there are, by what they say: a cluster of any size has a few dozen. */
+const knownAttributes = new Map<string, RouteAttributes>();
+
+function shared(fields: RouteAttributes): RouteAttributes {
+  const { table, type, scope, protocol, metric, tos, mtu, advmss } = fields;
+  const key = `${table} ${type} ${scope} ${protocol} ${metric} ${tos} ${mtu} ${advmss}`;
+  let known = knownAttributes.get(key);
+  if (known === undefined) {
+    known = { table, type, scope, protocol, metric, tos, mtu, advmss };
+    knownAttributes.set(key, known);
+  }
+  return known;
+}
+
+/** One entry of a routing table. Immutable but for the state of its nexthops. */
+export class Route implements RouteAttributes {
+  readonly prefix: Prefix;
+  readonly #attributes: RouteAttributes;
+  readonly prefsrc: IpAddress | undefined;
+  /** Of most routes the only one. */
+  readonly nexthop: Nexthop;
+  readonly #several: readonly Nexthop[] | undefined;
   readonly origin: Origin | undefined;
   /** The next route to the same prefix in the same table, in order of preference. */
   next: Route | undefined = undefined;
 
+  /** @param fields with at least one nexthop, also for routes that refuse */
   constructor(fields: RouteFields) {
+    const [first] = fields.nexthops;
+    if (first === undefined) throw new RangeError("a route has at least one nexthop");
     this.prefix = fields.prefix;
-    this.table = fields.table;
-    this.type = fields.type;
-    this.scope = fields.scope;
-    this.protocol = fields.protocol;
-    this.metric = fields.metric;
-    this.tos = fields.tos;
+    this.#attributes = shared(fields);
     this.prefsrc = fields.prefsrc;
-    this.mtu = fields.mtu;
-    this.advmss = fields.advmss;
-    this.nexthops = fields.nexthops;
+    this.nexthop = first;
+    this.#several = fields.nexthops.length > 1 ? fields.nexthops : undefined;
     this.origin = fields.origin;
     for (const nexthop of fields.nexthops) nexthop.route = this;
   }
 
+  get table(): number {
+    return this.#attributes.table;
+  }
+
+  get type(): RouteType {
+    return this.#attributes.type;
+  }
+
+  get scope(): RouteScope {
+    return this.#attributes.scope;
+  }
+
+  get protocol(): RouteProtocol {
+    return this.#attributes.protocol;
+  }
+
+  get metric(): number {
+    return this.#attributes.metric;
+  }
+
+  get tos(): number {
+    return this.#attributes.tos;
+  }
+
+  get mtu(): number {
+    return this.#attributes.mtu;
+  }
+
+  get advmss(): number {
+    return this.#attributes.advmss;
+  }
+
+  /** Whether there are several ways on. */
+  get isMultipath(): boolean {
+    return this.#several !== undefined;
+  }
+
+  get nexthops(): readonly Nexthop[] {
+    return this.#several ?? [this.nexthop];
+  }
+
   /** Whether there is a nexthop left whose device is up; routes without device always are. */
   get alive(): boolean {
-    for (const nexthop of this.nexthops) if (!nexthop.dead) return true;
-    return false;
+    return this.#several?.some((n) => !n.dead) ?? !this.nexthop.dead;
   }
 }
 
-export interface RouteFields {
+export interface RouteFields extends RouteAttributes {
   readonly prefix: Prefix;
-  readonly table: number;
-  readonly type: RouteType;
-  readonly scope: RouteScope;
-  readonly protocol: RouteProtocol;
-  readonly metric: number;
-  readonly tos: number;
   readonly prefsrc: IpAddress | undefined;
-  readonly mtu: number;
-  readonly advmss: number;
   readonly nexthops: readonly Nexthop[];
   readonly origin: Origin | undefined;
 }

@@ -118,7 +118,7 @@ function removeIpv4(dev: NetDevice, gone: DeviceAddress): void {
     fib
       .findTable(table)
       ?.removeAll(
-        (r) => r.prefix.equals(prefix) && r.protocol === "kernel" && r.nexthops[0]?.dev === dev,
+        (r) => r.prefix.equals(prefix) && r.protocol === "kernel" && r.nexthop.dev === dev,
       );
   if (!dev.addresses.some((a) => a.address === gone.address)) {
     fits(Prefix.host(gone.address), RT_TABLE_LOCAL);
@@ -213,14 +213,14 @@ function addRoutes6(dev: NetDevice, a: DeviceAddress): void {
 function removeRoutes6(dev: NetDevice, gone: DeviceAddress): void {
   const { fib6 } = dev.netns;
   const host = Prefix.host(gone.address);
-  fib6.local.removeAll((r) => r.prefix.equals(host) && r.nexthops[0]?.dev === dev);
+  fib6.local.removeAll((r) => r.prefix.equals(host) && r.nexthop.dev === dev);
   const network = new Prefix(gone.address, gone.prefixLength);
   const shared = dev.addresses.some(
     (a) => a.prefixLength === gone.prefixLength && network.contains(a.address),
   );
   if (!shared && !gone.noPrefixRoute) {
     fib6.main.removeAll(
-      (r) => r.prefix.equals(network) && r.protocol === "kernel" && r.nexthops[0]?.dev === dev,
+      (r) => r.prefix.equals(network) && r.protocol === "kernel" && r.nexthop.dev === dev,
     );
   }
 }

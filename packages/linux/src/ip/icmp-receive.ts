@@ -57,7 +57,7 @@ export function icmpReceive(skb: Skb, netns: NetNamespace): void {
   if (message.type === (version === 4 ? ICMP_ECHO : ICMPV6_ECHO_REQUEST)) {
     echoReply(skb, netns, message);
   } else if (message.type === (version === 4 ? ICMP_ECHOREPLY : ICMPV6_ECHO_REPLY)) {
-    const socket = netns.sockets.pings.get(message.echoId);
+    const socket = netns.sockets.pings.on(message.echoId)?.[0];
     skb.trace?.steps.push({
       kind: "deliver",
       netns,
@@ -155,7 +155,7 @@ function icmpErrorReceived(skb: Skb, netns: NetNamespace, message: IcmpMessage):
     case IPPROTO_ICMP:
     case IPPROTO_ICMPV6: {
       const echo = inner.payload;
-      if (echo instanceof IcmpMessage) netns.sockets.pings.get(echo.echoId)?.onError?.(error);
+      if (echo instanceof IcmpMessage) netns.sockets.pings.on(echo.echoId)?.[0]?.onError?.(error);
       return;
     }
   }

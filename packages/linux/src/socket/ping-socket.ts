@@ -33,13 +33,13 @@ export class PingSocket implements Socket {
     this.owner = owner;
     const { pings } = netns.sockets;
     let id = netns.kernel.random.below(0x10000);
-    while (pings.has(id)) id = (id + 1) & 0xffff;
+    while (pings.on(id) !== undefined) id = (id + 1) & 0xffff;
     this.localPort = id;
-    pings.set(id, this);
+    pings.add(this);
   }
 
   close(): void {
-    this.netns.sockets.pings.delete(this.localPort);
+    this.netns.sockets.pings.remove(this);
   }
 
   /** Sends one echo request with `length` bytes of data and lets it run to its end. */

@@ -14,28 +14,30 @@ import type { Socket } from "./socket.ts";
 import type { TcpConnection, TcpListener } from "./tcp.ts";
 import type { ReceivedDatagram, UdpSocket } from "./udp.ts";
 
-/** Sockets that are bound to a port, of one protocol. */
-class BoundSockets<S extends Socket> {
-  readonly #byPort = new Map<number, S[]>();
+/** Sockets that are bound to a port, or to an identifier of echo requests, of one protocol. */
+class BoundSockets<S extends { readonly localPort: number }> {
+  /** `undefined` while there are none: a pod has sockets of one or two protocols. */
+  #byPort: Map<number, readonly S[]> | undefined = undefined;
 
   add(socket: S): void {
+    this.#byPort ??= new Map();
     const there = this.#byPort.get(socket.localPort);
-    if (there === undefined) this.#byPort.set(socket.localPort, [socket]);
-    else there.push(socket);
+    this.#byPort.set(socket.localPort, there === undefined ? [socket] : [...there, socket]);
   }
 
   remove(socket: S): void {
-    const left = this.#byPort.get(socket.localPort)?.filter((s) => s !== socket) ?? [];
-    if (left.length > 0) this.#byPort.set(socket.localPort, left);
-    else this.#byPort.delete(socket.localPort);
+    const left = this.#byPort?.get(socket.localPort)?.filter((s) => s !== socket) ?? [];
+    if (left.length > 0) this.#byPort?.set(socket.localPort, left);
+    else this.#byPort?.delete(socket.localPort);
+    if (this.#byPort?.size === 0) this.#byPort = undefined;
   }
 
   on(port: number): readonly S[] | undefined {
-    return this.#byPort.get(port);
+    return this.#byPort?.get(port);
   }
 
   *all(): Iterable<S> {
-    for (const sockets of this.#byPort.values()) yield* sockets;
+    for (const sockets of this.#byPort?.values() ?? []) yield* sockets;
   }
 }
 
@@ -55,7 +57,7 @@ export class SocketTable {
   readonly tcpConnections: BoundSockets<TcpConnection> = new BoundSockets();
   readonly sctpListeners: BoundSockets<SctpListener> = new BoundSockets();
   readonly sctpAssociations: BoundSockets<SctpAssociation> = new BoundSockets();
-  readonly pings: Map<number, PingSocket> = new Map();
+  readonly pings: BoundSockets<PingSocket> = new BoundSockets();
   /** Takes whatever arrives on a port that nobody has. */
   catchAll: CatchAll | undefined = undefined;
 
