@@ -1,5 +1,6 @@
 import { KernelError } from "./kernel-error.ts";
 import type { NetNamespace } from "./net-namespace.ts";
+import { INERT_SYSCTLS } from "./sysctl-inert.ts";
 
 /**
  * `net.ipv4.conf.<device>.*`. A device shares the object of `conf.default` until one of its values is
@@ -87,6 +88,7 @@ export const IPV6_DEVICE_CONF: Ipv6DeviceConf = {
  * does not exist. Sources: Documentation/networking/ip-sysctl.rst, nf_conntrack-sysctl.rst, kernel 6.18.
  */
 const DEFAULTS: Readonly<Record<string, number | string>> = {
+  ...INERT_SYSCTLS,
   "net/ipv4/fib_multipath_hash_policy": 0,
   "net/ipv4/fwmark_reflect": 0,
   "net/ipv4/icmp_echo_ignore_all": 0,
@@ -218,7 +220,7 @@ export class Sysctl {
     } else {
       const known = DEFAULTS[key];
       if (known === undefined) throw unknown(path);
-      const stored = typeof known === "number" ? integer(path, value) : String(value);
+      const stored = typeof known === "number" ? integer(path, value) : words(path, known, value);
       this.#values ??= new Map();
       this.#values.set(key, stored);
       const field = FIELDS[key];
@@ -327,6 +329,16 @@ function integer(path: string, value: number | string): number {
     throw new KernelError("EINVAL", `sysctl ${path} takes an integer, not "${value}"`);
   }
   return number;
+}
+
+/** Several values: numbers where there are numbers, with tabs between them (`proc_dointvec`). */
+function words(path: string, known: string, value: number | string): string {
+  const given = String(value).trim();
+  if (!/^[-0-9\t]+$/.test(known)) return given;
+  return given
+    .split(/\s+/)
+    .map((word) => integer(path, word))
+    .join("\t");
 }
 
 function unknown(path: string): KernelError {

@@ -33,13 +33,13 @@ export class Bridge extends NetDevice {
   readonly fdb: Fdb;
   /** Once set by hand the MAC stays; until then it is the lowest of the ports'. */
   #macPinned: boolean;
+  /** Once changed by hand the MTU stays; one that the bridge was made with is no such change. */
   #mtuPinned = false;
   readonly #receiver: ReceiveHandler;
 
   constructor(netns: NetNamespace, options: DeviceOptions) {
     super(netns, options);
     this.#macPinned = options.mac !== undefined;
-    this.#mtuPinned = options.mtu !== undefined;
     if (options.mac === undefined) this.mac = netns.kernel.randomMac();
     // Choosing the bridge's id counts the ports that could carry it (`br_stp_change_bridge_id`).
     else this.carrier = false;

@@ -11,6 +11,7 @@ export type MacvlanMode = "private" | "vepa" | "bridge" | "passthru";
 class MacvlanPort implements ReceiveHandler {
   readonly lower: NetDevice;
   readonly macvlans = new Map<Mac, Macvlan>();
+  #promiscuous = false;
 
   constructor(lower: NetDevice) {
     this.lower = lower;
@@ -19,6 +20,20 @@ class MacvlanPort implements ReceiveHandler {
   /** The lower device is deleted: so are those on it. */
   deviceRemoved(): void {
     for (const macvlan of [...this.macvlans.values()]) macvlan.remove();
+  }
+
+  /**
+   * The lower device has to take frames for MACs that are not its own. Only hardware has a list for
+   * them; the others become promiscuous (`__dev_set_rx_mode`, `macvlan_open`).
+   */
+  filterUnicast(): void {
+    let needed = false;
+    for (const macvlan of this.macvlans.values()) {
+      if (macvlan.up && (macvlan.mode === "passthru" || this.lower.kind !== "")) needed = true;
+    }
+    if (needed === this.#promiscuous) return;
+    this.#promiscuous = needed;
+    this.lower.promiscuity += needed ? 1 : -1;
   }
 
   /** `macvlan_handle_frame`. */
@@ -90,6 +105,10 @@ export class Macvlan extends NetDevice {
     this.#port = receiveHandler ?? new MacvlanPort(lower);
     lower.receiveHandler = this.#port;
     this.#port.macvlans.set(this.mac, this);
+  }
+
+  protected override stateChanged(): void {
+    this.#port.filterUnicast();
   }
 
   protected override macChanged(old: Mac): void {
