@@ -103,6 +103,8 @@ export type Command = TablePath &
         /** Next to the rule with this handle, or with this index. */
         readonly handle: number | undefined;
         readonly index: number | undefined;
+        /** Of that handle or index. */
+        readonly placeLocation: Location;
         readonly rule: RuleSpec;
       }
     | {

@@ -222,7 +222,7 @@ class RuleEvaluator {
       elements.some((e) => isIntervalElement(e, key, this.#scope)),
       key,
     );
-    this.#fill(set, elements, location);
+    this.#fill(set, elements);
     return { kind: "setRef", name: set.name, location, set };
   }
 
@@ -241,7 +241,7 @@ class RuleEvaluator {
     const dataInterval = elements.some(({ data: d }) => d !== undefined && isRangeOf(d));
     const more = { isMap: true, verdicts: map.verdict, data, dataInterval };
     const set = this.#newSet(interval, parts, more);
-    this.#fill(set, elements, location);
+    this.#fill(set, elements);
     return { kind: "setRef", name: set.name, location, set };
   }
 
@@ -278,9 +278,15 @@ class RuleEvaluator {
     });
   }
 
-  #fill(set: NftSet, elements: SetExpression["elements"], location: Location): void {
+  #fill(set: NftSet, elements: SetExpression["elements"]): void {
     const stored = elements.map((element) => evaluateElement(element, set, this.#scope, 0));
-    addElements(set, set.elements, stored, location, false);
+    addElements(
+      set,
+      set.elements,
+      stored,
+      elements.map((element) => element.location),
+      false,
+    );
   }
 
   #mangle(mangle: Mangle): Mangle {

@@ -190,16 +190,17 @@ export function addElements(
   set: NftSet,
   into: NftSet["elements"],
   elements: readonly StoredElement[],
-  location: Location,
+  locations: readonly Location[],
   mustBeNew: boolean,
 ): void {
   const merges = set.options.autoMerge || set.options.anonymous;
-  for (const element of elements) {
+  elements.forEach((element, i) => {
+    const location = locations[i] as Location;
     if (element.key !== undefined && into.interval) {
       const others = into.overlapping(element.key);
       if (others.length > 0 && into.parts.length === 1 && merges && !set.options.isMap) {
         putMerged(into, element);
-        continue;
+        return;
       }
       if (others.length > 0 && into.parts.length === 1) {
         throw new NftablesError(location, "conflicting intervals specified");
@@ -210,12 +211,15 @@ export function addElements(
       throw new NftablesError(location, "Could not process rule: File exists");
     }
     if (there === undefined) into.put(element);
-  }
+  });
   if (merges && into.interval && into.parts.length === 1 && !set.options.isMap)
     mergeNeighbours(into);
   const { size } = set.options;
   if (size !== undefined && into.size > size) {
-    throw new NftablesError(location, "Could not process rule: Too many open files in system");
+    throw new NftablesError(
+      locations[0] as Location,
+      "Could not process rule: Too many open files in system",
+    );
   }
 }
 

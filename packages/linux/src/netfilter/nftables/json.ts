@@ -43,9 +43,9 @@ class TableJson {
     if (table.dormant) self["flags"] = "dormant";
     return [
       { table: self },
-      ...chains.map((chain) => this.#chain(chain)),
       ...table.listedObjects().map((object) => this.#object(object)),
       ...table.listedSets().map((set) => this.#set(set)),
+      ...chains.map((chain) => this.#chain(chain)),
       ...chains.flatMap((chain) => chain.rules.map((rule) => this.#rule(chain, rule))),
     ];
   }

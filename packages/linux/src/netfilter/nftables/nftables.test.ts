@@ -302,7 +302,7 @@ describe("a transaction", () => {
     [
       "an element that is there",
       "create element ip a s { 1.1.1.1 }",
-      "1:23-33: Error: Could not process rule: File exists",
+      "1:25-31: Error: Could not process rule: File exists",
     ],
     [
       "an element that is not there",

@@ -152,12 +152,28 @@ function parseRuleCommand(
   const chain = tokens.name().text;
   let handle: number | undefined;
   let index: number | undefined;
-  if (tokens.takeWord("handle") || tokens.takeWord("position")) handle = tokens.number();
-  else if (tokens.takeWord("index")) index = tokens.number();
+  let placeLocation: Location = start;
+  if (tokens.isWord("handle") || tokens.isWord("position") || tokens.isWord("index")) {
+    const isIndex = tokens.next().text === "index";
+    placeLocation = at(tokens.peek());
+    const number = tokens.number();
+    if (isIndex) index = number;
+    else handle = number;
+  }
   if (verb === "replace" && handle === undefined) throw tokens.unexpected("handle");
   const rule = parseRule(tokens);
   const location = tokens.locationFrom(start);
-  return { ...path, location, kind: "addRule", where: verb, chain, handle, index, rule };
+  return {
+    ...path,
+    location,
+    kind: "addRule",
+    where: verb,
+    chain,
+    handle,
+    index,
+    placeLocation,
+    rule,
+  };
 }
 
 /** What a table's block holds, gathered in the order in which nft sends it. */
@@ -266,6 +282,7 @@ function parseChainBlock(
           chain,
           handle: undefined,
           index: undefined,
+          placeLocation: location,
           rule,
         });
       }

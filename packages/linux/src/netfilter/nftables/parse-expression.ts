@@ -138,8 +138,11 @@ export function parseVerdict(tokens: TokenStream): VerdictExpression | undefined
   const location = tokens.peek();
   const verdict = tokens.takeOneOf(["accept", "drop", "continue", "return", "jump", "goto"]);
   if (verdict === undefined) return undefined;
-  const chain = verdict === "jump" || verdict === "goto" ? tokens.name().text : undefined;
-  return { kind: "verdict", verdict, chain, location };
+  if (verdict !== "jump" && verdict !== "goto") {
+    return { kind: "verdict", verdict, chain: undefined, location };
+  }
+  const chain = tokens.name();
+  return { kind: "verdict", verdict, chain: chain.text, location: chain };
 }
 
 function parseConcat(tokens: TokenStream, part: (tokens: TokenStream) => Expression): Expression {

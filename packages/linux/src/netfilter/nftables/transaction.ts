@@ -16,12 +16,12 @@ import type { DeviceNames } from "./data-type.ts";
 import { type EvaluationScope, keyPartsOf } from "./evaluate-expression.ts";
 import { evaluateRule } from "./evaluate-rule.ts";
 import { addElements, evaluateElement, evaluateKey } from "./evaluate-set.ts";
-import type { Expression, SetReference, VerdictExpression } from "./expression.ts";
+import type { Expression, SetElement, SetReference, VerdictExpression } from "./expression.ts";
 import type { KeyPart } from "./key-words.ts";
 import { NftSet } from "./nft-set.ts";
 import { kernelRefusal, type Location, NftablesError } from "./nftables-error.ts";
 import type { SetElements } from "./set-elements.ts";
-import type { Statement } from "./statement.ts";
+import type { NatKind, Statement } from "./statement.ts";
 import { type BaseChain, NftChain, NftRule, Table } from "./table.ts";
 
 /** Says which object a rule is there for: always the same, or by the rule's text. */
@@ -61,7 +61,7 @@ export class Transaction {
   run(commands: readonly Command[]): void {
     try {
       for (const command of commands) this.#run(command);
-      this.#validate(commands);
+      this.#validate();
     } catch (error) {
       for (const undo of this.#undo.reverse()) undo();
       throw error;
@@ -294,24 +294,30 @@ export class Transaction {
       throw kernelRefusal(command.location, "EEXIST");
     const { handle, base, comment, rules } = chain;
     this.#setChain(table, chain.name, undefined);
-    const located = rules.map((rule) => this.#relocated(rule, table, command.name));
-    this.#setChain(
-      table,
-      command.name,
-      new NftChain(table, command.name, handle, base, comment, located),
-    );
+    const renamed = new NftChain(table, command.name, handle, base, comment, [...rules]);
+    this.#setChain(table, command.name, renamed);
+    for (const each of table.listedChains()) this.#renameTargets(table, each, chain.name, renamed);
+    for (const set of table.listedSets()) {
+      if (!set.options.verdicts || !leadsTo(set.elements, chain.name)) continue;
+      const elements = this.#ownElements(table, set);
+      this.#undo.push(elements.remember());
+      renameInElements(elements, chain.name, command.name, table);
+    }
   }
 
-  #relocated(rule: NftRule, table: Table, chain: string): NftRule {
-    const { handle, statements, comment, origin } = rule;
-    return new NftRule(
-      `${table.title} ${chain}`,
-      handle,
-      statements,
-      comment,
-      origin,
-      this.#devices,
-    );
+  /** Rules name their chain, and those that they jump to. */
+  #renameTargets(table: Table, chain: NftChain, from: string, to: NftChain): void {
+    const jumps = (statement: Statement) =>
+      [...targetsOf(statement, table)].includes(from) && !statementReadsSet(statement);
+    if (chain !== to && !chain.rules.some((rule) => rule.statements.some(jumps))) return;
+    const own = this.#ownChain(table, chain);
+    const rules = own.rules.map((rule) => {
+      const statements = rule.statements.map((s) => renameVerdict(s, from, to.name, table));
+      const { handle, comment, origin } = rule;
+      const location = `${table.title} ${own.name}`;
+      return new NftRule(location, handle, statements, comment, origin, this.#devices);
+    });
+    this.#spliceRules(table, own, 0, own.rules.length, rules);
   }
 
   // Rules
@@ -322,10 +328,11 @@ export class Transaction {
     const { rule: spec, location } = command;
     const position = rulePosition(command, chain);
     const statements = evaluateRule(spec, this.#scope(table), () => this.#newHandle(table));
-    this.#checkStatements(statements, table, chain, location);
+    this.#checkStatements(statements, table, location);
     const rule = new NftRule(
       `${table.title} ${chain.name}`,
-      this.#newHandle(table),
+      // A rule that takes another one's place takes its handle, too.
+      command.where === "replace" ? (command.handle as number) : this.#newHandle(table),
       statements,
       spec.comment,
       undefined,
@@ -393,53 +400,40 @@ export class Transaction {
   }
 
   /** What the kernel checks of each expression when a rule is made. */
-  #checkStatements(
-    statements: readonly Statement[],
-    table: Table,
-    chain: NftChain,
-    location: Location,
-  ): void {
+  #checkStatements(statements: readonly Statement[], table: Table, location: Location): void {
     table.usesConntrack ||= statements.some(usesConntrack);
     for (const statement of statements) {
-      if (statement.kind === "verdict") this.#checkVerdict(statement.verdict, table, location);
+      if (statement.kind === "verdict") {
+        this.#checkVerdict(statement.verdict, table, statement.verdict.location, location);
+      }
       for (const reference of referencesOf(statement)) {
         if (reference.set?.options.anonymous !== true) continue;
         for (const { verdict } of reference.set.elements.all()) {
-          if (verdict !== undefined) this.#checkVerdict(verdict, table, location);
+          if (verdict !== undefined) this.#checkVerdict(verdict, table, location, location);
         }
       }
       if (statement.kind === "object" && table.objects.get(statement.name) === undefined) {
         throw kernelRefusal(location, "ENOENT");
       }
-      if (statement.kind === "nat" && chain.base !== undefined) {
-        this.#checkNat(statement.nat, chain.base, location);
-      }
+      if (statement.kind === "nat") this.#toValidate.set(table, location);
     }
   }
 
-  #checkVerdict(verdict: VerdictExpression, table: Table, location: Location): void {
+  #checkVerdict(
+    verdict: VerdictExpression,
+    table: Table,
+    location: Location,
+    command: Location,
+  ): void {
     if (verdict.chain === undefined) return;
     const target = table.chains.get(verdict.chain);
     if (target === undefined) throw kernelRefusal(location, "ENOENT");
     if (target.base !== undefined) throw kernelRefusal(location, "EOPNOTSUPP");
-    this.#jumped.add(table);
+    this.#toValidate.set(table, command);
   }
 
-  /** Tables with new jumps, which might form a loop. */
-  readonly #jumped: Set<Table> = new Set();
-
-  /** Hooks at which a kind of NAT may stand (`nft_chain_validate_hooks`). */
-  #checkNat(nat: string, base: BaseChain, location: Location): void {
-    const allowed =
-      nat === "snat"
-        ? ["postrouting", "input"]
-        : nat === "masquerade"
-          ? ["postrouting"]
-          : ["prerouting", "output"];
-    if (base.type !== "nat" || !allowed.includes(base.hook)) {
-      throw kernelRefusal(location, "EOPNOTSUPP");
-    }
-  }
+  /** Tables whose chains lead to something new, and the command that made it so last. */
+  readonly #toValidate: Map<Table, Location> = new Map();
 
   // Sets
 
@@ -532,14 +526,16 @@ export class Transaction {
     const stored = command.elements.map((element) =>
       evaluateElement(element, set, scope, this.#now),
     );
-    for (const { verdict } of stored) {
-      if (verdict !== undefined) this.#checkVerdict(verdict, table, command.location);
-    }
+    stored.forEach(({ verdict }, i) => {
+      const { location } = command.elements[i] as SetElement;
+      if (verdict !== undefined) this.#checkVerdict(verdict, table, location, command.location);
+    });
     const elements = this.#ownElements(table, set);
     elements.collect(this.#now);
     const undo = elements.remember();
     this.#undo.push(undo);
-    addElements(set, elements, stored, command.location, command.verb === "create");
+    const locations = command.elements.map(({ location }) => location);
+    addElements(set, elements, stored, locations, command.verb === "create");
   }
 
   #deleteElements(command: CommandOf<"deleteElements">): void {
@@ -620,17 +616,43 @@ export class Transaction {
   // The whole
 
   /** What can only be known when all commands have run. */
-  #validate(commands: readonly Command[]): void {
+  #validate(): void {
     for (const { table, name, location } of this.#needsUseCheck) {
       if (table.chains.get(name) === undefined && isJumpTarget(table, name)) {
         throw kernelRefusal(location, "EBUSY");
       }
     }
-    const last = commands.at(-1);
-    for (const table of this.#jumped) {
-      if (last !== undefined && hasLoop(table)) throw kernelRefusal(last.location, "EMLINK");
-    }
+    for (const [table, location] of this.#toValidate) validateTable(table, location);
   }
+}
+
+function leadsTo(elements: SetElements, chain: string): boolean {
+  return elements.all().some(({ verdict }) => verdict?.chain === chain);
+}
+
+function renameInElements(elements: SetElements, from: string, to: string, table: Table): void {
+  for (const element of elements.all()) {
+    const { verdict } = element;
+    if (verdict?.chain !== from) continue;
+    const renamed = { ...verdict, chain: to };
+    elements.put({ ...element, verdict: renamed, data: renamed, target: table.chains.number(to) });
+  }
+}
+
+/** Whether chains that a statement leads to stand in a named map, which is renamed by itself. */
+function statementReadsSet(statement: Statement): boolean {
+  return referencesOf(statement).some(({ set }) => set?.options.anonymous === false);
+}
+
+function renameVerdict(statement: Statement, from: string, to: string, table: Table): Statement {
+  if (statement.kind === "verdict") {
+    if (statement.verdict.chain !== from) return statement;
+    return { ...statement, verdict: { ...statement.verdict, chain: to } };
+  }
+  for (const { set } of referencesOf(statement)) {
+    if (set?.options.anonymous === true) renameInElements(set.elements, from, to, table);
+  }
+  return statement;
 }
 
 function isVerdict(spec: TypeSpec | undefined): boolean {
@@ -649,13 +671,13 @@ function sameSet({ options }: NftSet, spec: SetSpec, key: readonly KeyPart[]): b
 
 /** Where a rule goes: behind or before the one with a handle or index, or at an end. */
 function rulePosition(command: CommandOf<"addRule">, chain: NftChain): number {
-  const { where, handle, index, location } = command;
+  const { where, handle, index, placeLocation } = command;
   if (handle === undefined && index === undefined) {
     return where === "insert" ? 0 : chain.rules.length;
   }
   const at =
     handle === undefined ? (index as number) : chain.rules.findIndex((r) => r.handle === handle);
-  if (at < 0 || at >= chain.rules.length) throw kernelRefusal(location, "ENOENT");
+  if (at < 0 || at >= chain.rules.length) throw kernelRefusal(placeLocation, "ENOENT");
   return where === "append" ? at + 1 : at;
 }
 
@@ -757,27 +779,52 @@ function isJumpTarget(table: Table, name: string): boolean {
   return false;
 }
 
-/** Whether some base chain leads into a loop (`nft_table_validate`). */
-function hasLoop(table: Table): boolean {
-  const done = new Set<string>();
-  const open = new Set<string>();
-  const visit = (name: string): boolean => {
-    if (done.has(name)) return false;
-    if (open.has(name)) return true;
-    open.add(name);
-    for (const rule of table.chains.get(name)?.rules ?? []) {
-      for (const statement of rule.statements) {
-        for (const target of targetsOf(statement, table)) if (visit(target)) return true;
+/** Chains that may wait for the end of another one (NFT_JUMP_STACK_SIZE). */
+const JUMP_STACK_SIZE = 16;
+
+/** What base chains lead to must suit them, and must not be nested too deep (`nft_table_validate`). */
+function validateTable(table: Table, location: Location): void {
+  for (const chain of table.chains.values()) {
+    if (chain.base !== undefined) validateChain(table, chain.base, chain, 0, new Map(), location);
+  }
+}
+
+function validateChain(
+  table: Table,
+  base: BaseChain,
+  chain: NftChain,
+  depth: number,
+  /** How deep a chain has been met: only a deeper place can be worse. */
+  seen: Map<NftChain, number>,
+  location: Location,
+): void {
+  if (depth >= JUMP_STACK_SIZE) throw kernelRefusal(location, "EMLINK");
+  for (const { statements } of chain.rules) {
+    for (const statement of statements) {
+      if (statement.kind === "nat" && !allowsNat(base, statement.nat)) {
+        throw kernelRefusal(location, "EOPNOTSUPP");
+      }
+      for (const name of targetsOf(statement, table)) {
+        const target = table.chains.get(name);
+        if (target === undefined || (seen.get(target) ?? 0) > depth) continue;
+        seen.set(target, depth + 1);
+        validateChain(table, base, target, depth + 1, seen, location);
       }
     }
-    open.delete(name);
-    done.add(name);
-    return false;
-  };
-  for (const chain of table.chains.values()) {
-    if (chain.base !== undefined && visit(chain.name)) return true;
   }
-  return false;
+}
+
+/** Hooks at which a kind of NAT may stand (`nft_chain_validate_hooks`). */
+function allowsNat({ type, hook }: BaseChain, nat: NatKind): boolean {
+  if (type !== "nat") return false;
+  switch (nat) {
+    case "snat":
+      return hook === "postrouting" || hook === "input";
+    case "masquerade":
+      return hook === "postrouting";
+    default:
+      return hook === "prerouting" || hook === "output";
+  }
 }
 
 const PRIORITIES: Readonly<Record<string, number>> = {
