@@ -1,4 +1,4 @@
-import { ETH_P_IP, ETH_P_IPV6, type IpPacket } from "@cnilab/net";
+import { ETH_P_IP, ETH_P_IPV6, formatIp, type IpPacket } from "@cnilab/net";
 import type { NetDevice } from "../device/net-device.ts";
 import type { Dst } from "../fib/dst.ts";
 import { fragmentPacket } from "../ip/fragment.ts";
@@ -122,7 +122,7 @@ function preRoutingFinish(skb: Skb, netns: NetNamespace): void {
         netns,
         "IP_INNOROUTES",
         bridge,
-        `no route to ${skb.ip.dst} after DNAT`,
+        `no route to ${formatIp(skb.ip.dst)} after DNAT`,
       );
       return;
     }

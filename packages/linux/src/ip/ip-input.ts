@@ -1,4 +1,5 @@
 import {
+  formatIp,
   ICMP_DEST_UNREACH,
   ICMP_HOST_UNREACH,
   ICMP_NET_UNREACH,
@@ -122,7 +123,7 @@ function refuse(
     EHOSTUNREACH: "UNREACHABLE_ROUTE",
     ENETUNREACH: "IP_INNOROUTES",
   } as const;
-  netns.network.drop(skb, netns, reason[result], dev, `no route to ${packet.dst}`);
+  netns.network.drop(skb, netns, reason[result], dev, `no route to ${formatIp(packet.dst)}`);
 }
 
 function isErrno(result: string): result is RouteErrno {

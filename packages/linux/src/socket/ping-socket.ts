@@ -1,5 +1,6 @@
 import {
   Data,
+  formatIp,
   ICMP_ECHO,
   ICMPV6_ECHO_REQUEST,
   IcmpMessage,
@@ -58,7 +59,7 @@ export class PingSocket implements Socket {
     const protocol = version === 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
     const route = routeOutput(netns, { dst, src: options.src, protocol });
     if (typeof route === "string") {
-      return { errno: route, from: undefined, message: `no route to ${dst}` };
+      return { errno: route, from: undefined, message: `no route to ${formatIp(dst)}` };
     }
     const type = version === 4 ? ICMP_ECHO : ICMPV6_ECHO_REQUEST;
     const message = IcmpMessage.echo(type, this.localPort, 1, new Data(length));

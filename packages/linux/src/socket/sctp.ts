@@ -1,5 +1,6 @@
 import {
   Data,
+  formatIp,
   IPPROTO_SCTP,
   type IpAddress,
   IpPacket,
@@ -162,7 +163,7 @@ export class SctpAssociation implements Socket {
       dstPort: options.port,
     });
     if (typeof route === "string") {
-      return { errno: route, from: undefined, message: `no route to ${options.dst}` };
+      return { errno: route, from: undefined, message: `no route to ${formatIp(options.dst)}` };
     }
     const association = new SctpAssociation(
       netns,

@@ -1,6 +1,7 @@
 import type { Timer } from "@cnilab/core";
 import {
   Data,
+  formatIp,
   IPPROTO_TCP,
   type IpAddress,
   IpPacket,
@@ -169,7 +170,7 @@ export class TcpConnection implements Socket {
       dstPort: options.port,
     });
     if (typeof route === "string") {
-      return { errno: route, from: undefined, message: `no route to ${options.dst}` };
+      return { errno: route, from: undefined, message: `no route to ${formatIp(options.dst)}` };
     }
     const connection = new TcpConnection(
       netns,

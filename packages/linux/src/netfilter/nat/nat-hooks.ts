@@ -1,4 +1,4 @@
-import type { IpFamily } from "@cnilab/net";
+import { formatIp, type IpFamily } from "@cnilab/net";
 import type { NetNamespace } from "../../net-namespace.ts";
 import type { Skb } from "../../skb.ts";
 import { isIcmp } from "../conntrack/conntrack-tuple.ts";
@@ -116,7 +116,7 @@ class NatHook implements HookFunction {
     if (asSent === asAnswered) return NF_ACCEPT;
     const errno = routeMeHarder(skb, netns);
     if (errno === undefined) return NF_ACCEPT;
-    const detail = `no route to ${skb.ip.dst} after DNAT`;
+    const detail = `no route to ${formatIp(skb.ip.dst)} after DNAT`;
     netns.network.drop(skb, netns, "IP_OUTNOROUTES", skb.dev, detail);
     return NF_DROP;
   }
