@@ -2,9 +2,9 @@ import type { Origin } from "@cnilab/core";
 import type { IpFamily } from "@cnilab/net";
 import { type BuiltinTable, builtinTable, hookOfChain } from "./builtin-tables.ts";
 import { Chain } from "./chain.ts";
-import { Complaint, parameterProblem } from "./iptables-error.ts";
+import { Complaint, NO_SUCH_CHAIN, parameterProblem } from "./iptables-error.ts";
 import { LayerTable } from "./layer-table.ts";
-import { type Rule, RuleEntry } from "./rule.ts";
+import { type ChainName, RuleEntry } from "./rule.ts";
 import { RuleParser } from "./rule-parser.ts";
 import { checkChainName } from "./table-edit.ts";
 import { splitWords } from "./words.ts";
@@ -40,22 +40,14 @@ export class ChainLayer {
    * @throws IptablesError, also for builtin chains, which cannot be shared
    */
   static parse(family: IpFamily, text: string, origin?: LayerRuleOrigin): ChainLayer {
-    const changes: Record<string, Record<string, string[]>> = {};
-    let table: Record<string, string[]> | undefined;
+    const reader = new LayerReader(family, origin);
     let line = 0;
     try {
-      for (const raw of text.split("\n")) {
+      for (const content of text.split("\n")) {
         line++;
-        const content = raw.trim();
-        if (content === "" || content.startsWith("#")) continue;
-        if (content === "COMMIT") table = undefined;
-        else if (content.startsWith("*")) {
-          const name = content.slice(1);
-          changes[name] ??= {};
-          table = changes[name];
-        } else addLine(table, content);
+        reader.read(content.trim());
       }
-      return ChainLayer.empty(family).#with(changes, origin);
+      return new ChainLayer(family, reader.tables());
     } catch (error) {
       if (error instanceof Complaint) throw error.ofRestore(family, line);
       throw error;
@@ -75,12 +67,17 @@ export class ChainLayer {
   #with(changes: ChainChanges, origin: LayerRuleOrigin | undefined): ChainLayer {
     const tables = new Map(this.#tables);
     for (const [name, chains] of Object.entries(changes)) {
-      const builtin = builtinTable(name);
-      if (builtin === undefined) throw parameterProblem(`table '${name}' does not exist`);
+      const builtin = findTable(name);
       const changed = new Map(tables.get(name)?.chains);
       for (const [chain, rules] of Object.entries(chains)) {
-        if (rules === undefined) changed.delete(chain);
-        else changed.set(chain, readChain(this.family, builtin, chain, rules, origin));
+        if (rules === undefined) {
+          changed.delete(chain);
+          continue;
+        }
+        checkLayerChain(this.family, builtin, chain);
+        const place = { table: name, chain };
+        const entries = rules.flatMap((rule) => readRule(this.family, place, rule, origin));
+        changed.set(chain, new Chain(place, entries, undefined));
       }
       if (changed.size > 0) tables.set(name, new LayerTable(changed));
       else tables.delete(name);
@@ -99,38 +96,85 @@ export class ChainLayer {
   }
 }
 
-function readChain(
-  family: IpFamily,
-  table: BuiltinTable,
-  chain: string,
-  rules: readonly string[],
-  origin: LayerRuleOrigin | undefined,
-): Chain {
-  checkChainName(chain, family);
-  if (hookOfChain(table, chain) !== undefined) {
-    throw parameterProblem(`builtin chain ${chain} cannot be in a layer`);
+/** Collects chains line by line. */
+class LayerReader {
+  readonly #family: IpFamily;
+  readonly #origin: LayerRuleOrigin | undefined;
+  readonly #chains: Map<BuiltinTable, Map<string, RuleEntry[]>> = new Map();
+  #table: BuiltinTable | undefined;
+
+  constructor(family: IpFamily, origin: LayerRuleOrigin | undefined) {
+    this.#family = family;
+    this.#origin = origin;
   }
-  const place = { table: table.name, chain };
-  const entries = rules.flatMap((text) =>
-    new RuleParser(family, splitWords(text), place).parse().rules.map((rule: Rule) => {
-      rule.check({ ...place, family, protocol: rule.protocol });
-      return new RuleEntry(rule, place, origin?.(table.name, chain, text));
-    }),
-  );
-  return new Chain(place, entries, undefined);
+
+  /** @throws Complaint */
+  read(line: string): void {
+    if (line === "" || line.startsWith("#")) return;
+    if (line.startsWith("*")) {
+      this.#table = findTable(line.slice(1));
+      return;
+    }
+    const table = this.#table;
+    if (table === undefined) throw new Complaint("line", "");
+    if (line === "COMMIT") this.#table = undefined;
+    else if (line.startsWith(":")) this.#declare(table, line.slice(1).split(/\s/, 1)[0] as string);
+    else this.#append(table, line);
+  }
+
+  #declare(table: BuiltinTable, chain: string): void {
+    checkLayerChain(this.#family, table, chain);
+    const chains = this.#chains.get(table);
+    if (chains === undefined) this.#chains.set(table, new Map([[chain, []]]));
+    else chains.set(chain, []);
+  }
+
+  #append(table: BuiltinTable, line: string): void {
+    const [, chain = "", rule = ""] = /^(?:-A|--append)\s+(\S+)\s*(.*)$/.exec(line) ?? [];
+    if (chain === "") throw new Complaint("argument", `Bad argument \`${line.split(/\s/, 1)[0]}'`);
+    const entries = this.#chains.get(table)?.get(chain);
+    if (entries === undefined) throw new Complaint("lookup", NO_SUCH_CHAIN);
+    entries.push(...readRule(this.#family, { table: table.name, chain }, rule, this.#origin));
+  }
+
+  /** @throws Complaint */
+  tables(): Map<string, LayerTable> {
+    const tables = new Map<string, LayerTable>();
+    for (const [{ name }, chains] of this.#chains) {
+      const made = new Map<string, Chain>();
+      for (const [chain, entries] of chains) {
+        made.set(chain, new Chain({ table: name, chain }, entries, undefined));
+      }
+      tables.set(name, new LayerTable(made));
+    }
+    return tables;
+  }
 }
 
-function addLine(table: Record<string, string[]> | undefined, line: string): void {
-  if (table === undefined) throw new Complaint("lookup", "no table is open");
-  if (line.startsWith(":")) {
-    const [name = ""] = line.slice(1).split(/\s/, 1);
-    table[name] = [];
-    return;
-  }
-  const rule = /^(?:-A|--append)\s+(\S+)\s*(.*)$/.exec(line);
-  if (rule === null) throw new Complaint("argument", `Bad argument \`${line.split(/\s/, 1)[0]}'`);
-  const [, chain = "", text = ""] = rule;
-  const rules = table[chain];
-  if (rules === undefined) throw new Complaint("lookup", "No chain/target/match by that name.");
-  rules.push(text);
+/** @throws Complaint */
+function findTable(name: string): BuiltinTable {
+  const table = builtinTable(name);
+  if (table === undefined) throw parameterProblem(`table '${name}' does not exist`);
+  return table;
+}
+
+/** @throws Complaint */
+function checkLayerChain(family: IpFamily, table: BuiltinTable, chain: string): void {
+  checkChainName(chain, family);
+  if (hookOfChain(table, chain) === undefined) return;
+  throw parameterProblem(`builtin chain ${chain} cannot be in a layer`);
+}
+
+/** @throws Complaint */
+function readRule(
+  family: IpFamily,
+  place: ChainName,
+  text: string,
+  origin: LayerRuleOrigin | undefined,
+): RuleEntry[] {
+  const { rules } = new RuleParser(family, splitWords(text), place).parse();
+  return rules.map((rule) => {
+    rule.check({ ...place, family, protocol: rule.protocol });
+    return new RuleEntry(rule, place, origin?.(place.table, place.chain, text));
+  });
 }
