@@ -1,10 +1,11 @@
 import type { CniRoute } from "@cnilab/core";
 import type { NetDevice, NetNamespace, RouteScope } from "@cnilab/linux";
-import { formatIp, type InterfaceAddress, type IpAddress, ipv4Mask, Prefix } from "@cnilab/net";
+import { formatIp, type InterfaceAddress, type IpAddress, isUnspecified } from "@cnilab/net";
 import { errnoText, failure } from "./failure.ts";
 import { quote } from "./go-text.ts";
 import {
   broadcastOf,
+  maskText,
   parseCidr,
   parseGoIp,
   type ResultAddress,
@@ -78,7 +79,7 @@ function addResultRoute(
         dev,
         scope,
         // The kernel takes a gateway of zeros for none.
-        ...(gateway !== undefined && !isZero(gateway) && { via: gateway }),
+        ...(gateway !== undefined && !isUnspecified(gateway) && { via: gateway }),
         ...(route.priority !== undefined && { metric: route.priority }),
         ...(route.table !== undefined && { table: route.table }),
       },
@@ -92,10 +93,6 @@ function addResultRoute(
         errnoText(error),
     );
   }
-}
-
-function isZero(address: IpAddress): boolean {
-  return address === new Prefix(address, 0).address;
 }
 
 /** netlink.Scope's own words. */
@@ -112,19 +109,13 @@ function scopeText(scope: number): string {
 
 /** An `IPConfig` as Go prints it; the index is a pointer there, whose number would mean nothing. */
 export function addressText(ip: ResultAddress): string {
-  const { address, length, gateway } = ip;
-  return `{Interface:0x0 Address:{IP:${formatIp(address)} Mask:${maskText(address, length)}} Gateway:${
+  const { address, gateway } = ip;
+  return `{Interface:0x0 Address:{IP:${formatIp(address)} Mask:${maskText(ip)}} Gateway:${
     gateway === undefined ? "<nil>" : formatIp(gateway)
   }}`;
 }
 
 /** A `net.IPNet` by value: `{10.1.0.0 ffffff00}`. */
-function networkText({ address, length }: InterfaceAddress): string {
-  return `{${formatIp(address)} ${maskText(address, length)}}`;
-}
-
-function maskText(address: IpAddress, length: number): string {
-  if (typeof address === "number") return ipv4Mask(length).toString(16).padStart(8, "0");
-  const bits = (1n << 128n) - (1n << BigInt(128 - length));
-  return bits.toString(16).padStart(32, "0");
+function networkText(ip: InterfaceAddress): string {
+  return `{${formatIp(ip.address)} ${maskText(ip)}}`;
 }

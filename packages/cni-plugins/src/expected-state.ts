@@ -1,8 +1,15 @@
 import type { CniRoute } from "@cnilab/core";
 import type { NetNamespace } from "@cnilab/linux";
-import { formatIp } from "@cnilab/net";
+import { formatIp, isUnspecified } from "@cnilab/net";
 import { failure } from "./failure.ts";
-import { networkOf, parseGoIp, type ResultAddress, routeDestination } from "./parsed-result.ts";
+import {
+  maskText,
+  networkOf,
+  parseCidr,
+  parseGoIp,
+  type ResultAddress,
+  routeDestination,
+} from "./parsed-result.ts";
 
 /** CHECK: the interface still has the addresses of the result, and a route to each network. @throws CniError */
 export function expectAddresses(
@@ -34,21 +41,23 @@ export function expectRoutes(sandbox: NetNamespace, routes: readonly CniRoute[] 
   for (const route of routes ?? []) {
     const dst = routeDestination(route);
     const gateway = route.gw === undefined ? undefined : parseGoIp(route.gw);
+    // The kernel takes a gateway of zeros for none.
+    const any = gateway === undefined || isUnspecified(gateway) || dst.length === 0;
     const found = sandbox
       .fib(dst.family)
       .main.routesTo(dst)
-      .some(
-        (r) =>
-          gateway === undefined ||
-          dst.length === 0 ||
-          r.nexthops.some((n) => n.gateway === gateway),
-      );
+      .some((r) => any || r.nexthops.some((n) => n.gateway === gateway));
     if (!found) {
-      throw failure(
-        `Expected Route {Dst:{IP:${formatIp(dst.address)} Mask:/${dst.length}} GW:${
-          route.gw ?? "<nil>"
-        }} not found in routing table`,
-      );
+      throw failure(`Expected Route ${routeText(route)} not found in routing table`);
     }
   }
+}
+
+/** A `types.Route` as Go prints it. */
+function routeText({ dst, gw, mtu, advmss, priority, table, scope }: CniRoute): string {
+  const to = parseCidr(dst);
+  return (
+    `{Dst:{IP:${formatIp(to.address)} Mask:${maskText(to)}} GW:${gw ?? "<nil>"} MTU:${mtu ?? 0} ` +
+    `AdvMSS:${advmss ?? 0} Priority:${priority ?? 0} Table:${table ?? "<nil>"} Scope:${scope ?? "<nil>"}}`
+  );
 }

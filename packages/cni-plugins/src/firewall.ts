@@ -3,13 +3,7 @@ import type { Iptables, NetNamespace } from "@cnilab/linux";
 import { formatIp, type IpFamily } from "@cnilab/net";
 import { failure } from "./failure.ts";
 import { listText, quote } from "./go-text.ts";
-import {
-  appendUnique,
-  deleteRule,
-  ensureChain,
-  prependUnique,
-  ruleText,
-} from "./iptables-rules.ts";
+import { appendUnique, deleteRule, ensureChain, hasRule, prependUnique } from "./iptables-rules.ts";
 import { addressesOf } from "./parsed-result.ts";
 import { asVersion } from "./result-version.ts";
 import { kernelOf } from "./sandbox-netns.ts";
@@ -35,7 +29,7 @@ export const firewall: CniPlugin = {
       if (rules.length === 0) continue;
       const iptables = host.iptables(family);
       setupChains(iptables, adminChain(call));
-      for (const rule of rules) appendUnique(iptables, TABLE, FORWARD_CHAIN, ruleText(rule));
+      for (const rule of rules) appendUnique(iptables, TABLE, FORWARD_CHAIN, rule);
     }
     setupIngressPolicy(call, host, result);
     return asVersion(result, call.config.cniVersion);
@@ -49,7 +43,7 @@ export const firewall: CniPlugin = {
       const iptables = host.findIptables(family);
       if (iptables === undefined || result === undefined) continue;
       for (const rule of rulesFor(result, family)) {
-        deleteRule(iptables, TABLE, FORWARD_CHAIN, ruleText(rule));
+        deleteRule(iptables, TABLE, FORWARD_CHAIN, rule);
       }
     }
     // The rules of the ingress policy may be others' too: they stay.
@@ -107,22 +101,22 @@ function adminRule(chain: string): string[] {
 function setupChains(iptables: Iptables, admin: string): void {
   ensureChain(iptables, TABLE, FORWARD_CHAIN);
   ensureChain(iptables, TABLE, admin);
-  prependUnique(iptables, TABLE, "FORWARD", ruleText(forwardRule()));
-  prependUnique(iptables, TABLE, FORWARD_CHAIN, ruleText(adminRule(admin)));
+  prependUnique(iptables, TABLE, "FORWARD", forwardRule());
+  prependUnique(iptables, TABLE, FORWARD_CHAIN, adminRule(admin));
 }
 
 /** CHECK makes the chains where they are missing, and then finds them without rules. @throws CniError */
 function checkRules(iptables: Iptables, admin: string, rules: readonly string[][]): void {
   ensureChain(iptables, TABLE, FORWARD_CHAIN);
   ensureChain(iptables, TABLE, admin);
-  if (!iptables.check(TABLE, "FORWARD", ruleText(forwardRule()))) {
+  if (!hasRule(iptables, TABLE, "FORWARD", forwardRule())) {
     throw failure(`expected FORWARD rule ${listText(forwardRule())} not found`);
   }
-  if (!iptables.check(TABLE, FORWARD_CHAIN, ruleText(adminRule(admin)))) {
+  if (!hasRule(iptables, TABLE, FORWARD_CHAIN, adminRule(admin))) {
     throw failure(`expected ${FORWARD_CHAIN} rule ${listText(adminRule(admin))} not found`);
   }
   for (const rule of rules) {
-    if (!iptables.check(TABLE, FORWARD_CHAIN, ruleText(rule))) {
+    if (!hasRule(iptables, TABLE, FORWARD_CHAIN, rule)) {
       throw failure(`expected rule ${listText(rule)} not found`);
     }
   }
@@ -164,9 +158,9 @@ function isolateBridge(
   const stage1 = "CNI-ISOLATION-STAGE-1";
   const stage2 = "CNI-ISOLATION-STAGE-2";
   const shared = (rule: readonly string[]) =>
-    ruleText(commented("CNI firewall plugin rules (ingressPolicy: same-bridge|isolated)", rule));
+    commented("CNI firewall plugin rules (ingressPolicy: same-bridge|isolated)", rule);
   const own = (rule: readonly string[]) =>
-    ruleText(commented(`CNI firewall plugin rules (ingressPolicy: ${policy})`, rule));
+    commented(`CNI firewall plugin rules (ingressPolicy: ${policy})`, rule);
 
   ensureChain(iptables, TABLE, stage1);
   ensureChain(iptables, TABLE, stage2);

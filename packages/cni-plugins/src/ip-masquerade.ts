@@ -4,8 +4,7 @@ import { chainName } from "./chain-name.ts";
 import { failure } from "./failure.ts";
 import { quote } from "./go-text.ts";
 import { masqueradeNftables, unmasqueradeNftables } from "./ip-masquerade-nftables.ts";
-import { appendUnique, argument, deleteRule, ensureChain } from "./iptables-rules.ts";
-import { networkOf } from "./parsed-result.ts";
+import { appendUnique, deleteRule, ensureChain } from "./iptables-rules.ts";
 
 /** One container's interface in one network. */
 export interface Attachment {
@@ -58,9 +57,16 @@ function masqueradeIptables(
     const family: IpFamily = typeof ip.address === "number" ? 4 : 6;
     const iptables = host.iptables(family);
     ensureChain(iptables, "nat", chain);
-    appendUnique(iptables, "nat", chain, `-d ${networkOf(ip)} ${comment} -j ACCEPT`);
-    appendUnique(iptables, "nat", chain, `! -d ${MULTICAST[family]} ${comment} -j MASQUERADE`);
-    appendUnique(iptables, "nat", "POSTROUTING", jump(ip, comment, chain));
+    appendUnique(iptables, "nat", chain, ["-d", cidrText(ip), "-j", "ACCEPT", ...comment]);
+    appendUnique(iptables, "nat", chain, [
+      "!",
+      "-d",
+      MULTICAST[family],
+      "-j",
+      "MASQUERADE",
+      ...comment,
+    ]);
+    appendUnique(iptables, "nat", "POSTROUTING", jump(ip, chain, comment));
   }
 }
 
@@ -75,7 +81,7 @@ function unmasqueradeIptables(
     const iptables = host.iptables(typeof ip.address === "number" ? 4 : 6);
     // go-iptables' ClearChain makes the chain where there is none.
     if (iptables.hasChain("nat", chain)) {
-      deleteRule(iptables, "nat", "POSTROUTING", jump(ip, comment, chain));
+      deleteRule(iptables, "nat", "POSTROUTING", jump(ip, chain, comment));
       iptables.flush("nat", chain);
     } else {
       iptables.newChain("nat", chain);
@@ -84,10 +90,16 @@ function unmasqueradeIptables(
   }
 }
 
-function jump(ip: InterfaceAddress, comment: string, chain: string): string {
-  return `-s ${formatIp(ip.address)} ${comment} -j ${chain}`;
+function jump(ip: InterfaceAddress, chain: string, comment: readonly string[]): string[] {
+  return ["-s", formatIp(ip.address), "-j", chain, ...comment];
 }
 
-function commentMatch(network: string, containerId: string): string {
-  return `-m comment --comment ${argument(`name: ${quote(network)} id: ${quote(containerId)}`)}`;
+function commentMatch(network: string, containerId: string): string[] {
+  const comment = `name: ${quote(network)} id: ${quote(containerId)}`;
+  return ["-m", "comment", "--comment", comment];
+}
+
+/** As the address stands in the result; iptables clears its host bits. */
+function cidrText({ address, length }: InterfaceAddress): string {
+  return `${formatIp(address)}/${length}`;
 }

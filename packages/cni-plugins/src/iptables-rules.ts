@@ -1,48 +1,103 @@
-import type { Iptables } from "@cnilab/linux";
+import { CniError } from "@cnilab/core";
+import { type Iptables, IptablesError } from "@cnilab/linux";
+import { failure } from "./failure.ts";
 
 // What the plugins do with go-iptables (containernetworking/plugins pkg/utils/iptables.go). A rule is the
-// text behind the chain's name on iptables' command line.
+// list of arguments behind the chain's name on iptables' command line.
+
+export type RuleArguments = readonly string[];
 
 export function ensureChain(iptables: Iptables, table: string, chain: string): void {
   if (!iptables.hasChain(table, chain)) iptables.newChain(table, chain);
 }
 
-export function appendUnique(iptables: Iptables, table: string, chain: string, rule: string): void {
-  if (!iptables.check(table, chain, rule)) iptables.append(table, chain, rule);
+/** @throws CniError where iptables refuses the rule */
+export function appendUnique(
+  iptables: Iptables,
+  table: string,
+  chain: string,
+  rule: RuleArguments,
+): void {
+  const text = ruleText(rule);
+  const exists = run(iptables, "-C", table, chain, rule, () => iptables.check(table, chain, text));
+  if (!exists) {
+    run(iptables, "-A", table, chain, rule, () => iptables.append(table, chain, text));
+  }
 }
 
+/** @throws CniError where iptables refuses the rule */
 export function prependUnique(
   iptables: Iptables,
   table: string,
   chain: string,
-  rule: string,
+  rule: RuleArguments,
 ): void {
-  if (!iptables.check(table, chain, rule)) iptables.insert(table, chain, rule);
+  const text = ruleText(rule);
+  const exists = run(iptables, "-C", table, chain, rule, () => iptables.check(table, chain, text));
+  if (!exists) {
+    run(iptables, "-I", table, chain, rule, () => iptables.insert(table, chain, text));
+  }
 }
 
 /** No such rule, or no such chain, is as good as deleted. */
-export function deleteRule(iptables: Iptables, table: string, chain: string, rule: string): void {
-  if (hasRule(iptables, table, chain, rule)) iptables.delete(table, chain, rule);
+export function deleteRule(
+  iptables: Iptables,
+  table: string,
+  chain: string,
+  rule: RuleArguments,
+): void {
+  if (hasRule(iptables, table, chain, rule)) iptables.delete(table, chain, ruleText(rule));
 }
 
-/** A rule that jumps to a chain that is not there is not there either. */
-export function hasRule(iptables: Iptables, table: string, chain: string, rule: string): boolean {
+/** Whether a rule is there; one that iptables does not understand is not. */
+export function hasRule(
+  iptables: Iptables,
+  table: string,
+  chain: string,
+  rule: RuleArguments,
+): boolean {
   if (!iptables.hasChain(table, chain)) return false;
-  const target = / -j (\S+)/.exec(` ${rule}`)?.[1];
-  if (target !== undefined && isOwnChain(target) && !iptables.hasChain(table, target)) return false;
-  return iptables.check(table, chain, rule);
+  try {
+    return iptables.check(table, chain, ruleText(rule));
+  } catch (error) {
+    if (!(error instanceof IptablesError)) throw error;
+    return false;
+  }
 }
 
-function isOwnChain(target: string): boolean {
-  return target.startsWith("CNI-");
+/** Puts words in front of what a failing plugin says. */
+export function within<T>(words: string, what: () => T): T {
+  try {
+    return what();
+  } catch (error) {
+    if (!(error instanceof CniError)) throw error;
+    throw failure(`${words}: ${error.message}`);
+  }
 }
 
-/** An argument as a shell would need it: in quotes where it has blanks or quotes. */
-export function argument(text: string): string {
-  return /^[^\s"'\\]+$/.test(text) ? text : `"${text.replace(/["\\]/g, "\\$&")}"`;
+/** The arguments of a rule as one text, quoted as for a shell where they have blanks or quotes. */
+function ruleText(rule: RuleArguments): string {
+  return rule
+    .map((word) => (/^[^\s"'\\]+$/.test(word) ? word : `"${word.replace(/["\\]/g, "\\$&")}"`))
+    .join(" ");
 }
 
-/** The arguments of a rule as one text. */
-export function ruleText(args: readonly string[]): string {
-  return args.map(argument).join(" ");
+function run<T>(
+  { tool }: Iptables,
+  command: string,
+  table: string,
+  chain: string,
+  rule: RuleArguments,
+  what: () => T,
+): T {
+  try {
+    return what();
+  } catch (error) {
+    if (!(error instanceof IptablesError)) throw error;
+    const line = [`/usr/sbin/${tool}`, "-t", table, command, chain, ...rule, "--wait"].join(" ");
+    // Bad arguments are exit code 2, with a hint; what the kernel refuses is 4.
+    const isUsage = /\): \S/.test(error.message);
+    const hint = isUsage ? `\nTry \`${tool} -h' or '${tool} --help' for more information.` : "";
+    throw failure(`running [${line}]: exit status ${isUsage ? 2 : 4}: ${error.message}${hint}\n`);
+  }
 }

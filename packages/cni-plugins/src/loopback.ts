@@ -3,7 +3,7 @@ import type { DeviceAddress, NetDevice } from "@cnilab/linux";
 import { formatIp, isLoopback } from "@cnilab/net";
 import { failure } from "./failure.ts";
 import { quote } from "./go-text.ts";
-import { asVersion, CURRENT_VERSION } from "./result-version.ts";
+import { asVersion } from "./result-version.ts";
 import { enterSandbox, findSandbox } from "./sandbox-netns.ts";
 
 /** Brings `lo` up, whatever interface it is called for (plugins/main/loopback). */
@@ -16,14 +16,14 @@ export const loopback: CniPlugin = {
     lo.setUp();
     const ips = [ownAddress(lo, 4), ownAddress(lo, 6)].filter((ip) => ip !== undefined);
     if (prevResult !== undefined) return asVersion(prevResult, cniVersion);
-    const result: CniResult = {
-      cniVersion: CURRENT_VERSION,
+    // In the newest form, whatever the version says: the real one does not convert it.
+    return {
+      cniVersion,
       interfaces: [{ name: "lo", mac: "00:00:00:00:00:00", sandbox: call.netns }],
       ips: ips.map(
         (a): CniIp => ({ interface: 0, address: `${formatIp(a.address)}/${a.prefixLength}` }),
       ),
     };
-    return asVersion(result, cniVersion);
   },
 
   del(call: CniCall): void {

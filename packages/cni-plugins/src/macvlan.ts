@@ -17,7 +17,7 @@ import { quote } from "./go-text.ts";
 import { addressesOf } from "./parsed-result.ts";
 import { asVersion, CURRENT_VERSION, isDnsSet } from "./result-version.ts";
 import { kernelOf, openSandbox } from "./sandbox-netns.ts";
-import { parseMac, randomVethName } from "./setup-veth.ts";
+import { isDeviceMac, parseMac, randomVethName } from "./setup-veth.ts";
 
 interface MacvlanConfig {
   /** The device of the host, or of the container where `linkInContainer` is set. */
@@ -133,6 +133,9 @@ function createMacvlan(call: CniCall, config: MacvlanConfig, sandbox: NetNamespa
   // A name that is taken on the host must not matter: made under another one, and renamed inside.
   const name = randomVethName(kernelOf(call));
   const own = mac === undefined ? undefined : parseMac(mac, `invalid args ${mac} for MAC addr: `);
+  if (own !== undefined && !isDeviceMac(own)) {
+    throw failure("failed to create macvlan: cannot assign requested address");
+  }
   let dev: Macvlan;
   try {
     dev = new Macvlan(sandbox, {

@@ -55,3 +55,10 @@ export function broadcastOf({ address, length }: InterfaceAddress): IpAddress | 
   if (typeof address !== "number" || length >= 31) return undefined;
   return (address | ~ipv4Mask(length)) >>> 0;
 }
+
+/** The mask of an address's network as Go prints it: `ffffff00`. */
+export function maskText({ address, length }: InterfaceAddress): string {
+  if (typeof address === "number") return ipv4Mask(length).toString(16).padStart(8, "0");
+  const bits = (1n << 128n) - (1n << BigInt(128 - length));
+  return bits.toString(16).padStart(32, "0");
+}

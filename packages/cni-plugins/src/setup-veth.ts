@@ -1,5 +1,5 @@
 import { type Kernel, KernelError, type NetNamespace, Veth } from "@cnilab/linux";
-import { type Mac, tryParseMac } from "@cnilab/net";
+import { isGroupMac, type Mac, tryParseMac, ZERO_MAC } from "@cnilab/net";
 import { errnoText, failure } from "./failure.ts";
 import { quote } from "./go-text.ts";
 
@@ -30,6 +30,9 @@ export function setupVeth(
   if (mtu > 0 && !isValidMtu(mtu)) throw failure("failed to make veth pair: invalid argument");
   const options = { ...(mtu > 0 && { mtu }) };
   const own = mac === undefined ? undefined : parseMac(mac, "failed to make veth pair: ");
+  if (own !== undefined && !isDeviceMac(own)) {
+    throw failure("failed to make veth pair: cannot assign requested address");
+  }
   let pair: [Veth, Veth];
   try {
     pair = Veth.pair(
@@ -61,4 +64,9 @@ export function parseMac(text: string, where: string): Mac {
   const mac = tryParseMac(text);
   if (mac === undefined) throw failure(`${where}address ${text}: invalid MAC address`);
   return mac;
+}
+
+/** Whether a device may be made with it (`is_valid_ether_addr`). */
+export function isDeviceMac(mac: Mac): boolean {
+  return mac !== ZERO_MAC && !isGroupMac(mac);
 }

@@ -14,7 +14,7 @@ test.each<[string, readonly (readonly RangeConfig[])[], string]>([
   ["no set", [], "no IP ranges specified"],
   ["an empty set", [[]], "invalid range set 0: empty range set"],
   ["no subnet", [[{}]], "invalid range set 0: IP <nil> not v4 nor v6"],
-  ["a bad subnet", [[{ subnet: "10.1/16" }]], "invalid range set 0: invalid CIDR address: 10.1/16"],
+  ["a bad subnet", [[{ subnet: "10.1/16" }]], "invalid CIDR address: 10.1/16"],
   [
     "a /31",
     [[{ subnet: "10.1.0.0/31" }]],

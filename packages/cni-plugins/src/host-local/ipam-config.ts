@@ -3,7 +3,13 @@ import { type IpAddress, tryParseInterfaceAddress, tryParseIp } from "@cnilab/ne
 import { readCniArgs } from "../cni-args.ts";
 import { failure } from "../failure.ts";
 import { quote } from "../go-text.ts";
-import { parseRangeSet, type RangeConfig, type RangeSet, setsOverlap } from "./range.ts";
+import {
+  canonicalRangeSet,
+  decodeRange,
+  type RangeConfig,
+  type RangeSet,
+  setsOverlap,
+} from "./range.ts";
 
 const DEFAULT_DATA_DIR = "/var/lib/cni/networks";
 
@@ -54,9 +60,10 @@ function parseSection(
   const old = section.subnet === undefined ? [] : [[section]];
   const sets = [...added, ...old, ...(section.ranges ?? [])];
   if (sets.length === 0) throw failure("no IP ranges specified");
-  const ranges = sets.map((set, i) => {
+  const decoded = sets.map((set) => set.map(decodeRange));
+  const ranges = decoded.map((set, i) => {
     try {
-      return parseRangeSet(set);
+      return canonicalRangeSet(set);
     } catch (error) {
       if (!(error instanceof CniError)) throw error;
       throw failure(`invalid range set ${i}: ${error.message}`);

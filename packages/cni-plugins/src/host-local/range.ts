@@ -31,10 +31,28 @@ export interface Range {
 /** Ranges that stand for each other: one address comes out of the whole set. */
 export type RangeSet = readonly Range[];
 
+/** A range whose texts are understood, sensible or not. */
+interface DecodedRange {
+  readonly subnet: InterfaceAddress | undefined;
+  readonly rangeStart: IpAddress | undefined;
+  readonly rangeEnd: IpAddress | undefined;
+  readonly gateway: IpAddress | undefined;
+}
+
+/** @throws CniError as Go's JSON decoder */
+export function decodeRange(config: RangeConfig): DecodedRange {
+  const ip = (text: string | undefined) => (text ? parseGoIp(text) : undefined);
+  return {
+    subnet: config.subnet === undefined ? undefined : parseCidr(config.subnet),
+    rangeStart: ip(config.rangeStart),
+    rangeEnd: ip(config.rangeEnd),
+    gateway: ip(config.gateway),
+  };
+}
+
 /** Fills in what is missing, and refuses what makes no sense (host-local allocator/range.go Canonicalize). @throws CniError */
-function canonicalRange(config: RangeConfig): Range {
-  if (config.subnet === undefined) throw failure("IP <nil> not v4 nor v6");
-  const given = parseCidr(config.subnet);
+function canonicalRange({ subnet: given, gateway, rangeStart, rangeEnd }: DecodedRange): Range {
+  if (given === undefined) throw failure("IP <nil> not v4 nor v6");
   const family = familyOf(given.address);
   if (given.length > addressBits(family) - 2) {
     throw failure(`Network ${cidrText(given)} too small to allocate from`);
@@ -46,18 +64,15 @@ function canonicalRange(config: RangeConfig): Range {
     );
   }
   const first = addToIp(subnet.address, 1);
-  const gateway = config.gateway === undefined ? first : parseGoIp(config.gateway);
-  const start = config.rangeStart === undefined ? undefined : parseGoIp(config.rangeStart);
-  const end = config.rangeEnd === undefined ? undefined : parseGoIp(config.rangeEnd);
-  const bounds = { subnet, start, end };
-  if (start !== undefined && !isWithin(bounds, start)) {
-    throw failure(`RangeStart ${formatIp(start)} not in network ${subnet}`);
+  const bounds: Bounds = { subnet, start: rangeStart, end: rangeEnd };
+  if (rangeStart !== undefined && !isWithin(bounds, rangeStart)) {
+    throw failure(`RangeStart ${formatIp(rangeStart)} not in network ${subnet}`);
   }
-  bounds.start = start ?? first;
-  if (end !== undefined && !isWithin(bounds, end)) {
-    throw failure(`RangeEnd ${formatIp(end)} not in network ${subnet}`);
+  const start = rangeStart ?? first;
+  if (rangeEnd !== undefined && !isWithin({ ...bounds, start }, rangeEnd)) {
+    throw failure(`RangeEnd ${formatIp(rangeEnd)} not in network ${subnet}`);
   }
-  return { subnet, start: bounds.start, end: end ?? lastOf(subnet, family), gateway };
+  return { subnet, start, end: rangeEnd ?? lastOf(subnet, family), gateway: gateway ?? first };
 }
 
 /** All but the broadcast address, which IPv6 does not have. */
@@ -71,7 +86,7 @@ function cidrText({ address, length }: InterfaceAddress): string {
 
 interface Bounds {
   readonly subnet: Prefix;
-  start: IpAddress | undefined;
+  readonly start: IpAddress | undefined;
   readonly end: IpAddress | undefined;
 }
 
@@ -101,7 +116,7 @@ function rangesOverlap(x: Range, y: Range): boolean {
 }
 
 /** @throws CniError */
-export function parseRangeSet(configs: readonly RangeConfig[]): RangeSet {
+export function canonicalRangeSet(configs: readonly DecodedRange[]): RangeSet {
   if (configs.length === 0) throw failure("empty range set");
   const set: Range[] = [];
   for (const config of configs) {

@@ -1,7 +1,7 @@
 import type { Iptables } from "@cnilab/linux";
 import { failure } from "../failure.ts";
 import { listText } from "../go-text.ts";
-import { appendUnique, ensureChain, hasRule, prependUnique, ruleText } from "../iptables-rules.ts";
+import { appendUnique, ensureChain, hasRule, prependUnique } from "../iptables-rules.ts";
 
 const TABLE = "nat";
 
@@ -18,11 +18,11 @@ export interface PortChain {
 /** Makes what is missing of a chain. */
 export function setupChain(iptables: Iptables, chain: PortChain): void {
   ensureChain(iptables, TABLE, chain.name);
-  for (const rule of chain.rules) appendUnique(iptables, TABLE, chain.name, ruleText(rule));
+  for (const rule of chain.rules) appendUnique(iptables, TABLE, chain.name, rule);
   const insert = chain.prependEntry ? prependUnique : appendUnique;
   for (const from of chain.entryChains) {
     for (const rule of chain.entryRules) {
-      insert(iptables, TABLE, from, ruleText([...rule, "-j", chain.name]));
+      insert(iptables, TABLE, from, [...rule, "-j", chain.name]);
     }
   }
 }
@@ -53,14 +53,14 @@ export function checkChain(iptables: Iptables, chain: PortChain): void {
   if (!iptables.hasChain(TABLE, name)) {
     throw failure(`chain ${name} not found in iptables table ${TABLE}`);
   }
-  if (rules.some((rule) => !hasRule(iptables, TABLE, name, ruleText(rule)))) {
+  if (rules.some((rule) => !hasRule(iptables, TABLE, name, rule))) {
     throw failure(
       `rule ${listText(rules.map(listText))} in chain ${name} not found in table ${TABLE}`,
     );
   }
   for (const from of entryChains) {
     const missing = entryRules.some(
-      (rule) => !hasRule(iptables, TABLE, from, ruleText([...rule, "-j", name])),
+      (rule) => !hasRule(iptables, TABLE, from, [...rule, "-j", name]),
     );
     if (missing) {
       throw failure(

@@ -1,4 +1,3 @@
-import { CniError } from "@cnilab/core";
 import type { NetNamespace } from "@cnilab/linux";
 import {
   formatEndpoint,
@@ -8,7 +7,7 @@ import {
   tryParseIp,
 } from "@cnilab/net";
 import { chainName } from "../chain-name.ts";
-import { failure } from "../failure.ts";
+import { within } from "../iptables-rules.ts";
 import { checkChain, type PortChain, setupChain, teardownChain } from "./port-chain.ts";
 import type { PortMapEntry, PortmapConfig } from "./portmap-config.ts";
 
@@ -29,21 +28,20 @@ export function forwardPorts(
 ): void {
   const iptables = host.iptables(typeof ip.address === "number" ? 4 : 6);
   if (config.snat && config.externalSetMarkChain === undefined) {
-    setupChain(iptables, setMarkChain(config.markMasqBit));
-    setupChain(iptables, masqueradeChain(config.markMasqBit));
+    within(`unable to create chain ${SETMARK_CHAIN}`, () => {
+      setupChain(iptables, setMarkChain(config.markMasqBit));
+      setupChain(iptables, masqueradeChain(config.markMasqBit));
+    });
   }
-  setupChain(iptables, TOP_CHAIN);
-  setupChain(iptables, containerChain(config, ip));
+  within("failed to create top-level DNAT chain", () => setupChain(iptables, TOP_CHAIN));
+  within("unable to setup DNAT", () => setupChain(iptables, containerChain(config, ip)));
 }
 
 export function checkPorts(host: NetNamespace, config: PortmapConfig, ip: InterfaceAddress): void {
   const family = typeof ip.address === "number" ? 4 : 6;
-  try {
-    checkChain(host.iptables(family), containerChain(config, ip));
-  } catch (error) {
-    if (!(error instanceof CniError)) throw error;
-    throw failure(`could not check ipv${family} dnat: ${error.message}`);
-  }
+  within(`could not check ipv${family} dnat`, () =>
+    checkChain(host.iptables(family), containerChain(config, ip)),
+  );
 }
 
 /** Of both families: DEL does not know which addresses there were. The shared chains stay. */

@@ -1,7 +1,8 @@
-import { type CniCall, CniError, type CniPlugin, type CniResult } from "@cnilab/core";
-import type { NetDevice, NetNamespace } from "@cnilab/linux";
+import type { CniCall, CniPlugin, CniResult } from "@cnilab/core";
+import type { NetNamespace } from "@cnilab/linux";
 import type { IpAddress } from "@cnilab/net";
 import { failure } from "../failure.ts";
+import { within } from "../iptables-rules.ts";
 import { asVersion } from "../result-version.ts";
 import { kernelOf } from "../sandbox-netns.ts";
 import { hasNoMappings, loadPortmapConfig, type PortmapConfig } from "./portmap-config.ts";
@@ -45,24 +46,12 @@ export const portmap: CniPlugin = {
 };
 
 function load(call: CniCall): PortmapConfig {
-  try {
-    return loadPortmapConfig(call);
-  } catch (error) {
-    if (!(error instanceof CniError)) throw error;
-    throw failure(`failed to parse config: ${error.message}`);
-  }
+  return within("failed to parse config", () => loadPortmapConfig(call));
 }
 
 /** Lets packets from 127.0.0.0/8 out by the device that leads to the container. */
 function enableRouteLocalnet(host: NetNamespace, address: IpAddress): void {
-  const dev = deviceTowards(host, address);
-  if (dev === undefined || dev.conf4.route_localnet !== 0) return;
-  host.sysctl.set(`net/ipv4/conf/${dev.name}/route_localnet`, 1);
-}
-
-/** `ip route get`. */
-function deviceTowards(host: NetNamespace, dst: IpAddress): NetDevice | undefined {
-  const nothing = { src: undefined, iif: undefined, oif: undefined };
-  return host.fib4.lookup({ ...nothing, dst, mark: 0, tos: 0, protocol: 0, srcPort: 0, dstPort: 0 })
-    ?.dev;
+  const route = host.routeGet({ dst: address });
+  if (typeof route === "string" || route.dst.dev.conf4.route_localnet !== 0) return;
+  host.sysctl.set(`net/ipv4/conf/${route.dst.dev.name}/route_localnet`, 1);
 }

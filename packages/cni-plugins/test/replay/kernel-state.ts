@@ -34,11 +34,11 @@ const BRIDGE_DEFAULTS: Row = {
   vlan_filtering: 0,
 };
 
-function portOf({ bridgePort }: NetDevice): Row | undefined {
+function portOf({ bridgePort, up, carrier }: NetDevice): Row | undefined {
   if (bridgePort === undefined) return undefined;
   const { hairpin, learning, flood, mcastFlood, bcastFlood, isolated } = bridgePort;
   return {
-    state: "forwarding",
+    state: up && carrier ? "forwarding" : "disabled",
     hairpin,
     learning,
     flood,

@@ -74,6 +74,12 @@ function runStep(kernel: Kernel, input: Input, step: Step): Printed[] {
     else runtime.checkNetworkList(list, rt);
   } catch (error) {
     if (!(error instanceof CniError)) throw error;
+    // libcni refuses what the recorder still asked the plugin for.
+    const [first] = list.plugins;
+    if (printed.length === 0 && step.op === "CHECK" && first !== undefined) {
+      const stdout = { code: 1, msg: "config version does not allow CHECK" };
+      printed.push({ plugin: first.type, exit: 1, stdout });
+    }
   }
   return printed;
 }
