@@ -8,7 +8,7 @@ export type Policy = typeof NF_ACCEPT | typeof NF_DROP;
 /** What the rules of a chain ask of the namespace that they are in. */
 export interface ChainNeeds {
   /** Chains that they call. */
-  readonly calls: ReadonlySet<string>;
+  readonly calls: readonly string[];
   /** Rules that name objects of the namespace. */
   readonly naming: readonly RuleEntry[];
   /** Whether connections must be tracked. */
@@ -85,5 +85,5 @@ function needsOf(entries: readonly RuleEntry[]): ChainNeeds {
     if (rule.namesObjects) naming.push(entry);
     conntrack ||= rule.needsConntrack;
   }
-  return { calls, naming, conntrack };
+  return { calls: [...calls], naming, conntrack };
 }

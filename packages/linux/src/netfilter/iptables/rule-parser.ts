@@ -150,30 +150,42 @@ export class RuleParser {
     const equals = text.indexOf("=");
     const name = equals < 0 ? text : text.slice(0, equals);
     const attached = equals < 0 ? undefined : text.slice(equals + 1);
-    // Extensions come first, the one loaded last before the others; a name may be cut short.
-    const loaded: readonly Loaded<{ readonly options: readonly OptionSpec[] }>[] = [
-      ...(this.#target === undefined ? [] : [this.#target]),
-      ...this.#matches.toReversed(),
-    ];
-    for (const exact of [true, false]) {
-      const own = findOption(RULE_OPTIONS, name, exact);
-      if (own !== undefined) {
-        this.#ruleOption(own, attached);
-        return;
-      }
-      for (const { extension, values } of loaded) {
-        const spec = findOption(extension.options, name, exact);
-        if (spec !== undefined) {
-          this.#extensionOption(spec, values, attached);
-          return;
-        }
-      }
-    }
+    if (this.#takeOption(name, attached, findExact)) return;
+    if (this.#takeOption(name, attached, findBeginning)) return;
     const implied = this.#loadOfProtocol();
-    const spec = implied && findOption(implied.extension.options, name, false);
-    if (implied === undefined || spec === undefined)
+    const spec = implied && findBeginning(implied.extension.options, name);
+    if (implied === undefined || spec === undefined) {
       throw parameterProblem(`unknown option "--${name}"`);
+    }
     this.#extensionOption(spec, implied.values, attached);
+  }
+
+  /** Takes in an option of the rule itself, of its target or of a match, the one loaded last first. */
+  #takeOption(name: string, attached: string | undefined, find: FindOption): boolean {
+    const own = find(RULE_OPTIONS, name);
+    if (own !== undefined) {
+      this.#ruleOption(own, attached);
+      return true;
+    }
+    const target = this.#target;
+    if (target !== undefined && this.#takeFrom(target, name, attached, find)) return true;
+    for (let i = this.#matches.length - 1; i >= 0; i--) {
+      const match = this.#matches[i] as Loaded<MatchExtension>;
+      if (this.#takeFrom(match, name, attached, find)) return true;
+    }
+    return false;
+  }
+
+  #takeFrom(
+    { extension, values }: Loaded<{ readonly options: readonly OptionSpec[] }>,
+    name: string,
+    attached: string | undefined,
+    find: FindOption,
+  ): boolean {
+    const spec = find(extension.options, name);
+    if (spec === undefined) return false;
+    this.#extensionOption(spec, values, attached);
+    return true;
   }
 
   /** `-p tcp` loads the match of that name once an option asks for it. */
@@ -316,13 +328,20 @@ function interfaceTest(word: string, inverted: boolean): InterfaceTest | undefin
   return test.isPrefix && test.name === "" && !inverted ? undefined : test;
 }
 
-/** An option by its name, or by the beginning of one if no other begins so. */
-function findOption<S extends OptionSpec>(
-  options: readonly S[],
-  name: string,
-  exact: boolean,
-): S | undefined {
-  const fits = (known: string) => (exact ? known === name : known.startsWith(name));
+type FindOption = (options: readonly OptionSpec[], name: string) => OptionSpec | undefined;
+
+function findExact(options: readonly OptionSpec[], name: string): OptionSpec | undefined {
+  for (const spec of options) {
+    if (spec.name === name || spec.aliases?.includes(name) === true) return spec;
+  }
+  return undefined;
+}
+
+/** getopt_long(3): an option's name may be cut, if no other one begins so. */
+function findBeginning(options: readonly OptionSpec[], name: string): OptionSpec | undefined {
+  const exact = findExact(options, name);
+  if (exact !== undefined) return exact;
+  const fits = (known: string) => known.startsWith(name);
   const found = options.filter((spec) => fits(spec.name) || spec.aliases?.some(fits));
   return found.length === 1 ? found[0] : undefined;
 }

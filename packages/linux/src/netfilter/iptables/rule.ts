@@ -27,7 +27,8 @@ export class Rule {
   constructor(header: HeaderMatch, matches: readonly Match[], action: RuleAction) {
     this.header = header;
     this.matches = matches;
-    this.#tests = matches.filter((match) => !(match instanceof CommentMatch));
+    const silent = matches.some((match) => match instanceof CommentMatch);
+    this.#tests = silent ? matches.filter((match) => !(match instanceof CommentMatch)) : matches;
     this.target = action !== undefined && "target" in action ? action.target : undefined;
     this.jump = action !== undefined && "chain" in action ? action.chain : undefined;
     this.goto = action !== undefined && "chain" in action && action.goto;
