@@ -22,6 +22,8 @@ export * from "./fib/fib-table.ts";
 export * from "./fib/route.ts";
 export type { NexthopSpec, RouteSpec } from "./fib/route-config.ts";
 export * from "./flow-cache.ts";
+export type { AddressOptions } from "./ip/address.ts";
+export type { Reassembled, Reassembly } from "./ip/fragment.ts";
 export type { RouteErrno } from "./ip/route-input.ts";
 export type { OutputFlow, OutputRoute } from "./ip/route-output.ts";
 export * from "./kernel.ts";

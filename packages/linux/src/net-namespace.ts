@@ -45,7 +45,7 @@ const solicitor: Solicitor = {
 };
 
 /** A path MTU that an ICMP message told of (`fib_nh_exception`). */
-interface PathMtu {
+export interface PathMtu {
   readonly mtu: number;
   /** Virtual milliseconds. */
   readonly expires: number;

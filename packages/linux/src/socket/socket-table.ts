@@ -15,7 +15,7 @@ import type { TcpConnection, TcpListener } from "./tcp.ts";
 import type { ReceivedDatagram, UdpSocket } from "./udp.ts";
 
 /** Sockets that are bound to a port, or to an identifier of echo requests, of one protocol. */
-class BoundSockets<S extends { readonly localPort: number }> {
+export class BoundSockets<S extends { readonly localPort: number }> {
   /** `undefined` while there are none: a pod has sockets of one or two protocols. */
   #byPort: Map<number, readonly S[]> | undefined = undefined;
 
