@@ -29,6 +29,9 @@ export interface LayerSlot<L, K> {
   materialise(): void;
 }
 
+/** Metric of IPv6 routes given without one (`IP6_RT_PRIO_USER`). */
+const IPV6_USER_METRIC = 1024;
+
 /** Routes of the main table that leave by one device. */
 export class RouteSlot implements LayerSlot<RouteLayer, Prefix> {
   readonly #dev: NetDevice;
@@ -52,21 +55,27 @@ export class RouteSlot implements LayerSlot<RouteLayer, Prefix> {
 
   attach(layer: RouteLayer, own: Prefix | undefined): void {
     const without = own !== undefined && layer.get(own) !== undefined ? [own] : [];
+    this.#replaceOwn(layer, own);
     this.#layer = layer;
     this.#without = without.length;
     this.#table.setLayer(this.#dev, layer, "boot", without);
     this.#dev.network.touch();
   }
 
+  /** Routes of the node's own to the same subnets, as of another backend: `ip route replace` puts an end to them. */
+  #replaceOwn(layer: RouteLayer, own: Prefix | undefined): void {
+    const metric = this.#family === 6 ? IPV6_USER_METRIC : 0;
+    for (const route of [...this.#table.ownRoutes()]) {
+      const { prefix, protocol } = route;
+      if (protocol === "kernel" || route.metric !== metric || own?.equals(prefix)) continue;
+      if (layer.get(prefix) !== undefined) this.#table.remove(prefix, (r) => r === route);
+    }
+  }
+
   takeOver(layer: RouteLayer, own: Prefix | undefined): void {
     const before = this.#table.layerOf(this.#dev);
     const left = before === undefined ? [] : missingRoutes(before.layer, layer);
     const without = new Set(before?.without);
-    for (const route of [...this.#table.ownRoutes()]) {
-      const { prefix, protocol } = route;
-      if (protocol === "kernel" || layer.get(prefix) === undefined) continue;
-      if (!own?.equals(prefix)) this.#table.remove(prefix, (r) => r === route);
-    }
     this.attach(layer, own);
     for (const route of left) if (!without.has(String(route.prefix))) addRoute(this.#dev, route);
   }
@@ -157,17 +166,19 @@ export class MapSlot<K, V> implements LayerSlot<ReadonlyMap<K, V>, K> {
   }
 
   attach(layer: ReadonlyMap<K, V>, own: K | undefined): void {
+    const table = this.#table;
     const without = own !== undefined && layer.has(own) ? [own] : [];
+    // Entries of the node's own, learned or left by an earlier run, are replaced.
+    for (const key of [...table.own.keys()]) if (layer.has(key) && key !== own) table.delete(key);
     this.#layer = layer;
     this.#without = without.length;
-    this.#table.setLayer(layer, without);
+    table.setLayer(layer, without);
   }
 
   takeOver(layer: ReadonlyMap<K, V>, own: K | undefined): void {
     const table = this.#table;
     const left = (table.layer && (missingEntries(table.layer, layer) as [K, V][])) ?? [];
     const without = new Set(table.without);
-    for (const key of [...table.own.keys()]) if (layer.has(key) && key !== own) table.delete(key);
     this.attach(layer, own);
     for (const [key, value] of left) if (!without.has(key)) table.put(key, value);
   }

@@ -1,4 +1,4 @@
-import type { NetDevice, NetNamespace } from "@cnilab/linux";
+import type { Flow, NetDevice, NetNamespace, Nexthop } from "@cnilab/linux";
 import type { IpAddress, IpFamily, Prefix } from "@cnilab/net";
 
 /** How a node reaches the others' public addresses, as far as backends ask. */
@@ -34,19 +34,34 @@ export class UnderlayRoutes {
 
   /** The device of an address that `ip route get` shows without a gateway (pkg/ip/iface.go DirectRouting). */
   directDevice(address: IpAddress): NetDevice | undefined {
-    const route = this.#netns.routeGet({ dst: address });
-    if (typeof route === "string" || route.dst.gateway !== undefined) return undefined;
-    return route.dst.dev;
+    const way = this.#lookup(address, undefined);
+    return way?.gateway === undefined ? way?.dev : undefined;
   }
 
   /** Whether the kernel takes `address` as a gateway on `dev`: it must be on the link (`fib_check_nh`). */
   isGateway(address: IpAddress, dev: NetDevice): boolean {
-    const route = this.#netns.routeGet({ dst: address, oif: dev });
-    return (
-      typeof route !== "string" &&
-      route.dst.nexthop !== undefined &&
-      route.dst.gateway === undefined &&
-      route.dst.dev === dev
-    );
+    const way = this.#lookup(address, dev);
+    return way !== undefined && way.gateway === undefined && way.dev === dev;
+  }
+
+  /**
+   * What the main table says: that a node's own address is local is no matter to the others, with whom
+   * the answer is shared.
+   */
+  #lookup(dst: IpAddress, oif: NetDevice | undefined): Nexthop | undefined {
+    const fib = this.#netns.fib(this.#family);
+    const flow: Flow = {
+      dst,
+      src: undefined,
+      iif: undefined,
+      oif,
+      mark: 0,
+      tos: 0,
+      protocol: 0,
+      srcPort: 0,
+      dstPort: 0,
+    };
+    const way = fib.hasCustomRules ? fib.lookup(flow) : fib.lookupTable(fib.main, flow);
+    return way?.route.type === "unicast" ? way : undefined;
   }
 }
