@@ -6,7 +6,7 @@ import { Dummy } from "../device/dummy.ts";
 import { routeOutput } from "../ip/route-output.ts";
 import type { KernelError } from "../kernel-error.ts";
 import type { NetNamespace } from "../net-namespace.ts";
-import type { RouteCommand } from "./fib-table.ts";
+import { type RouteCommand, RouteLayer } from "./fib-table.ts";
 
 // kernel net/ipv4/fib_trie.c, fib_semantics.c, fib_rules.c, fib_frontend.c; net/ipv6/route.c, ip6_fib.c
 
@@ -511,6 +511,60 @@ describe("addresses bring and take routes", () => {
     const add = () => up(netns.device("eth0"), text);
     if (errno === undefined) expect(add).not.toThrow();
     else expect(add).toThrow(errno);
+  });
+});
+
+describe("a layer of routes that machines share", () => {
+  const layered = (without: string[] = []) => {
+    const { netns } = twoLinks();
+    const layer = new RouteLayer(
+      ["10.244.1.0/24", "10.244.2.0/24"].map((text) => ({
+        prefix: parsePrefix(text),
+        gateway: parseIp(text.replace("0/24", "0")),
+        onlink: true,
+      })),
+    );
+    netns.fib4.main.setLayer(netns.device("eth1"), layer, "static", without.map(parsePrefix));
+    return { netns, layer };
+  };
+
+  test("counts like routes of one's own, which come first where they are longer or equal", () => {
+    const { netns } = layered(["10.244.1.0/24"]);
+    expect(routeGet(netns, "10.244.2.9")).toBe("eth1 via 10.244.2.0");
+    expect(routeGet(netns, "10.244.1.9")).toBe("ENETUNREACH");
+    routes(
+      netns,
+      "0.0.0.0/0 via 10.0.0.254",
+      "10.244.2.128/25 via 10.0.0.2",
+      "10.244.0.0/16 via 10.0.0.3",
+    );
+    expect(routeGet(netns, "10.244.2.9")).toBe("eth1 via 10.244.2.0");
+    expect(routeGet(netns, "10.244.2.129")).toBe("eth0 via 10.0.0.2");
+    expect(routeGet(netns, "10.244.1.9")).toBe("eth0 via 10.0.0.3");
+    expect(showRoutes(netns)).toEqual([
+      "0.0.0.0/0 via 10.0.0.254 dev eth0",
+      "10.0.0.0/24 dev eth0",
+      "10.1.0.0/24 dev eth1",
+      "10.244.0.0/16 via 10.0.0.3 dev eth0",
+      "10.244.2.0/24 via 10.244.2.0 dev eth1",
+      "10.244.2.128/25 via 10.0.0.2 dev eth0",
+    ]);
+  });
+
+  test("loses a route here that stays elsewhere", () => {
+    const { netns, layer } = layered();
+    netns.deleteRoute(routeSpec(netns, "10.244.1.0/24 dev eth1"));
+    expect(routeGet(netns, "10.244.1.9")).toBe("ENETUNREACH");
+    expect(netns.fib4.main.layerOf(netns.device("eth1"))?.without).toEqual(
+      new Set(["10.244.1.0/24"]),
+    );
+    expect(layer.size).toBe(2);
+  });
+
+  test("goes with its device", () => {
+    const { netns } = layered();
+    netns.device("eth1").setDown();
+    expect(routeGet(netns, "10.244.2.9")).toBe("ENETUNREACH");
   });
 });
 
