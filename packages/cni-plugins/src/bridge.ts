@@ -159,7 +159,8 @@ function configureLayer3(
     sysctl.set(`net/ipv6/conf/${call.ifName}/accept_dad`, config.enableDad ? 1 : 0);
   }
   sysctl.set(`net/ipv4/conf/${call.ifName}/arp_notify`, 1);
-  configureInterface(sandbox, call.ifName, addresses, routes);
+  const own = routes.length - (fromIpam.routes?.length ?? 0);
+  configureInterface(sandbox, call.ifName, addresses, routes, own);
 
   if (config.isGateway) {
     for (const family of [4, 6] as const) {

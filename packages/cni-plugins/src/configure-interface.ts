@@ -15,13 +15,15 @@ import {
 /**
  * Gives the container's interface what IPAM said: addresses while it is down, then up, then the routes
  * in their order (containernetworking/plugins pkg/ipam/ipam_linux.go ConfigureIface).
+ * @param own how many of the routes, the last ones, are the plugin's own
  * @throws CniError
  */
 export function configureInterface(
   sandbox: NetNamespace,
   name: string,
   addresses: readonly ResultAddress[],
-  routes: readonly CniRoute[] | undefined,
+  routes: readonly CniRoute[] = [],
+  own = 0,
 ): void {
   const dev = sandbox.findDevice(name);
   if (dev === undefined) throw failure(`failed to lookup ${quote(name)}: Link not found`);
@@ -38,7 +40,10 @@ export function configureInterface(
     else gateway6 ??= ip.gateway;
   }
   dev.setUp();
-  for (const route of routes ?? []) addResultRoute(sandbox, dev, route, gateway4, gateway6);
+  for (const [i, route] of routes.entries()) {
+    const isOwn = i >= routes.length - own;
+    addResultRoute(sandbox, dev, route, gateway4, gateway6, isOwn);
+  }
 }
 
 /** @param what the start of the message @throws CniError */
@@ -66,6 +71,7 @@ function addResultRoute(
   route: CniRoute,
   gateway4: IpAddress | undefined,
   gateway6: IpAddress | undefined,
+  isOwn: boolean,
 ): void {
   const dst = routeDestination(route);
   const own = route.gw === undefined ? undefined : parseGoIp(route.gw);
@@ -88,7 +94,7 @@ function addResultRoute(
   } catch (error) {
     const via = gateway === undefined ? "<nil>" : formatIp(gateway);
     throw failure(
-      `failed to add route '${networkText(parseCidr(route.dst))} via ${via} dev ${dev.name} ` +
+      `failed to add route '${networkText(parseCidr(route.dst), isOwn)} via ${via} dev ${dev.name} ` +
         `metric ${route.priority ?? 0} (Scope: ${scopeText(scope)}, Table: ${route.table ?? 0})': ` +
         errnoText(error),
     );
@@ -115,7 +121,11 @@ export function addressText(ip: ResultAddress): string {
   }}`;
 }
 
-/** A `net.IPNet` by value: `{10.1.0.0 ffffff00}`. */
-function networkText(ip: InterfaceAddress): string {
-  return `{${formatIp(ip.address)} ${maskText(ip)}}`;
+/**
+ * A `net.IPNet` by value: `{10.1.0.0 ffffff00}`. The default route that bridge adds has the mask of
+ * IPv4 in the 16 bytes that Go keeps such an address in.
+ */
+function networkText(ip: InterfaceAddress, isOwn: boolean): string {
+  const wide = isOwn && typeof ip.address === "number";
+  return `{${formatIp(ip.address)} ${wide ? "00000000000000000000ffff00000000" : maskText(ip)}}`;
 }

@@ -94,9 +94,11 @@ function run<T>(
     return what();
   } catch (error) {
     if (!(error instanceof IptablesError)) throw error;
-    const line = [`/usr/sbin/${tool}`, "-t", table, command, chain, ...rule, "--wait"].join(" ");
-    // Bad arguments are exit code 2, with a hint; what the kernel refuses is 4.
+    // Bad arguments are exit code 2, with a hint, and met by the first command; what the kernel
+    // refuses is 4.
     const isUsage = /\): \S/.test(error.message);
+    const words = ["-t", table, isUsage ? "-C" : command, chain, ...rule, "--wait"];
+    const line = `/usr/sbin/${tool} ${words.join(" ")}`;
     const hint = isUsage ? `\nTry \`${tool} -h' or '${tool} --help' for more information.` : "";
     throw failure(`running [${line}]: exit status ${isUsage ? 2 : 4}: ${error.message}${hint}\n`);
   }

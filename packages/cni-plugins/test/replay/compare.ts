@@ -176,7 +176,7 @@ function meaningOf(tc: Readonly<Record<string, TcState>>): Row {
       | undefined;
     const redirect = /Egress Redirect to device (\S+)\)/.exec(filters.join("\n"))?.[1];
     const row = {
-      ...(tbf && { rate: tbf.rate, burst: tbf.burst, latency: tbf.lat / 1e6 }),
+      ...(tbf && { rate: tbf.rate, burst: tbf.burst, latencyMs: Math.round(tbf.lat / 1000) }),
       ...(redirect !== undefined && { redirect }),
     };
     if (Object.keys(row).length > 0) found[dev] = row;

@@ -38,7 +38,7 @@ function portOf({ bridgePort, up, carrier }: NetDevice): Row | undefined {
   if (bridgePort === undefined) return undefined;
   const { hairpin, learning, flood, mcastFlood, bcastFlood, isolated } = bridgePort;
   return {
-    state: up && carrier ? "forwarding" : "disabled",
+    state: up && carrier && bridgePort.bridge.up ? "forwarding" : "disabled",
     hairpin,
     learning,
     flood,
@@ -133,7 +133,9 @@ export function shapingOf(netns: NetNamespace): Row {
     const { root, redirect } = dev.tc;
     shaping[dev.name] = {
       ...(root !== undefined && { rate: root.rate, burst: root.burst }),
-      ...(root !== undefined && { latency: (root.limit - root.burst) / root.rate }),
+      ...(root !== undefined && {
+        latencyMs: Math.round((1000 * (root.limit - root.burst)) / root.rate),
+      }),
       ...(redirect !== undefined && { redirect: redirect.to.name }),
     };
   }
@@ -157,13 +159,15 @@ export function stateOf(netns: NetNamespace, shown: boolean): NamespaceState & {
   };
 }
 
-/** Files below host-local's folder, by network and name. */
+const DATA_DIR = "/var/lib/cni/networks/";
+
+/** Files below host-local's folder, by their paths from there. */
 export function ipamFiles(files: HostFiles, folders: Iterable<string>): Record<string, string> {
   const found: Record<string, string> = {};
   for (const folder of folders) {
-    const network = folder.slice(folder.lastIndexOf("/") + 1);
     for (const name of files.list(folder)) {
-      found[`${network}/${name}`] = files.read(`${folder}/${name}`) ?? "";
+      const path = `${folder}/${name}`;
+      if (path.startsWith(DATA_DIR)) found[path.slice(DATA_DIR.length)] = files.read(path) ?? "";
     }
   }
   return found;
