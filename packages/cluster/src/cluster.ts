@@ -145,7 +145,7 @@ export class Cluster {
     this.#kept = new KeptAddresses(this.#nodes, () => this.#outside?.hosts ?? []);
     this.#lifecycle = new NodeLifecycleController(this.api, this.clock, (n) => this.#nodes.has(n));
     this.#connector = new Connector(this.#surroundings());
-    options.cni?.register(this.container, options.cniOptions ?? {});
+    options.cni?.register(this.container, options.cniOptions ?? {}, this.config);
     options.register?.(this.container);
   }
 

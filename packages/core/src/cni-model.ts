@@ -1,3 +1,4 @@
+import type { ClusterConfig } from "./cluster-config.ts";
 import type { DependencyContainer } from "./tokens.ts";
 
 /** One `--cni-set KEY=value` that a model understands. */
@@ -23,6 +24,7 @@ export interface CniModel {
   /**
    * Registers factories for the engines that this CNI brings, under `IPAM`, `BRIDGE`, `OVERLAY`,
    * `PROXY` and `POLICY`. They are resolved in each node's own container, where `NODE` is set.
+   * @throws InputError for options that make no sense, or do not fit the cluster
    */
-  register(container: DependencyContainer, options: CniOptionValues): void;
+  register(container: DependencyContainer, options: CniOptionValues, config: ClusterConfig): void;
 }

@@ -19,7 +19,7 @@ import { Flanneld } from "./flanneld.ts";
 import { annotationNames } from "./lease/annotations.ts";
 import { KubeSubnetManager } from "./lease/kube-subnet-manager.ts";
 import { NodeLeases } from "./lease/node-leases.ts";
-import { backendObject, MODEL_OPTIONS, netConfFor } from "./model-options.ts";
+import { MODEL_OPTIONS, netConfFor } from "./model-options.ts";
 
 /** Release that this package models. */
 export const RELEASE = "v0.28.9";
@@ -49,31 +49,27 @@ export const flannel: CniModel = {
 /** What all nodes of a cluster have in common. */
 interface ClusterShare {
   readonly conf: NetConf;
+  readonly flags: FlanneldOptions;
   readonly leases: NodeLeases;
 }
 
-function register(container: DependencyContainer, options: CniOptionValues): void {
-  backendObject(options); // bad options are told of at once
+function register(
+  container: DependencyContainer,
+  options: CniOptionValues,
+  config: ClusterConfig,
+): void {
   const flags: FlanneldOptions = {
     ...DEFAULT_OPTIONS,
     kubeSubnetMgr: true,
     ipMasq: options["ipMasq"] !== false,
     iface: options["iface"] === undefined ? [] : [String(options["iface"])],
   };
-  const names = annotationNames(flags.kubeAnnotationPrefix);
-  const shares = new WeakMap<ClusterConfig, ClusterShare>();
-  const shareOf = (config: ClusterConfig): ClusterShare => {
-    let share = shares.get(config);
-    if (share === undefined) {
-      const conf = netConfFor(config, options);
-      share = { conf, leases: new NodeLeases(names, conf) };
-      shares.set(config, share);
-    }
-    return share;
-  };
+  const conf = netConfFor(config, options);
+  const leases = new NodeLeases(annotationNames(flags.kubeAnnotationPrefix), conf);
+  const share: ClusterShare = { conf, flags, leases };
   container.register(
     OVERLAY,
-    perNode((node) => makeFlanneld(node.resolve(NODE) as NodeContext<Kernel>, flags, shareOf)),
+    perNode((node) => makeFlanneld(node.resolve(NODE) as NodeContext<Kernel>, share)),
   );
   container.register(
     BRIDGE,
@@ -81,12 +77,7 @@ function register(container: DependencyContainer, options: CniOptionValues): voi
   );
 }
 
-function makeFlanneld(
-  node: NodeContext<Kernel>,
-  options: FlanneldOptions,
-  shareOf: (config: ClusterConfig) => ClusterShare,
-): Flanneld {
-  const { conf, leases } = shareOf(node.config);
+function makeFlanneld(node: NodeContext<Kernel>, { conf, flags, leases }: ClusterShare): Flanneld {
   const { machine } = node;
   machine.files.write(CONFLIST_FILE, CONFLIST_TEXT);
   return new Flanneld({
@@ -95,8 +86,8 @@ function makeFlanneld(
     clock: node.clock,
     random: node.random.fork("flanneld"),
     conf,
-    options,
-    subnetManager: () => new KubeSubnetManager(node.api, node.name, conf, leases, options),
+    options: flags,
+    subnetManager: () => new KubeSubnetManager(node.api, node.name, conf, leases, flags),
   });
 }
 

@@ -113,7 +113,7 @@ export const MODEL_OPTIONS: readonly CniOption[] = [...OTHER_OPTIONS, ...BACKEND
 );
 
 /** The `Backend` object of net-conf.json. @throws InputError for an option that the backend has not */
-export function backendObject(options: CniOptionValues): Record<string, unknown> {
+function backendObject(options: CniOptionValues): Record<string, unknown> {
   const type = String(options["backend"] ?? "vxlan");
   const backend: Record<string, unknown> = { Type: type };
   for (const { key, field, backends } of BACKEND_OPTIONS) {
