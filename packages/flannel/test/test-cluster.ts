@@ -28,6 +28,8 @@ export interface TestClusterOptions {
   readonly nftables?: boolean;
   readonly nodes?: number;
   readonly options?: Partial<FlanneldOptions>;
+  /** The IPv4 network; a wider one for more than 255 nodes. */
+  readonly network?: string;
 }
 
 /** Nodes on one link, with Node objects, and flanneld on each; nothing else of Kubernetes. */
@@ -42,6 +44,7 @@ export class TestCluster {
   readonly nodes: TestNode[] = [];
   readonly #families: readonly (4 | 6)[];
   readonly #options: FlanneldOptions;
+  readonly #network: string;
 
   constructor({
     backend,
@@ -49,7 +52,9 @@ export class TestCluster {
     nftables = false,
     nodes = 2,
     options,
+    network = "10.244.0.0/16",
   }: TestClusterOptions) {
+    this.#network = network;
     this.#families = families;
     this.#options = { ...DEFAULT_OPTIONS, ipMasq: true, ...options };
     this.conf = this.#netConf(backend, nftables);
@@ -64,7 +69,7 @@ export class TestCluster {
       EnableIPv4: this.#families.includes(4),
       EnableIPv6: this.#families.includes(6),
       EnableNFTables: nftables,
-      Network: "10.244.0.0/16",
+      Network: this.#network,
       IPv6Network: "2001:db8:42::/48",
       Backend: backend,
     });
@@ -167,9 +172,10 @@ export class TestCluster {
   }
 }
 
-/** The range of node `n`: 10.244.n.0/24 or 2001:db8:42:n::/64. */
+/** The range of node `n`: 10.244.n.0/24 or 2001:db8:42:n::/64; from node 256 on 10.1.0.0/24 and so on. */
 export function podCidr(n: number, family: 4 | 6): Prefix {
-  return parsePrefix(family === 4 ? `10.244.${n}.0/24` : `2001:db8:42:${n.toString(16)}::/64`);
+  if (family === 6) return parsePrefix(`2001:db8:42:${n.toString(16)}::/64`);
+  return parsePrefix(`10.${n < 256 ? 244 : n >> 8}.${n & 255}.0/24`);
 }
 
 /** The only pod on node `n`. */

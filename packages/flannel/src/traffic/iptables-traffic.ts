@@ -74,10 +74,15 @@ export class IptablesTraffic implements TrafficRules {
   #setUp(family: IpFamily, rules: readonly IptablesRule[]): void {
     this.#bootstrap(family, rules);
     const everyMs = this.#context.options.iptablesResyncSeconds * 1000;
+    // While nothing has changed, there is nothing to look for: 5,000 nodes do this every five seconds.
+    let seen = this.#iptables(family).generation;
     const resync = () => {
       this.#timers.delete(timer);
-      if (!rules.every((rule) => exists(this.#iptables(family), rule)))
-        this.#bootstrap(family, rules);
+      const iptables = this.#iptables(family);
+      if (iptables.generation !== seen) {
+        if (!rules.every((rule) => exists(iptables, rule))) this.#bootstrap(family, rules);
+        seen = iptables.generation;
+      }
       schedule();
     };
     let timer: Timer;

@@ -29,6 +29,8 @@ export class Iptables {
   readonly #layers: Map<string, ChainLayer> = new Map();
   /** What matches remember: lists of `recent`, token buckets. */
   readonly memory: ExtensionState = new ExtensionState();
+  /** Grows with every change of rules: who looks after some knows when to look again. */
+  generation = 0;
 
   constructor(netns: NetNamespace, family: IpFamily) {
     this.#netns = netns;
@@ -223,6 +225,7 @@ export class Iptables {
 
   /** Gives new builtin chains their hooks, and tells caches that rules have changed. */
   #settle(): void {
+    this.generation++;
     for (const table of this.#tables.values()) {
       for (const hook of table.builtin.hooks) {
         if (table.base(hook) !== undefined) this.#hook(table, hook);
