@@ -78,6 +78,11 @@ export class HeaderMatch {
     return this.fragment === undefined || (packet.fragmentOffset !== 0) === this.fragment;
   }
 
+  /** `! -s 0.0.0.0/0`, which the kernel refuses: it would compare no bits. */
+  get excludesAllAddresses(): boolean {
+    return [this.src, this.dst].some((test) => test?.inverted === true && isUnspecified(test.mask));
+  }
+
   /** As iptables-save prints it. */
   get text(): string {
     const parts: string[] = [];

@@ -4,6 +4,7 @@ import type { FilterRule } from "../filter-rule.ts";
 import type { Match, RulePlace, Target } from "./extension.ts";
 import type { HeaderMatch } from "./header-match.ts";
 import { CommentMatch } from "./matches/comment.ts";
+import { invalidRule } from "./rule-refusal.ts";
 import type { Walk } from "./walk.ts";
 
 /** What a rule does with a packet that it matches: it acts, or goes to a user chain. */
@@ -60,6 +61,7 @@ export class Rule {
 
   /** Whether its matches and its target work there. @throws Complaint */
   check(place: RulePlace): void {
+    if (this.header.excludesAllAddresses) throw invalidRule(place);
     for (const match of this.matches) match.check?.(place);
     this.target?.check?.(place);
   }
