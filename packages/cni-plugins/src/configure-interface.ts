@@ -35,7 +35,7 @@ export function configureInterface(
       enableIpv6(sandbox, name);
       hasIpv6 = true;
     }
-    addAddress(dev, ip, `failed to add IP addr ${addressText(ip)} to ${quote(name)}`);
+    addAddress(dev, ip, () => `failed to add IP addr ${addressText(ip)} to ${quote(name)}`);
     if (typeof ip.gateway === "number") gateway4 ??= ip.gateway;
     else gateway6 ??= ip.gateway;
   }
@@ -46,13 +46,13 @@ export function configureInterface(
   }
 }
 
-/** @param what the start of the message @throws CniError */
-export function addAddress(dev: NetDevice, ip: InterfaceAddress, what: string): void {
+/** @param what the start of the message, should there be one @throws CniError */
+export function addAddress(dev: NetDevice, ip: InterfaceAddress, what: () => string): void {
   const broadcast = broadcastOf(ip);
   try {
     dev.addAddress(ip.address, ip.length, broadcast === undefined ? undefined : { broadcast });
   } catch (error) {
-    throw failure(`${what}: ${errnoText(error)}`);
+    throw failure(`${what()}: ${errnoText(error)}`);
   }
 }
 
@@ -114,7 +114,7 @@ function scopeText(scope: number): string {
 }
 
 /** An `IPConfig` as Go prints it; the index is a pointer there, whose number would mean nothing. */
-export function addressText(ip: ResultAddress): string {
+function addressText(ip: ResultAddress): string {
   const { address, gateway } = ip;
   return `{Interface:0x0 Address:{IP:${formatIp(address)} Mask:${maskText(ip)}} Gateway:${
     gateway === undefined ? "<nil>" : formatIp(gateway)

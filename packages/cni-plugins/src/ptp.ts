@@ -136,7 +136,7 @@ function routeByGateway(sandbox: NetNamespace, dev: Veth, ip: Routed): void {
 /** The gateway's address on this end, and the way to the container through it. */
 function routeToContainer(host: NetNamespace, dev: Veth, { address, gateway }: Routed): void {
   const length = addressBits(typeof address === "number" ? 4 : 6);
-  addAddress(dev, { address: gateway, length }, "failed to add IP addr to veth");
+  addAddress(dev, { address: gateway, length }, () => "failed to add IP addr to veth");
   const dst = Prefix.host(address);
   if (host.fib(dst.family).main.routesTo(dst).length > 0) return; // EEXIST is accepted
   try {
