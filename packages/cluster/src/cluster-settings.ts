@@ -10,6 +10,9 @@ const SERVICE_RANGES: Readonly<Record<IpFamily, string>> = {
   6: "fd00:10:96::/112",
 };
 
+/** Room for eight addresses, which kube-apiserver wants at least (pkg/controlplane/services.go ServiceIPRange). */
+const LONGEST_SERVICE_RANGE: Readonly<Record<IpFamily, number>> = { 4: 29, 6: 125 };
+
 /** Fills in kubeadm's defaults and checks that ranges fit together. @throws InputError */
 export function clusterConfig(given: Partial<ClusterConfig> = {}): ClusterConfig {
   const ipFamilies = given.ipFamilies ?? familiesOf(given) ?? [4];
@@ -40,6 +43,13 @@ function check(config: ClusterConfig): void {
   }
   checkRanges(config, config.clusterCidrs, "--cluster-cidr");
   checkRanges(config, config.serviceCidrs, "--service-cluster-ip-range");
+  for (const range of config.serviceCidrs) {
+    if (range.length <= LONGEST_SERVICE_RANGE[range.family]) continue;
+    throw new InputError(
+      `${range} has no room for Services; choose a range of /${LONGEST_SERVICE_RANGE[range.family]} or larger`,
+      "--service-cluster-ip-range",
+    );
+  }
   for (const range of config.clusterCidrs) {
     const length = config.nodeCidrMaskSize[range.family];
     const most = range.family === 4 ? 30 : 126;

@@ -246,6 +246,12 @@ export class Cluster {
     return this.#connector.connect(request);
   }
 
+  /** Throws what {@link connect} would throw, and sends nothing. @throws InputError */
+  check(request: ConnectRequest): void {
+    this.#boot([]);
+    this.#connector.check(request);
+  }
+
   /** Empties all connection tracking, so that the next connection is everybody's first. */
   forgetConnections(): void {
     for (const kernel of this.network.kernels.values()) kernel.initNs.conntrack?.flush();
@@ -279,7 +285,7 @@ export class Cluster {
     if (this.#underlay !== undefined) return;
     const given = objects.filter((o): o is Node => o.kind === "Node");
     const taken = new Set(given.flatMap(internalAddresses));
-    this.#underlay = new Underlay(this.network, this.config.ipFamilies, taken);
+    this.#underlay = new Underlay(this.network, this.config, taken);
     this.#outside = new OutsideWorld(this.#underlay, this.api, this.config.ipFamilies, (netns) =>
       this.#kept.machineAdded(netns),
     );

@@ -157,6 +157,11 @@ test.each([
     "--service-cluster-ip-range: fd00::/112 is IPv6",
   ],
   [
+    "a Service range without room",
+    { serviceCidrs: [parsePrefix("10.96.0.0/30")] },
+    "--service-cluster-ip-range: 10.96.0.0/30 has no room for Services; choose a range of /29 or larger",
+  ],
+  [
     "too many node ranges",
     { clusterCidrs: [parsePrefix("fd00::/32")] },
     "--cluster-cidr: fd00::/32 has 2^32 node ranges of /64",

@@ -123,6 +123,9 @@ test.each([
   ["node/nope", "there is no node nope"],
   ["a/b/c", '"b" is no kind that can be named so'],
   ["a/b/c/d", "is no endpoint"],
+  ["300.1.2.3:80", "is no IPv4 address"],
+  ["[::1", "is neither a name nor an address"],
+  ["two words", "is neither a name nor an address"],
   ["web:99999", "port 99999 is not between 1 and 65535"],
   ["web:", '"" is no port'],
   ["", "an endpoint is empty"],
@@ -137,6 +140,8 @@ test.each([
   ["client", "data/db-0:http", "there is no TCP port named http; it has pg"],
 ])("refuses to connect %s to %s", (from, to, message) => {
   expect(() => ask(running, from, to)).toThrow(message);
+  const request = { from: running.endpoint(from), to: running.endpoint(to) };
+  expect(() => running.check(request), "without sending anything").toThrow(message);
 });
 
 test("says why", () => {

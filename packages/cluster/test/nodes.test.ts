@@ -48,6 +48,28 @@ describe("nodes", () => {
     expect(found[11]).toEqual(["node12", "192.168.0.22", "10.244.11.0/24"]);
   });
 
+  test.each([
+    ["192.168.0.0/16", "10.96.0.0/12", "172.16.0.11"],
+    ["192.168.64.0/18", "172.16.0.0/12", "10.0.0.11"],
+    ["10.0.0.0/8", "192.168.0.0/16", "172.16.0.11"],
+  ])("stand beside pods in %s and Services in %s, at %s", async (pods, services, address) => {
+    const made = await cluster("", {
+      config: { clusterCidrs: [parsePrefix(pods)], serviceCidrs: [parsePrefix(services)] },
+    });
+    expect(made.api.get("Node", "node1")?.status?.addresses?.[0]?.address).toBe(address);
+  });
+
+  test("need addresses that neither pods nor Services have", () => {
+    const config = {
+      clusterCidrs: [parsePrefix("128.0.0.0/1")],
+      serviceCidrs: [parsePrefix("10.0.0.0/8")],
+      nodeCidrMaskSize: { 4: 16, 6: 64 },
+    } as const;
+    expect(() => createCluster({ config }).apply([])).toThrow(
+      "--cluster-cidr: 128.0.0.0/1 and 10.0.0.0/8 leave no addresses for the nodes",
+    );
+  });
+
   test("of the input keep addresses and ranges; the others take what is left", async () => {
     const made = await cluster(
       node(

@@ -119,6 +119,12 @@ export class Connector {
     return this.#describe(done, address, protocol === "ICMP" ? undefined : port, source);
   }
 
+  /** Looks for both ends and the port, and sends nothing. @throws InputError as {@link connect} */
+  check(request: ConnectRequest): void {
+    const source = this.#source(request.from);
+    if (!("verdict" in source)) this.#destination(request, source, request.protocol ?? "TCP");
+  }
+
   #describe(
     done: Exchange,
     address: IpAddress,

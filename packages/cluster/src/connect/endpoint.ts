@@ -54,16 +54,28 @@ export function parseEndpoint(api: ApiClient, text: string, scope: EndpointScope
   if (address !== undefined) return { ...common, text: host, kind: "address", address };
   const parts = host.split("/");
   const [first, second, third] = parts as [string, string?, string?];
-  if (parts.length === 1) return { ...common, kind: "name", name: host, namespace };
+  if (parts.length === 1) {
+    checkName(text, host);
+    return { ...common, kind: "name", name: host, namespace };
+  }
   if (parts.length === 2 && second !== undefined) {
     return { ...common, ...typed(api, host, first, second, namespace, false) };
   }
   if (parts.length === 3 && second !== undefined && third !== undefined) {
     return { ...common, ...typed(api, host, second, third, first, true) };
   }
-  throw new InputError(
-    `"${text}" is no endpoint; write ns/pod, deploy/NAME, svc/NAME, node/NAME, a DNS name or an address`,
-  );
+  throw unknown(text, `is no endpoint; write ${WAYS}`);
+}
+
+/** How endpoints are written, for messages. */
+const WAYS = "ns/pod, deploy/NAME, svc/NAME, node/NAME, a DNS name or an address";
+
+/** RFC 1123 section 2.1, with the underscore that is met in practice: four numbers are an address, or nothing. */
+function checkName(text: string, name: string): void {
+  if (/^\d+(\.\d+){3}$/.test(name)) throw unknown(text, "is no IPv4 address");
+  if (!/^[a-z0-9_]([-._a-z0-9]*[a-z0-9])?\.?$/i.test(name)) {
+    throw unknown(text, `is neither a name nor an address; write ${WAYS}`);
+  }
 }
 
 type Target =

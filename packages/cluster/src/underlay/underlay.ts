@@ -1,4 +1,4 @@
-import { InputError } from "@cnilab/core";
+import { type ClusterConfig, InputError } from "@cnilab/core";
 import { Kernel, type Network, Nic, Segment } from "@cnilab/linux";
 import {
   addToIp,
@@ -10,13 +10,16 @@ import {
   parsePrefix,
 } from "@cnilab/net";
 
-/** The network that the nodes share, where the input's nodes do not say otherwise. */
-const NODE_NETWORK: Readonly<Record<IpFamily, Prefix>> = {
-  4: parsePrefix("192.168.0.0/16"),
-  6: parsePrefix("fd00:192:168::/64"),
+/**
+ * Networks for the nodes, where the input's nodes do not say otherwise: the first that neither pods nor
+ * Services use.
+ */
+const NODE_NETWORKS: Readonly<Record<IpFamily, readonly Prefix[]>> = {
+  4: ["192.168.0.0/16", "172.16.0.0/16", "10.0.0.0/16"].map(parsePrefix),
+  6: ["fd00:192:168::/64", "fd00:172:16::/64", "fd00:10::/64"].map(parsePrefix),
 };
 
-/** Bits of a network that is made for node addresses outside of {@link NODE_NETWORK}. */
+/** Bits of a network that is made for node addresses outside of the nodes' network. */
 const NETWORK_BITS: Readonly<Record<IpFamily, number>> = { 4: 16, 6: 64 };
 
 /** Where node 1 stands behind the network's address: 192.168.0.11. */
@@ -37,18 +40,23 @@ export class Underlay {
   readonly apiServer: Kernel;
   /** Address of the API server, the first family first. */
   readonly apiServerAddresses: readonly IpAddress[];
-  readonly #families: readonly IpFamily[];
+  /** The nodes' network, one of each family. */
+  readonly #nodeNetworks: readonly Prefix[];
   readonly #routerAddresses: readonly IpAddress[];
   readonly #machines = new Map<IpAddress, Nic>();
   readonly #prefixes: Prefix[];
   #nextNode = FIRST_NODE;
 
-  /** @param taken addresses of nodes to come, which the machines made here leave alone */
-  constructor(network: Network, families: readonly IpFamily[], taken: ReadonlySet<IpAddress>) {
+  /**
+   * @param taken addresses of nodes to come, which the machines made here leave alone
+   * @throws InputError where pods and Services leave no network to the nodes
+   */
+  constructor(network: Network, config: ClusterConfig, taken: ReadonlySet<IpAddress>) {
+    const families = config.ipFamilies;
     this.network = network;
-    this.#families = families;
     this.segment = new Segment(network, "underlay");
-    this.#prefixes = families.map((family) => NODE_NETWORK[family]);
+    this.#nodeNetworks = families.map((family) => nodeNetwork(family, config));
+    this.#prefixes = [...this.#nodeNetworks];
     const free = (offset: number, besides: readonly IpAddress[]): IpAddress[] =>
       this.#prefixes.map((prefix) => {
         for (let at = offset; ; at++) {
@@ -72,7 +80,7 @@ export class Underlay {
   nextNodeAddresses(): IpAddress[] {
     for (;;) {
       this.#nextNode++;
-      const addresses = this.#families.map((f) => addToIp(NODE_NETWORK[f].address, this.#nextNode));
+      const addresses = this.#nodeNetworks.map((n) => addToIp(n.address, this.#nextNode));
       if (addresses.every((a) => !this.#machines.has(a))) return addresses;
     }
   }
@@ -156,6 +164,16 @@ export class Underlay {
     if (nic.addressesOf(prefix.family).length === 0) return;
     nic.netns.addRoute({ dst: prefix, dev: nic }, "replace");
   }
+}
+
+function nodeNetwork(family: IpFamily, { clusterCidrs, serviceCidrs }: ClusterConfig): Prefix {
+  const used = [...clusterCidrs, ...serviceCidrs];
+  const free = NODE_NETWORKS[family].find((network) => !used.some((u) => u.overlaps(network)));
+  if (free !== undefined) return free;
+  throw new InputError(
+    `${used.join(" and ")} leave no addresses for the nodes; leave ${NODE_NETWORKS[family].join(", ")} or one of them free`,
+    "--cluster-cidr",
+  );
 }
 
 /** Makes a machine pass packets on, as kubeadm demands of nodes. */
