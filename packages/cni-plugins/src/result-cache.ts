@@ -19,8 +19,6 @@ interface CachedInfo {
 /** Each attachment's ADD result, in a file of its own: CHECK, DEL and GC need it. */
 export class ResultCache {
   readonly #files: HostFiles;
-  /** Of each list, the part of the file that says its configuration. */
-  readonly #configs = new WeakMap<NetworkConfigList, string>();
 
   constructor(files: HostFiles) {
     this.#files = files;
@@ -30,7 +28,7 @@ export class ResultCache {
     const cached = {
       kind: "cniCacheV1",
       containerId: rt.containerId,
-      config: this.#config(list),
+      config: configOf(list),
       ifName: rt.ifName,
       networkName: list.name,
       ...(rt.netns !== "" && { netns: rt.netns }),
@@ -78,15 +76,18 @@ export class ResultCache {
       return undefined;
     }
   }
+}
 
-  #config(list: NetworkConfigList): string {
-    let config = this.#configs.get(list);
-    if (config === undefined) {
-      config = base64(JSON.stringify(list));
-      this.#configs.set(list, config);
-    }
-    return config;
+/** Of each list, the part of the file that says its configuration: the same on all machines that use it. */
+const configs = new WeakMap<NetworkConfigList, string>();
+
+function configOf(list: NetworkConfigList): string {
+  let config = configs.get(list);
+  if (config === undefined) {
+    config = base64(JSON.stringify(list));
+    configs.set(list, config);
   }
+  return config;
 }
 
 function pathOf(network: string, { containerId, ifName }: RuntimeConf): string {
