@@ -19,17 +19,12 @@ test.each(NAMES)("%s prints a namespace that has nothing but lo", (name) => {
 
 test.each([
   ["links", true],
-  ["bpf", true],
+  ["tc", true],
+  ["bpf", false],
   ["toString", false],
   ["link", false],
 ])("%s is a view: %s", (name, known) => {
   expect(isViewName(name)).toBe(known);
-});
-
-test.each(["ipvs", "bpf"] as const)("%s says that it comes later", (name) => {
-  const { initNs } = kernel();
-  expect(show(name, initNs)).toMatch(/comes with a later one\.\n$/);
-  expect(showJson(name, initNs)).toBeUndefined();
 });
 
 describe("routes and rules", () => {

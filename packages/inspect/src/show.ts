@@ -40,11 +40,9 @@ export type ViewName =
   | "ip6tables"
   | "nft"
   | "ipset"
-  | "ipvs"
   | "conntrack"
   | "sockets"
-  | "sysctl"
-  | "bpf";
+  | "sysctl";
 
 /** What `show` can print, by name. */
 export const VIEWS: Readonly<Record<ViewName, View>> = {
@@ -82,7 +80,6 @@ export const VIEWS: Readonly<Record<ViewName, View>> = {
     json: (netns) => netns.nftables.json(),
   },
   ipset: { command: "ipset save", text: (netns) => (netns as WithIpsets).ipsets?.save() ?? "" },
-  ipvs: { command: "ipvsadm -Sn", text: () => later("IPVS") },
   conntrack: {
     command: "conntrack -L",
     text: (netns) => conntrackText(netns),
@@ -94,7 +91,6 @@ export const VIEWS: Readonly<Record<ViewName, View>> = {
     text: (netns) => sysctlsText(netns),
     json: (netns) => sysctlsJson(netns),
   },
-  bpf: { command: "bpftool net show", text: () => later("eBPF") },
 };
 
 /** Whether `show` knows this name. */
@@ -116,10 +112,6 @@ export function showJson(
 ): JsonValue | undefined {
   netns.network.settleFlows();
   return VIEWS[what].json?.(netns, options);
-}
-
-function later(what: string): string {
-  return `${what} is not part of this model yet: it comes with a later one.\n`;
 }
 
 /** The family asked for, or those that the namespace has addresses of beyond its own link; IPv4 if none. */

@@ -93,7 +93,7 @@ export const DROP_EXPLANATIONS: Readonly<Record<DropReason, DropExplanation>> = 
     hint: "check that the address family fits the tunnel",
   },
   ICMP_CSUM: { meaning: "its ICMP checksum is wrong", hint: CORRUPT_HINT },
-  XDP: { meaning: "an XDP program dropped it", hint: "look at `show bpf`" },
+  XDP: { meaning: "an XDP program dropped it", hint: "look at what is attached to the device" },
   BRIDGE_INGRESS_STP_STATE: {
     meaning: "the bridge port does not forward",
     hint: "look at `show links`: the port's state",
