@@ -30,7 +30,8 @@ const address = fc.constantFrom(...ADDRESSES, "10.0.0.0/24", "0.0.0.0/0");
 const part = fc.oneof(
   fc
     .tuple(fc.constantFrom("-d", "-d", "! -d", "-s", "! -s"), address)
-    .map((words) => words.join(" ")),
+    .map((words) => words.join(" "))
+    .filter((text) => !/^! .* 0\.0\.0\.0/.test(text)),
   fc
     .tuple(fc.constantFrom("-i", "! -i", "-o"), fc.constantFrom(...DEVICES, "l+"))
     .map((words) => words.join(" ")),

@@ -223,6 +223,12 @@ export function parseInterface(text: string, inverted: boolean): InterfaceTest {
   if (text.length > 15) {
     throw parameterProblem(`interface name \`${text}' must be shorter than IFNAMSIZ (15)`);
   }
+  // The tool warns of these and lets them pass; no device can have such a name.
+  if (/[/\s"]/.test(text)) {
+    throw parameterProblem(
+      `weird character in interface \`${text}' ('/' and ' ' are not allowed by the kernel)`,
+    );
+  }
   const isPrefix = text.endsWith("+");
   return { name: isPrefix ? text.slice(0, -1) : text, isPrefix, inverted };
 }

@@ -58,6 +58,11 @@ export function parseMasked(text: string): Masked | undefined {
   return value === undefined || mask === undefined ? undefined : { value, mask };
 }
 
+/** A name that the kernel keeps a thing under: printed as it is, so without blanks and quotes. */
+export function parseName(text: string): string | undefined {
+  return /^[^\s/"\\]{1,199}$/.test(text) ? text : undefined;
+}
+
 export function hex(value: number): string {
   return `0x${value.toString(16)}`;
 }

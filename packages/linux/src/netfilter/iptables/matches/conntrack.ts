@@ -17,6 +17,7 @@ import { and, asPrefix, parseAddress, parseProtocol } from "../header-match.ts";
 import { parameterProblem } from "../iptables-error.ts";
 import { formatRange, parseUint, type Range } from "../numbers.ts";
 import type { Walk } from "../walk.ts";
+import { quoteWord } from "../words.ts";
 
 /** A packet's relation to its connection as one bit (`XT_CONNTRACK_STATE_BIT`). */
 const STATES: Readonly<Record<string, number>> = {
@@ -293,7 +294,7 @@ class HelperMatch implements Match {
   }
 
   get text(): string {
-    return `-m helper ${not(this.#inverted)}--helper ${this.#helper}`;
+    return `-m helper ${not(this.#inverted)}--helper ${quoteWord(this.#helper)}`;
   }
 }
 

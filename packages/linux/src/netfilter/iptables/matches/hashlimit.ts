@@ -2,7 +2,7 @@ import type { IpAddress } from "@cnilab/net";
 import type { Match, MatchExtension, OptionValues } from "../extension.ts";
 import { and, prefixMask } from "../header-match.ts";
 import { parameterProblem } from "../iptables-error.ts";
-import { parseUint } from "../numbers.ts";
+import { parseName, parseUint } from "../numbers.ts";
 import type { Walk } from "../walk.ts";
 import { formatRate, parseRate, TokenBucket } from "./rate.ts";
 
@@ -101,6 +101,11 @@ function relationOf(values: OptionValues): ["above" | "upto", string] {
   return [isAbove ? "above" : "upto", given.args[0] as string];
 }
 
+function nameOf(values: OptionValues): string {
+  values.required("hashlimit-name");
+  return values.parsed("hashlimit-name", parseName) as string;
+}
+
 export const hashlimit: MatchExtension = {
   names: ["hashlimit"],
   options: [
@@ -124,7 +129,7 @@ export const hashlimit: MatchExtension = {
       interval: parseRate(rate),
       burst: values.parsed("hashlimit-burst", parseUint) ?? 5,
       modes: parseModes(values.word("hashlimit-mode") ?? ""),
-      name: values.required("hashlimit-name"),
+      name: nameOf(values),
       table: TABLE_OPTIONS.map((option) => values.parsed(option, (word) => parseUint(word))),
       srcMask: values.parsed("hashlimit-srcmask", mask) ?? bits,
       dstMask: values.parsed("hashlimit-dstmask", mask) ?? bits,

@@ -25,7 +25,7 @@ class IpvsMatch implements Match {
     const given = OPTIONS.filter(({ name }) => values.has(name));
     if (given.length === 0) throw parameterProblem("IPVS: At least one option is required");
     const words = given.map(({ name }) => {
-      const word = values.word(name);
+      const word = values.parsed(name, parsePlain);
       return `${not(values.isInverted(name))}--${name}${word === undefined ? "" : ` ${word}`}`;
     });
     this.text = `-m ipvs ${words.join(" ")}`;
@@ -35,6 +35,11 @@ class IpvsMatch implements Match {
   matches(_walk: Walk): boolean {
     return this.#wantsNone;
   }
+}
+
+/** Numbers, addresses and names of protocols and directions. */
+function parsePlain(text: string): string | undefined {
+  return /^[\w.:/-]+$/.test(text) ? text : undefined;
 }
 
 export const ipvs: MatchExtension = {

@@ -3,6 +3,7 @@ import type { NetNamespace } from "../../../net-namespace.ts";
 import type { NfacctObject } from "../../nfacct.ts";
 import type { Match, MatchExtension, RulePlace } from "../extension.ts";
 import { Complaint } from "../iptables-error.ts";
+import { parseName } from "../numbers.ts";
 import type { Walk } from "../walk.ts";
 
 /** Counts into an object that has a name (net/netfilter/xt_nfacct.c). */
@@ -56,5 +57,8 @@ class NfacctCount implements FlowEffect {
 export const nfacct: MatchExtension = {
   names: ["nfacct"],
   options: [{ name: "nfacct-name", args: 1 }],
-  parse: (values) => new NfacctMatch(values.required("nfacct-name")),
+  parse(values) {
+    values.required("nfacct-name");
+    return new NfacctMatch(values.parsed("nfacct-name", parseName) as string);
+  },
 };

@@ -8,7 +8,7 @@ import {
 } from "../extension.ts";
 import { and, parseHost } from "../header-match.ts";
 import { Complaint, parameterProblem } from "../iptables-error.ts";
-import { parseUint } from "../numbers.ts";
+import { parseName, parseUint } from "../numbers.ts";
 import type { Walk } from "../walk.ts";
 
 const ACTIONS = ["set", "rcheck", "update", "remove"] as const;
@@ -146,9 +146,7 @@ export const recent: MatchExtension = {
       hitcount: values.parsed("hitcount", positive) ?? 0,
       reap: values.has("reap"),
       rttl: values.has("rttl"),
-      name:
-        values.parsed("name", (word) => (/^[^\s/"]{1,199}$/.test(word) ? word : undefined)) ??
-        "DEFAULT",
+      name: values.parsed("name", parseName) ?? "DEFAULT",
       mask:
         values.parsed("mask", (word) => parseHost(word, family)) ??
         (family === 4 ? 0xffffffff : ALL_ONES),

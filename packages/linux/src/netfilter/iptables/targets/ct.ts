@@ -77,6 +77,25 @@ function parseZone(text: string): Zone | undefined {
   return text === "mark" ? "mark" : parseUint(text, 0xffff);
 }
 
+/** Events of which conntrack may tell (`ct_event_tbl` of libxt_CT.c); nobody listens here. */
+const EVENTS = [
+  "new",
+  "related",
+  "destroy",
+  "reply",
+  "assured",
+  "protoinfo",
+  "helper",
+  "mark",
+  "natseqinfo",
+  "secmark",
+];
+
+function parseEvents(text: string): string | undefined {
+  const words = text.split(",");
+  return words.every((word) => EVENTS.includes(word)) ? text : undefined;
+}
+
 function zoneTarget(values: OptionValues): CtTarget {
   const given = ZONE_OPTIONS.filter((option) => values.has(option));
   if (given.length > 1)
@@ -87,7 +106,8 @@ function zoneTarget(values: OptionValues): CtTarget {
   const helper = values.word("helper");
   if (helper !== undefined) text += ` --helper ${helper}`;
   for (const events of ["ctevents", "expevents"]) {
-    if (values.has(events)) text += ` --${events} ${values.word(events)}`;
+    const list = values.parsed(events, parseEvents);
+    if (list !== undefined) text += ` --${events} ${list}`;
   }
   if (given.length > 0) text += ` --${option} ${zone}`;
   const original = option === "zone-reply" ? 0 : zone;
