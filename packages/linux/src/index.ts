@@ -40,6 +40,12 @@ export * from "./netfilter/conntrack.ts";
 export * from "./netfilter/conntrack-entry.ts";
 export type { FilterRule } from "./netfilter/filter-rule.ts";
 export * from "./netfilter/hooks.ts";
+export type { FieldValue } from "./netfilter/ipset/element-syntax.ts";
+export { type ElementOptions, Entry, Ipset, type IpsetOptions } from "./netfilter/ipset/ipset.ts";
+export { IpsetError } from "./netfilter/ipset/ipset-error.ts";
+export { IpsetReference, Ipsets } from "./netfilter/ipset/ipsets.ts";
+export type { Direction as IpsetDirection } from "./netfilter/ipset/packet-fields.ts";
+export type { CreateOptionName, ElementField, SetType } from "./netfilter/ipset/set-type.ts";
 export {
   type ChainChanges,
   ChainLayer,
@@ -52,6 +58,7 @@ export * from "./netfilter/nat/nat-hooks.ts";
 export * from "./netfilter/nat.ts";
 export * from "./netfilter/nfacct.ts";
 export type { TableFamily } from "./netfilter/nftables/command.ts";
+export type { Json } from "./netfilter/nftables/data-type.ts";
 export { Nftables } from "./netfilter/nftables/nftables.ts";
 export { type Location, NftablesError } from "./netfilter/nftables/nftables-error.ts";
 export { NftTableLayer } from "./netfilter/nftables/table-layer.ts";

@@ -28,6 +28,7 @@ import { NeighbourTable, type Solicitor } from "./neighbour/neighbour-table.ts";
 import { registerConntrackHooks } from "./netfilter/conntrack/conntrack-hooks.ts";
 import { Conntrack } from "./netfilter/conntrack.ts";
 import { NetfilterHooks } from "./netfilter/hooks.ts";
+import { Ipsets } from "./netfilter/ipset/ipsets.ts";
 import { Iptables } from "./netfilter/iptables/iptables.ts";
 import { Nfacct } from "./netfilter/nfacct.ts";
 import { Nftables } from "./netfilter/nftables/nftables.ts";
@@ -69,6 +70,7 @@ export class NetNamespace {
   /** Connection tracking; `undefined` until a rule needs it. */
   conntrack: Conntrack | undefined = undefined;
   #nftables: Nftables | undefined;
+  #ipsets: Ipsets | undefined;
   #iptables4: Iptables | undefined;
   #iptables6: Iptables | undefined;
   #nfacct: Nfacct | undefined;
@@ -120,6 +122,12 @@ export class NetNamespace {
   get nftables(): Nftables {
     this.#nftables ??= new Nftables(this);
     return this.#nftables;
+  }
+
+  /** IP sets, made on demand. */
+  get ipsets(): Ipsets {
+    this.#ipsets ??= new Ipsets(this);
+    return this.#ipsets;
   }
 
   findNftables(): Nftables | undefined {

@@ -20,7 +20,7 @@ import { rulesetJson } from "./json.ts";
 import { listTable } from "./list.ts";
 import { parseCommands } from "./parse-command.ts";
 import type { BaseChain, Table } from "./table.ts";
-import type { NftTableLayer } from "./table-layer.ts";
+import { type NftTableLayer, tableOf } from "./table-layer.ts";
 import { type RuleOrigin, type Ruleset, Transaction, tableKey } from "./transaction.ts";
 
 const HOOK_NUMBERS: Readonly<Record<string, HookNumber>> = {
@@ -85,12 +85,13 @@ export class Nftables {
    */
   setLayer(layer: NftTableLayer): void {
     const { tables } = this.#ruleset;
-    const key = tableKey(layer.table.family, layer.table.name);
+    const shared = tableOf(layer);
+    const key = tableKey(shared.family, shared.name);
     let table = tables.get(key);
     if (table === undefined) {
-      table = layer.table.fork(++this.#ruleset.lastTable);
+      table = shared.fork(++this.#ruleset.lastTable);
       tables.set(key, table);
-    } else if (table.isLayered) table.rebase(layer.table);
+    } else if (table.isLayered) table.rebase(shared);
     else throw new RangeError(`table ${key} is there and is no layer`);
     this.#register(table);
     this.#netns.network.touch();

@@ -13,11 +13,8 @@ import { type RuleOrigin, type Ruleset, Transaction, tableKey } from "./transact
  * (`iif`, `oif`): `iifname` does.
  */
 export class NftTableLayer {
-  /** Not to be changed. */
-  readonly table: Table;
-
   private constructor(table: Table) {
-    this.table = table;
+    tables.set(this, table);
   }
 
   /** @param text nft commands about one table, which the first of them adds. @throws NftablesError */
@@ -35,11 +32,20 @@ export class NftTableLayer {
 
   /** The layer that further commands make of this one. Costs what they change. @throws NftablesError */
   with(text: string, options: { readonly origin?: RuleOrigin } = {}): NftTableLayer {
-    const table = this.table.fork(this.table.handle);
-    const tables = new Map([[tableKey(table.family, table.name), table]]);
-    run({ tables, lastTable: table.handle }, parseCommands(text), options.origin);
+    const before = tableOf(this);
+    const table = before.fork(before.handle);
+    const only = new Map([[tableKey(table.family, table.name), table]]);
+    run({ tables: only, lastTable: table.handle }, parseCommands(text), options.origin);
     return new NftTableLayer(table);
   }
+}
+
+/** The tables of layers: apart from them, so that nobody else changes one. */
+const tables: WeakMap<NftTableLayer, Table> = new WeakMap();
+
+/** Not to be changed. */
+export function tableOf(layer: NftTableLayer): Table {
+  return tables.get(layer) as Table;
 }
 
 function run(ruleset: Ruleset, commands: readonly Command[], origin: RuleOrigin | undefined): void {
