@@ -7,6 +7,7 @@ import {
   NF_INET_LOCAL_IN,
   NF_INET_LOCAL_OUT,
   NF_INET_PRE_ROUTING,
+  NFPROTO_ARP,
   NFPROTO_BRIDGE,
   nfHook,
 } from "../netfilter/hooks.ts";
@@ -231,12 +232,15 @@ export class Bridge extends NetDevice {
         ...(up ? [this] : []),
       ]);
     }
-    const copies = targets.length + (up ? 1 : 0);
-    if (copies === 0) {
+    if (targets.length === 0 && !up) {
       this.drop(skb, "BRIDGE_NO_PORT", `${this.name} has no other port`);
       return;
     }
-    targets.forEach((port, i) => {
+    // What rules may want to see goes to every port as a frame of its own.
+    const filtered = this.netns.hooks?.at(NFPROTO_ARP, own ? NF_INET_LOCAL_OUT : NF_INET_FORWARD);
+    const seen = filtered === undefined ? targets.filter((p) => !p.dev.sendIgnored(skb)) : targets;
+    const copies = seen.length + (up ? 1 : 0);
+    seen.forEach((port, i) => {
       this.#deliver(i === copies - 1 ? skb : skb.clone(), from, port, own);
     });
     if (up) this.#passUp(skb);

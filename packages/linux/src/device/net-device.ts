@@ -291,6 +291,14 @@ export abstract class NetDevice {
     this.transmit(skb);
   }
 
+  /**
+   * Sends a copy of a flooded frame that nobody at the other end would do anything with: it is counted,
+   * and that is all. False where it has to be sent.
+   */
+  sendIgnored(_skb: Skb): boolean {
+    return false;
+  }
+
   /** Whom a frame is for, by its destination MAC (`eth_type_trans`). */
   classify(skb: Skb): void {
     const dst = skb.dstMac;

@@ -1,4 +1,5 @@
-import { ARP_REQUEST, type ArpPacket } from "@cnilab/net";
+import type { ArpPacket } from "@cnilab/net";
+import { ignoresArp } from "../neighbour/arp.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import type { Skb } from "../skb.ts";
 import { type DeviceOptions, NetDevice } from "./net-device.ts";
@@ -41,24 +42,9 @@ export class Nic extends NetDevice {
     this.segment.carry(this, skb);
   }
 
-  /**
-   * Whether a flooded frame can have any effect here. An ARP question for somebody else has none on a
-   * plain machine; on a segment of thousands nearly all of them are such.
-   */
+  /** Whether a flooded frame can have any effect here. */
   wants(skb: Skb): boolean {
     if (!this.up || !this.carrier) return false;
-    if (!skb.isArp || this.receiveHandler !== undefined || this.tc !== undefined) return true;
-    const arp = skb.packet as ArpPacket;
-    if (arp.op !== ARP_REQUEST) return true;
-    const { conf4All } = this.netns.sysctl;
-    return (
-      this.netns.isLocalAddress(arp.targetIp) ||
-      conf4All.proxy_arp !== 0 ||
-      this.conf4.proxy_arp !== 0 ||
-      this.conf4.proxy_arp_pvlan !== 0 ||
-      Math.max(conf4All.arp_accept, this.conf4.arp_accept) !== 0 ||
-      (this.neighbours !== undefined &&
-        (this.neighbours.proxies.size > 0 || this.neighbours.get(arp.senderIp) !== undefined))
-    );
+    return !skb.isArp || !ignoresArp(this, skb.packet as ArpPacket);
   }
 }

@@ -1,4 +1,5 @@
-import { ETHERNET_HEADER_LENGTH } from "@cnilab/net";
+import { type ArpPacket, ETHERNET_HEADER_LENGTH } from "@cnilab/net";
+import { ignoresArp } from "../neighbour/arp.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import type { Skb } from "../skb.ts";
 import { type DeviceOptions, NetDevice } from "./net-device.ts";
@@ -57,6 +58,18 @@ export class Veth extends NetDevice {
       peer.#peer = undefined;
       peer.remove();
     }
+  }
+
+  override sendIgnored(skb: Skb): boolean {
+    const peer = this.#peer;
+    if (!skb.isArp || skb.trace !== undefined || this.tc !== undefined) return false;
+    if (!this.up || peer?.up !== true || !ignoresArp(peer, skb.packet as ArpPacket)) return false;
+    const bytes = skb.packet.length + ETHERNET_HEADER_LENGTH;
+    this.txPackets++;
+    this.txBytes += bytes;
+    peer.rxPackets++;
+    peer.rxBytes += bytes;
+    return true;
   }
 
   protected transmit(skb: Skb): void {

@@ -62,6 +62,26 @@ function sendArp(
   dev.queueTransmit(skb);
 }
 
+/**
+ * Whether {@link arpReceive} would do nothing with a message on this device: a question for somebody
+ * else, from somebody unknown. On a segment of thousands nearly every copy of a question is such.
+ */
+export function ignoresArp(dev: NetDevice, { op, targetIp, senderIp }: ArpPacket): boolean {
+  if (op !== ARP_REQUEST || dev.receiveHandler !== undefined || dev.tc !== undefined) return false;
+  const { conf4All } = dev.netns.sysctl;
+  const { conf4, neighbours } = dev;
+  return (
+    !dev.netns.isLocalAddress(targetIp) &&
+    conf4All.proxy_arp === 0 &&
+    conf4.proxy_arp === 0 &&
+    conf4.proxy_arp_pvlan === 0 &&
+    conf4All.arp_accept === 0 &&
+    conf4.arp_accept === 0 &&
+    (neighbours === undefined ||
+      (neighbours.proxies.size === 0 && neighbours.get(senderIp) === undefined))
+  );
+}
+
 /** Handles an ARP message (`arp_process`). */
 export function arpReceive(dev: NetDevice, skb: Skb): void {
   const arp = skb.packet as ArpPacket;
