@@ -100,7 +100,7 @@ export class Flanneld implements OverlayEngine {
     const iface = lookupExternalInterface(netns, conf, { ...options, publicIp, publicIpv6 });
     const log = (message: string) => this.#note(message);
     const backend = makeBackend({ netns, files, clock, random, conf, iface, leases: manager, log });
-    const lease = kernelCalls(() => backend.register((a) => manager.acquireLease(a)));
+    const lease = register(backend, manager);
     const traffic = this.#setUpTraffic(lease);
     files.write(options.subnetFile, formatSubnetEnv(conf, lease, backend.mtu, options.ipMasq));
     const run: Run = { backend, traffic, timers: new Set(), endings: [] };
@@ -205,11 +205,12 @@ export class Flanneld implements OverlayEngine {
   }
 }
 
-/** What the kernel refuses while the backend prepares the node ends the program. */
-function kernelCalls<T>(call: () => T): T {
+/** Prepares the node. What the kernel refuses meanwhile ends the program, and its devices with it. */
+function register(backend: Backend, manager: SubnetManager): Lease {
   try {
-    return call();
+    return backend.register((attributes) => manager.acquireLease(attributes));
   } catch (error) {
+    backend.stop();
     if (error instanceof KernelError) {
       throw new FlanneldError(`Error registering network: ${error.message}`, { cause: error });
     }

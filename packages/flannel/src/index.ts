@@ -1,4 +1,4 @@
-export * from "./conf/backend-conf.ts";
+export type * from "./conf/backend-conf.ts";
 export {
   DEFAULT_OPTIONS,
   type FlanneldOptions,
