@@ -94,6 +94,8 @@ export interface Match {
   readonly pure: boolean;
   /** Destination ports besides which it never matches, where it is pure and names a few. */
   readonly dstPorts?: readonly number[] | undefined;
+  /** Sets that it asks. */
+  readonly sets?: readonly string[];
   /** Whether it looks at connections, so that they must be tracked. */
   readonly needsConntrack?: boolean;
   matches(walk: Walk): boolean;
@@ -113,6 +115,8 @@ export type TargetVerdict = NfVerdict | typeof XT_CONTINUE | typeof XT_RETURN;
 export interface Target {
   /** As iptables-save prints it, from `-j` on. */
   readonly text: string;
+  /** Sets that it changes. */
+  readonly sets?: readonly string[];
   /** Whether it has said by itself why it drops; otherwise the rule is named. */
   readonly dropsItself?: boolean;
   /** Whether it acts on connections, so that they must be tracked. */

@@ -16,6 +16,7 @@ import { physdev } from "./matches/physdev.ts";
 import { multiport, sctp, tcp, udp } from "./matches/ports.ts";
 import { recent } from "./matches/recent.ts";
 import { rpfilter } from "./matches/rpfilter.ts";
+import { set } from "./matches/set.ts";
 import { owner, socket } from "./matches/socket.ts";
 import { statistic } from "./matches/statistic.ts";
 import { ct, notrack } from "./targets/ct.ts";
@@ -31,6 +32,7 @@ import {
 } from "./targets/nat.ts";
 import { nfqueue } from "./targets/nfqueue.ts";
 import { reject } from "./targets/reject.ts";
+import { set as setTarget } from "./targets/set.ts";
 import { tproxy } from "./targets/tproxy.ts";
 import { accept, drop, returnTarget } from "./targets/verdict.ts";
 
@@ -49,6 +51,7 @@ const MATCHES: readonly MatchExtension[] = [
   addrtype,
   statistic,
   recent,
+  set,
   physdev,
   limit,
   hashlimit,
@@ -92,6 +95,7 @@ const TARGETS: readonly TargetExtension[] = [
   fields.hl,
   fields.checksum,
   tproxy,
+  setTarget,
   nfqueue,
   trace,
 ];

@@ -11,6 +11,7 @@ import { CHAIN_EXISTS, Complaint, parameterProblem } from "./iptables-error.ts";
 import type { LayerTable } from "./layer-table.ts";
 import { type RestoreOptions, RestoreProblem, restore } from "./restore.ts";
 import type { RuleEntry } from "./rule.ts";
+import { SetHolds } from "./set-holds.ts";
 import { Count, Table } from "./table.ts";
 import { TableEdit } from "./table-edit.ts";
 import { TableHook } from "./table-hook.ts";
@@ -29,12 +30,14 @@ export class Iptables {
   readonly #layers: Map<string, ChainLayer> = new Map();
   /** What matches remember: lists of `recent`, token buckets. */
   readonly memory: ExtensionState = new ExtensionState();
+  readonly #setHolds: SetHolds;
   /** Grows with every change of rules: who looks after some knows when to look again. */
   generation = 0;
 
   constructor(netns: NetNamespace, family: IpFamily) {
     this.#netns = netns;
     this.family = family;
+    this.#setHolds = new SetHolds(netns);
   }
 
   /** The tool's name: `iptables` or `ip6tables`. */
@@ -226,6 +229,7 @@ export class Iptables {
   /** Gives new builtin chains their hooks, and tells caches that rules have changed. */
   #settle(): void {
     this.generation++;
+    this.#setHolds.update([...this.#tables.values()].flatMap((table) => table.naming));
     for (const table of this.#tables.values()) {
       for (const hook of table.builtin.hooks) {
         if (table.base(hook) !== undefined) this.#hook(table, hook);

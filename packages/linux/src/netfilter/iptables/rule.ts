@@ -71,6 +71,11 @@ export class Rule {
     return this.target?.resolve !== undefined || this.matches.some((m) => m.resolve !== undefined);
   }
 
+  /** Sets that it names. */
+  get sets(): string[] {
+    return [...this.matches.flatMap((match) => match.sets ?? []), ...(this.target?.sets ?? [])];
+  }
+
   /** Whether the objects that it names are there. @throws Complaint */
   resolve(netns: NetNamespace, place: RulePlace): void {
     for (const match of this.matches) match.resolve?.(netns, place);

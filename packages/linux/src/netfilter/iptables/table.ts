@@ -92,6 +92,13 @@ export class Table {
     return [...builtin, ...users];
   }
 
+  /** Rules that name objects of the namespace. */
+  get naming(): RuleEntry[] {
+    const naming = this.#shared.flatMap((layer) => layer.naming);
+    for (const chain of this.#chains.values()) naming.push(...chain.needs.naming);
+    return naming;
+  }
+
   /** Puts other chains in place. */
   replace(chains: ReadonlyMap<string, Chain>, shared: readonly LayerTable[]): void {
     this.#chains = chains;
