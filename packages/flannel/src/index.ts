@@ -1,4 +1,13 @@
-export type * from "./conf/backend-conf.ts";
+export type {
+  AllocConf,
+  BackendConf,
+  BackendType,
+  HostGwConf,
+  IpipConf,
+  UdpConf,
+  VxlanConf,
+  WireguardConf,
+} from "./conf/backend-conf.ts";
 export {
   DEFAULT_OPTIONS,
   type FlanneldOptions,
