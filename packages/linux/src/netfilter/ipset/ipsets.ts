@@ -31,7 +31,16 @@ export class IpsetReference {
   }
 }
 
-/** The sets of one network namespace, as ipset 7.17 programs them. */
+/**
+ * The sets of one network namespace, as ipset 7.17 programs them. Rules ask a set so:
+ *
+ *     const hold = netns.ipsets.reference("NAME"); // when the rule is made; release(hold) when it goes
+ *     hold.set.matchesPacket(skb, state, ["src", "dst"]); // for each packet
+ *
+ * Elements of hashes are listed in the order of their values; the kernel's order depends on a random
+ * seed. Not modelled: the types that only add a MAC or a mark, skbinfo, hash tables that grow (`hashsize`
+ * stays as it was made), and the exact size in memory.
+ */
 export class Ipsets {
   readonly #netns: NetNamespace;
   readonly #sets: Map<string, Ipset> = new Map();

@@ -1,10 +1,10 @@
+import { priorityFits, priorityNames } from "./base-chain.ts";
 import type { DeviceNames } from "./data-type.ts";
 import { formatElements, formatExpression, formatStatement } from "./format.ts";
 import type { KeyPart } from "./key-words.ts";
 import type { NftSet } from "./nft-set.ts";
 import type { BaseChain, NftChain, NftObject, Table } from "./table.ts";
 import { formatTime } from "./time.ts";
-import { allPriorityNames, priorityFits } from "./transaction.ts";
 
 /** A table as `nft -s list table` prints it. */
 export function listTable(table: Table, devices: DeviceNames, now: number): string {
@@ -112,7 +112,7 @@ function formatBase(table: Table, base: BaseChain): string {
 
 /** The nearest name within ten, if the hook knows it. */
 function formatPriority({ family }: Table, { priority, hook }: BaseChain): string {
-  const near = allPriorityNames(family).find(([, value]) => Math.abs(priority - value) <= 10);
+  const near = priorityNames(family).find(([, value]) => Math.abs(priority - value) <= 10);
   if (near === undefined || !priorityFits(near[0], family, hook)) return String(priority);
   const offset = priority - near[1];
   if (offset === 0) return near[0];

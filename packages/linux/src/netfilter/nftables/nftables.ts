@@ -47,7 +47,17 @@ interface Registration {
   readonly hook: BaseChainHook;
 }
 
-/** nf_tables of one network namespace, as nft 1.0.6 programs it and kernel 6.1 runs it. */
+/**
+ * nf_tables of one network namespace, as nft 1.0.6 programs it and kernel 6.1 runs it. `destroy` and the
+ * name `dstnat` at the output hook, which later releases brought, are taken as well.
+ *
+ * Not modelled, and refused as syntax: flowtables, meters, synproxy, tproxy, secmark, ct helpers, timeouts,
+ * expectations, labels and counts, `dup` and `fwd`; the expressions rt, socket, osf, ipsec, exthdr, vlan,
+ * TCP and IP options, SCTP chunks and raw payload; `define` and `include`; chains within rules. Taken,
+ * listed, and never true: `meta skgid`, `ibrname`, `obrname` and checksums. Base chains of the family
+ * netdev and of the ingress hook are kept and listed, and no packet meets them. `icmp id` is not listed
+ * with the comparison of the type that nft adds.
+ */
 export class Nftables {
   readonly #netns: NetNamespace;
   readonly #ruleset: Ruleset = { tables: new Map<string, Table>(), lastTable: 0 };

@@ -42,6 +42,8 @@ export class SetElements {
   /** Ends of the intervals as words; made anew when something has changed. */
   #bounds: { readonly from: Uint32Array; readonly to: Uint32Array } | undefined = undefined;
   readonly #scratch: Uint32Array;
+  /** Takes what undoes each change, while a transaction is under way. */
+  journal: (() => void)[] | undefined = undefined;
 
   constructor(parts: readonly KeyPart[], interval: boolean) {
     this.parts = parts;
@@ -145,20 +147,37 @@ export class SetElements {
 
   /** Adds an element, or puts it in the place of the one with the same key. */
   put(element: StoredElement): void {
+    const before = this.#place(element);
+    this.journal?.push(() => {
+      if (before === undefined) this.#take(element.key);
+      else this.#place(before);
+    });
+  }
+
+  /** @returns what stood in its place */
+  #place(element: StoredElement): StoredElement | undefined {
     const { key } = element;
     if (key === undefined) {
+      const before = this.#catchAll;
       this.#catchAll = element;
-      return;
+      return before;
     }
+    const elements = this.#elements;
     if (this.#table !== undefined) {
       const number = this.#number(key);
-      this.#elements[number < 0 ? this.#table.add(this.#scratch) : number] = element;
-      return;
+      const before = number < 0 ? undefined : elements[number];
+      elements[number < 0 ? this.#table.add(this.#scratch) : number] = element;
+      return before;
     }
-    const at = this.#elements.findIndex((e) => sameKey(e?.key as ElementKey, key));
-    if (at < 0) this.#elements.push(element);
-    else this.#elements[at] = element;
+    const at = elements.findIndex((e) => sameKey(e?.key as ElementKey, key));
     this.#bounds = undefined;
+    if (at < 0) {
+      elements.push(element);
+      return undefined;
+    }
+    const before = elements[at];
+    elements[at] = element;
+    return before;
   }
 
   /** The values of a key that is there as words. */
@@ -171,35 +190,46 @@ export class SetElements {
   }
 
   delete(key: ElementKey | undefined): boolean {
-    if (key === undefined) {
-      const there = this.#catchAll !== undefined;
-      this.#catchAll = undefined;
-      return there;
-    }
-    if (this.#table !== undefined) {
-      const number = this.#number(key);
-      if (number < 0) return false;
-      this.#table.delete(number);
-      this.#elements[number] = undefined;
-      return true;
-    }
-    const at = this.#elements.findIndex((e) => sameKey(e?.key as ElementKey, key));
-    if (at < 0) return false;
-    this.#elements.splice(at, 1);
-    this.#bounds = undefined;
+    const before = this.#take(key);
+    if (before === undefined) return false;
+    this.journal?.push(() => this.#place(before));
     return true;
   }
 
-  clear(): void {
-    this.#table?.clear();
-    this.#elements = [];
-    this.#catchAll = undefined;
+  /** @returns what was there */
+  #take(key: ElementKey | undefined): StoredElement | undefined {
+    if (key === undefined) {
+      const before = this.#catchAll;
+      this.#catchAll = undefined;
+      return before;
+    }
+    const elements = this.#elements;
+    if (this.#table !== undefined) {
+      const number = this.#number(key);
+      if (number < 0) return undefined;
+      const before = elements[number];
+      this.#table.delete(number);
+      elements[number] = undefined;
+      return before;
+    }
+    const at = elements.findIndex((e) => sameKey(e?.key as ElementKey, key));
+    if (at < 0) return undefined;
     this.#bounds = undefined;
+    return elements.splice(at, 1)[0];
+  }
+
+  clear(): void {
+    for (const element of this.all()) this.delete(element.key);
   }
 
   /** Forgets what has expired. */
   collect(now: number): void {
     for (const element of this.all()) if (element.expires <= now) this.delete(element.key);
+  }
+
+  /** Without the one for all others. */
+  forEach(each: (element: StoredElement) => void): void {
+    for (const element of this.#elements) if (element !== undefined) each(element);
   }
 
   /** In no particular order but for concatenated intervals, which keep that of their addition. */
@@ -225,15 +255,6 @@ export class SetElements {
       return x.key < y.key ? -1 : x.key > y.key ? 1 : 0;
     });
     return keyed.map(({ element }) => element);
-  }
-
-  /** Notes what is in it; the result puts it back. */
-  remember(): () => void {
-    const before = this.all();
-    return () => {
-      this.clear();
-      for (const element of before) this.put(element);
-    };
   }
 
   /** An independent copy; elements with a time to live begin it at `now`. */

@@ -1,28 +1,19 @@
 import type { Origin } from "@cnilab/core";
-import {
-  NF_BR_PRI_FILTER_BRIDGED,
-  NF_BR_PRI_NAT_DST_BRIDGED,
-  NF_BR_PRI_NAT_DST_OTHER,
-  NF_BR_PRI_NAT_SRC,
-  NF_IP_PRI_FILTER,
-  NF_IP_PRI_MANGLE,
-  NF_IP_PRI_NAT_DST,
-  NF_IP_PRI_NAT_SRC,
-  NF_IP_PRI_RAW,
-  NF_IP_PRI_SECURITY,
-} from "../hooks.ts";
-import type { BaseChainSpec, Command, SetSpec, TableFamily, TypeSpec } from "./command.ts";
+import { baseChain } from "./base-chain.ts";
+import type { Command, SetSpec, TableFamily, TypeSpec } from "./command.ts";
 import type { DeviceNames } from "./data-type.ts";
 import { type EvaluationScope, keyPartsOf } from "./evaluate-expression.ts";
 import { evaluateRule } from "./evaluate-rule.ts";
 import { addElements, evaluateElement, evaluateKey } from "./evaluate-set.ts";
-import type { Expression, SetElement, SetReference, VerdictExpression } from "./expression.ts";
+import type { SetElement, VerdictExpression } from "./expression.ts";
 import type { KeyPart } from "./key-words.ts";
 import { NftSet } from "./nft-set.ts";
 import { kernelRefusal, type Location, NftablesError } from "./nftables-error.ts";
 import type { SetElements } from "./set-elements.ts";
-import type { NatKind, Statement } from "./statement.ts";
+import type { Statement } from "./statement.ts";
+import { referencesOf, usesConntrack } from "./statement-parts.ts";
 import { type BaseChain, NftChain, NftRule, Table } from "./table.ts";
+import { isJumpTarget, validateTable } from "./validate-table.ts";
 
 /** Says which object a rule is there for: always the same, or by the rule's text. */
 export type RuleOrigin = Origin | ((rule: string) => Origin | undefined);
@@ -47,6 +38,8 @@ export class Transaction {
   readonly #now: number;
   readonly #origin: RuleOrigin | undefined;
   readonly #undo: (() => void)[] = [];
+  /** Elements that note in {@link #undo} how to undo what happens to them. */
+  readonly #journaled: Set<SetElements> = new Set();
   /** Tables that were changed, made or deleted. */
   readonly touched: Set<Table> = new Set();
 
@@ -65,6 +58,8 @@ export class Transaction {
     } catch (error) {
       for (const undo of this.#undo.reverse()) undo();
       throw error;
+    } finally {
+      for (const elements of this.#journaled) elements.journal = undefined;
     }
   }
 
@@ -298,17 +293,15 @@ export class Transaction {
     this.#setChain(table, command.name, renamed);
     for (const each of table.listedChains()) this.#renameTargets(table, each, chain.name, renamed);
     for (const set of table.listedSets()) {
-      if (!set.options.verdicts || !leadsTo(set.elements, chain.name)) continue;
+      if (!set.options.verdicts || !holdsChain(set.elements, chain.name)) continue;
       const elements = this.#ownElements(table, set);
-      this.#undo.push(elements.remember());
       renameInElements(elements, chain.name, command.name, table);
     }
   }
 
   /** Rules name their chain, and those that they jump to. */
   #renameTargets(table: Table, chain: NftChain, from: string, to: NftChain): void {
-    const jumps = (statement: Statement) =>
-      [...targetsOf(statement, table)].includes(from) && !statementReadsSet(statement);
+    const jumps = (statement: Statement) => leadsTo(statement, from);
     if (chain !== to && !chain.rules.some((rule) => rule.statements.some(jumps))) return;
     const own = this.#ownChain(table, chain);
     const rules = own.rules.map((rule) => {
@@ -512,6 +505,13 @@ export class Transaction {
 
   /** The elements to change: of this table alone. */
   #ownElements(table: Table, set: NftSet): SetElements {
+    const elements = this.#findElements(table, set);
+    elements.journal = this.#undo;
+    this.#journaled.add(elements);
+    return elements;
+  }
+
+  #findElements(table: Table, set: NftSet): SetElements {
     if (set.volatile) return table.elementsOf(set, this.#now);
     if (set.owner === table) return set.elements;
     const own = set.cloneFor(table, this.#now);
@@ -532,8 +532,6 @@ export class Transaction {
     });
     const elements = this.#ownElements(table, set);
     elements.collect(this.#now);
-    const undo = elements.remember();
-    this.#undo.push(undo);
     const locations = command.elements.map(({ location }) => location);
     addElements(set, elements, stored, locations, command.verb === "create");
   }
@@ -542,7 +540,6 @@ export class Transaction {
     const table = this.#table(command);
     const set = this.#set(command);
     const elements = this.#ownElements(table, set);
-    this.#undo.push(elements.remember());
     for (const element of command.elements) {
       const key = element.key && evaluateKey(element.key, set.options.key, this.#scope(table));
       const gone = elements.delete(key);
@@ -552,7 +549,6 @@ export class Transaction {
 
   #flushSet(command: CommandOf<"flushSet">): void {
     const elements = this.#ownElements(this.#table(command), this.#set(command));
-    this.#undo.push(elements.remember());
     elements.clear();
   }
 
@@ -626,7 +622,7 @@ export class Transaction {
   }
 }
 
-function leadsTo(elements: SetElements, chain: string): boolean {
+function holdsChain(elements: SetElements, chain: string): boolean {
   return elements.all().some(({ verdict }) => verdict?.chain === chain);
 }
 
@@ -639,9 +635,12 @@ function renameInElements(elements: SetElements, from: string, to: string, table
   }
 }
 
-/** Whether chains that a statement leads to stand in a named map, which is renamed by itself. */
-function statementReadsSet(statement: Statement): boolean {
-  return referencesOf(statement).some(({ set }) => set?.options.anonymous === false);
+/** Whether a statement itself leads to a chain; named maps are renamed by themselves. */
+function leadsTo(statement: Statement, chain: string): boolean {
+  if (statement.kind === "verdict") return statement.verdict.chain === chain;
+  return referencesOf(statement).some(
+    ({ set }) => set?.options.anonymous === true && holdsChain(set.elements, chain),
+  );
 }
 
 function renameVerdict(statement: Statement, from: string, to: string, table: Table): Statement {
@@ -679,221 +678,4 @@ function rulePosition(command: CommandOf<"addRule">, chain: NftChain): number {
     handle === undefined ? (index as number) : chain.rules.findIndex((r) => r.handle === handle);
   if (at < 0 || at >= chain.rules.length) throw kernelRefusal(placeLocation, "ENOENT");
   return where === "append" ? at + 1 : at;
-}
-
-/** Whether a rule turns connection tracking on (`nf_ct_netns_get`). */
-function usesConntrack(statement: Statement): boolean {
-  if (statement.kind === "nat" || statement.kind === "notrack") return true;
-  return expressionsOf(statement).some(mentionsCt);
-}
-
-function mentionsCt(expression: Expression): boolean {
-  switch (expression.kind) {
-    case "ct":
-      return true;
-    case "binary":
-      return mentionsCt(expression.left);
-    case "concat":
-      return expression.parts.some(mentionsCt);
-    case "map":
-      return mentionsCt(expression.key);
-    default:
-      return false;
-  }
-}
-
-/** Sets and maps that a statement asks. */
-export function referencesOf(statement: Statement): SetReference[] {
-  const found: SetReference[] = [];
-  const visit = (expression: Expression | undefined): void => {
-    if (expression === undefined) return;
-    switch (expression.kind) {
-      case "setRef":
-        found.push(expression);
-        return;
-      case "map":
-        visit(expression.key);
-        visit(expression.mappings);
-        return;
-      case "binary":
-        visit(expression.left);
-        visit(expression.right);
-        return;
-      case "concat":
-        for (const part of expression.parts) visit(part);
-        return;
-    }
-  };
-  for (const expression of expressionsOf(statement)) visit(expression);
-  return found;
-}
-
-/** What a statement reads, compares with and writes to. */
-function expressionsOf(statement: Statement): Expression[] {
-  const all = (...expressions: (Expression | undefined)[]) =>
-    expressions.filter((expression) => expression !== undefined);
-  switch (statement.kind) {
-    case "match":
-      return [statement.left, statement.right];
-    case "vmap":
-      return [statement.map];
-    case "mangle":
-      return [statement.target, statement.value];
-    case "nat":
-      return all(statement.address, statement.port);
-    case "queue":
-      return all(statement.to);
-    case "setUpdate":
-      return all(statement.set, statement.key, statement.data);
-    default:
-      return [];
-  }
-}
-
-/** Chains that a statement can lead to. */
-function* targetsOf(statement: Statement, table: Table): Iterable<string> {
-  if (statement.kind === "verdict" && statement.verdict.chain !== undefined) {
-    yield statement.verdict.chain;
-  }
-  if (statement.kind !== "vmap") return;
-  for (const { set } of referencesOf(statement)) {
-    if (set === undefined) continue;
-    const current = set.options.anonymous ? set : (table.sets.get(set.name) ?? set);
-    for (const { verdict } of current.elements.all()) {
-      if (verdict?.chain !== undefined) yield verdict.chain;
-    }
-  }
-}
-
-function isJumpTarget(table: Table, name: string): boolean {
-  for (const set of table.sets.values()) {
-    for (const { verdict } of set.elements.all()) if (verdict?.chain === name) return true;
-  }
-  for (const chain of table.chains.values()) {
-    for (const { statements } of chain.rules) {
-      for (const statement of statements) {
-        for (const target of targetsOf(statement, table)) if (target === name) return true;
-      }
-    }
-  }
-  return false;
-}
-
-/** Chains that may wait for the end of another one (NFT_JUMP_STACK_SIZE). */
-const JUMP_STACK_SIZE = 16;
-
-/** What base chains lead to must suit them, and must not be nested too deep (`nft_table_validate`). */
-function validateTable(table: Table, location: Location): void {
-  for (const chain of table.chains.values()) {
-    if (chain.base !== undefined) validateChain(table, chain.base, chain, 0, new Map(), location);
-  }
-}
-
-function validateChain(
-  table: Table,
-  base: BaseChain,
-  chain: NftChain,
-  depth: number,
-  /** How deep a chain has been met: only a deeper place can be worse. */
-  seen: Map<NftChain, number>,
-  location: Location,
-): void {
-  if (depth >= JUMP_STACK_SIZE) throw kernelRefusal(location, "EMLINK");
-  for (const { statements } of chain.rules) {
-    for (const statement of statements) {
-      if (statement.kind === "nat" && !allowsNat(base, statement.nat)) {
-        throw kernelRefusal(location, "EOPNOTSUPP");
-      }
-      for (const name of targetsOf(statement, table)) {
-        const target = table.chains.get(name);
-        if (target === undefined || (seen.get(target) ?? 0) > depth) continue;
-        seen.set(target, depth + 1);
-        validateChain(table, base, target, depth + 1, seen, location);
-      }
-    }
-  }
-}
-
-/** Hooks at which a kind of NAT may stand (`nft_chain_validate_hooks`). */
-function allowsNat({ type, hook }: BaseChain, nat: NatKind): boolean {
-  if (type !== "nat") return false;
-  switch (nat) {
-    case "snat":
-      return hook === "postrouting" || hook === "input";
-    case "masquerade":
-      return hook === "postrouting";
-    default:
-      return hook === "prerouting" || hook === "output";
-  }
-}
-
-const PRIORITIES: Readonly<Record<string, number>> = {
-  raw: NF_IP_PRI_RAW,
-  mangle: NF_IP_PRI_MANGLE,
-  dstnat: NF_IP_PRI_NAT_DST,
-  filter: NF_IP_PRI_FILTER,
-  security: NF_IP_PRI_SECURITY,
-  srcnat: NF_IP_PRI_NAT_SRC,
-};
-
-const BRIDGE_PRIORITIES: Readonly<Record<string, number>> = {
-  dstnat: NF_BR_PRI_NAT_DST_BRIDGED,
-  filter: NF_BR_PRI_FILTER_BRIDGED,
-  out: NF_BR_PRI_NAT_DST_OTHER,
-  srcnat: NF_BR_PRI_NAT_SRC,
-};
-
-/** Names of priorities that a hook knows, in the order in which nft tries them. */
-export function priorityNames(family: TableFamily, hook: string): [name: string, value: number][] {
-  const names = Object.entries(family === "bridge" ? BRIDGE_PRIORITIES : PRIORITIES);
-  return names.filter(([name]) => priorityFits(name, family, hook));
-}
-
-export function allPriorityNames(family: TableFamily): [name: string, value: number][] {
-  return Object.entries(family === "bridge" ? BRIDGE_PRIORITIES : PRIORITIES);
-}
-
-export function priorityFits(name: string, family: TableFamily, hook: string): boolean {
-  if (name === "filter") return true;
-  if (family === "bridge") {
-    return hook === { dstnat: "prerouting", out: "output", srcnat: "postrouting" }[name];
-  }
-  if (family === "arp" || family === "netdev") return false;
-  if (name === "dstnat") return hook === "prerouting";
-  return name === "srcnat" ? hook === "postrouting" : true;
-}
-
-const HOOKS: Readonly<Record<TableFamily, readonly string[]>> = {
-  ip: ["prerouting", "input", "forward", "output", "postrouting"],
-  ip6: ["prerouting", "input", "forward", "output", "postrouting"],
-  inet: ["prerouting", "input", "forward", "output", "postrouting", "ingress"],
-  bridge: ["prerouting", "input", "forward", "output", "postrouting"],
-  arp: ["input", "output"],
-  netdev: ["ingress", "egress"],
-};
-
-function baseChain(spec: BaseChainSpec, family: TableFamily, policy: "accept" | "drop"): BaseChain {
-  const { type, hook, devices, location } = spec;
-  if (!HOOKS[family].includes(hook)) {
-    throw new NftablesError(location, `The ${family} family does not support this hook`);
-  }
-  const nat = type === "nat" && (hook === "forward" || !["ip", "ip6", "inet"].includes(family));
-  const route = type === "route" && hook !== "output";
-  if (nat || route) throw kernelRefusal(location, "EOPNOTSUPP");
-  const { name, offset } = spec.priority;
-  let priority = offset;
-  if (name !== undefined) {
-    // Releases after 1.0.6 take dstnat at the output hook as well.
-    const known = allPriorityNames(family).find(
-      ([known]) =>
-        known === name &&
-        (priorityFits(name, family, hook) || (name === "dstnat" && hook === "output")),
-    );
-    if (known === undefined) {
-      throw new NftablesError(location, `invalid priority expression string in this context.`);
-    }
-    priority += known[1];
-  }
-  if (type === "nat" && priority <= -200) throw kernelRefusal(location, "EOPNOTSUPP");
-  return { type, hook, devices, priority, policy };
 }

@@ -1,0 +1,71 @@
+import type { Expression, SetReference } from "./expression.ts";
+import type { Statement } from "./statement.ts";
+
+/** Whether a rule turns connection tracking on (`nf_ct_netns_get`). */
+export function usesConntrack(statement: Statement): boolean {
+  if (statement.kind === "nat" || statement.kind === "notrack") return true;
+  return expressionsOf(statement).some(mentionsCt);
+}
+
+function mentionsCt(expression: Expression): boolean {
+  switch (expression.kind) {
+    case "ct":
+      return true;
+    case "binary":
+      return mentionsCt(expression.left);
+    case "concat":
+      return expression.parts.some(mentionsCt);
+    case "map":
+      return mentionsCt(expression.key);
+    default:
+      return false;
+  }
+}
+
+/** Sets and maps that a statement asks. */
+export function referencesOf(statement: Statement): SetReference[] {
+  const found: SetReference[] = [];
+  const visit = (expression: Expression | undefined): void => {
+    if (expression === undefined) return;
+    switch (expression.kind) {
+      case "setRef":
+        found.push(expression);
+        return;
+      case "map":
+        visit(expression.key);
+        visit(expression.mappings);
+        return;
+      case "binary":
+        visit(expression.left);
+        visit(expression.right);
+        return;
+      case "concat":
+        for (const part of expression.parts) visit(part);
+        return;
+    }
+  };
+  for (const expression of expressionsOf(statement)) visit(expression);
+  return found;
+}
+
+/** What a statement reads, compares with and writes to. */
+function expressionsOf(statement: Statement): Expression[] {
+  const all = (...expressions: (Expression | undefined)[]) =>
+    expressions.filter((expression) => expression !== undefined);
+  switch (statement.kind) {
+    case "match":
+      return [statement.left, statement.right];
+    case "vmap":
+      return [statement.map];
+    case "mangle":
+      return [statement.target, statement.value];
+    case "nat":
+      return all(statement.address, statement.port);
+    case "queue":
+      return all(statement.to);
+    case "setUpdate":
+      return all(statement.set, statement.key, statement.data);
+    default:
+      return [];
+  }
+}
