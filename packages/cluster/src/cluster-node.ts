@@ -14,6 +14,7 @@ import {
   type PolicyEngine,
   PROXY,
   type Random,
+  type Timer,
 } from "@cnilab/core";
 import { echoOnAllPorts, type Kernel, startEchoServer } from "@cnilab/linux";
 import { IPPROTO_TCP, type IpAddress, type Prefix } from "@cnilab/net";
@@ -60,6 +61,7 @@ export class ClusterNode implements NodeContext<Kernel> {
   readonly #notReady = new Set<NodeAgent>();
   readonly #subscriptions = new Subscription();
   #ready: boolean | undefined;
+  #statusDue: Timer | undefined;
   #cidrs: { readonly spec: Node["spec"]; readonly ranges: readonly Prefix[] } | undefined;
 
   constructor(options: ClusterNodeOptions) {
@@ -127,6 +129,8 @@ export class ClusterNode implements NodeContext<Kernel> {
   /** The machine is switched off, with everything that runs on it. */
   powerOff(): void {
     this.#subscriptions.unsubscribe();
+    this.#statusDue?.cancel();
+    this.#statusDue = undefined;
     for (const agent of this.agents) agent.stop();
     this.kubelet.powerOff();
     this.container.clearInstances();
@@ -141,11 +145,28 @@ export class ClusterNode implements NodeContext<Kernel> {
   #judge(): void {
     const ready = this.#hasNetworkPlugin && this.#notReady.size === 0;
     if (ready === this.#ready) return;
+    const isFirst = this.#ready === undefined;
     this.#ready = ready;
-    const at = timestamp(this.clock.now);
-    this.api.update("Node", this.name, (node) => withReady(node, ready, this.#why(), at));
+    if (isFirst) this.#postStatus();
+    else this.#postSoon();
     this.kubelet.setNetworkReady(ready);
     this.#readyChanged(ready);
+  }
+
+  /**
+   * In a task of its own, as the kubelet's loop does. Nodes that get ready in one moment so change their
+   * objects right after each other, and whoever looks at all nodes does so once, not once for each.
+   */
+  #postSoon(): void {
+    this.#statusDue ??= this.clock.schedule(0, () => {
+      this.#statusDue = undefined;
+      this.#postStatus();
+    });
+  }
+
+  #postStatus(): void {
+    const at = timestamp(this.clock.now);
+    this.api.update("Node", this.name, (node) => withReady(node, this.ready, this.#why(), at));
   }
 
   #why(): string {
