@@ -90,7 +90,10 @@ export class ChainLayer {
     return this.#tables.keys();
   }
 
-  /** Its chains of a table; `undefined` where it has none. */
+  /**
+   * Its chains of a table, for the tables that it joins; `undefined` where it has none.
+   * @hidden
+   */
   table(name: string): LayerTable | undefined {
     return this.#tables.get(name);
   }

@@ -29,7 +29,7 @@ export class Iptables {
   readonly #hooked: Set<string> = new Set();
   readonly #layers: Map<string, ChainLayer> = new Map();
   /** What matches remember: lists of `recent`, token buckets. */
-  readonly memory: ExtensionState = new ExtensionState();
+  readonly #memory: ExtensionState = new ExtensionState();
   readonly #setHolds: SetHolds;
   /** Grows with every change of rules: who looks after some knows when to look again. */
   generation = 0;
@@ -242,7 +242,7 @@ export class Iptables {
     const key = `${table.name} ${HOOK_NAMES[hook]}`;
     if (this.#hooked.has(key)) return;
     this.#hooked.add(key);
-    const fn = new TableHook(this.tool, table, hook, this.memory);
+    const fn = new TableHook(this.tool, table, hook, this.#memory);
     if (table.name === "nat") {
       registerNat(this.#netns, this.family, hook, fn);
     } else {
