@@ -37,7 +37,7 @@ export {
   parseStoredLease,
   storeKey,
 } from "./lease/lease-store.ts";
-export { type LeaseEvents, LeaseTable, type StaleVtep } from "./lease/lease-table.ts";
+export { type LeaseEvents, type LeaseStep, LeaseTable } from "./lease/lease-table.ts";
 export {
   LocalSubnetManager,
   type LocalSubnetManagerOptions,

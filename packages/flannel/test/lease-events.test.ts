@@ -1,7 +1,8 @@
 import { Vxlan } from "@cnilab/linux";
 import { formatIp, formatMac, tryParsePrefix } from "@cnilab/net";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { TestCluster, type TestNode } from "./test-cluster.ts";
+import { podCidr, TestCluster, type TestNode } from "./test-cluster.ts";
 
 /** What a node knows of the others, as text. */
 function peers({ kernel }: TestNode): { routes: string[]; neigh: string[]; fdb: string[] } {
@@ -157,6 +158,49 @@ describe.each([{ touched: false }, { touched: true }])("vxlan, touched $touched"
     });
     expect(peers(cluster.node(1)).routes).toHaveLength(2);
   });
+});
+
+// State shared among nodes is the same as that of a node which programs lease by lease.
+test.each([
+  { backend: { Type: "vxlan" } },
+  { backend: { Type: "vxlan", DirectRouting: true } },
+  { backend: { Type: "host-gw" } },
+  { backend: { Type: "ipip", DirectRouting: true } },
+])("shared or not, $backend comes to the same after any history", ({ backend }) => {
+  const step = fc.record({
+    node: fc.constantFrom(2, 3, 4),
+    change: fc.constantFrom<Record<string, string> | undefined>(
+      undefined, // the node goes
+      { [`${F}/public-ip`]: "192.168.0.99" },
+      { [`${F}/public-ip`]: "203.0.113.9" }, // behind a router
+      { [`${F}/backend-data`]: data("aa:00:00:00:00:33") },
+      { [`${F}/backend-type`]: "alloc" },
+    ),
+  });
+  const after = (
+    history: readonly { node: number; change: Record<string, string> | undefined }[],
+    touch: boolean,
+  ) => {
+    const cluster = new TestCluster({ backend, nodes: 4 });
+    const { initNs } = cluster.node(1).kernel;
+    const way = initNs.fib4.routesTo(podCidr(2, 4))[0]?.nexthops[0];
+    if (touch && way?.gateway !== undefined && way.dev !== undefined) {
+      initNs.deleteRoute({ dst: podCidr(2, 4) });
+      initNs.addRoute({ dst: podCidr(2, 4), via: way.gateway, dev: way.dev, onlink: way.onlink });
+    }
+    for (const { node, change } of history) {
+      if (change === undefined) cluster.api.remove(`node${node}`);
+      else cluster.annotate(node, change);
+      cluster.clock.settle();
+    }
+    return peers(cluster.node(1));
+  };
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 1, maxLength: 5 }), (history) => {
+      expect(after(history, true)).toEqual(after(history, false));
+    }),
+    { numRuns: 25 },
+  );
 });
 
 test("in dual stack a change of one family goes unheard", () => {

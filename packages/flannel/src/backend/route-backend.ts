@@ -3,7 +3,7 @@ import { type NetDevice, RouteLayer, type RouteSpec, type SharedRoute } from "@c
 import type { IpFamily } from "@cnilab/net";
 import { networkOf } from "../conf/net-conf.ts";
 import { isOwn, type Lease, type LeaseSide, sideOf } from "../lease/lease.ts";
-import type { LeaseEvents, LeaseTable } from "../lease/lease-table.ts";
+import type { LeaseEvents, LeaseStep, LeaseTable } from "../lease/lease-table.ts";
 import type { BackendContext } from "./backend.ts";
 import { attempt } from "./device-address.ts";
 import { RouteSlot, releaseLayers } from "./shared-layers.ts";
@@ -93,6 +93,11 @@ export class NodeRoutes {
   }
 }
 
+interface SubnetRoute {
+  readonly dev: NetDevice;
+  readonly route: SharedRoute;
+}
+
 /** The routes of one family. */
 class RouteSide {
   readonly #context: BackendContext;
@@ -122,6 +127,7 @@ class RouteSide {
     const { netns } = this.#context;
     const layers = this.#layersOf(table);
     const subnet = this.#family === 4 ? own.subnet : own.ipv6Subnet;
+    const without = subnet === undefined ? [] : [subnet];
     for (const name of layers.keys()) {
       if (!this.#slots.has(name)) {
         this.#slots.set(name, new RouteSlot(netns.device(name), this.#family));
@@ -130,8 +136,8 @@ class RouteSide {
     if (start) releaseLayers(netns, this.#family, [...this.#slots.keys()]);
     for (const [name, slot] of this.#slots) {
       const layer = layers.get(name) ?? EMPTY;
-      if (start) slot.takeOver(layer, subnet);
-      else slot.attach(layer, subnet);
+      if (start) slot.takeOver(layer, without);
+      else slot.attach(layer, without);
     }
     this.#shared = this.#signature !== undefined;
     if (!this.#shared) for (const slot of this.#slots.values()) slot.materialise();
@@ -145,21 +151,32 @@ class RouteSide {
     return table.derive(key, render);
   }
 
-  /** The routes that the kernel would take, by device. */
+  /** The routes that the daemon comes to, by device. */
   #render(table: LeaseTable): ReadonlyMap<string, RouteLayer> {
     const byDevice = new Map<string, SharedRoute[]>();
-    for (const lease of table.leases.values()) {
-      const side = sideOf(lease, this.#family);
-      if (side === undefined || lease.attributes.backendType !== this.#options.backendType)
-        continue;
-      const { dev, onlink } = this.#options.routeTo(side, this.#underlay);
-      if (!onlink && !this.#underlay.isGateway(side.publicIp, dev)) continue;
-      const route = { prefix: side.subnet, gateway: side.publicIp, onlink };
-      const there = byDevice.get(dev.name);
-      if (there === undefined) byDevice.set(dev.name, [route]);
-      else there.push(route);
+    for (const steps of table.steps()) {
+      let way: SubnetRoute | undefined;
+      for (const step of steps) way = this.#step(way, step);
+      if (way === undefined) continue;
+      const there = byDevice.get(way.dev.name);
+      if (there === undefined) byDevice.set(way.dev.name, [way.route]);
+      else there.push(way.route);
     }
     return new Map([...byDevice].map(([name, routes]) => [name, new RouteLayer(routes)]));
+  }
+
+  /** The route to a subnet after one event: those of other backends are passed over. */
+  #step(before: SubnetRoute | undefined, { what, lease }: LeaseStep): SubnetRoute | undefined {
+    const side = sideOf(lease, this.#family);
+    if (side === undefined || lease.attributes.backendType !== this.#options.backendType)
+      return before;
+    const { dev, onlink } = this.#options.routeTo(side, this.#underlay);
+    const same = before?.dev === dev && before.route.gateway === side.publicIp;
+    if (what === "removed") return same ? undefined : before;
+    if (same) return before;
+    // The kernel does not take a gateway that is not on the link; the old route is gone all the same.
+    if (!onlink && !this.#underlay.isGateway(side.publicIp, dev)) return undefined;
+    return { dev, route: { prefix: side.subnet, gateway: side.publicIp, onlink } };
   }
 
   materialise(): void {

@@ -18,13 +18,13 @@ import type { IpAddress, IpFamily, Mac, Prefix } from "@cnilab/net";
 export interface LayerSlot<L, K> {
   /** Whether the kernel still has exactly what was attached here. */
   readonly intact: boolean;
-  /** Instead of what was attached before. @param own the entry of the layer that is about this node itself */
-  attach(layer: L, own: K | undefined): void;
+  /** Instead of what was attached before. @param own entries that are about this node itself, which it goes without */
+  attach(layer: L, own: readonly K[]): void;
   /**
    * As {@link attach}, for a program that has just started: of what an earlier run left, all stays
    * that is not replaced.
    */
-  takeOver(layer: L, own: K | undefined): void;
+  takeOver(layer: L, own: readonly K[]): void;
   /** Turns what is left of the layer into entries of the node's own. */
   materialise(): void;
 }
@@ -53,8 +53,8 @@ export class RouteSlot implements LayerSlot<RouteLayer, Prefix> {
     return now?.layer === this.#layer && (now?.without.size ?? 0) === this.#without;
   }
 
-  attach(layer: RouteLayer, own: Prefix | undefined): void {
-    const without = own !== undefined && layer.get(own) !== undefined ? [own] : [];
+  attach(layer: RouteLayer, own: readonly Prefix[]): void {
+    const without = own.filter((prefix) => layer.get(prefix) !== undefined);
     this.#replaceOwn(layer, own);
     this.#layer = layer;
     this.#without = without.length;
@@ -63,16 +63,17 @@ export class RouteSlot implements LayerSlot<RouteLayer, Prefix> {
   }
 
   /** Routes of the node's own to the same subnets, as of another backend: `ip route replace` puts an end to them. */
-  #replaceOwn(layer: RouteLayer, own: Prefix | undefined): void {
+  #replaceOwn(layer: RouteLayer, own: readonly Prefix[]): void {
     const metric = this.#family === 6 ? IPV6_USER_METRIC : 0;
     for (const route of [...this.#table.ownRoutes()]) {
       const { prefix, protocol } = route;
-      if (protocol === "kernel" || route.metric !== metric || own?.equals(prefix)) continue;
+      if (protocol === "kernel" || route.metric !== metric) continue;
+      if (own.some((p) => p.equals(prefix))) continue;
       if (layer.get(prefix) !== undefined) this.#table.remove(prefix, (r) => r === route);
     }
   }
 
-  takeOver(layer: RouteLayer, own: Prefix | undefined): void {
+  takeOver(layer: RouteLayer, own: readonly Prefix[]): void {
     const before = this.#table.layerOf(this.#dev);
     const left = before === undefined ? [] : missingRoutes(before.layer, layer);
     const without = new Set(before?.without);
@@ -165,17 +166,19 @@ export class MapSlot<K, V> implements LayerSlot<ReadonlyMap<K, V>, K> {
     return layer === this.#layer && without.size === this.#without;
   }
 
-  attach(layer: ReadonlyMap<K, V>, own: K | undefined): void {
+  attach(layer: ReadonlyMap<K, V>, own: readonly K[]): void {
     const table = this.#table;
-    const without = own !== undefined && layer.has(own) ? [own] : [];
+    const without = own.filter((key) => layer.has(key));
     // Entries of the node's own, learned or left by an earlier run, are replaced.
-    for (const key of [...table.own.keys()]) if (layer.has(key) && key !== own) table.delete(key);
+    for (const key of [...table.own.keys()]) {
+      if (layer.has(key) && !own.includes(key)) table.delete(key);
+    }
     this.#layer = layer;
     this.#without = without.length;
     table.setLayer(layer, without);
   }
 
-  takeOver(layer: ReadonlyMap<K, V>, own: K | undefined): void {
+  takeOver(layer: ReadonlyMap<K, V>, own: readonly K[]): void {
     const table = this.#table;
     const left = (table.layer && (missingEntries(table.layer, layer) as [K, V][])) ?? [];
     const without = new Set(table.without);

@@ -74,9 +74,8 @@ export class VxlanSide {
   /** Takes the table's state, shared with all nodes. @param start the daemon has just started */
   attach(table: LeaseTable, start: boolean): void {
     const state = this.#stateOf(table);
-    const own = this.#own && table.leases.get(subnetKey(this.#own));
-    const side = own && sideOf(own, this.family);
-    const mac = own && vtepMacOf(own, this.family);
+    const subnet = this.family === 4 ? this.#own?.subnet : this.#own?.ipv6Subnet;
+    const own = subnet === undefined ? [] : [subnet];
     const how = start ? "takeOver" : "attach";
     for (const name of state.direct.keys()) {
       if (!this.#direct.has(name)) this.#direct.set(name, this.#directSlot(name));
@@ -85,12 +84,24 @@ export class VxlanSide {
       releaseLayers(this.#context.netns, this.family, [this.dev.name, ...this.#direct.keys()]);
     // Direct routes first: what was one and is in the tunnel now gives way to that.
     for (const [name, slot] of this.#direct) {
-      slot[how](state.direct.get(name) ?? EMPTY, side?.subnet);
+      slot[how](state.direct.get(name) ?? EMPTY, own);
     }
-    this.#neighbours[how](state.neighbours, side?.subnet.address);
-    this.#fdb[how](state.fdb, mac);
-    this.#routes[how](state.routes, side?.subnet);
+    this.#neighbours[how](
+      state.neighbours,
+      own.map((prefix) => prefix.address),
+    );
+    this.#fdb[how](state.fdb, this.#ownMacs(table));
+    this.#routes[how](state.routes, own);
     this.#shared = true;
+  }
+
+  /** MACs that the node's own lease has had. */
+  #ownMacs(table: LeaseTable): Mac[] {
+    if (this.#own === undefined) return [];
+    const key = subnetKey(this.#own);
+    const lease = table.leases.get(key);
+    const all = [...(table.history.get(key) ?? []).map((s) => s.lease), ...(lease ? [lease] : [])];
+    return [...new Set(all.flatMap((l) => vtepMacOf(l, this.family) ?? []))];
   }
 
   #stateOf(table: LeaseTable): VxlanState {

@@ -46,14 +46,19 @@ export function peerOf(
   };
 }
 
-/** The peers of all nodes, for a tunnel that all of them have. */
+/** The peers that the daemon comes to, for a tunnel that all nodes have. */
 export function renderPeers(table: LeaseTable, options: PeerOptions): WireguardPeerLayer {
-  const peers: WireguardPeer[] = [];
-  for (const lease of table.leases.values()) {
-    const peer = peerOf(lease, options);
-    if (peer !== undefined) peers.push(peer);
+  const peers = new Map<string, WireguardPeer>();
+  for (const steps of table.steps()) {
+    for (const { what, lease } of steps) {
+      const peer = peerOf(lease, options);
+      if (peer === undefined) continue;
+      // Whoever is set last has the addresses.
+      peers.delete(peer.publicKey);
+      if (what === "added") peers.set(peer.publicKey, peer);
+    }
   }
-  return new WireguardPeerLayer(peers);
+  return new WireguardPeerLayer(peers.values());
 }
 
 /** The family of the packets outside. */

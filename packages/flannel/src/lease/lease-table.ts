@@ -1,6 +1,4 @@
-import type { IpAddress, IpFamily, Mac } from "@cnilab/net";
-import { type Lease, sideOf, subnetKey } from "./lease.ts";
-import { vtepMacOf } from "./vtep.ts";
+import { type Lease, subnetKey } from "./lease.ts";
 
 /** What a watcher is told at one moment. */
 export interface LeaseEvents {
@@ -9,11 +7,10 @@ export interface LeaseEvents {
   readonly removed: readonly Lease[];
 }
 
-/** An FDB entry that nobody will delete: its node has another MAC now. */
-export interface StaleVtep {
-  readonly family: IpFamily;
-  readonly mac: Mac;
-  readonly remote: IpAddress;
+/** One thing that happened to a subnet: its lease was added or changed, or removed. */
+export interface LeaseStep {
+  readonly what: "added" | "removed";
+  readonly lease: Lease;
 }
 
 /**
@@ -23,16 +20,31 @@ export interface StaleVtep {
 export class LeaseTable {
   /** By {@link subnetKey}. */
   readonly leases: ReadonlyMap<string, Lease>;
-  readonly stale: readonly StaleVtep[];
+  /**
+   * What happened to subnets before, the newest step with it, where an older one may have left something
+   * behind that nobody takes away, such as the tunnel endpoint of an old MAC.
+   */
+  readonly history: ReadonlyMap<string, readonly LeaseStep[]>;
   readonly #derived = new Map<string, unknown>();
   readonly #next = new WeakMap<LeaseEvents, LeaseTable>();
 
-  constructor(leases: ReadonlyMap<string, Lease>, stale: readonly StaleVtep[] = []) {
+  constructor(
+    leases: ReadonlyMap<string, Lease>,
+    history: ReadonlyMap<string, readonly LeaseStep[]> = new Map(),
+  ) {
     this.leases = leases;
-    this.stale = stale;
+    this.history = history;
   }
 
   static readonly empty: LeaseTable = new LeaseTable(new Map());
+
+  /** What happened to each subnet, as far as it matters, oldest first. */
+  *steps(): Iterable<readonly LeaseStep[]> {
+    for (const [key, lease] of this.leases) {
+      if (!this.history.has(key)) yield [{ what: "added", lease }];
+    }
+    yield* this.history.values();
+  }
 
   /** The table after some events: the same object for the same events. */
   after(events: LeaseEvents): LeaseTable {
@@ -46,15 +58,27 @@ export class LeaseTable {
 
   #apply({ added, removed }: LeaseEvents): LeaseTable {
     const leases = new Map(this.leases);
-    let stale = this.stale;
-    for (const lease of removed) leases.delete(subnetKey(lease));
+    const history = new Map(this.history);
+    for (const lease of removed) {
+      const key = subnetKey(lease);
+      leases.delete(key);
+      const past = history.get(key);
+      if (past !== undefined) history.set(key, [...past, { what: "removed", lease }]);
+    }
     for (const lease of added) {
       const key = subnetKey(lease);
       const old = leases.get(key);
-      if (old !== undefined) stale = [...stale, ...leftBehind(old, lease)];
       leases.set(key, lease);
+      const past = history.get(key);
+      if (past !== undefined) history.set(key, [...past, { what: "added", lease }]);
+      else if (old !== undefined && leavesBehind(old, lease)) {
+        history.set(key, [
+          { what: "added", lease: old },
+          { what: "added", lease },
+        ]);
+      }
     }
-    return new LeaseTable(leases, stale);
+    return new LeaseTable(leases, history);
   }
 
   /** What `make` makes of the table, made once for all nodes that ask for the same `key`. */
@@ -63,23 +87,25 @@ export class LeaseTable {
     return this.#derived.get(key) as T;
   }
 
-  /** Whether both hold the same leases and the same leftovers. */
+  /** Whether both hold the same leases, and nothing is left of what was before. */
   equals(other: LeaseTable): boolean {
     if (this === other) return true;
-    if (this.leases.size !== other.leases.size || this.stale.length !== other.stale.length)
-      return false;
+    if (this.leases.size !== other.leases.size) return false;
+    if (this.history.size > 0 || other.history.size > 0) return false;
     for (const [key, lease] of this.leases) if (other.leases.get(key) !== lease) return false;
-    return this.stale.every((s, i) => s === other.stale[i]);
+    return true;
   }
 }
 
-function leftBehind(old: Lease, now: Lease): StaleVtep[] {
-  const stale: StaleVtep[] = [];
-  for (const family of [4, 6] as const) {
-    const side = sideOf(old, family);
-    const mac = vtepMacOf(old, family);
-    if (side === undefined || mac === undefined || mac === vtepMacOf(now, family)) continue;
-    stale.push({ family, mac, remote: side.publicIp });
-  }
-  return stale;
+/** Whether a backend may leave some of the old lease when it programs the new one over it. */
+function leavesBehind(old: Lease, now: Lease): boolean {
+  const a = old.attributes;
+  const b = now.attributes;
+  return (
+    a.backendType !== b.backendType ||
+    a.backendData !== b.backendData ||
+    a.backendV6Data !== b.backendV6Data ||
+    a.publicIp !== b.publicIp ||
+    a.publicIpv6 !== b.publicIpv6
+  );
 }

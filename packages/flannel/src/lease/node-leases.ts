@@ -111,6 +111,7 @@ export class NodeView {
       if (now === old || (now !== undefined && now.metadata.uid === old.metadata.uid)) continue;
       this.#push(removed, old);
     }
+    const stored = removed.map((lease) => this.table.leases.get(subnetKey(lease)) ?? lease);
     for (const [key, node] of snapshot.objects) {
       const old = before.get(key);
       if (old === node) continue;
@@ -119,7 +120,7 @@ export class NodeView {
       }
       this.#push(added, node);
     }
-    return { added, removed };
+    return { added, removed: stored };
   }
 
   #news(old: Node, node: Node): boolean {
