@@ -13,6 +13,7 @@ import {
   deviceDown,
   deviceUp,
   ipv6Toggled,
+  ipv6Up,
   removeAddress,
 } from "./ip/address.ts";
 import { Reassembly } from "./ip/fragment.ts";
@@ -59,7 +60,9 @@ export class NetNamespace {
   readonly name: string;
   readonly sysctl: Sysctl;
   readonly fib4: Fib = new Fib(4);
-  readonly fib6: Fib = new Fib(6);
+  #fib6: Fib | undefined;
+  /** Devices that are up and whose IPv6 nobody has asked for yet. */
+  #ipv6Waiting: NetDevice[] | undefined;
   readonly #devices: NetDevice[] = [];
   #nextIfindex = 1;
   readonly loopback: Loopback;
@@ -99,6 +102,39 @@ export class NetNamespace {
   /** In order of their index. */
   get devices(): readonly NetDevice[] {
     return this.#devices;
+  }
+
+  get fib6(): Fib {
+    this.startIpv6();
+    this.#fib6 ??= new Fib(6);
+    return this.#fib6;
+  }
+
+  /** The IPv6 tables, if there is something in them. */
+  get fib6IfUsed(): Fib | undefined {
+    return this.#fib6;
+  }
+
+  /** Lets IPv6 start on a device when somebody looks; see {@link NetDevice.startsIpv6Later}. */
+  startIpv6Later(dev: NetDevice): void {
+    this.#ipv6Waiting ??= [];
+    this.#ipv6Waiting.push(dev);
+  }
+
+  /** A device goes down. False when IPv6 had not started on it. */
+  stopIpv6(dev: NetDevice): boolean {
+    const waiting = this.#ipv6Waiting?.filter((d) => d !== dev);
+    const had = waiting?.length !== this.#ipv6Waiting?.length;
+    if (had) this.#ipv6Waiting = waiting?.length ? waiting : undefined;
+    return !had;
+  }
+
+  /** Makes up leeway: IPv6 starts on devices on which it could wait. */
+  startIpv6(): void {
+    const waiting = this.#ipv6Waiting;
+    if (waiting === undefined) return;
+    this.#ipv6Waiting = undefined;
+    for (const dev of waiting) ipv6Up(dev);
   }
 
   fib(family: IpFamily): Fib {
@@ -188,11 +224,12 @@ export class NetNamespace {
 
   /** Takes a device that is down out of the namespace, with what hangs on it. */
   unregister(dev: NetDevice): void {
-    for (const { address, prefixLength } of [...dev.addresses]) {
+    const ipv6 = this.fib6IfUsed;
+    const addresses = ipv6 === undefined ? [...dev.addresses4] : dev.addresses;
+    for (const { address, prefixLength } of addresses) {
       this.removeAddress(dev, address, prefixLength);
     }
-    for (const family of [4, 6] as const) {
-      const fib = this.fib(family);
+    for (const fib of ipv6 === undefined ? [this.fib4] : [this.fib4, ipv6]) {
       fib.removeLayers(dev);
       fib.removeRoutes((r) => r.nexthops.some((n) => n.dev === dev));
     }
@@ -256,12 +293,13 @@ export class NetNamespace {
 
   /** Whether a device has this address. */
   hasAddress(address: IpAddress): boolean {
+    if (typeof address !== "number") this.startIpv6();
     return this.#addressCounts.has(address);
   }
 
   /** Whether packets to this address stay here: an address of a device, or any in 127.0.0.0/8. */
   isLocalAddress(address: IpAddress): boolean {
-    if (this.#addressCounts.has(address)) return true;
+    if (this.hasAddress(address)) return true;
     return this.fib(typeof address === "number" ? 4 : 6).addressType(address) === "local";
   }
 
@@ -286,7 +324,7 @@ export class NetNamespace {
     if (group === ALL_ROUTERS) return dev.conf6.forwarding !== 0;
     // ff02::1:ff00:0/104, the solicited-node groups of the device's own addresses
     if (group.a === 0xff020000 && group.b === 0 && group.c === 1 && group.d >>> 24 === 0xff) {
-      for (const { address } of dev.addresses) {
+      for (const { address } of dev.addresses6) {
         if (typeof address !== "number" && (address.d & 0xffffff) === (group.d & 0xffffff))
           return true;
       }

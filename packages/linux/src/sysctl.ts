@@ -253,6 +253,8 @@ export class Sysctl {
     const { family, device, name } = path;
     const old = this.#readConf(path) as unknown as Record<string, number>;
     if (old[name] === undefined) throw unknown(`net/ipv${family}/conf/${device}/${name}`);
+    // What a device did when it came up, it did by the values of that time.
+    if (name === "disable_ipv6" || name === "addr_gen_mode") this.#netns.startIpv6();
     if (family === 4 && name === "forwarding" && device === "all") {
       this.#setForwarding4(value);
       return;

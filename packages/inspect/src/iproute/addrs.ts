@@ -24,7 +24,7 @@ export function addrsJson(netns: NetNamespace): JsonObject[] {
 
 /** IPv4 first; IPv6 with wider scope before narrower (net/ipv6/addrconf.c `ipv6_link_dev_addr`). */
 function listed(dev: NetDevice): DeviceAddress[] {
-  const v6 = dev.addressesOf(6).sort((x, y) => x.scope - y.scope);
+  const v6 = [...dev.addressesOf(6)].sort((x, y) => x.scope - y.scope);
   return [...dev.addressesOf(4), ...v6];
 }
 

@@ -26,6 +26,10 @@ export class Loopback extends NetDevice {
     return ["LOOPBACK"];
   }
 
+  override get startsIpv6Later(): boolean {
+    return true;
+  }
+
   /** What is sent is received at once, with its route (net/ipv4: `skb_dst_force` in loopback_xmit). */
   protected transmit(skb: Skb): void {
     skb.packetType = PACKET_HOST;

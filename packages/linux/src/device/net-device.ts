@@ -55,8 +55,9 @@ export abstract class NetDevice {
   promiscuity = 0;
   conf4: Ipv4DeviceConf;
   conf6: Ipv6DeviceConf;
-  /** In the order they were added, IPv4 and IPv6 apart in what is listed but not here. */
-  readonly addresses: DeviceAddress[] = [];
+  /** IPv4 addresses in the order in which they were added (`struct in_device`). */
+  readonly addresses4: DeviceAddress[] = [];
+  #addresses6: DeviceAddress[] | undefined = undefined;
   /** The bridge that this is a port of, or another device that it belongs to. */
   master: Bridge | undefined = undefined;
   /** Multicast groups that it listens to beyond those that every device does. */
@@ -86,6 +87,18 @@ export abstract class NetDevice {
     this.ifindex = netns.register(this);
   }
 
+  /** IPv6 addresses in the order in which they were added (`struct inet6_dev`). */
+  get addresses6(): DeviceAddress[] {
+    this.netns.startIpv6();
+    this.#addresses6 ??= [];
+    return this.#addresses6;
+  }
+
+  /** Addresses of both families, as they are listed. */
+  get addresses(): readonly DeviceAddress[] {
+    return [...this.addresses4, ...this.addresses6];
+  }
+
   /** Sends a frame that has its link-layer header (`ndo_start_xmit`). */
   protected abstract transmit(skb: Skb): void;
 
@@ -105,6 +118,14 @@ export abstract class NetDevice {
   }
 
   get isLoopback(): boolean {
+    return false;
+  }
+
+  /**
+   * Whether what IPv6 does when the device comes up (a link-local address, routes) can wait until
+   * somebody looks: half of what a pod's namespace would hold is never asked for where IPv4 is used.
+   */
+  get startsIpv6Later(): boolean {
     return false;
   }
 
@@ -166,6 +187,7 @@ export abstract class NetDevice {
   setMtu(mtu: number): void {
     if (!Number.isInteger(mtu) || mtu < 68)
       throw new KernelError("EINVAL", `MTU ${mtu} of ${this.name}`);
+    this.netns.startIpv6();
     this.#mtu = mtu;
     this.master?.portMtuChanged();
     this.network.touch();
@@ -173,6 +195,7 @@ export abstract class NetDevice {
 
   setMac(mac: Mac): void {
     if (isGroupMac(mac)) throw new KernelError("EADDRNOTAVAIL", `group MAC for ${this.name}`);
+    this.netns.startIpv6();
     const old = this.mac;
     this.mac = mac;
     this.macChanged(old);
@@ -227,12 +250,13 @@ export abstract class NetDevice {
   }
 
   /** The addresses of one family, in order. */
-  addressesOf(family: IpFamily): DeviceAddress[] {
-    return this.addresses.filter((a) => (typeof a.address === "number" ? 4 : 6) === family);
+  addressesOf(family: IpFamily): readonly DeviceAddress[] {
+    return family === 4 ? this.addresses4 : this.addresses6;
   }
 
   hasAddress(address: IpAddress): boolean {
-    for (const a of this.addresses) if (a.address === address) return true;
+    const own = typeof address === "number" ? this.addresses4 : this.addresses6;
+    for (const a of own) if (a.address === address) return true;
     return false;
   }
 

@@ -60,6 +60,10 @@ export class Veth extends NetDevice {
     }
   }
 
+  override get startsIpv6Later(): boolean {
+    return true;
+  }
+
   override sendIgnored(skb: Skb): boolean {
     const peer = this.#peer;
     if (!skb.isArp || skb.trace !== undefined || this.tc !== undefined) return false;

@@ -5,6 +5,7 @@ import {
   IPV4_LOOPBACK,
   IPV6_LOOPBACK,
   type IpAddress,
+  type Ipv6Address,
   isLinkLocal,
   Prefix,
   parsePrefix,
@@ -61,8 +62,8 @@ export function addAddress(
   }
   const network = new Prefix(address, prefixLength);
   let secondary = false;
-  for (const other of dev.addresses) {
-    if (familyOf(other.address) !== family) continue;
+  const own = family === 4 ? dev.addresses4 : dev.addresses6;
+  for (const other of own) {
     if (other.address === address && (family === 6 || other.prefixLength === prefixLength)) {
       throw new KernelError("EEXIST", `address ${formatIp(address)} on ${dev.name}`);
     }
@@ -80,7 +81,7 @@ export function addAddress(
     nodad: options.nodad ?? false,
     secondary,
   };
-  dev.addresses.push(added);
+  own.push(added);
   dev.netns.countAddress(address, 1);
   if (family === 4) addRoutes4(dev, added);
   else if (dev.up) addRoutes6(dev, added);
@@ -89,14 +90,15 @@ export function addAddress(
 
 /** `ip address del`. @throws KernelError EADDRNOTAVAIL */
 export function removeAddress(dev: NetDevice, address: IpAddress, prefixLength?: number): void {
-  const at = dev.addresses.findIndex(
+  const own = typeof address === "number" ? dev.addresses4 : dev.addresses6;
+  const at = own.findIndex(
     (a) => a.address === address && (prefixLength === undefined || a.prefixLength === prefixLength),
   );
-  const gone = dev.addresses[at];
+  const gone = own[at];
   if (gone === undefined) {
     throw new KernelError("EADDRNOTAVAIL", `no address ${formatIp(address)} on ${dev.name}`);
   }
-  dev.addresses.splice(at, 1);
+  own.splice(at, 1);
   const netns = dev.netns;
   netns.countAddress(address, -1);
   if (familyOf(address) === 4) removeIpv4(dev, gone);
@@ -107,7 +109,7 @@ export function removeAddress(dev: NetDevice, address: IpAddress, prefixLength?:
 
 function removeIpv4(dev: NetDevice, gone: DeviceAddress): void {
   const network = new Prefix(gone.address, gone.prefixLength);
-  const sameNetwork = dev.addresses.filter(
+  const sameNetwork = dev.addresses4.filter(
     (a) =>
       typeof a.address === "number" &&
       a.prefixLength === gone.prefixLength &&
@@ -120,7 +122,7 @@ function removeIpv4(dev: NetDevice, gone: DeviceAddress): void {
       ?.removeAll(
         (r) => r.prefix.equals(prefix) && r.protocol === "kernel" && r.nexthop.dev === dev,
       );
-  if (!dev.addresses.some((a) => a.address === gone.address)) {
+  if (!dev.addresses4.some((a) => a.address === gone.address)) {
     fits(Prefix.host(gone.address), RT_TABLE_LOCAL);
   }
   if (!gone.secondary) {
@@ -142,7 +144,7 @@ function removeIpv4(dev: NetDevice, gone: DeviceAddress): void {
   if (!dev.netns.hasAddress(gone.address)) {
     fib.removeRoutes((r) => r.prefsrc === gone.address && r.table === RT_TABLE_MAIN);
   }
-  if (!dev.addresses.some((a) => typeof a.address === "number")) {
+  if (dev.addresses4.length === 0) {
     fib.removeRoutes((r) => r.nexthops.every((n) => n.dev === dev));
     fib.removeLayers(dev);
   }
@@ -153,7 +155,7 @@ function addRoutes4(dev: NetDevice, a: DeviceAddress): void {
   const fib = dev.netns.fib4;
   const network = new Prefix(a.address, a.prefixLength);
   const primary = a.secondary
-    ? dev.addresses.find(
+    ? dev.addresses4.find(
         (p) => !p.secondary && p.prefixLength === a.prefixLength && network.contains(p.address),
       )
     : a;
@@ -215,7 +217,7 @@ function removeRoutes6(dev: NetDevice, gone: DeviceAddress): void {
   const host = Prefix.host(gone.address);
   fib6.local.removeAll((r) => r.prefix.equals(host) && r.nexthop.dev === dev);
   const network = new Prefix(gone.address, gone.prefixLength);
-  const shared = dev.addresses.some(
+  const shared = dev.addresses6.some(
     (a) => a.prefixLength === gone.prefixLength && network.contains(a.address),
   );
   if (!shared && !gone.noPrefixRoute) {
@@ -251,23 +253,25 @@ function kernelRoute(
 
 /** What follows when a device comes up: routes of its addresses, an IPv6 link-local address. */
 export function deviceUp(dev: NetDevice): void {
-  if (dev.isLoopback && !dev.addresses.some((a) => typeof a.address === "number")) {
+  if (dev.isLoopback && dev.addresses4.length === 0) {
     // inetdev_event: the loopback device gets its address by itself
     addAddress(dev, IPV4_LOOPBACK, 8, { scope: RT_SCOPE_HOST });
   }
-  for (const a of dev.addresses) if (typeof a.address === "number") addRoutes4(dev, a);
-  ipv6Up(dev);
+  for (const a of dev.addresses4) addRoutes4(dev, a);
+  if (dev.startsIpv6Later) dev.netns.startIpv6Later(dev);
+  else ipv6Up(dev);
   dev.netns.fib4.deviceUp(dev);
-  dev.netns.fib6.deviceUp(dev);
+  dev.netns.fib6IfUsed?.deviceUp(dev);
   announceAll(dev);
 }
 
-function ipv6Up(dev: NetDevice): void {
+/** IPv6 starts on a device that is up (`addrconf_notify`). */
+export function ipv6Up(dev: NetDevice): void {
   if (dev.conf6.disable_ipv6 !== 0 || dev.mtu < 1280) return;
   if (dev.isLoopback) {
     if (!dev.hasAddress(IPV6_LOOPBACK))
       addAddress(dev, IPV6_LOOPBACK, 128, { scope: RT_SCOPE_HOST });
-    else addRoutes6(dev, dev.addresses.find((a) => a.address === IPV6_LOOPBACK) as DeviceAddress);
+    else addRoutes6(dev, dev.addresses6.find((a) => a.address === IPV6_LOOPBACK) as DeviceAddress);
     return;
   }
   appendOnce(dev.netns.fib6.local, {
@@ -281,7 +285,7 @@ function ipv6Up(dev: NetDevice): void {
     ),
     metric: ADDRCONF_METRIC,
   });
-  for (const a of dev.addresses) if (typeof a.address !== "number") addRoutes6(dev, a);
+  for (const a of dev.addresses6) addRoutes6(dev, a);
   if (dev.conf6.addr_gen_mode !== 0) return;
   const linkLocal = dev.ipv6LinkLocal();
   if (linkLocal !== undefined && !dev.hasAddress(linkLocal)) {
@@ -292,7 +296,7 @@ function ipv6Up(dev: NetDevice): void {
 /** What follows when a device goes down: IPv4 keeps addresses, IPv6 does not (`addrconf_ifdown`). */
 export function deviceDown(dev: NetDevice): void {
   dev.netns.fib4.deviceDown(dev);
-  ipv6Down(dev);
+  if (dev.netns.stopIpv6(dev)) ipv6Down(dev);
   dev.neighbours?.flush(true);
 }
 
@@ -300,8 +304,8 @@ function ipv6Down(dev: NetDevice): void {
   const { fib6 } = dev.netns;
   const keep =
     dev.conf6.keep_addr_on_down !== 0 || dev.netns.sysctl.conf6All.keep_addr_on_down !== 0;
-  for (const a of [...dev.addresses]) {
-    if (typeof a.address === "number" || (keep && !isLinkLocal(a.address))) continue;
+  for (const a of [...dev.addresses6]) {
+    if (keep && !isLinkLocal(a.address)) continue;
     removeAddress(dev, a.address, a.prefixLength);
   }
   fib6.deviceDown(dev);
@@ -314,9 +318,7 @@ export function ipv6Toggled(dev: NetDevice): void {
     ipv6Up(dev);
     return;
   }
-  for (const a of [...dev.addresses]) {
-    if (typeof a.address !== "number") removeAddress(dev, a.address, a.prefixLength);
-  }
+  for (const a of [...dev.addresses6]) removeAddress(dev, a.address, a.prefixLength);
   ipv6Down(dev);
 }
 
@@ -329,12 +331,11 @@ export function announceAll(dev: NetDevice): void {
   const { conf4All, conf6All } = dev.netns.sysctl;
   const notify4 = Math.max(dev.conf4.arp_notify, conf4All.arp_notify) !== 0;
   const notify6 = Math.max(dev.conf6.ndisc_notify, conf6All.ndisc_notify) !== 0;
-  for (const { address } of dev.addresses) {
-    if (typeof address === "number") {
-      if (notify4) announceIpv4(dev, address);
-    } else if (notify6) {
-      announceIpv6(dev, address);
-    }
+  if (notify4) {
+    for (const { address } of dev.addresses4) announceIpv4(dev, address as number);
+  }
+  if (notify6) {
+    for (const { address } of dev.addresses6) announceIpv6(dev, address as Ipv6Address);
   }
   dev.network.run();
 }

@@ -106,7 +106,7 @@ function validateSource(dev: NetDevice, flow: Flow, out?: NetDevice): DropReason
     return "IP_LOCAL_SOURCE";
   }
   if (back.route.nexthops.some((n) => n.dev === dev)) return undefined;
-  if (!dev.addresses.some((a) => typeof a.address === "number")) return lastResort();
+  if (dev.addresses4.length === 0) return lastResort();
   return filter === 1 ? "IP_RPFILTER" : undefined;
 }
 

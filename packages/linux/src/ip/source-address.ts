@@ -24,7 +24,7 @@ export function selectAddress(
 ): Ipv4Address | undefined {
   const localnetScope = dev.conf4.route_localnet !== 0 ? RT_SCOPE_LINK : RT_SCOPE_HOST;
   let found: Ipv4Address | undefined;
-  for (const { address, prefixLength, scope: its, secondary } of dev.addresses) {
+  for (const { address, prefixLength, scope: its, secondary } of dev.addresses4) {
     if (typeof address !== "number" || secondary) continue;
     if (Math.min(its, localnetScope) > scope) continue;
     if (dst === undefined || new Prefix(address, prefixLength).contains(dst)) return address;
@@ -32,7 +32,7 @@ export function selectAddress(
   }
   if (found !== undefined) return found;
   for (const other of dev.netns.devices) {
-    for (const { address, scope: its, secondary } of other.addresses) {
+    for (const { address, scope: its, secondary } of other.addresses4) {
       if (typeof address !== "number" || secondary) continue;
       if (its !== RT_SCOPE_LINK && its <= scope) return address;
     }
@@ -70,7 +70,7 @@ export function selectIpv6Address(
     // Link-local destinations and multicast take an address of the outgoing link only.
     if ((isLinkLocal(dst) || isMulticast(dst)) && dev !== undefined && candidateDev !== dev)
       continue;
-    for (const { address } of candidateDev.addresses) {
+    for (const { address } of candidateDev.addresses6) {
       if (typeof address === "number") continue;
       if (isLinkLocal(address) && dev !== undefined && candidateDev !== dev) continue;
       const candidate = { address, dev: candidateDev };

@@ -188,7 +188,7 @@ function confirms(
   scope: RouteScope,
 ): boolean {
   return devices.some((dev) =>
-    dev.addresses.some(
+    dev.addresses4.some(
       (a) => a.address === local && a.scope <= scope && (peer === 0 || onLink(dev, peer, local)),
     ),
   );
@@ -203,7 +203,7 @@ function filters(dev: NetDevice, senderIp: Ipv4Address, targetIp: Ipv4Address): 
 
 /** `inet_addr_onlink`: whether both addresses are on one network of the device. */
 function onLink(dev: NetDevice, x: Ipv4Address, y: Ipv4Address): boolean {
-  return dev.addresses.some(({ address, prefixLength }) => {
+  return dev.addresses4.some(({ address, prefixLength }) => {
     if (typeof address !== "number") return false;
     const shift = 32 - prefixLength;
     const same = (z: Ipv4Address) => shift === 32 || (address ^ z) >>> shift === 0;

@@ -154,8 +154,7 @@ function redirectAddress(skb: Skb, state: HookState): IpAddress | undefined {
   if (state.hook === NF_INET_LOCAL_OUT) {
     return typeof dst === "number" ? IPV4_LOOPBACK : IPV6_LOOPBACK;
   }
-  for (const { address } of skb.dev?.addresses ?? []) {
-    if (typeof address !== typeof dst) continue;
+  for (const { address } of skb.dev?.addressesOf(skb.ip.version) ?? []) {
     // An IPv6 address has to reach as far as the one that was asked for.
     if (typeof address !== "number" && isLinkLocal(address) !== isLinkLocal(dst)) continue;
     return address;
