@@ -160,6 +160,13 @@ describe.each([{ touched: false }, { touched: true }])("vxlan, touched $touched"
   });
 });
 
+/** Every node has MACs of its own. */
+function ownChange(change: Readonly<Record<string, string>>, node: number): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(change).map(([key, value]) => [key, value.replace("0N", `0${node}`)]),
+  );
+}
+
 // State shared among nodes is the same as that of a node which programs lease by lease.
 test.each([
   { backend: { Type: "vxlan" } },
@@ -173,7 +180,7 @@ test.each([
       undefined, // the node goes
       { [`${F}/public-ip`]: "192.168.0.99" },
       { [`${F}/public-ip`]: "203.0.113.9" }, // behind a router
-      { [`${F}/backend-data`]: data("aa:00:00:00:00:33") },
+      { [`${F}/backend-data`]: data("aa:00:00:00:00:0N") },
       { [`${F}/backend-type`]: "alloc" },
     ),
   });
@@ -190,7 +197,7 @@ test.each([
     }
     for (const { node, change } of history) {
       if (change === undefined) cluster.api.remove(`node${node}`);
-      else cluster.annotate(node, change);
+      else cluster.annotate(node, ownChange(change, node));
       cluster.clock.settle();
     }
     return peers(cluster.node(1));
