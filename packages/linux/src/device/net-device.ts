@@ -187,7 +187,7 @@ export abstract class NetDevice {
   setMtu(mtu: number): void {
     if (!Number.isInteger(mtu) || mtu < 68)
       throw new KernelError("EINVAL", `MTU ${mtu} of ${this.name}`);
-    this.netns.startIpv6();
+    if (this.startsIpv6Later) this.netns.startIpv6();
     this.#mtu = mtu;
     this.master?.portMtuChanged();
     this.network.touch();
@@ -195,7 +195,7 @@ export abstract class NetDevice {
 
   setMac(mac: Mac): void {
     if (isGroupMac(mac)) throw new KernelError("EADDRNOTAVAIL", `group MAC for ${this.name}`);
-    this.netns.startIpv6();
+    if (this.startsIpv6Later) this.netns.startIpv6();
     const old = this.mac;
     this.mac = mac;
     this.macChanged(old);
