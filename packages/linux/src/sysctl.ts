@@ -259,7 +259,7 @@ export class Sysctl {
       this.#setForwarding4(value);
       return;
     }
-    const changed = { ...old, [name]: value } as unknown;
+    const changed = withValue(old, name, value) as unknown;
     if (family === 4) {
       const conf = changed as Ipv4DeviceConf;
       if (device === "all") this.conf4All = conf;
@@ -274,7 +274,7 @@ export class Sysctl {
       if (name === "forwarding" || name === "disable_ipv6") {
         this.conf6Default = { ...this.conf6Default, [name]: value };
         for (const dev of this.#netns.devices) {
-          dev.conf6 = { ...dev.conf6, [name]: value };
+          dev.conf6 = withValue(dev.conf6, name, value);
           if (name === "disable_ipv6") dev.ipv6Toggled();
         }
       }
@@ -294,8 +294,30 @@ export class Sysctl {
     const accept_redirects = forwarding === 0 ? 1 : 0;
     this.conf4All = { ...this.conf4All, forwarding, accept_redirects };
     this.conf4Default = { ...this.conf4Default, forwarding };
-    for (const dev of this.#netns.devices) dev.conf4 = { ...dev.conf4, forwarding };
+    for (const dev of this.#netns.devices) {
+      dev.conf4 = withValue(dev.conf4, "forwarding", forwarding);
+    }
   }
+}
+
+/** What became of a configuration by a write: thousands of devices are configured alike, and share. */
+const written = new WeakMap<object, Map<string, object>>();
+
+/** The configuration with one other value. */
+function withValue<T extends object>(conf: T, name: string, value: number): T {
+  if ((conf as Record<string, number>)[name] === value) return conf;
+  let successors = written.get(conf);
+  if (successors === undefined) {
+    successors = new Map();
+    written.set(conf, successors);
+  }
+  const write = `${name}=${value}`;
+  let changed = successors.get(write);
+  if (changed === undefined) {
+    changed = { ...conf, [name]: value };
+    successors.set(write, changed);
+  }
+  return changed as T;
 }
 
 interface ConfPath {
