@@ -100,6 +100,7 @@ export type Command = TablePath &
         readonly kind: "addRule";
         readonly where: "append" | "insert" | "replace";
         readonly chain: string;
+        readonly chainLocation: Location;
         /** Next to the rule with this handle, or with this index. */
         readonly handle: number | undefined;
         readonly index: number | undefined;
@@ -136,7 +137,12 @@ export type Command = TablePath &
         readonly objectType: ObjectType;
         readonly name: string;
       }
-    | { readonly kind: "deleteRule"; readonly chain: string; readonly handle: number }
+    | {
+        readonly kind: "deleteRule";
+        readonly chain: string;
+        readonly chainLocation: Location;
+        readonly handle: number;
+      }
     | { readonly kind: "flushTable" }
     | { readonly kind: "flushChain"; readonly chain: string }
     | { readonly kind: "flushSet"; readonly set: string }

@@ -287,7 +287,7 @@ describe("a transaction", () => {
     [
       "a chain that is not there",
       "add table ip t\nadd rule ip t c accept",
-      "2:1-22: Error: Could not process rule: No such file or directory",
+      "2:15-15: Error: Could not process rule: No such file or directory",
     ],
     [
       "a table that is not there",
@@ -343,7 +343,7 @@ describe("a transaction", () => {
     [
       "a rule that is not there",
       "delete rule ip a base handle 99",
-      "1:1-31: Error: Could not process rule: No such file or directory",
+      "1:30-31: Error: Could not process rule: No such file or directory",
     ],
   ])("with %s changes nothing", (_name, text, error) => {
     const [netns] = new Lab().machine("test");

@@ -124,9 +124,10 @@ function parseAdd(tokens: TokenStream, verb: AddVerb, start: Location): Command[
   }
   if (tokens.takeWord("element")) {
     const path = parsePath(tokens);
-    const set = tokens.name().text;
-    const { elements, location } = parseSet(tokens);
-    return [{ ...path, location, kind: "addElements", verb, set, elements }];
+    const set = tokens.name();
+    const { elements } = parseSet(tokens);
+    const location = at(set);
+    return [{ ...path, location, kind: "addElements", verb, set: set.text, elements }];
   }
   const objectType = tokens.takeOneOf(OBJECT_TYPES);
   if (objectType !== undefined) {
@@ -149,7 +150,7 @@ function parseRuleCommand(
   start: Location,
 ): Command {
   const path = parsePath(tokens);
-  const chain = tokens.name().text;
+  const chain = tokens.name();
   let handle: number | undefined;
   let index: number | undefined;
   let placeLocation: Location = start;
@@ -168,7 +169,8 @@ function parseRuleCommand(
     location,
     kind: "addRule",
     where: verb,
-    chain,
+    chain: chain.text,
+    chainLocation: at(chain),
     handle,
     index,
     placeLocation,
@@ -257,7 +259,7 @@ function parseChainBlock(
   verb: AddVerb = "add",
 ): void {
   const { text: chain, line, column, lastColumn } = tokens.name();
-  const at = { ...path, location: { line, column, lastColumn } };
+  const located = { ...path, location: { line, column, lastColumn } };
   let spec: ChainSpec = { base: undefined, policy: undefined, comment: undefined };
   if (tokens.takeMark("{")) {
     while (!takeBlockEnd(tokens)) {
@@ -280,6 +282,7 @@ function parseChainBlock(
           kind: "addRule",
           where: "append",
           chain,
+          chainLocation: located.location,
           handle: undefined,
           index: undefined,
           placeLocation: location,
@@ -289,7 +292,7 @@ function parseChainBlock(
       if (!tokens.isMark("}")) endOfStatement(tokens);
     }
   }
-  content.chains.push({ ...at, kind: "addChain", verb, chain, spec });
+  content.chains.push({ ...located, kind: "addChain", verb, chain, spec });
 }
 
 function isChainType(text: string): text is ChainType {
@@ -511,10 +514,12 @@ function parseDelete(tokens: TokenStream, verb: DeleteVerb, start: Location): Co
   }
   const path = parsePath(tokens);
   if (what === "rule") {
-    const chain = tokens.name().text;
+    const chain = tokens.name();
     tokens.expectWord("handle");
+    const location = at(tokens.peek());
     const handle = tokens.number();
-    return { ...path, location: tokens.locationFrom(start), kind: "deleteRule", chain, handle };
+    const chainLocation = at(chain);
+    return { ...path, location, kind: "deleteRule", chain: chain.text, chainLocation, handle };
   }
   const handle = takeHandle(tokens);
   const token = handle === undefined ? tokens.name() : undefined;
@@ -527,8 +532,8 @@ function parseDelete(tokens: TokenStream, verb: DeleteVerb, start: Location): Co
     case "map":
       return { ...located, kind: "deleteSet", verb, set: name, handle };
     case "element": {
-      const { elements, location } = parseSet(tokens);
-      return { ...path, location, kind: "deleteElements", verb, set: name, elements };
+      const { elements } = parseSet(tokens);
+      return { ...located, kind: "deleteElements", verb, set: name, elements };
     }
     default:
       return { ...located, kind: "deleteObject", verb, objectType: what, name };

@@ -29,6 +29,13 @@ export function tableKey(family: TableFamily, name: string): string {
   return `${family} ${name}`;
 }
 
+const NOT_FOUND = "No such file or directory";
+
+/** Whether nft has to look up what the command is about before it can send it. */
+function isEvaluated({ kind }: Command): boolean {
+  return kind === "addRule" || kind === "addElements" || kind === "deleteElements";
+}
+
 type CommandOf<K extends Command["kind"]> = Extract<Command, { kind: K }>;
 
 /** Commands that take effect together: if one is refused, all are taken back. */
@@ -127,9 +134,15 @@ export class Transaction {
 
   // Tables
 
-  #table({ family, table, tableLocation: location }: Command): Table {
+  #table(command: Command): Table {
+    const { family, table, tableLocation } = command;
     const found = this.#ruleset.tables.get(tableKey(family, table));
-    if (found === undefined) throw kernelRefusal(location, "ENOENT");
+    if (found === undefined) {
+      // Rules and elements cannot be read without the table, so the kernel is not even asked.
+      throw isEvaluated(command)
+        ? new NftablesError(tableLocation, NOT_FOUND)
+        : kernelRefusal(tableLocation, "ENOENT");
+    }
     this.touched.add(found);
     return found;
   }
@@ -200,7 +213,10 @@ export class Transaction {
 
   #chain(command: Command & { readonly chain: string }): NftChain {
     const chain = this.#table(command).chains.get(command.chain);
-    if (chain === undefined) throw kernelRefusal(command.location, "ENOENT");
+    if (chain === undefined) {
+      const location = "chainLocation" in command ? command.chainLocation : command.location;
+      throw kernelRefusal(location, "ENOENT");
+    }
     return chain;
   }
 
@@ -432,7 +448,11 @@ export class Transaction {
 
   #set(command: Command & { readonly set: string }): NftSet {
     const set = this.#table(command).sets.get(command.set);
-    if (set === undefined) throw kernelRefusal(command.location, "ENOENT");
+    if (set === undefined) {
+      throw isEvaluated(command)
+        ? new NftablesError(command.location, NOT_FOUND)
+        : kernelRefusal(command.location, "ENOENT");
+    }
     return set;
   }
 
