@@ -56,8 +56,12 @@ export class IptablesProxier implements Proxier {
     iptables.setLayer(LAYER, this.#layers.of(state, this.#facts()));
     if (this.#jumps) return;
     this.#jumps = true;
-    for (const { table, chain, rule } of JUMPS) {
-      if (!iptables.check(table, chain, rule)) iptables.insert(table, chain, rule);
+    for (const table of ["filter", "nat"]) {
+      const missing = JUMPS.filter(
+        (jump) => jump.table === table && !iptables.check(table, jump.chain, jump.rule),
+      );
+      const lines = missing.map(({ chain, rule }) => `-I ${chain} ${rule}\n`).join("");
+      if (lines !== "") iptables.restore(`*${table}\n${lines}COMMIT\n`, { noflush: true });
     }
   }
 

@@ -24,6 +24,7 @@ export class Rule {
   readonly jump: string | undefined;
   /** `-g`: what comes back from {@link jump} goes on where this chain was called. */
   readonly goto: boolean;
+  #text: string | undefined;
 
   constructor(header: HeaderMatch, matches: readonly Match[], action: RuleAction) {
     this.header = header;
@@ -43,8 +44,12 @@ export class Rule {
 
   /** As iptables-save prints it behind `-A CHAIN`. */
   get text(): string {
-    const parts = [this.header.text, ...this.matches.map((match) => match.text), this.#actionText];
-    return parts.filter((part) => part !== "").join(" ");
+    this.#text ??= joinWords(
+      this.header.text,
+      ...this.matches.map((match) => match.text),
+      this.#actionText,
+    );
+    return this.#text;
   }
 
   get #actionText(): string {

@@ -13,8 +13,9 @@ import {
   parameterProblem,
 } from "./iptables-error.ts";
 import type { LayerTable } from "./layer-table.ts";
+import { parseRule } from "./parsed-rules.ts";
 import { type Rule, RuleEntry } from "./rule.ts";
-import { RuleParser } from "./rule-parser.ts";
+import type { ParsedRules } from "./rule-parser.ts";
 import type { Table } from "./table.ts";
 
 /** `NFT_JUMP_STACK_SIZE`: chains that may have called each other. */
@@ -224,9 +225,9 @@ export class TableEdit {
     return entry;
   }
 
-  #parse(name: string, words: readonly string[]): ReturnType<RuleParser["parse"]> {
+  #parse(name: string, words: readonly string[]): ParsedRules {
     const place = { table: this.#table.name, chain: name };
-    const parsed = new RuleParser(this.#family, words, place).parse();
+    const parsed = parseRule(this.#family, words, place);
     const drops = parsed.rules.some((rule) => rule.target?.text === "-j DROP");
     if (drops && this.#table.name === "nat") throw noDropInNat();
     return parsed;
@@ -353,8 +354,7 @@ export class TableEdit {
 }
 
 function findRule(entries: readonly RuleEntry[], rule: Rule): number {
-  const { text } = rule;
-  return entries.findIndex((entry) => entry.rule.text === text);
+  return entries.findIndex((entry) => entry.rule === rule || entry.rule.text === rule.text);
 }
 
 function parsePolicy(policy: string): Policy {
