@@ -24,7 +24,6 @@ export * from "./sysctls.ts";
 export * from "./trace/drop-explanations.ts";
 export { placeOf } from "./trace/hops.ts";
 export type { NameOf } from "./trace/packet-text.ts";
-export * from "./trace/plain-walk.ts";
 export { plainWalk } from "./trace/plain-walk.ts";
 export type { Weight } from "./trace/step-text.ts";
 export * from "./trace/style.ts";

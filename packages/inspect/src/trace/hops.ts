@@ -115,7 +115,8 @@ export function tracePackets(trace: Trace): TracePacket[] {
   const first = packets[0]?.packet;
   return packets.map(({ number, own, packet }) => {
     const asks = packet !== undefined && isNeighbourTalk(packet);
-    const back = own[0]?.netns !== start || isAnswer(packet, first);
+    const away = own[0]?.netns !== start && !isCarrier(packet, first);
+    const back = away || isAnswer(packet, first);
     return {
       number,
       summary: packet === undefined ? undefined : summarise(packet),
@@ -123,6 +124,12 @@ export function tracePackets(trace: Trace): TracePacket[] {
       end: asks ? neighbourEnd(own) : endOf(own),
     };
   });
+}
+
+/** Whether a tunnel's own socket sent it, with a packet from the trace's start inside (WireGuard, flanneld's proxy). */
+function isCarrier(packet: NetworkPacket | undefined, first: NetworkPacket | undefined): boolean {
+  const [x, y] = [packet && summarise(packet), first && summarise(first)];
+  return x !== undefined && y !== undefined && x.src === y.src && x.srcPort === y.srcPort;
 }
 
 /** Whether a packet goes the other way between the same ends, as within one namespace. */

@@ -4,12 +4,14 @@ import { type TracedStep, traceHops, tracePackets } from "./hops.ts";
 
 /** The way of a trace's first packet in plain steps, a line for each namespace that it passes. */
 export function plainWalk(trace: Trace, maxLines: number): string[] {
-  const first = tracePackets(trace).find((p) => p.direction === "there");
-  if (first === undefined) return [];
+  const there = tracePackets(trace).filter((p) => p.direction === "there");
+  // Some tunnels send a packet of their own with the first one inside.
+  const first = there.filter((p) => p.summary?.info === there[0]?.summary?.info);
+  const numbers = new Set(first.map((p) => p.number));
   const stops: { place: string; phrases: string[] }[] = [];
   for (const hop of traceHops(trace)) {
-    if (hop.packet !== first.number) continue;
-    const phrases = hop.steps.flatMap(phrase);
+    if (!numbers.has(hop.packet)) continue;
+    const phrases = inner(hop.steps).flatMap(phrase);
     if (phrases.length === 0) continue;
     const last = stops.at(-1);
     // ARP in between cuts one stay into two hops.
@@ -20,6 +22,12 @@ export function plainWalk(trace: Trace, maxLines: number): string[] {
     ({ place, phrases }, i) => `${i + 1} ${shortPlace(place)}: ${phrases.join("; ")}`,
   );
   return lines.length <= maxLines ? lines : [...lines.slice(0, maxLines - 1), "…"];
+}
+
+/** Steps without the way of the tunnel itself, once the packet is in it. */
+function inner(steps: readonly TracedStep[]): readonly TracedStep[] {
+  const wrapped = steps.findIndex(({ step }) => step.kind === "encapsulate");
+  return steps.filter(({ step }, i) => wrapped < 0 || i <= wrapped || step.kind !== "route");
 }
 
 /** What a person should know of a step; nothing of most. */
@@ -34,10 +42,8 @@ function phrase({ step }: TracedStep): string[] {
     }
     case "bridge":
       return step.decision === "local"
-        ? [`bridge ${step.bridge.name} takes the frame: it is for its own MAC`]
-        : [
-            `bridge ${step.bridge.name} ${step.decision}s it to ${step.to.map((d) => d.name).join(", ")}`,
-          ];
+        ? [`bridge ${step.bridge.name} finds its own MAC on the frame, so the node routes it`]
+        : [`${step.bridge.name} ${step.decision}s it to ${step.to.map((d) => d.name).join(", ")}`];
     case "encapsulate": {
       const { outer } = step;
       const port = outer.payload instanceof UdpDatagram ? outer.payload.dstPort : undefined;
