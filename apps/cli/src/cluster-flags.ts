@@ -90,7 +90,7 @@ export function addClusterFlags(command: Command): Command {
 export async function bringUp(flags: ClusterFlags): Promise<BroughtUp> {
   const model = await loadModel(flags.cni);
   const cniOptions = readModelOptions(model, flags.cniSet);
-  const sources = flags.filename.length > 0 ? readSources(flags.filename) : readSources([shop()]);
+  const sources = await readSources(flags.filename.length > 0 ? flags.filename : [shop()]);
   const { objects, warnings } = readObjects(sources);
   const cluster = createCluster({
     config: clusterConfig(flags),

@@ -4,21 +4,21 @@ import { InputError } from "@cnilab/core";
 import { CommanderError } from "commander";
 import { createProgram } from "./program.ts";
 
-/** Done, but the answer is "no". */
-export const EXIT_NO = 1;
 const EXIT_BAD_INPUT = 2;
 const EXIT_DEFECT = 3;
-const EXIT_INTERRUPTED = 130;
 
 // A reader that has seen enough, as `head`, closes the pipe: that is no failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") process.exit(0);
+  if (error.code === "EPIPE") process.exit(process.exitCode ?? 0);
   throw error;
 });
-process.once("SIGINT", () => process.exit(EXIT_INTERRUPTED));
+// What an agent throws inside a stream comes this way. An interrupt is left to the kernel: the walk of
+// packets never waits for an event, and whoever dies of SIGINT exits with 130 in every shell.
+process.on("uncaughtException", (error) => process.exit(report(error)));
 
 try {
-  await createProgram().parseAsync(process.argv);
+  const words = process.argv.slice(2);
+  await createProgram().parseAsync(words.length > 0 ? words : ["--help"], { from: "user" });
 } catch (error) {
   process.exitCode = report(error);
 }
@@ -38,6 +38,7 @@ function report(error: unknown): number {
   return EXIT_DEFECT;
 }
 
+/** Input may be quoted in a message, line ends and all. */
 function oneLine(text: string): string {
-  return text.replace(/\s*\n\s*/g, " ");
+  return text.replace(/\s*[\r\n\u2028\u2029]\s*/g, " ");
 }

@@ -1,23 +1,40 @@
-import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { addCniCommand } from "./commands/cni.ts";
+import { addCompletionCommand } from "./commands/completion.ts";
 import { addExplainCommand } from "./commands/explain.ts";
 import { addGetCommand } from "./commands/get.ts";
+import { addHelpCommand } from "./commands/help.ts";
 import { addProbeCommand } from "./commands/probe.ts";
 import { addRenderCommand } from "./commands/render.ts";
 import { addRunCommand } from "./commands/run.ts";
 import { addShowCommand } from "./commands/show.ts";
 import { addTraceCommand } from "./commands/trace.ts";
+import { readOwnFile } from "./read-input.ts";
+
+const EXAMPLES = `
+Without -f, every command works on an example: a shop of eleven workloads.
+  cnilab run
+  cnilab run -f manifests/ --nodes 5 --cni-set backend=host-gw
+  cnilab trace shop/deploy/cart cache.shop-data:6379
+  cnilab show routes --node node1
+  cnilab explain VTEP`;
 
 export function createProgram(): Command {
   const program = new Command("cnilab")
     .description("Kubernetes networking on your desk: run a cluster, follow any packet.")
     .version(version(), "--version")
+    .helpCommand(false)
+    .addHelpText("after", EXAMPLES)
     .showSuggestionAfterError()
     .configureOutput({
       // One clear line, as with every other bad input.
       outputError: (text, write) =>
-        write(text.replace(/^error: /, "cnilab: ").replace(/\n\(/, " (")),
+        write(
+          `${text
+            .trim()
+            .replace(/^error: /, "cnilab: ")
+            .replace(/\s*\n\s*/g, " ")}\n`,
+        ),
     })
     .exitOverride();
   for (const add of [
@@ -29,6 +46,8 @@ export function createProgram(): Command {
     addExplainCommand,
     addRenderCommand,
     addCniCommand,
+    addCompletionCommand,
+    addHelpCommand,
   ]) {
     add(program);
   }
@@ -36,6 +55,6 @@ export function createProgram(): Command {
 }
 
 function version(): string {
-  const file = readFileSync(new URL("../package.json", import.meta.url), "utf8");
+  const file = readOwnFile(new URL("../package.json", import.meta.url));
   return (JSON.parse(file) as { version: string }).version;
 }

@@ -1,5 +1,13 @@
-import { type Dirent, readdirSync, readFileSync, statSync } from "node:fs";
+import {
+  createReadStream,
+  type Dirent,
+  readdirSync,
+  readFileSync,
+  type Stats,
+  statSync,
+} from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import { InputError } from "@cnilab/core";
 
 /** Text of one source of manifests. */
@@ -9,7 +17,7 @@ export interface Source {
   readonly text: string;
 }
 
-/** More than any cluster's manifests have, and less than would fill the memory. */
+/** More than any input has, and less than would fill the memory: `/dev/zero` never ends. */
 const MAX_BYTES = 256 * 1024 * 1024;
 const MANIFEST = /\.(ya?ml|json)$/i;
 
@@ -17,50 +25,81 @@ const MANIFEST = /\.(ya?ml|json)$/i;
  * Reads what `-f` names: files, folders (recursively their *.yaml, *.yml and *.json, by name), `-`.
  * @throws InputError where something is not there or cannot be read
  */
-export function readSources(paths: readonly string[]): Source[] {
-  return paths.flatMap((path) => {
-    if (path === "-") return [{ name: "standard input", text: readText(0, "standard input") }];
-    const stat = statSync(path, { throwIfNoEntry: false });
-    if (stat === undefined) {
-      throw new InputError("there is no such file or folder; check the path after -f", path);
-    }
-    if (!stat.isDirectory()) return [{ name: path, text: readText(path, path) }];
-    const files = manifestsIn(path);
-    if (files.length === 0) {
-      throw new InputError("the folder holds no *.yaml, *.yml or *.json file", path);
-    }
-    return files.map((name) => ({ name, text: readText(name, name) }));
-  });
+export async function readSources(paths: readonly string[]): Promise<Source[]> {
+  if (paths.indexOf("-") !== paths.lastIndexOf("-")) {
+    throw new InputError("standard input can be read once only; leave one out", "-f -");
+  }
+  const sources: Source[] = [];
+  for (const path of paths) {
+    const folder = path !== "-" && status(path).isDirectory();
+    for (const file of folder ? manifestsIn(path) : [path]) sources.push(await readSource(file));
+  }
+  return sources;
 }
 
-/** Text of one file that an option names, as `--config`. */
-export function readFile(path: string): string {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) throw new InputError("there is no such file", path);
-  return readText(path, path);
+/** Reads one file, or standard input for `-`. @throws InputError */
+export async function readSource(path: string): Promise<Source> {
+  const name = path === "-" ? "standard input" : path;
+  if (path !== "-" && status(path).isDirectory()) {
+    throw new InputError("is a folder; name a file", path);
+  }
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  try {
+    const stream = path === "-" ? process.stdin : createReadStream(path);
+    for await (const chunk of stream) {
+      length += chunk.length;
+      if (length > MAX_BYTES) break;
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    throw unreadable(error, name);
+  }
+  if (length > MAX_BYTES) {
+    throw new InputError(`is longer than ${MAX_BYTES >> 20} MiB; split it`, name);
+  }
+  const text = decode(Buffer.concat(chunks, length), name);
+  if (text.trim() === "") throw new InputError("is empty; check what was meant to be in it", name);
+  return { name, text };
+}
+
+/** Text of one of our own files, which is there. */
+export function readOwnFile(url: URL): string {
+  return readFileSync(url, "utf8");
+}
+
+function status(path: string): Stats {
+  let stats: Stats | undefined;
+  try {
+    stats = statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    throw unreadable(error, path);
+  }
+  if (stats !== undefined) return stats;
+  throw new InputError("there is no such file or folder; check the path", path || '""');
 }
 
 function manifestsIn(folder: string): string[] {
-  const entries = read(folder, () => readdirSync(folder, { withFileTypes: true }));
+  const files = filesIn(folder).filter((path) => MANIFEST.test(path));
+  if (files.length > 0) return files;
+  throw new InputError("the folder holds no *.yaml, *.yml or *.json file", folder);
+}
+
+function filesIn(folder: string): string[] {
+  let entries: Dirent[];
+  try {
+    entries = readdirSync(folder, { withFileTypes: true });
+  } catch (error) {
+    throw unreadable(error, folder);
+  }
   return entries.sort(byName).flatMap((entry) => {
     const path = join(folder, entry.name);
-    if (entry.isDirectory()) return manifestsIn(path);
-    return MANIFEST.test(entry.name) ? [path] : [];
+    return entry.isDirectory() ? filesIn(path) : [path];
   });
 }
 
 function byName(x: Dirent, y: Dirent): number {
   return x.name < y.name ? -1 : 1;
-}
-
-function readText(file: string | number, name: string): string {
-  const bytes = read(name, () => readFileSync(file));
-  if (bytes.length > MAX_BYTES) {
-    throw new InputError(`is larger than ${MAX_BYTES >> 20} MiB; is it a manifest?`, name);
-  }
-  const text = decode(bytes, name);
-  if (text.trim() === "") throw new InputError("is empty; it should hold Kubernetes objects", name);
-  return text;
 }
 
 function decode(bytes: Uint8Array, name: string): string {
@@ -71,11 +110,8 @@ function decode(bytes: Uint8Array, name: string): string {
   }
 }
 
-function read<T>(name: string, attempt: () => T): T {
-  try {
-    return attempt();
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new InputError(`cannot be read (${code ?? message})`, name);
-  }
+function unreadable(error: unknown, name: string): InputError {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const length = name.length > 200 ? `${name.slice(0, 200)}…` : name;
+  return new InputError(`cannot be read (${code ?? message}); check path and permissions`, length);
 }

@@ -1,5 +1,5 @@
-import type { Cluster, Connection } from "@cnilab/cluster";
-import { objectKey, type Pod, type Service } from "@cnilab/core";
+import type { Cluster, Connection, Endpoint } from "@cnilab/cluster";
+import { type EndpointSlice, objectKey, type Protocol, type Service } from "@cnilab/core";
 
 /** How one Service answered, from end to end. */
 export interface ServiceCheck {
@@ -10,42 +10,64 @@ export interface ServiceCheck {
   readonly failures: readonly { readonly port: string; readonly connection: Connection }[];
 }
 
-/** Connects to every port of every Service that has an address, from `client`. */
-export function checkServices(cluster: Cluster, client: Pod | undefined): ServiceCheck[] {
-  const from = client === undefined ? undefined : cluster.endpoint(objectKey(client));
-  return cluster.api.list("Service").map((service) => {
-    const ready = readyEndpoints(cluster, service);
-    if (from === undefined || ready === 0 || service.spec.type === "ExternalName") {
-      return { service, ready, failures: [] };
-    }
-    const to = cluster.endpoint(`svc/${service.metadata.name}`, {
-      namespace: service.metadata.namespace ?? "default",
-    });
-    const failures = (service.spec.ports ?? []).flatMap((port) => {
-      const protocol = port.protocol ?? "TCP";
-      const connection = cluster.connect({ from, to, port: port.port, protocol });
-      if (connection.verdict === "allowed") return [];
-      return [{ port: `${port.port}/${protocol}`, connection }];
-    });
-    return { service, ready, failures };
-  });
-}
-
-/** The pod that asks: the first by name that has an address of its own. */
-export function clientOf(cluster: Cluster): Pod | undefined {
-  return cluster.api
+/** Who asks: the first pod by name that has a network of its own, or else the first node. */
+export function clientOf(cluster: Cluster): Endpoint {
+  const pods = cluster.api
     .list("Pod")
     .filter((p) => p.spec.hostNetwork !== true && p.status?.podIP !== undefined)
     .filter((p) => p.status?.phase === "Running")
-    .sort((x, y) => (objectKey(x) < objectKey(y) ? -1 : 1))[0];
+    .map(objectKey)
+    .sort();
+  const [first] = pods;
+  const [node] = cluster.nodes.keys();
+  return cluster.endpoint(first ?? `node/${node}`);
 }
 
-function readyEndpoints(cluster: Cluster, service: Service): number {
-  let ready = 0;
-  for (const slice of cluster.api.list("EndpointSlice", service.metadata.namespace)) {
-    if (slice.metadata.labels?.["kubernetes.io/service-name"] !== service.metadata.name) continue;
-    if (slice.addressType === "FQDN") continue;
-    ready += slice.endpoints.filter((e) => e.conditions?.ready !== false).length;
+/** Connects to every port of every Service that has a ready endpoint. */
+export function checkServices(cluster: Cluster, client: Endpoint): ServiceCheck[] {
+  const ready = readySlices(cluster);
+  return cluster.api.list("Service").map((service) => {
+    const slices = ready.get(objectKey(service)) ?? [];
+    const failures = addressesOf(cluster, service).flatMap((to) =>
+      portsOf(service, slices).flatMap(({ port, protocol = "TCP" }) => {
+        const connection = cluster.connect({ from: client, to, port, protocol });
+        if (connection.verdict === "allowed") return [];
+        return [{ port: `${port}/${protocol}`, connection }];
+      }),
+    );
+    const count = slices.reduce((sum, { endpoints }) => sum + endpoints.length, 0);
+    return { service, ready: count, failures };
+  });
+}
+
+/** By name, which gives its first address, and by the address of its other family. */
+function addressesOf(cluster: Cluster, { metadata, spec }: Service): Endpoint[] {
+  const byName = cluster.endpoint(`svc/${metadata.name}`, {
+    namespace: metadata.namespace ?? "default",
+  });
+  return [byName, ...(spec.clusterIPs ?? []).slice(1).map((ip) => cluster.endpoint(ip))];
+}
+
+/** The name of a headless Service leads to the pods themselves, so their ports count, not the Service's. */
+function portsOf(
+  { spec }: Service,
+  slices: readonly EndpointSlice[],
+): { readonly port?: number; readonly protocol?: Protocol }[] {
+  if (slices.length === 0) return [];
+  return [...((spec.clusterIP === "None" ? slices[0]?.ports : spec.ports) ?? [])];
+}
+
+/** What is ready of each Service's endpoints, by the Service's key. */
+function readySlices(cluster: Cluster): Map<string, EndpointSlice[]> {
+  const found = new Map<string, EndpointSlice[]>();
+  for (const slice of cluster.api.list("EndpointSlice")) {
+    const endpoints = slice.endpoints.filter((e) => e.conditions?.ready !== false);
+    if (slice.addressType === "FQDN" || endpoints.length === 0) continue;
+    const { namespace, labels } = slice.metadata;
+    const key = `${namespace}/${labels?.["kubernetes.io/service-name"]}`;
+    const known = found.get(key);
+    if (known === undefined) found.set(key, [{ ...slice, endpoints }]);
+    else known.push({ ...slice, endpoints });
   }
-  return ready;
+  return found;
 }

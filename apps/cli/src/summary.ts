@@ -1,104 +1,122 @@
-import type { Cluster, ClusterNode } from "@cnilab/cluster";
-import { type CniModel, objectKey, type Pod } from "@cnilab/core";
-import { plainWalk } from "@cnilab/inspect";
+import type { Cluster, Endpoint } from "@cnilab/cluster";
+import { type CniModel, objectKey, type Pod, selects } from "@cnilab/core";
+import { plainWalk, podStatus } from "@cnilab/inspect";
 import { KUBE_PROXY_RELEASE } from "@cnilab/kube-proxy";
 import { Trace } from "@cnilab/linux";
 import type { ClusterFlags } from "./cluster-flags.ts";
 import type { ServiceCheck } from "./service-check.ts";
+import { clip, columns, list, plural, WIDTH, wrap } from "./text-layout.ts";
 
 /** Lines that a terminal shows at once. */
 const SCREEN = 25;
-const WIDTH = 100;
+const MOST_NODES = 4;
+const MOST_SERVICE_LINES = 6;
+const MOST_FAILURES = 3;
+const MOST_WARNINGS = 2;
 
 export interface SummaryInput {
   readonly cluster: Cluster;
   readonly flags: ClusterFlags;
   readonly model: CniModel | undefined;
   readonly checks: readonly ServiceCheck[];
-  readonly client: Pod | undefined;
+  readonly client: Endpoint;
   readonly warnings: readonly string[];
+  /** How a person starts another command on the same input: what stands before it, and behind it. */
+  readonly command: { readonly before: string; readonly behind: string };
 }
 
 /** What `run` tells: at most a screen, whatever the size of the cluster. */
 export function summary(input: SummaryInput): string {
-  const next = nextSteps(input);
-  const head = [title(input), ...nodes(input), ...services(input), ...programmed(input)];
-  const warnings = input.warnings.slice(0, 3).map((w) => clip(`Warning: ${w}`));
-  const room = SCREEN - head.length - warnings.length - next.length;
-  return [...head, ...walk(input, room), ...warnings, ...next].join("\n");
+  const head = [
+    ...title(input),
+    ...nodes(input),
+    ...waiting(input),
+    ...services(input),
+    ...programmed(input),
+  ];
+  const tail = [...warnings(input), ...nextSteps(input)];
+  const room = SCREEN - head.length - tail.length;
+  return [...head, ...walk(input, room), ...tail].join("\n");
 }
 
-function title({ cluster, model, flags }: SummaryInput): string {
-  const pods = cluster.api.list("Pod");
-  const running = pods.filter((p) => p.status?.phase === "Running").length;
+function title({ cluster, model, flags }: SummaryInput): string[] {
+  const { pods, runningPods, nodes } = cluster.stats;
+  const count = runningPods === pods ? plural(pods, "pod") : `${runningPods} of ${pods} pods run`;
+  const options = flags.cniSet.length > 0 ? ` (${flags.cniSet.join(", ")})` : "";
   const network =
-    model === undefined ? "no network plugin" : `${model.name} ${model.release}${backend(flags)}`;
-  const count = running === pods.length ? `${running} pods` : `${running} of ${pods.length} pods`;
-  return `A cluster of ${plural(cluster.nodes.size, "node")} runs ${count} on ${network}, kube-proxy ${KUBE_PROXY_RELEASE} (${flags.proxyMode}).`;
-}
-
-function backend({ cniSet }: ClusterFlags): string {
-  return cniSet.length > 0 ? ` (${cniSet.join(", ")})` : "";
+    model === undefined
+      ? "with no network plugin (CNI) to join them"
+      : `joined by ${model.name} ${model.release}${options} (the CNI)`;
+  const proxy = `Services by kube-proxy ${KUBE_PROXY_RELEASE} (${flags.proxyMode})`;
+  return wrap(`${count} on ${plural(nodes, "node")}, ${network}; ${proxy}`, "  ");
 }
 
 function nodes({ cluster }: SummaryInput): string[] {
   const all = [...cluster.nodes.values()];
-  const shown = all.slice(0, all.length > 4 ? 3 : 4);
-  const podsOn = new Map<string, number>();
-  for (const pod of cluster.api.list("Pod")) {
-    const node = pod.spec.nodeName ?? "";
-    podsOn.set(node, (podsOn.get(node) ?? 0) + 1);
+  const shown = all.slice(0, all.length > MOST_NODES ? MOST_NODES - 1 : MOST_NODES);
+  const podsOn = new Map<string | undefined, number>();
+  for (const { spec } of cluster.api.list("Pod")) {
+    podsOn.set(spec.nodeName, (podsOn.get(spec.nodeName) ?? 0) + 1);
   }
-  const lines = shown.map((node) => {
-    const range = node.podCidrs().join(", ") || "no pod range";
-    const state = node.ready ? "" : "  NotReady";
+  const rows = shown.map((node) => {
+    const status = cluster.api.get("Node", node.name)?.status;
+    const address = status?.addresses?.find((a) => a.type === "InternalIP")?.address ?? "";
+    const range = node.podCidrs().join(", ") || "no range left";
     const pods = plural(podsOn.get(node.name) ?? 0, "pod");
-    return `  ${node.name.padEnd(10)} ${addresses(node).padEnd(15)} pods in ${range}: ${pods}${state}`;
+    return [`  ${node.name}`, address, `pods in ${range}`, node.ready ? pods : `${pods}, NotReady`];
   });
   const more = all.length - shown.length;
   return [
-    "Nodes, each with a range of its own for its pods' addresses",
-    ...lines,
-    ...(more > 0 ? [`  … and ${more} more (cnilab get nodes)`] : []),
+    "Nodes, the machines; each has a range of addresses for its own pods",
+    ...columns(rows),
+    ...(more > 0 ? [`  … and ${more} more: get nodes`] : []),
   ];
 }
 
-function addresses(node: ClusterNode): string {
-  const own = node.kernel.initNs.findDevice("eth0")?.addresses ?? [];
-  return own.length === 0 ? "" : String(clusterAddress(node));
+/** Pods that do not run, and why the first of them does not. */
+function waiting({ cluster }: SummaryInput): string[] {
+  const pods = cluster.api.list("Pod").filter((p) => !isSettled(p));
+  const [first] = pods;
+  if (first === undefined) return [];
+  const told = cluster.api
+    .list("Event")
+    .findLast((e) => e.type === "Warning" && e.involvedObject.uid === first.metadata.uid);
+  const why = [podStatus(first), told?.message].filter(Boolean).join(", ");
+  return [clip(`Waiting: ${plural(pods.length, "pod")}, as ${objectKey(first)}: ${why}`)];
 }
 
-function clusterAddress(node: ClusterNode): string {
-  const object = node.api.get("Node", node.name);
-  return object?.status?.addresses?.find((a) => a.type === "InternalIP")?.address ?? "";
+function isSettled({ status }: Pod): boolean {
+  return status?.phase === "Running" || status?.phase === "Succeeded";
 }
 
 function services({ checks, client }: SummaryInput): string[] {
-  const withEndpoints = checks.filter((c) => c.ready > 0);
-  const good = withEndpoints.filter((c) => c.failures.length === 0);
-  const bad = withEndpoints.filter((c) => c.failures.length > 0);
+  const asked = checks.filter((c) => c.ready > 0);
+  const good = asked.filter((c) => c.failures.length === 0);
+  const bad = asked.filter((c) => c.failures.length > 0);
   const empty = checks.filter((c) => c.ready === 0 && c.service.spec.type !== "ExternalName");
-  const from = client === undefined ? "no pod is there to ask" : `asked by ${objectKey(client)}`;
-  const lines = [
-    `Services, each one address for many pods: ${good.length} of ${withEndpoints.length} answer, ${from}`,
-    ...list(
-      good.map((c) => `${objectKey(c.service)} ${c.service.spec.clusterIP ?? ""}`),
-      6,
+  const byNamespace = new Map<string, string[]>();
+  for (const { service } of good) {
+    const { namespace = "", name } = service.metadata;
+    const names = byNamespace.get(namespace) ?? [];
+    byNamespace.set(namespace, [...names, `${name} ${service.spec.clusterIP}`]);
+  }
+  const lines = [...byNamespace].flatMap(([namespace, names]) =>
+    wrap(`  ${namespace}: ${names.join(", ")}`, "    ", /(?<=,) /),
+  );
+  return [
+    clip(
+      `Services (one lasting address each for many pods): ${good.length} of ${asked.length} answer ${client.text}`,
     ),
+    ...list(lines, MOST_SERVICE_LINES, "  … and more: get services -A"),
+    ...bad.slice(0, MOST_FAILURES).map(({ service, failures }) => {
+      const [first] = failures;
+      return clip(`  ${objectKey(service)}:${first?.port} does not: ${first?.connection.reason}`);
+    }),
+    ...(bad.length > MOST_FAILURES ? [`  … and ${bad.length - MOST_FAILURES} more do not`] : []),
+    ...(empty.length > 0
+      ? [clip(`  no pod is ready behind ${empty.map((c) => objectKey(c.service)).join(", ")}`)]
+      : []),
   ];
-  for (const { service, failures } of bad.slice(0, 3)) {
-    const [first] = failures;
-    lines.push(
-      clip(`  ${objectKey(service)}:${first?.port} does not answer: ${first?.connection.reason}`),
-    );
-  }
-  if (bad.length > 3) lines.push(`  … and ${bad.length - 3} more do not answer`);
-  if (empty.length > 0) {
-    lines.push(
-      clip(`  without ready endpoints: ${empty.map((c) => objectKey(c.service)).join(", ")}`),
-    );
-  }
-  return lines;
 }
 
 /** What CNI and proxy left in the first node's kernel, with the words explained. */
@@ -106,14 +124,25 @@ function programmed({ cluster }: SummaryInput): string[] {
   const [node] = cluster.nodes.values();
   if (node === undefined) return [];
   const { initNs } = node.kernel;
-  const has = (kind: string) => initNs.devices.filter((d) => d.kind === kind).map((d) => d.name);
-  const devices = [
-    ...has("bridge").map((name) => `bridge ${name} (a switch for its pods)`),
-    ...has("vxlan").map((name) => `tunnel ${name} (VXLAN: wraps packets for other nodes)`),
+  const ofKind = (kind: string) => initNs.devices.filter((d) => d.kind === kind);
+  const routes = cluster.config.ipFamilies.reduce((n, f) => n + initNs.fib(f).main.size, 0);
+  const rules = cluster.config.ipFamilies.reduce(
+    (n, f) => n + countRules(initNs.findIptables(f)?.save() ?? ""),
+    0,
+  );
+  const parts = [
+    ...ofKind("bridge").map((d) => `bridge ${d.name} (a switch for its pods)`),
+    ...TUNNELS.flatMap((kind) =>
+      ofKind(kind).map((d) => `${kind} tunnel ${d.name} (to other nodes)`),
+    ),
+    plural(routes, "route"),
+    `${plural(rules, "iptables rule")} (they turn a Service's address into a pod's)`,
   ];
-  const counts = `${plural(initNs.fib4.table(254).size, "route")}, ${plural(countRules(initNs.findIptables(4)?.save() ?? ""), "iptables rule")}`;
-  return wrap([`Programmed on ${node.name}: ${[...devices, counts].join(", ")}`], "  ");
+  return wrap(`Programmed on ${node.name}: ${parts.join(", ")}`, "  ");
 }
+
+/** Kinds of devices that carry packets to other nodes, as `ip -d link` names them. */
+const TUNNELS = ["vxlan", "ipip", "wireguard", "tun"];
 
 function countRules(saved: string): number {
   return saved.split("\n").filter((line) => line.startsWith("-A ")).length;
@@ -121,83 +150,74 @@ function countRules(saved: string): number {
 
 /** A packet between two nodes, in plain steps. */
 function walk({ cluster, client }: SummaryInput, room: number): string[] {
-  if (client === undefined || room < 4) return [];
+  const from = podOf(cluster, client);
   const far = cluster.api
     .list("Pod")
     .find(
-      (p) =>
-        p.spec.nodeName !== client.spec.nodeName &&
-        p.spec.hostNetwork !== true &&
-        p.status?.podIP !== undefined &&
-        p.status.phase === "Running",
+      ({ spec, status }) =>
+        from !== undefined &&
+        spec.nodeName !== from.spec.nodeName &&
+        spec.hostNetwork !== true &&
+        status?.podIP !== undefined &&
+        status.phase === "Running",
     );
-  if (far === undefined) return [];
+  if (from === undefined || far === undefined) return [];
   const trace = new Trace();
-  cluster.connect({
-    from: cluster.endpoint(objectKey(client)),
-    to: cluster.endpoint(objectKey(far)),
-    protocol: "ICMP",
-    trace,
-  });
-  const title = `A ping from ${objectKey(client)} (${client.spec.nodeName}) to ${objectKey(far)} (${far.spec.nodeName}) on its way`;
-  return [clip(title), ...wrap(plainWalk(trace, room - 1), "    ")].slice(0, room);
+  const to = cluster.endpoint(objectKey(far));
+  cluster.connect({ from: client, to, protocol: "ICMP", trace });
+  const title = `A ping from ${objectKey(from)} on ${from.spec.nodeName} to ${objectKey(far)} on ${far.spec.nodeName}:`;
+  const steps = plainWalk(trace, room).flatMap((step) => wrap(`  ${step}`, "    "));
+  return room < 3 ? [] : [clip(title), ...list(steps, room - 1, "  …")];
 }
 
-function nextSteps({ client, checks }: SummaryInput): string[] {
-  const service = checks.find(
-    (c) => c.ready > 0 && c.service.metadata.namespace !== "default",
-  )?.service;
-  const port = service?.spec.ports?.[0]?.port;
-  const name = service && `${service.metadata.name}.${service.metadata.namespace}:${port}`;
+function warnings({ warnings }: SummaryInput): string[] {
+  const more = warnings.length - MOST_WARNINGS;
   return [
-    "Next: " +
-      [
-        ...(client && name ? [`trace ${objectKey(client)} ${name}`] : []),
-        "show iptables --node node1",
-        "explain VTEP",
-      ].join(" | "),
+    ...warnings.slice(0, MOST_WARNINGS).map((w) => clip(`Warning: ${w}`)),
+    ...(more > 0 ? [`  … and ${plural(more, "more warning")}: run -o json`] : []),
   ];
 }
 
-/** Names, as many as fit on `lines` lines, and how many more there are. */
-function list(words: readonly string[], lines: number): string[] {
-  const out: string[] = [];
-  let line = "";
-  for (const [i, word] of words.entries()) {
-    const next = line === "" ? `  ${word}` : `${line}, ${word}`;
-    if (next.length <= WIDTH) {
-      line = next;
-      continue;
-    }
-    out.push(`${line},`);
-    line = `  ${word}`;
-    if (out.length === lines - 1 && i < words.length - 1) {
-      return [...out, `  … and ${words.length - i} more (cnilab get services -A)`];
-    }
+function nextSteps({ cluster, client, checks, command }: SummaryInput): string[] {
+  const { before, behind } = command;
+  const [node] = cluster.nodes.keys();
+  const own = podOf(cluster, client);
+  const other = checks.find(
+    ({ ready, failures, service: { metadata, spec } }) =>
+      ready > 0 &&
+      failures.length === 0 &&
+      metadata.name !== "kubernetes" &&
+      !selects({ matchLabels: spec.selector ?? {} }, own?.metadata.labels),
+  )?.service;
+  const vxlan = [...cluster.nodes.values()].some(({ kernel }) =>
+    kernel.initNs.devices.some((d) => d.kind === "vxlan"),
+  );
+  const steps = [`show routes --node ${node}`, `explain ${vxlan ? "VTEP" : "CNI"}`];
+  if (other !== undefined) {
+    const { metadata, spec } = other;
+    const port = spec.clusterIP === "None" ? "" : `:${spec.ports?.[0]?.port}`;
+    steps.unshift(
+      `trace ${workload(cluster, client)} ${metadata.name}.${metadata.namespace}${port}`,
+    );
   }
-  return line === "" ? out : [...out, line];
+  const whole = steps.map((step) => `  ${before} ${step}${behind}`);
+  if (whole.every((line) => line.length <= WIDTH)) return ["Next:", ...whole];
+  return ["Next, with the same flags as now:", ...steps.map((s) => `  ${before} ${s}`)];
 }
 
-/** Breaks lines between words; what is broken off is indented. */
-function wrap(lines: readonly string[], indent: string): string[] {
-  return lines.flatMap((text) => {
-    const out: string[] = [];
-    let line = "";
-    for (const word of text.split(" ")) {
-      const next = line === "" ? word : `${line} ${word}`;
-      if (next.length > WIDTH) {
-        out.push(line);
-        line = indent + word;
-      } else line = next;
-    }
-    return [...out, line];
-  });
+function podOf(cluster: Cluster, end: Endpoint): Pod | undefined {
+  const key =
+    end.kind === "name" ? `${end.namespace}/${end.name}` : end.kind === "pod" ? end.key : "";
+  return cluster.api.get("Pod", key);
 }
 
-function clip(line: string): string {
-  return line.length <= WIDTH ? line : `${line.slice(0, WIDTH - 1)}…`;
-}
-
-function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+/** A pod by its Deployment, whose name is the shorter one. */
+function workload(cluster: Cluster, client: Endpoint): string {
+  const pod = podOf(cluster, client);
+  const owner = cluster.api
+    .list("Deployment", pod?.metadata.namespace)
+    .find(({ spec }) => pod !== undefined && selects(spec.selector, pod.metadata.labels));
+  return owner === undefined
+    ? client.text
+    : `${owner.metadata.namespace}/deploy/${owner.metadata.name}`;
 }

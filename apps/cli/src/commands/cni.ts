@@ -1,12 +1,13 @@
 import type { Command } from "commander";
-import { MODELS } from "../load-model.ts";
+import { MODELS, NO_CNI } from "../load-model.ts";
 import { print } from "../output.ts";
 
 export function addCniCommand(program: Command): void {
-  const cni = program.command("cni").description("network models");
-  cni
-    .command("list")
-    .description("the models that come with cnilab, and their options")
+  program
+    .command("cni")
+    .description("the network models that come with cnilab, and their options")
+    .command("list", { isDefault: true })
+    .description("one model after the other")
     .action(() => {
       for (const { name, release, description, options } of MODELS) {
         print(`${name} ${release}: ${description}`);
@@ -16,5 +17,8 @@ export function addCniCommand(program: Command): void {
           print(`  --cni-set ${option.key}=${values}${fallback}  ${option.description}`);
         }
       }
+      print(
+        `${NO_CNI}: no network plugin, as in a fresh kubeadm cluster: pods wait, nodes are NotReady`,
+      );
     });
 }

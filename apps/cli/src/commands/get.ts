@@ -61,7 +61,7 @@ async function get(what: string, names: readonly string[], flags: GetFlags): Pro
   if (flags.output === "json" || flags.output === "yaml") {
     printObjects(objects, flags.output, wanted.length === 1);
   } else if (objects.length === 0) {
-    process.stderr.write(`No resources found${scopeText(kinds, flags)}.\n`);
+    process.stderr.write(`No resources found${nowhere(kinds, flags)}\n`);
   } else if (flags.output === "name") {
     for (const o of objects) print(`${resource(o)}/${o.metadata.name}`);
   } else {
@@ -88,6 +88,12 @@ function inScope(cluster: Cluster, kind: Kind, flags: GetFlags): KubeObject[] {
 function scopeText(kinds: readonly Kind[], flags: GetFlags): string {
   if (flags.allNamespaces === true || !kinds.some(isNamespaced)) return "";
   return ` in namespace ${flags.namespace ?? "default"}`;
+}
+
+/** kubectl's own words. */
+function nowhere(kinds: readonly Kind[], flags: GetFlags): string {
+  if (flags.allNamespaces === true || !kinds.some(isNamespaced)) return "";
+  return ` in ${flags.namespace ?? "default"} namespace.`;
 }
 
 /** `pod`, `deployment.apps`: as `-o name` has it. */

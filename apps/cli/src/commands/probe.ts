@@ -4,7 +4,7 @@ import { InputError } from "@cnilab/core";
 import { type Command, Option } from "commander";
 import { addClusterFlags, bringUp, type ClusterFlags, warn } from "../cluster-flags.ts";
 import { print, printJson } from "../output.ts";
-import { readFile, readSources } from "../read-input.ts";
+import { readSource } from "../read-input.ts";
 import { addTargetFlags, readTarget, type Target, type TargetFlags } from "../target.ts";
 
 interface ProbeFlags extends ClusterFlags, TargetFlags {
@@ -55,17 +55,19 @@ async function probe(
     );
   }
   const { cluster, warnings } = await bringUp(flags);
-  const ends = readTarget(cluster, src, dst, flags);
+  const connection = cluster.connect(readTarget(cluster, src, dst, flags));
   warn([...warnings, ...cluster.warnings]);
-  const connection = cluster.connect(ends);
   if (flags.output === "json") printJson({ src, dst, ...answer(connection) });
   else print(text(connection));
   if (connection.verdict !== "allowed") process.exitCode = 1;
 }
 
 async function probeBatch(file: string, flags: ProbeFlags): Promise<void> {
-  const input = file === "-" ? (readSources(["-"])[0]?.text ?? "") : readFile(file);
-  const lines = readLines(input, file === "-" ? "standard input" : file);
+  if (file === "-" && flags.filename.includes("-")) {
+    throw new InputError("standard input cannot hold both manifests and probes", "--probes -");
+  }
+  const { name, text } = await readSource(file);
+  const lines = readLines(text, name);
   const { cluster, warnings } = await bringUp(flags);
   // Every line is understood before the first is answered.
   const probes = lines.map(({ probe, where }) => ({
@@ -89,11 +91,9 @@ function readLines(
 ): { readonly probe: ProbeLine; readonly where: string }[] {
   const probes: { readonly probe: ProbeLine; readonly where: string }[] = [];
   text.split("\n").forEach((line, i) => {
-    if (line.trim() !== "")
-      probes.push({ probe: readLine(line, `${name}:${i + 1}`), where: `${name}:${i + 1}` });
+    const where = `${name}:${i + 1}`;
+    if (line.trim() !== "") probes.push({ probe: readLine(line, where), where });
   });
-  if (probes.length === 0)
-    throw new InputError("holds no probe; write one JSON object a line", name);
   return probes;
 }
 
@@ -129,7 +129,9 @@ function find(cluster: Cluster, probe: ProbeLine, where: string, flags: ProbeFla
   try {
     const { src, dst, port } = probe;
     const protocol = (probe.protocol?.toLowerCase() ?? flags.protocol) as TargetFlags["protocol"];
-    return readTarget(cluster, src, dst, { ...flags, protocol }, port);
+    const target = readTarget(cluster, src, dst, { ...flags, protocol }, port);
+    cluster.check(target);
+    return target;
   } catch (error) {
     if (error instanceof InputError) throw new InputError(error.message, where);
     throw error;

@@ -54,7 +54,24 @@ async function run(flags: RunFlags): Promise<void> {
     });
   } else {
     const model = await loadModel(flags.cni);
-    print(summary({ cluster, flags, model, checks, client, warnings }));
+    print(summary({ cluster, flags, model, checks, client, warnings, command: ownCommand() }));
   }
   if (checks.some((c) => c.failures.length > 0)) process.exitCode = 1;
+}
+
+/** How the user called us, so that the commands we suggest can be typed as they stand. */
+function ownCommand(): { readonly before: string; readonly behind: string } {
+  const script = process.env["npm_lifecycle_event"];
+  const before =
+    script === "start" || script === "cnilab"
+      ? "npm start --"
+      : script === "npx"
+        ? "npx cnilab"
+        : "cnilab";
+  const same = process.argv.slice(2).filter((word) => word !== "run");
+  return { before, behind: same.map((word) => ` ${quoted(word)}`).join("") };
+}
+
+function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

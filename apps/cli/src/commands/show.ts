@@ -1,8 +1,8 @@
 import type { Cluster } from "@cnilab/cluster";
 import { InputError } from "@cnilab/core";
-import { isViewName, show, showJson, VIEWS } from "@cnilab/inspect";
+import { show, showJson, VIEWS, type ViewName } from "@cnilab/inspect";
 import type { NetNamespace } from "@cnilab/linux";
-import { type Command, Option } from "commander";
+import { Argument, type Command, Option } from "commander";
 import { addClusterFlags, bringUp, type ClusterFlags, warn } from "../cluster-flags.ts";
 import { print, printJson } from "../output.ts";
 import { podNamespace } from "../pod-namespace.ts";
@@ -19,7 +19,7 @@ export function addShowCommand(program: Command): void {
   const command = program
     .command("show")
     .description("kernel state as the real tools print it")
-    .argument("<what>", Object.keys(VIEWS).join(", "))
+    .addArgument(new Argument("<what>", "which state").choices(Object.keys(VIEWS)))
     .option("--node <name>", "the node to look at")
     .option("--pod <name>", "a pod's network namespace in place of the node's own")
     .option("-n, --namespace <name>", "namespace of the pod")
@@ -32,37 +32,27 @@ export function addShowCommand(program: Command): void {
   addClusterFlags(command).action(showState);
 }
 
-async function showState(what: string, flags: ShowFlags): Promise<void> {
-  if (!isViewName(what)) {
-    throw new InputError(
-      `"${what}" cannot be shown; there are ${Object.keys(VIEWS).join(", ")}`,
-      "show",
-    );
+async function showState(what: ViewName, flags: ShowFlags): Promise<void> {
+  if (flags.node === undefined && flags.pod === undefined) {
+    throw new InputError("name a node with --node, or a pod with --pod", "show");
   }
-  const { cluster, warnings } = await bringUp(flags);
-  const netns = namespaceOf(cluster, flags);
-  warn(warnings);
-  const options = flags.table === undefined ? {} : { table: readTable(flags.table) };
-  if (flags.output === "text") {
-    print(show(what, netns, options));
-    return;
-  }
-  const json = showJson(what, netns, options);
-  if (json === undefined) {
+  if (flags.output === "json" && VIEWS[what].json === undefined) {
     throw new InputError(
       `${VIEWS[what].command} has no JSON form; leave -o json out`,
       `show ${what}`,
     );
   }
-  printJson(json);
+  const options = flags.table === undefined ? {} : { table: readTable(flags.table) };
+  const { cluster, warnings } = await bringUp(flags);
+  const netns = namespaceOf(cluster, flags);
+  warn(warnings);
+  if (flags.output === "json") printJson(showJson(what, netns, options));
+  else print(show(what, netns, options));
 }
 
 function namespaceOf(cluster: Cluster, { node, pod, namespace }: ShowFlags): NetNamespace {
   if (pod !== undefined) return podNamespace(cluster, pod, { node, namespace });
-  if (node === undefined) {
-    throw new InputError("name a node with --node, or a pod with --pod", "show");
-  }
-  const found = cluster.nodes.get(node);
+  const found = cluster.nodes.get(node ?? "");
   if (found !== undefined) return found.kernel.initNs;
   throw new InputError(`there is no node "${node}"; there are ${names(cluster)}`, "--node");
 }

@@ -34,9 +34,9 @@ export function addTraceCommand(program: Command): void {
 async function trace(src: string, dst: string, flags: TraceFlags): Promise<void> {
   const { cluster, warnings } = await bringUp(flags);
   const target = readTarget(cluster, src, dst, flags);
-  warn([...warnings, ...cluster.warnings]);
   const walk = new Trace();
   const connection = cluster.connect({ ...target, trace: walk });
+  warn([...warnings, ...cluster.warnings]);
   switch (flags.output) {
     case "json":
       printJson({

@@ -1,0 +1,13 @@
+import { Argument, type Command } from "commander";
+import { completionScript, SHELLS, type Shell } from "../completion-script.ts";
+import { print } from "../output.ts";
+
+export function addCompletionCommand(program: Command): void {
+  program
+    .command("completion")
+    .description(
+      "a script that teaches a shell to complete commands: source <(cnilab completion bash)",
+    )
+    .addArgument(new Argument("<shell>").choices(SHELLS))
+    .action((shell: Shell) => print(completionScript(shell, program)));
+}
