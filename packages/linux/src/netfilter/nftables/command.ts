@@ -3,8 +3,16 @@ import type { Expression, SetElement } from "./expression.ts";
 import type { Location } from "./nftables-error.ts";
 import type { Counter, Limit, ObjectType, Quota, Statement } from "./statement.ts";
 
-export const TABLE_FAMILIES = ["ip", "ip6", "inet", "arp", "bridge", "netdev"] as const;
-export type TableFamily = (typeof TABLE_FAMILIES)[number];
+/** Which packets the chains of a table are for. */
+export type TableFamily = "ip" | "ip6" | "inet" | "arp" | "bridge" | "netdev";
+export const TABLE_FAMILIES: readonly TableFamily[] = [
+  "ip",
+  "ip6",
+  "inet",
+  "arp",
+  "bridge",
+  "netdev",
+];
 
 export type ChainType = "filter" | "nat" | "route";
 
