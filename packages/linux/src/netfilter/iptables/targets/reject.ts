@@ -16,23 +16,10 @@ import {
   ICMPV6_REJECT_ROUTE,
   IPPROTO_TCP,
   type IpFamily,
-  IpPacket,
-  TCP_ACK,
-  TCP_FIN,
-  TCP_RST,
-  TCP_SYN,
-  TcpSegment,
 } from "@cnilab/net";
 import { icmpSend } from "../../../ip/icmp-error.ts";
-import { Skb } from "../../../skb.ts";
-import {
-  directionOf,
-  IP_CT_DIR_ORIGINAL,
-  IP_CT_RELATED,
-  IP_CT_RELATED_REPLY,
-} from "../../conntrack-entry.ts";
 import { NF_DROP } from "../../hooks.ts";
-import { routeMeHarder } from "../../route-me-harder.ts";
+import { sendReset } from "../../tcp-reset.ts";
 import type { RulePlace, Target, TargetExtension, TargetVerdict } from "../extension.ts";
 import { parameterProblem } from "../iptables-error.ts";
 import { invalidRule } from "../rule-refusal.ts";
@@ -80,7 +67,7 @@ class RejectTarget implements Target {
   run(walk: Walk): TargetVerdict {
     const { code } = this.#type;
     if (code === undefined) {
-      sendReset(walk);
+      sendReset(walk.skb, walk.netns);
     } else {
       const type = walk.packet.version === 4 ? ICMP_DEST_UNREACH : ICMPV6_DEST_UNREACH;
       icmpSend(walk.skb, walk.netns, type, code);
@@ -101,48 +88,6 @@ class RejectTarget implements Target {
   get text(): string {
     return `-j REJECT --reject-with ${this.#type.name}`;
   }
-}
-
-/** Answers a segment with a reset, as if the one it was for had (`nf_send_reset`, `nf_send_reset6`). */
-function sendReset(walk: Walk): void {
-  const { skb, packet, netns, transport: segment } = walk;
-  if (packet.isFragment || !(segment instanceof TcpSegment)) return;
-  if ((segment.flags & TCP_RST) !== 0) return;
-  const answered = (segment.flags & TCP_ACK) !== 0;
-  const reset = new TcpSegment(
-    segment.dstPort,
-    segment.srcPort,
-    answered ? TCP_RST : TCP_RST | TCP_ACK,
-    answered ? segment.ack : 0,
-    answered ? 0 : (segment.seq + sequenceLength(segment)) >>> 0,
-  );
-  reset.window = 0;
-  const answer = new IpPacket(
-    packet.dst,
-    packet.src,
-    IPPROTO_TCP,
-    reset,
-    netns.defaultTtl(packet.version),
-  );
-  answer.dontFragment = true;
-  const out = Skb.ofIp(answer, skb.trace);
-  out.mark = netns.reflectsMark(packet.version) ? skb.mark : 0;
-  out.dst = skb.dst;
-  if (routeMeHarder(out, netns) !== undefined) return;
-  // nf_ct_attach: it belongs to the connection, so that NAT is undone for it.
-  out.ct = skb.ct;
-  if (skb.ct !== undefined) {
-    const original = directionOf(skb.ctInfo) === IP_CT_DIR_ORIGINAL;
-    out.ctInfo = original ? IP_CT_RELATED_REPLY : IP_CT_RELATED;
-  }
-  netns.ipLocalOut(out);
-}
-
-/** What a segment takes up of the sequence space. */
-function sequenceLength(segment: TcpSegment): number {
-  const syn = (segment.flags & TCP_SYN) !== 0 ? 1 : 0;
-  const fin = (segment.flags & TCP_FIN) !== 0 ? 1 : 0;
-  return syn + fin + segment.payload.length;
 }
 
 function parseType(word: string, family: IpFamily): RejectType {
