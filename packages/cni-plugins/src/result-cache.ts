@@ -1,5 +1,6 @@
 import type { CniResult, HostFiles, NetworkConfigList } from "@cnilab/core";
-import { base64 } from "./base64.ts";
+import { utf8ToBytes } from "@noble/hashes/utils.js";
+import { base64 } from "@scure/base";
 import type { RuntimeConf } from "./runtime.ts";
 
 const FOLDER = "/var/lib/cni/results";
@@ -84,7 +85,7 @@ const configs = new WeakMap<NetworkConfigList, string>();
 function configOf(list: NetworkConfigList): string {
   let config = configs.get(list);
   if (config === undefined) {
-    config = base64(JSON.stringify(list));
+    config = base64.encode(utf8ToBytes(JSON.stringify(list)));
     configs.set(list, config);
   }
   return config;

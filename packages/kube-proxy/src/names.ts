@@ -1,22 +1,14 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { utf8ToBytes } from "@noble/hashes/utils.js";
-
-const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+import { base32 } from "@scure/base";
 
 /**
  * The 16 letters that end the name of a chain: the base32 (RFC 4648) of the SHA-256 of what the chain
  * is for (pkg/proxy/iptables/proxier.go `portProtoHash`, `servicePortEndpointChainName`).
  */
 function hashOf(text: string): string {
-  const digest = sha256(utf8ToBytes(text));
-  let name = "";
   // 16 letters of 5 bits are exactly the first 10 bytes.
-  for (let bit = 0; bit < 80; bit += 5) {
-    const at = bit >> 3;
-    const word = ((digest[at] as number) << 8) | (digest[at + 1] as number);
-    name += ALPHABET[(word >> (11 - (bit & 7))) & 31];
-  }
-  return name;
+  return base32.encode(sha256(utf8ToBytes(text)).subarray(0, 10));
 }
 
 /** Names of the chains of one service port. */

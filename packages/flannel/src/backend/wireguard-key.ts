@@ -1,6 +1,7 @@
 import type { HostFiles, Random } from "@cnilab/core";
+import { x25519 } from "@noble/curves/ed25519.js";
+import { base64 } from "@scure/base";
 import { FlanneldError } from "../lease/subnet-manager.ts";
-import { x25519PublicKey } from "./x25519.ts";
 
 /** Where a node's private key stays between runs. */
 export const WIREGUARD_KEY_FILE = "/run/flannel/wgkey";
@@ -12,14 +13,14 @@ export const WIREGUARD_KEY_FILE = "/run/flannel/wgkey";
 export function wireguardPublicKey(files: HostFiles, random: Random): string {
   let text = files.read(WIREGUARD_KEY_FILE);
   if (text === undefined) {
-    text = base64(generatePrivateKey(random));
+    text = base64.encode(generatePrivateKey(random));
     files.write(WIREGUARD_KEY_FILE, text);
   }
   const privateKey = fromBase64(text.trim());
   if (privateKey?.length !== 32) {
     throw new FlanneldError(`could not parse private key from file: ${WIREGUARD_KEY_FILE}`);
   }
-  return base64(x25519PublicKey(privateKey));
+  return base64.encode(x25519.getPublicKey(privateKey));
 }
 
 /** 32 random bytes, clamped as `wg genkey` does. */
@@ -30,28 +31,10 @@ function generatePrivateKey(random: Random): Uint8Array {
   return key;
 }
 
-const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-function base64(bytes: Uint8Array): string {
-  let text = "";
-  for (let i = 0; i < bytes.length; i += 3) {
-    const [a = 0, b = 0, c = 0] = bytes.subarray(i, i + 3);
-    const bits = (a << 16) | (b << 8) | c;
-    for (let k = 0; k < 4; k++) text += ALPHABET[(bits >> (18 - 6 * k)) & 63];
-  }
-  const padding = (3 - (bytes.length % 3)) % 3;
-  return text.slice(0, text.length - padding) + "=".repeat(padding);
-}
-
 function fromBase64(text: string): Uint8Array | undefined {
-  if (!/^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(text)) return undefined;
-  const bytes: number[] = [];
-  for (let i = 0; i < text.length; i += 4) {
-    const [a = 0, b = 0, c = 0, d = 0] = [...text.slice(i, i + 4)].map((character) =>
-      Math.max(ALPHABET.indexOf(character), 0),
-    );
-    bytes.push((a << 2) | (b >> 4), ((b & 15) << 4) | (c >> 2), ((c & 3) << 6) | d);
+  try {
+    return base64.decode(text);
+  } catch {
+    return undefined;
   }
-  const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
-  return Uint8Array.from(bytes.slice(0, bytes.length - padding));
 }
