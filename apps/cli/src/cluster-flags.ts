@@ -5,6 +5,7 @@ import { registerKubeProxy } from "@cnilab/kube-proxy";
 import { type IpFamily, type Prefix, tryParsePrefix } from "@cnilab/net";
 import { type Command, Option } from "commander";
 import { loadModel, MODELS, NO_CNI, readModelOptions } from "./load-model.ts";
+import { showProgress } from "./progress.ts";
 import { readSources, type Source } from "./read-input.ts";
 
 /** Flags of every command that brings up a cluster, as commander hands them over. */
@@ -100,8 +101,13 @@ export async function bringUp(flags: ClusterFlags): Promise<BroughtUp> {
     ...(model === undefined ? {} : { cni: model, cniOptions }),
     register: (root) => registerKubeProxy(root),
   });
-  cluster.apply(objects);
-  await cluster.settled();
+  const done = showProgress(cluster);
+  try {
+    cluster.apply(objects);
+    await cluster.settled();
+  } finally {
+    done();
+  }
   return { cluster, warnings };
 }
 

@@ -1,7 +1,6 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { resolve } from "node:path";
-import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { type CniModel, type CniOption, type CniOptionValues, InputError } from "@cnilab/core";
 import { flannel } from "@cnilab/flannel";
@@ -21,34 +20,37 @@ export async function loadModel(name: string): Promise<CniModel | undefined> {
   if (name === NO_CNI) return undefined;
   const known = MODELS.find((m) => m.name === name);
   if (known !== undefined) return known;
-  const module = await load(name);
+  const module = await load(find(name), name);
   const model = [module["default"], module["cni"], ...Object.values(module)].find(isModel);
-  if (model === undefined) {
+  if (model !== undefined) return model;
+  throw new InputError(
+    `${name} exports no CNI model: an object with name, release, description, options and register`,
+    "--cni",
+  );
+}
+
+/** The file that a path or the name of a package means, seen from the working directory. */
+function find(name: string): string {
+  const path = resolve(name);
+  const isPath = /^(\.{0,2}\/|[a-z]:)/i.test(name) || (name !== "" && existsSync(path));
+  try {
+    return createRequire(resolve("package.json")).resolve(isPath ? path : name);
+  } catch {
+    const names = [...MODELS.map((m) => m.name), NO_CNI].join(", ");
     throw new InputError(
-      `${name} exports no CNI model: an object with name, release, description, options and register`,
+      `there is no model "${name}"; known are ${names}, or give an npm package or a path`,
       "--cni",
     );
   }
-  return model;
 }
 
-async function load(name: string): Promise<Record<string, unknown>> {
-  const path = resolve(name);
-  const isPath = /^\.{0,2}\//.test(name) || existsSync(path);
+async function load(file: string, name: string): Promise<Record<string, unknown>> {
   try {
-    if (isPath) return await import(pathToFileURL(path).href);
-    const fromHere = createRequire(resolve(process.cwd(), "package.json"));
-    return await import(pathToFileURL(fromHere.resolve(name)).href);
+    return await import(pathToFileURL(file).href);
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === "MODULE_NOT_FOUND" || code === "ERR_MODULE_NOT_FOUND") {
-      const names = [...MODELS.map((m) => m.name), NO_CNI].join(", ");
-      throw new InputError(
-        `there is no model "${name}"; known are ${names}, or give an npm package or a path`,
-        "--cni",
-      );
-    }
-    throw new InputError(`${name} cannot be loaded (${message})`, "--cni");
+    throw new InputError(`${name} cannot be loaded: ${(error as Error).message}`, "--cni", {
+      cause: error,
+    });
   }
 }
 

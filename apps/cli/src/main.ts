@@ -17,10 +17,16 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 process.on("uncaughtException", (error) => process.exit(report(error)));
 
 try {
-  const words = process.argv.slice(2);
-  await createProgram().parseAsync(words.length > 0 ? words : ["--help"], { from: "user" });
+  await createProgram().parseAsync(command(process.argv.slice(2)), { from: "user" });
 } catch (error) {
   process.exitCode = report(error);
+}
+
+/** Flags alone are those of `run`, and nothing at all asks for help. */
+function command(words: string[]): string[] {
+  const [first = "--help"] = words;
+  if (first === "--help") return [first];
+  return first.startsWith("-") && !["-h", "--version"].includes(first) ? ["run", ...words] : words;
 }
 
 function report(error: unknown): number {

@@ -54,6 +54,14 @@ export function createProgram(): Command {
   return program;
 }
 
+function oneLine(text: string): string {
+  return text
+    .trim()
+    .replace(/^error: /, "cnilab: ")
+    .replace(/\s*\n\s*/g, " ")
+    .replace(/^(cnilab: unknown command '[^']*')$/, "$1; cnilab --help lists all");
+}
+
 function version(): string {
   const file = readOwnFile(new URL("../package.json", import.meta.url));
   return (JSON.parse(file) as { version: string }).version;

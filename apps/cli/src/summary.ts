@@ -46,9 +46,14 @@ function title({ cluster, model, flags }: SummaryInput): string[] {
   const network =
     model === undefined
       ? "with no network plugin (CNI) to join them"
-      : `joined by ${model.name} ${model.release}${options} (the CNI)`;
+      : `joined by ${[model.name, ...releaseOf(model)].join(" ")}${options} (the CNI)`;
   const proxy = `Services by kube-proxy ${KUBE_PROXY_RELEASE} (${flags.proxyMode})`;
   return wrap(`${count} on ${plural(nodes, "node")}, ${network}; ${proxy}`, "  ");
+}
+
+/** A network of one's own has none. */
+function releaseOf({ release }: CniModel): string[] {
+  return release === "-" ? [] : [release];
 }
 
 function nodes({ cluster }: SummaryInput): string[] {

@@ -24,10 +24,8 @@ import {
   familyOf,
   formatIp,
   type IpAddress,
-  isLinkLocal,
   Prefix,
   parseIp,
-  parsePrefix,
   tryParseIp,
   tryParsePrefix,
 } from "@cnilab/net";
@@ -35,9 +33,8 @@ import { BehaviorSubject, type Subscription } from "rxjs";
 
 type LinuxNode = NodeContext<Kernel>;
 
-/** The gateway that every pod asks for and nobody has: the node answers by proxy ARP. */
-const GATEWAY = parseIp("169.254.1.1");
-const ANYWHERE = { 4: parsePrefix("0.0.0.0/0"), 6: parsePrefix("::/0") } as const;
+/** Every pod's gateway. Nobody has the first one: the node answers for it by proxy ARP. */
+const GATEWAY = { 4: parseIp("169.254.1.1"), 6: parseIp("fe80::1") } as const;
 
 /** Addresses one after the other, from the node's ranges. */
 class NextAddress implements IpamEngine {
@@ -49,15 +46,13 @@ class NextAddress implements IpamEngine {
   }
 
   allocate({ containerId, requested = [] }: IpamRequest): IpamResult {
-    const addresses = this.#node.podCidrs().map((range) => {
+    const ips = this.#node.podCidrs().map((range) => {
       const address = requested.find((a) => familyOf(a) === range.family) ?? this.#free(range);
-      return { address, length: addressBits(range.family) };
+      return { address: { address, length: addressBits(range.family) } };
     });
-    if (addresses.length === 0) {
-      throw new CniError(CNI_ERROR.tryAgainLater, "the node has no pod range yet");
-    }
-    for (const { address } of addresses) this.#held.set(address, containerId);
-    return { ips: addresses.map((address) => ({ address })), routes: [] };
+    if (ips.length === 0) throw new CniError(CNI_ERROR.tryAgainLater, "no pod range yet");
+    for (const { address } of ips) this.#held.set(address.address, containerId);
+    return { ips, routes: [] };
   }
 
   release(containerId: string): void {
@@ -89,35 +84,31 @@ class RoutedVeth implements BridgeEngine {
     this.#ipam = ipam;
   }
 
-  attach({ containerId, ifName, sandbox, pod, requestedIps }: PodAttachment): CniResult {
+  attach({ containerId, ifName, sandbox, pod, requestedIps = [] }: PodAttachment): CniResult {
     const host = this.#node.machine.initNs;
     const netns = this.#node.machine.findNamespace(sandbox.path);
     if (netns === undefined) throw new CniError(CNI_ERROR.containerUnknown, sandbox.path);
-    const { ips } = this.#ipam.allocate({
-      containerId,
-      ifName,
-      pod,
-      requested: requestedIps ?? [],
+    const { ips } = this.#ipam.allocate({ containerId, ifName, pod, requested: requestedIps });
+    const [outer, inner] = Veth.pair(host, { name: vethName(containerId) }, netns, {
+      name: ifName,
     });
-    const name = vethName(containerId);
-    const [outer, inner] = Veth.pair(host, { name }, netns, { name: ifName });
     outer.setUp();
     inner.setUp();
     host.sysctl.set(`net/ipv4/conf/${outer.name}/proxy_arp`, 1);
-    for (const { address: ip } of ips) {
-      const family = familyOf(ip.address);
-      inner.addAddress(ip.address, ip.length);
-      const gateway = family === 4 ? GATEWAY : linkLocalAddress(outer);
-      netns.addRoute({ dst: Prefix.host(gateway), dev: inner, scope: RT_SCOPE_LINK });
-      netns.addRoute({ dst: ANYWHERE[family], via: gateway, dev: inner });
-      host.addRoute({ dst: Prefix.host(ip.address), dev: outer });
+    outer.addAddress(GATEWAY[6], 64);
+    for (const { address: own } of ips) {
+      const via = GATEWAY[familyOf(own.address)];
+      inner.addAddress(own.address, own.length);
+      netns.addRoute({ dst: Prefix.host(via), dev: inner, scope: RT_SCOPE_LINK });
+      netns.addRoute({ dst: new Prefix(via, 0), via, dev: inner });
+      host.addRoute({ dst: Prefix.host(own.address), dev: outer });
     }
     return {
       cniVersion: "1.1.0",
-      interfaces: [{ name: outer.name }, { name: ifName, sandbox: sandbox.path, mtu: inner.mtu }],
-      ips: ips.map(({ address: { address, length } }) => ({
+      interfaces: [{ name: outer.name }, { name: ifName, sandbox: sandbox.path }],
+      ips: ips.map(({ address: own }) => ({
         interface: 1,
-        address: `${formatIp(address)}/${length}`,
+        address: `${formatIp(own.address)}/${own.length}`,
       })),
     };
   }
@@ -134,7 +125,7 @@ class RoutedVeth implements BridgeEngine {
   }
 }
 
-/** Gives the node a route to every other node's pods, by that node's own address. */
+/** Gives the node a route to every other node's pods, and its own address to pods that leave the cluster. */
 class NodeRoutes implements OverlayEngine {
   readonly name = "routed";
   readonly mtu = 1500;
@@ -150,6 +141,10 @@ class NodeRoutes implements OverlayEngine {
     const { initNs } = this.#node.machine;
     initNs.sysctl.set("net/ipv4/ip_forward", 1);
     initNs.sysctl.set("net/ipv6/conf/all/forwarding", 1);
+    for (const pods of this.#node.config.clusterCidrs) {
+      const leaves = `-s ${pods} ! -d ${pods} -j MASQUERADE`;
+      initNs.iptables(pods.family).append("nat", "POSTROUTING", leaves);
+    }
     this.#subscription = this.#node.api.watch("Node").subscribe(({ type, object }) => {
       if (object.metadata.name === this.#node.name) return;
       for (const route of routesTo(object)) {
@@ -175,12 +170,6 @@ function routesTo(node: Node): { readonly dst: Prefix; readonly via: IpAddress }
   });
 }
 
-function linkLocalAddress(dev: Veth): IpAddress {
-  const own = dev.addresses.find(({ address }) => isLinkLocal(address));
-  if (own === undefined) throw new CniError(CNI_ERROR.generic, `${dev.name} has no IPv6`);
-  return own.address;
-}
-
 function vethName(containerId: string): string {
   return `rt${containerId.slice(0, 12)}`;
 }
@@ -190,20 +179,13 @@ export const routed: CniModel = {
   release: "-",
   description: "Each pod behind a veth of its own: /32 routes and proxy ARP, no bridge, no tunnel",
   options: [],
-  register(container) {
-    const node = (c: typeof container) => c.resolve(NODE) as LinuxNode;
-    container.register(
-      IPAM,
-      perNode((c) => new NextAddress(node(c))),
-    );
-    container.register(
-      BRIDGE,
-      perNode((c) => new RoutedVeth(node(c), c.resolve(IPAM))),
-    );
-    container.register(
-      OVERLAY,
-      perNode((c) => new NodeRoutes(node(c))),
-    );
+  register(root) {
+    const ipam = perNode((c) => new NextAddress(c.resolve(NODE) as LinuxNode));
+    const bridge = perNode((c) => new RoutedVeth(c.resolve(NODE) as LinuxNode, c.resolve(IPAM)));
+    const overlay = perNode((c) => new NodeRoutes(c.resolve(NODE) as LinuxNode));
+    root.register(IPAM, ipam);
+    root.register(BRIDGE, bridge);
+    root.register(OVERLAY, overlay);
   },
 };
 

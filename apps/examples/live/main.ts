@@ -1,52 +1,56 @@
-// Watches a cluster while pods are added and a node is lost:  npm run live
+// Watches a cluster while pods are added and a node is lost: `npm run live` in this folder.
 import { readFileSync } from "node:fs";
-import { createCluster, parseManifests } from "@cnilab/cluster";
+import { type ClusterEvent, createCluster, parseManifests } from "@cnilab/cluster";
 import { flannel } from "@cnilab/flannel";
 import { registerKubeProxy } from "@cnilab/kube-proxy";
-import { filter, map, merge } from "rxjs";
+import { distinctUntilChanged, filter, map, merge } from "rxjs";
 
-const file = new URL("../shop/shop.yaml", import.meta.url);
+const shop = new URL("../shop/shop.yaml", import.meta.url);
 const cluster = createCluster({
   nodes: 3,
   cni: flannel,
   register: (root) => registerKubeProxy(root),
 });
 
-// Streams as any program can have them: what happens on nodes, and what changes in the API.
-const onNodes = cluster.events$.pipe(
-  map((event) =>
-    "pod" in event
-      ? `${event.kind} ${event.pod.metadata.name} on ${event.node}`
-      : `${event.kind} ${event.node}`,
-  ),
-);
+// Two streams, as any program can have them: what happens on the nodes, and what changes in the API.
+const happenings = cluster.events$.pipe(map(inWords));
 const endpoints = cluster.api.watch("EndpointSlice").pipe(
   filter(({ object }) => object.metadata.labels?.["kubernetes.io/service-name"] === "frontend"),
-  map(({ object }) => {
-    const ready = object.endpoints.filter((e) => e.conditions?.ready === true).length;
-    return `frontend has ${ready} ready of ${object.endpoints.length} endpoints`;
-  }),
+  map(({ object }) => object.endpoints.filter((e) => e.conditions?.ready === true).length),
+  distinctUntilChanged(),
+  map((ready) => `Service frontend has ${ready} ready endpoints`),
 );
-const subscription = merge(onNodes, endpoints).subscribe((line) => {
-  console.log(`${(cluster.clock.now / 1000).toFixed(3).padStart(8)} s  ${line}`);
+merge(happenings, endpoints).subscribe((line) => {
+  const seconds = (cluster.clock.now / 1000).toFixed(1).padStart(6);
+  console.log(`${seconds} s  ${line}`);
 });
 
-console.log("The shop starts:");
-cluster.apply(parseManifests(readFileSync(file, "utf8"), "shop.yaml").objects);
+console.log("The shop starts");
+cluster.apply(parseManifests(readFileSync(shop, "utf8"), "shop.yaml").objects);
 await cluster.settled();
+ask();
 
-console.log("\nThe frontend grows:");
+console.log("\nThe frontend grows to five pods");
 cluster.scale("Deployment", "shop/frontend", 5);
 await cluster.settled();
+ask();
 
-console.log("\nnode2 is lost:");
-cluster.delete("Node", "node2");
+console.log("\nSomebody pulls the plug of node2");
+cluster.stopNode("node2");
+ask();
 await cluster.settled();
-subscription.unsubscribe();
+ask();
 
-const check = cluster.connect({
-  from: cluster.endpoint("shop/deploy/cart"),
-  to: cluster.endpoint("frontend.shop"),
-  port: 80,
-});
-console.log(`\nThe cart asks http://frontend.shop: ${check.verdict} (${check.reason})`);
+function inWords(event: ClusterEvent): string {
+  const what = "pod" in event ? `${event.pod.metadata.name} on ` : "";
+  return `${event.kind} ${what}${event.node}`;
+}
+
+/** A connection from the cart to the frontend's Service, by way of real packets. */
+function ask(): void {
+  const from = cluster.endpoint("shop/deploy/cart");
+  const to = cluster.endpoint("frontend.shop:80");
+  const answers = Array.from({ length: 10 }, () => cluster.connect({ from, to }).verdict);
+  const good = answers.filter((verdict) => verdict === "allowed").length;
+  console.log(`          the cart asks http://frontend.shop ten times: ${good} answers`);
+}

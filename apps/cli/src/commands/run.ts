@@ -13,7 +13,7 @@ interface RunFlags extends ClusterFlags {
 
 export function addRunCommand(program: Command): void {
   const command = program
-    .command("run", { isDefault: true })
+    .command("run")
     .description("bring the cluster up, check every Service, and tell what is there")
     .addOption(
       new Option("-o, --output <format>", "text or json").choices(["text", "json"]).default("text"),
