@@ -149,18 +149,32 @@ function groupsOf(text: string): number[] | undefined {
   return groups;
 }
 
+const DOT = 0x2e;
+const ZERO = 0x30;
+
 function parseDottedQuad(text: string): number | undefined {
-  const parts = text.split(".");
-  if (parts.length !== 4) return undefined;
   let value = 0;
-  for (const part of parts) {
+  let octet = 0;
+  let digits = 0;
+  let dots = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === DOT) {
+      if (digits === 0 || ++dots > 3) return undefined;
+      value = value * 256 + octet;
+      octet = 0;
+      digits = 0;
+      continue;
+    }
+    const digit = code - ZERO;
+    if (digit < 0 || digit > 9) return undefined;
     // As Go's net/netip: no leading zeros, since some programs read those as octal.
-    if (!/^(0|[1-9][0-9]{0,2})$/.test(part)) return undefined;
-    const octet = Number(part);
+    if (digits > 0 && octet === 0) return undefined;
+    octet = octet * 10 + digit;
+    digits++;
     if (octet > 255) return undefined;
-    value = value * 256 + octet;
   }
-  return value;
+  return dots === 3 && digits > 0 ? value * 256 + octet : undefined;
 }
 
 /** Parses a dotted quad without leading zeros; `undefined` when it is not an IPv4 address. */

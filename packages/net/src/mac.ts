@@ -10,9 +10,20 @@ export const ZERO_MAC: Mac = 0;
 const HIGH = 2 ** 32;
 
 export function formatMac(mac: Mac): string {
-  const text = mac.toString(16).padStart(12, "0");
-  return `${text.slice(0, 2)}:${text.slice(2, 4)}:${text.slice(4, 6)}:${text.slice(6, 8)}:${text.slice(8, 10)}:${text.slice(10)}`;
+  let rest = mac;
+  for (let at = MAC_LENGTH - 1; at > 0; at -= 3) {
+    const octet = rest % 256;
+    codes[at] = HEX.charCodeAt(octet & 15);
+    codes[at - 1] = HEX.charCodeAt(octet >> 4);
+    rest = (rest - octet) / 256;
+  }
+  return String.fromCharCode(...codes);
 }
+
+const HEX = "0123456789abcdef";
+const MAC_LENGTH = 17;
+// One array for all: of it, `String.fromCharCode` makes a string in one piece.
+const codes: number[] = new Array(MAC_LENGTH).fill(":".charCodeAt(0));
 
 /** Parses six hexadecimal octets separated by colons, or `undefined`. */
 export function tryParseMac(text: string): Mac | undefined {

@@ -138,11 +138,25 @@ export function tryParseInterfaceAddress(text: string): InterfaceAddress | undef
   const slash = text.indexOf("/");
   if (slash < 0) return undefined;
   const address = tryParseIp(text.slice(0, slash));
-  const lengthText = text.slice(slash + 1);
-  if (address === undefined || !/^(0|[1-9][0-9]{0,2})$/.test(lengthText)) return undefined;
-  const length = Number(lengthText);
+  const length = parseLength(text, slash + 1);
+  if (address === undefined || length === undefined) return undefined;
   return length > addressBits(familyOf(address)) ? undefined : { address, length };
 }
+
+/** One to three digits from `at` to the end, without leading zeros. */
+function parseLength(text: string, at: number): number | undefined {
+  const digits = text.length - at;
+  if (digits < 1 || digits > 3) return undefined;
+  let length = 0;
+  for (let i = at; i < text.length; i++) {
+    const digit = text.charCodeAt(i) - ZERO;
+    if (digit < 0 || digit > 9 || (i === at && digit === 0 && digits > 1)) return undefined;
+    length = length * 10 + digit;
+  }
+  return length;
+}
+
+const ZERO = "0".charCodeAt(0);
 
 /** Parses a prefix; host bits are cleared, as `ip route` and Kubernetes do. `undefined` when it is not one. */
 export function tryParsePrefix(text: string): Prefix | undefined {
