@@ -1,70 +1,108 @@
 import type { IpAddress } from "./ip-address.ts";
+import type { Ipv6Address } from "./ipv6-address.ts";
+import { equalLeadingBits } from "./leading-bits.ts";
 import type { LpmStructure } from "./lpm-structure.ts";
 import { ipv4Mask, Prefix } from "./prefix.ts";
 
+/** Slots of a prefix. */
+const STRIDE = 3;
+
 /** Few prefixes of one family in a list, longest first: the first that matches is the answer. */
 export class LpmList<V> implements LpmStructure<V> {
-  // Replaced at each change: arrays made by `map` and `toSpliced` have no room to grow.
-  #prefixes: readonly Prefix[] = [];
-  #values: readonly V[] = [];
-  // IPv4 only, and signed: V8 keeps such numbers in the array itself.
-  #networks: readonly number[] = [];
-  #masks: readonly number[] = [];
+  /**
+   * For each prefix its network, its mask (IPv4) or length (IPv6), and its value. Networks and masks of
+   * IPv4 are signed: V8 keeps such numbers in the array itself. Replaced at each change: what
+   * `toSpliced` makes has no room to grow.
+   */
+  #slots: readonly unknown[] = [];
 
   get size(): number {
-    return this.#prefixes.length;
+    return this.#slots.length / STRIDE;
   }
 
   lookupShorter(address: IpAddress, below: number): V | undefined {
-    if (typeof address !== "number") {
-      return this.#values[this.#prefixes.findIndex((p) => p.length < below && p.contains(address))];
-    }
-    const networks = this.#networks;
-    const masks = this.#masks;
-    for (let i = 0; i < networks.length; i++) {
-      const mask = masks[i] as number;
-      if (((address ^ (networks[i] as number)) & mask) !== 0) continue;
-      if (below > 32 || Math.clz32(~mask) < below) return this.#values[i];
+    const slots = this.#slots;
+    if (typeof address !== "number") return lookup6(slots, address, below) as V | undefined;
+    for (let i = 0; i < slots.length; i += STRIDE) {
+      const mask = slots[i + 1] as number;
+      if (((address ^ (slots[i] as number)) & mask) !== 0) continue;
+      if (below > 32 || maskLength(mask) < below) return slots[i + 2] as V;
     }
     return undefined;
   }
 
   get(prefix: Prefix): V | undefined {
-    return this.#values[this.#indexOf(prefix)];
+    const at = this.#indexOf(prefix);
+    return at < 0 ? undefined : (this.#slots[at + 2] as V);
   }
 
   set(prefix: Prefix, value: V): void {
-    const index = this.#indexOf(prefix);
-    if (index >= 0) {
-      this.#values = this.#values.with(index, value);
+    const at = this.#indexOf(prefix);
+    if (at >= 0) {
+      this.#slots = this.#slots.with(at + 2, value);
       return;
     }
-    const shorter = this.#prefixes.findIndex((p) => p.length < prefix.length);
-    const at = shorter < 0 ? this.size : shorter;
-    this.#replace(this.#prefixes.toSpliced(at, 0, prefix), this.#values.toSpliced(at, 0, value));
+    const { address, length } = prefix;
+    const [network, extent] =
+      typeof address === "number" ? [address | 0, ipv4Mask(length) | 0] : [address, length];
+    let behind = 0;
+    while (behind < this.#slots.length && this.#length(behind) >= length) behind += STRIDE;
+    this.#slots = this.#slots.toSpliced(behind, 0, network, extent, value);
   }
 
   delete(prefix: Prefix): boolean {
-    const index = this.#indexOf(prefix);
-    if (index < 0) return false;
-    this.#replace(this.#prefixes.toSpliced(index, 1), this.#values.toSpliced(index, 1));
+    const at = this.#indexOf(prefix);
+    if (at < 0) return false;
+    this.#slots = this.#slots.toSpliced(at, STRIDE);
     return true;
   }
 
   entries(): [Prefix, V][] {
-    return this.#prefixes
-      .map((prefix, i): [Prefix, V] => [prefix, this.#values[i] as V])
-      .sort(([x], [y]) => Prefix.compare(x, y));
+    const found: [Prefix, V][] = [];
+    for (let at = 0; at < this.#slots.length; at += STRIDE) {
+      const prefix = new Prefix(this.#address(at), this.#length(at));
+      found.push([prefix, this.#slots[at + 2] as V]);
+    }
+    return found.sort(([x], [y]) => Prefix.compare(x, y));
   }
 
-  #indexOf(prefix: Prefix): number {
-    return this.#prefixes.findIndex((p) => p.equals(prefix));
+  #address(at: number): IpAddress {
+    const network = this.#slots[at] as IpAddress;
+    return typeof network === "number" ? network >>> 0 : network;
   }
 
-  #replace(prefixes: readonly Prefix[], values: readonly V[]): void {
-    this.#prefixes = prefixes;
-    this.#values = values;
-    this.#networks = prefixes.map(({ address }) => (typeof address === "number" ? address | 0 : 0));
-    this.#masks = prefixes.map(({ length }) => ipv4Mask(length) | 0);
+  #length(at: number): number {
+    const extent = this.#slots[at + 1] as number;
+    return typeof this.#slots[at] === "number" ? maskLength(extent) : extent;
   }
+
+  /** Where the slots of exactly this prefix begin, or -1. */
+  #indexOf({ address, length }: Prefix): number {
+    for (let at = 0; at < this.#slots.length; at += STRIDE) {
+      if (this.#address(at) === address && this.#length(at) === length) return at;
+    }
+    return -1;
+  }
+}
+
+function lookup6(slots: readonly unknown[], address: Ipv6Address, below: number): unknown {
+  for (let i = 0; i < slots.length; i += STRIDE) {
+    const { a, b, c, d } = slots[i] as Ipv6Address;
+    const length = slots[i + 1] as number;
+    if (
+      length < below &&
+      equalLeadingBits(address.a, a, length) &&
+      equalLeadingBits(address.b, b, length - 32) &&
+      equalLeadingBits(address.c, c, length - 64) &&
+      equalLeadingBits(address.d, d, length - 96)
+    ) {
+      return slots[i + 2];
+    }
+  }
+  return undefined;
+}
+
+/** Bits of an IPv4 mask. */
+function maskLength(mask: number): number {
+  return Math.clz32(~mask);
 }
