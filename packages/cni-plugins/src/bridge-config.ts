@@ -1,4 +1,4 @@
-import type { CniCall } from "@cnilab/core";
+import type { CniCall, PluginConfig } from "@cnilab/core";
 import { readCniArgs } from "./cni-args.ts";
 import { failure } from "./failure.ts";
 
@@ -22,8 +22,22 @@ export interface BridgeConfig {
   readonly mac: string | undefined;
 }
 
+/** Of each configuration, but for the MAC that may be asked for: pods of a node come with the same object. */
+const known = new WeakMap<PluginConfig, BridgeConfig>();
+
 /** @throws CniError */
 export function loadBridgeConfig({ config, args }: CniCall): BridgeConfig {
+  let loaded = known.get(config);
+  if (loaded === undefined) {
+    loaded = load(config);
+    known.set(config, loaded);
+  }
+  const mac = requestedMac(args, config.args?.cni?.["mac"], config.runtimeConfig?.["mac"]);
+  return mac === undefined ? loaded : { ...loaded, mac };
+}
+
+/** @throws CniError */
+function load(config: PluginConfig): BridgeConfig {
   const vlan = config["vlan"];
   if (typeof vlan === "number" && (vlan < 0 || vlan > 4094)) {
     throw failure(`invalid VLAN ID ${vlan} (must be between 0 and 4094)`);
@@ -46,7 +60,7 @@ export function loadBridgeConfig({ config, args }: CniCall): BridgeConfig {
     enableDad: config["enabledad"] === true,
     disableContainerInterface: config["disableContainerInterface"] === true,
     portIsolation: config["portIsolation"] === true,
-    mac: requestedMac(args, config.args?.cni?.["mac"], config.runtimeConfig?.["mac"]),
+    mac: undefined,
   };
 }
 

@@ -1,6 +1,14 @@
 import type { CniCall, CniInterface, CniIp, CniPlugin, CniResult, CniRoute } from "@cnilab/core";
 import { Bridge, type NetNamespace, type Veth } from "@cnilab/linux";
-import { addToIp, formatIp, formatMac, type InterfaceAddress, type IpFamily } from "@cnilab/net";
+import {
+  addToIp,
+  formatIp,
+  formatMac,
+  type InterfaceAddress,
+  type IpAddress,
+  type IpFamily,
+  type Mac,
+} from "@cnilab/net";
 import { checkBridge } from "./bridge-check.ts";
 import { type BridgeConfig, loadBridgeConfig } from "./bridge-config.ts";
 import { configureInterface } from "./configure-interface.ts";
@@ -56,7 +64,7 @@ export const bridge: CniPlugin = {
       throw error;
     }
     const interfaces: CniInterface[] = [
-      { name: br.name, mac: formatMac(br.mac) },
+      bridgeInterface(br),
       { name: veth.host.name, mac: formatMac(veth.host.mac) },
       { name: call.ifName, mac, sandbox: call.netns },
     ];
@@ -118,6 +126,19 @@ function ensureBridge(host: NetNamespace, config: BridgeConfig): Bridge {
   return dev;
 }
 
+/** What results say of bridges: the same for one pod after the other. */
+const shown = new WeakMap<Bridge, { readonly mac: Mac; readonly as: CniInterface }>();
+
+function bridgeInterface(br: Bridge): CniInterface {
+  const { mac } = br;
+  let entry = shown.get(br);
+  if (entry?.mac !== mac || entry.as.name !== br.name) {
+    entry = { mac, as: { name: br.name, mac: formatMac(mac) } };
+    shown.set(br, entry);
+  }
+  return entry.as;
+}
+
 function plugIn(veth: Veth, br: Bridge, config: BridgeConfig): void {
   try {
     veth.setMaster(br);
@@ -152,7 +173,7 @@ function configureLayer3(
   }
   const host = br.netns;
   const addresses = addressesOf(fromIpam).map((ip) => withGateway(ip, config));
-  const routes = withDefaultRoutes(fromIpam.routes ?? [], addresses, config);
+  const routes = withDefaultRoutes(fromIpam.routes ?? NO_ROUTES, addresses, config);
 
   const { sysctl } = sandbox;
   if (config.enableDad !== (sysctl.get(`net/ipv6/conf/${call.ifName}/accept_dad`) === 1)) {
@@ -186,6 +207,8 @@ function configureLayer3(
   return { ips, routes, dns: fromIpam.dns };
 }
 
+const NO_ROUTES: readonly CniRoute[] = [];
+
 function familyOf(ip: InterfaceAddress): IpFamily {
   return typeof ip.address === "number" ? 4 : 6;
 }
@@ -196,6 +219,12 @@ function withGateway(ip: ResultAddress, config: BridgeConfig): ResultAddress {
   return { ...ip, gateway: addToIp(networkOf(ip).address, 1) };
 }
 
+/** Routes of IPAM with default routes behind them, for the gateways that they were made for last. */
+const extended = new WeakMap<
+  readonly CniRoute[],
+  { readonly gateways: readonly (IpAddress | undefined)[]; readonly routes: readonly CniRoute[] }
+>();
+
 /** `isDefaultGateway`: a default route for each family that has none with a gateway. */
 function withDefaultRoutes(
   routes: readonly CniRoute[],
@@ -203,6 +232,13 @@ function withDefaultRoutes(
   config: BridgeConfig,
 ): readonly CniRoute[] {
   if (!config.isDefaultGateway) return routes;
+  const known = extended.get(routes);
+  if (
+    known?.gateways.length === addresses.length &&
+    known.gateways.every((gateway, i) => gateway === addresses[i]?.gateway)
+  ) {
+    return known.routes;
+  }
   const all = [...routes];
   const done = new Set<IpFamily>();
   for (const ip of addresses) {
@@ -213,6 +249,7 @@ function withDefaultRoutes(
     if (all.some((route) => route.gw !== undefined && route.dst === dst)) continue;
     all.push({ dst, gw: formatIp(ip.gateway) });
   }
+  extended.set(routes, { gateways: addresses.map(({ gateway }) => gateway), routes: all });
   return all;
 }
 

@@ -12,22 +12,42 @@ export function readCniArgs<Key extends string>(
 ): Partial<Record<Key, string>> {
   const found: Partial<Record<Key, string>> = {};
   if (args === "") return found;
-  const unknown: string[] = [];
-  let ignoreUnknown = false;
-  for (const pair of args.split(";")) {
-    const parts = pair.split("=");
-    const [key, value] = parts;
-    if (key === undefined || value === undefined || parts.length !== 2) {
-      throw failure(`ARGS: invalid pair ${quote(pair)}`);
-    }
-    if (key === "IgnoreUnknown") ignoreUnknown = readBoolean(pair, value);
-    else if ((known as readonly string[]).includes(key)) found[key as Key] = value;
-    else unknown.push(pair);
-  }
-  if (unknown.length > 0 && !ignoreUnknown) {
-    throw failure(`ARGS: unknown args [${unknown.map(quote).join(" ")}]`);
+  const { pairs, ignoreUnknown } = parsePairs(args);
+  const isKnown = (key: string): key is Key => (known as readonly string[]).includes(key);
+  for (const [key, value] of pairs) if (isKnown(key)) found[key] = value;
+  if (ignoreUnknown) return found;
+  const unknown = pairs.filter(([key]) => key !== IGNORE_UNKNOWN && !isKnown(key));
+  if (unknown.length > 0) {
+    const texts = unknown.map(([key, value]) => quote(`${key}=${value}`));
+    throw failure(`ARGS: unknown args [${texts.join(" ")}]`);
   }
   return found;
+}
+
+const IGNORE_UNKNOWN = "IgnoreUnknown";
+
+interface CniArgs {
+  readonly pairs: readonly (readonly [key: string, value: string])[];
+  readonly ignoreUnknown: boolean;
+}
+
+/** Several plugins read the same text for each container. */
+let last: { readonly args: string; readonly parsed: CniArgs } | undefined;
+
+/** @throws CniError */
+function parsePairs(args: string): CniArgs {
+  if (last?.args === args) return last.parsed;
+  let ignoreUnknown = false;
+  const pairs = args.split(";").map((pair): readonly [string, string] => {
+    const [key, value, more] = pair.split("=");
+    if (key === undefined || value === undefined || more !== undefined) {
+      throw failure(`ARGS: invalid pair ${quote(pair)}`);
+    }
+    if (key === IGNORE_UNKNOWN) ignoreUnknown = readBoolean(pair, value);
+    return [key, value];
+  });
+  last = { args, parsed: { pairs, ignoreUnknown } };
+  return last.parsed;
 }
 
 function readBoolean(pair: string, value: string): boolean {

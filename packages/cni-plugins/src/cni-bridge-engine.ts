@@ -54,24 +54,23 @@ export class CniBridgeEngine implements BridgeEngine {
   attach(attachment: PodAttachment): CniResult {
     const list = this.#network();
     const runtime = this.#runtimeFor(attachment);
-    this.#runtime.addNetworkList(LOOPBACK_LIST, { ...runtimeConf(attachment), ifName: "lo" });
-    const result = runtime.addNetworkList(list, runtimeConf(attachment));
+    this.#runtime.addNetworkList(LOOPBACK_LIST, new PodRuntimeConf(attachment, "lo"));
+    const result = runtime.addNetworkList(list, confOf(attachment));
     if (attachment.requestedIps !== undefined) this.#routeForeign(attachment, result);
     return result;
   }
 
   detach(attachment: PodAttachment): void {
-    const rt = runtimeConf(attachment);
     const list = this.#findNetwork();
     if (list !== undefined) {
       if (attachment.requestedIps !== undefined) this.#unrouteForeign(attachment);
-      this.#runtimeFor(attachment).delNetworkList(list, rt);
+      this.#runtimeFor(attachment).delNetworkList(list, confOf(attachment));
     }
-    this.#runtime.delNetworkList(LOOPBACK_LIST, { ...rt, ifName: "lo" });
+    this.#runtime.delNetworkList(LOOPBACK_LIST, new PodRuntimeConf(attachment, "lo"));
   }
 
   check(attachment: PodAttachment): void {
-    this.#runtimeFor(attachment).checkNetworkList(this.#network(), runtimeConf(attachment));
+    this.#runtimeFor(attachment).checkNetworkList(this.#network(), confOf(attachment));
   }
 
   #network(): NetworkConfigList {
@@ -140,19 +139,51 @@ function ignoring(errno: KernelError["errno"], what: () => void): void {
   }
 }
 
-/** What containerd tells plugins of a pod (internal/cri/server cniNamespaceOpts). */
-function runtimeConf(attachment: PodAttachment): RuntimeConf {
-  const { containerId, sandbox, ifName, pod } = attachment;
-  const capabilityArgs = capabilityArgsOf(attachment);
-  return {
-    containerId,
-    netns: sandbox.path,
-    ifName,
-    args:
-      `K8S_POD_NAMESPACE=${pod.namespace};K8S_POD_NAME=${pod.name};` +
-      `K8S_POD_INFRA_CONTAINER_ID=${containerId};K8S_POD_UID=${pod.uid};IgnoreUnknown=1`,
-    ...(capabilityArgs !== undefined && { capabilityArgs }),
-  };
+/**
+ * What containerd tells plugins of a pod (internal/cri/server cniNamespaceOpts). It is kept as long as the pod
+ * is there, hence as little of it as will do.
+ */
+class PodRuntimeConf implements RuntimeConf {
+  readonly #attachment: PodAttachment;
+  readonly ifName: string;
+
+  constructor(attachment: PodAttachment, ifName: string) {
+    this.#attachment = attachment;
+    this.ifName = ifName;
+  }
+
+  get containerId(): string {
+    return this.#attachment.containerId;
+  }
+
+  get netns(): string {
+    return this.#attachment.sandbox.path;
+  }
+
+  get args(): string {
+    if (lastArgs?.of !== this.#attachment) {
+      lastArgs = { of: this.#attachment, text: cniArgs(this.#attachment) };
+    }
+    return lastArgs.text;
+  }
+
+  get capabilityArgs(): Readonly<Record<string, unknown>> | undefined {
+    return capabilityArgsOf(this.#attachment);
+  }
+}
+
+function confOf(attachment: PodAttachment): PodRuntimeConf {
+  return new PodRuntimeConf(attachment, attachment.ifName);
+}
+
+/** Of the pod that was asked for last: several plugins run for one pod. */
+let lastArgs: { readonly of: PodAttachment; readonly text: string } | undefined;
+
+function cniArgs({ containerId, pod }: PodAttachment): string {
+  return (
+    `K8S_POD_NAMESPACE=${pod.namespace};K8S_POD_NAME=${pod.name};` +
+    `K8S_POD_INFRA_CONTAINER_ID=${containerId};K8S_POD_UID=${pod.uid};IgnoreUnknown=1`
+  );
 }
 
 function capabilityArgsOf({

@@ -1,4 +1,4 @@
-import type { CniResult, HostFiles, NetworkConfigList } from "@cnilab/core";
+import type { CniResult, HostFiles, LazyContents, NetworkConfigList } from "@cnilab/core";
 import { utf8ToBytes } from "@noble/hashes/utils.js";
 import { base64 } from "@scure/base";
 import type { RuntimeConf } from "./runtime.ts";
@@ -17,6 +17,34 @@ interface CachedInfo {
   readonly result?: CniResult;
 }
 
+/** What stands in the file of one attachment; every pod has two such files, and most are never read. */
+class CacheFile implements LazyContents {
+  readonly #list: NetworkConfigList;
+  readonly #rt: RuntimeConf;
+  readonly #result: CniResult;
+
+  constructor(list: NetworkConfigList, rt: RuntimeConf, result: CniResult) {
+    this.#list = list;
+    this.#rt = rt;
+    this.#result = result;
+  }
+
+  text(): string {
+    const { containerId, ifName, netns, args, capabilityArgs } = this.#rt;
+    return JSON.stringify({
+      kind: "cniCacheV1",
+      containerId,
+      config: configOf(this.#list),
+      ifName,
+      networkName: this.#list.name,
+      ...(netns !== "" && { netns }),
+      ...(args && { cniArgs: args.split(";").map((pair) => splitPair(pair)) }),
+      ...(capabilityArgs !== undefined && { capabilityArgs }),
+      result: this.#result,
+    });
+  }
+}
+
 /** Each attachment's ADD result, in a file of its own: CHECK, DEL and GC need it. */
 export class ResultCache {
   readonly #files: HostFiles;
@@ -26,18 +54,7 @@ export class ResultCache {
   }
 
   add(list: NetworkConfigList, rt: RuntimeConf, result: CniResult): void {
-    const cached = {
-      kind: "cniCacheV1",
-      containerId: rt.containerId,
-      config: configOf(list),
-      ifName: rt.ifName,
-      networkName: list.name,
-      ...(rt.netns !== "" && { netns: rt.netns }),
-      ...(rt.args && { cniArgs: rt.args.split(";").map((pair) => splitPair(pair)) }),
-      ...(rt.capabilityArgs !== undefined && { capabilityArgs: rt.capabilityArgs }),
-      result,
-    };
-    this.#files.write(pathOf(list.name, rt), JSON.stringify(cached));
+    this.#files.write(pathOf(list.name, rt), new CacheFile(list, rt, result));
   }
 
   find(list: NetworkConfigList, rt: RuntimeConf): CniResult | undefined {

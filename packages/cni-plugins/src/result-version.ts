@@ -30,9 +30,11 @@ function to04x(result: CniResult, cniVersion: string): CniResult {
     ...(hasSome(result.interfaces) && { interfaces: result.interfaces.map(threeFields) }),
     ...(hasSome(result.ips) && { ips: result.ips.map(withFamily) }),
     ...(hasSome(result.routes) && { routes: result.routes }),
-    dns: result.dns ?? {},
+    dns: result.dns ?? NO_DNS,
   };
 }
+
+const NO_DNS: CniDns = {};
 
 /** Whether a `dns` section says anything (`types.DNS.IsEmpty`). */
 export function isDnsSet(dns: CniDns | undefined): dns is CniDns {
@@ -56,6 +58,9 @@ function withFamily(ip: CniIp): CniIp {
   return ip.version === undefined ? { version: ip.address.includes(":") ? "6" : "4", ...ip } : ip;
 }
 
-function threeFields({ name, mac, sandbox }: CniInterface): CniInterface {
+function threeFields(whole: CniInterface): CniInterface {
+  const { name, mac, sandbox, mtu, socketPath, pciID } = whole;
+  const hasMore = mtu !== undefined || socketPath !== undefined || pciID !== undefined;
+  if (!hasMore && mac !== "" && sandbox !== "") return whole;
   return { name, ...(mac && { mac }), ...(sandbox && { sandbox }) };
 }

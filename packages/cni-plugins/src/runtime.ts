@@ -25,7 +25,7 @@ export interface RuntimeConf {
   /** `CNI_ARGS`: `KEY=value;KEY=value`. */
   readonly args?: string;
   /** By capability; a plugin is given those that its configuration asks for. */
-  readonly capabilityArgs?: Readonly<Record<string, unknown>>;
+  readonly capabilityArgs?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** A container's interface that is still in use, as GC is told of it. */
@@ -171,13 +171,17 @@ export class CniRuntime {
     prevResult: CniResult | undefined,
   ): CniResult | undefined {
     const config = pluginConfig(list, plugin, rt, prevResult);
-    const told = { type: plugin.type, command, network: list.name, containerId: rt.containerId };
+    const tell = (result: CniResult | undefined, error: CniError | undefined) => {
+      const { type } = plugin;
+      const { containerId } = rt;
+      this.#observe?.({ type, command, network: list.name, containerId, result, error });
+    };
     try {
       const result = this.#execute(plugin.type, command, rt, config, false);
-      this.#observe?.({ ...told, result, error: undefined });
+      tell(result, undefined);
       return result;
     } catch (error) {
-      if (error instanceof CniError) this.#observe?.({ ...told, result: undefined, error });
+      if (error instanceof CniError) tell(undefined, error);
       throw error;
     }
   }
@@ -230,9 +234,11 @@ function pluginConfig(
 
 function capabilityArgsFor(
   { capabilities }: NetworkPluginConfig,
-  { capabilityArgs }: RuntimeConf,
+  rt: RuntimeConf,
 ): Record<string, unknown> | undefined {
-  if (capabilities === undefined || capabilityArgs === undefined) return undefined;
+  if (capabilities === undefined) return undefined;
+  const { capabilityArgs } = rt;
+  if (capabilityArgs === undefined) return undefined;
   let found: Record<string, unknown> | undefined;
   for (const capability in capabilities) {
     if (capabilities[capability] !== true) continue;

@@ -19,6 +19,23 @@ export function versionsSince(first: string): readonly string[] {
 /** Whether a version of the specification is `least` or newer; the parts compare as numbers. */
 export function versionAtLeast(version: string, least: string): boolean {
   if (version === least) return true;
+  let answers = known.get(least);
+  if (answers === undefined) {
+    answers = new Map();
+    known.set(least, answers);
+  }
+  let answer = answers.get(version);
+  if (answer === undefined) {
+    answer = compare(version, least);
+    answers.set(version, answer);
+  }
+  return answer;
+}
+
+/** Every plugin of every pod asks: answers by the least version, then by the version. */
+const known = new Map<string, Map<string, boolean>>();
+
+function compare(version: string, least: string): boolean {
   const have = version.split(".");
   const want = least.split(".");
   for (let i = 0; i < want.length; i++) {

@@ -33,3 +33,14 @@ test("a file is removed once", () => {
   expect(files.list("/a")).toEqual(["c"]);
   expect(files.read("/a/b")).toBeUndefined();
 });
+
+test("contents that are made when they are read", () => {
+  const files = new MemoryFiles();
+  let made = 0;
+  files.write("/a/b", { text: () => `text ${++made}` });
+  expect(files.list("/a")).toEqual(["b"]);
+  expect(made).toBe(0);
+  expect([files.read("/a/b"), files.read("/a/b")]).toEqual(["text 1", "text 2"]);
+  expect(files.remove("/a/b")).toBe(true);
+  expect(files.read("/a/b")).toBeUndefined();
+});

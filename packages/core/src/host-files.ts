@@ -1,8 +1,13 @@
+/** Contents of a file that is hardly ever read: made each time that somebody does. Immutable. */
+export interface LazyContents {
+  text(): string;
+}
+
 /** The few files of a machine that programs leave for each other, such as `/run/flannel/subnet.env`. */
 export interface HostFiles {
   /** Contents, or `undefined` when there is no such file. */
   read(path: string): string | undefined;
-  write(path: string, contents: string): void;
+  write(path: string, contents: string | LazyContents): void;
   /** False when there was no such file. */
   remove(path: string): boolean;
   /** Names of the files directly in a folder, sorted; empty when there is no such folder. */
@@ -11,14 +16,15 @@ export interface HostFiles {
 
 /** Files in memory; folders exist as long as they hold files. */
 export class MemoryFiles implements HostFiles {
-  readonly #folders = new Map<string, Map<string, string>>();
+  readonly #folders = new Map<string, Map<string, string | LazyContents>>();
 
   read(path: string): string | undefined {
     const [folder, name] = split(path);
-    return this.#folders.get(folder)?.get(name);
+    const contents = this.#folders.get(folder)?.get(name);
+    return typeof contents === "object" ? contents.text() : contents;
   }
 
-  write(path: string, contents: string): void {
+  write(path: string, contents: string | LazyContents): void {
     const [folder, name] = split(path);
     let files = this.#folders.get(folder);
     if (files === undefined) {
