@@ -436,4 +436,44 @@ describe("a shared layer", () => {
     expect(router.pass(SYN, router.left)).toBeDefined();
     expect(nftables.hasTable("ip", "kp")).toBe(false);
   });
+
+  test("takes with it what packets put into a set that it has no longer", () => {
+    const router = new Router();
+    const { nftables } = router.netns;
+    const seen = NftTableLayer.parse(`table ip kp {
+      set seen { type ipv4_addr; flags dynamic,timeout; timeout 1m; }
+      chain base { type filter hook forward priority 0; update @seen { ip saddr }; }
+    }`);
+    nftables.setLayer(seen);
+    router.pass(SYN, router.left);
+    expect(nftables.list()).toContain("10.0.1.2");
+    const gone = seen.with("flush chain ip kp base\ndelete set ip kp seen");
+    nftables.setLayer(seen.with("add chain ip kp another"));
+    expect(nftables.list()).toContain("10.0.1.2");
+    nftables.setLayer(gone);
+    nftables.setLayer(seen);
+    expect(nftables.list()).not.toContain("10.0.1.2");
+  });
+
+  test("names the object that a chain is there for", () => {
+    const router = new Router();
+    const origin = { kind: "Service", name: "web" };
+    router.netns.nftables.setLayer(
+      LAYER.with("add rule ip kp services drop", {
+        origin: (rule, chain) => (rule === "drop" && chain === "services" ? origin : undefined),
+      }),
+    );
+    router.pass(SYN, router.left);
+    const origins = router.trace.steps.map((s) => (s.kind === "rule" ? s.rule.origin : undefined));
+    expect(origins).toContain(origin);
+  });
+});
+
+test("adding a set again changes how long its elements stay", () => {
+  const { nftables } = new Router().netns;
+  const set = (time: string) => `add set ip t s { type ipv4_addr; timeout ${time}; }`;
+  nftables.apply(`add table ip t\n${set("1m")}\nadd element ip t s { 10.0.0.1 }`);
+  nftables.apply(set("1h"));
+  expect(nftables.list()).toContain("timeout 1h");
+  expect(nftables.list()).toContain("10.0.0.1 timeout 1m");
 });

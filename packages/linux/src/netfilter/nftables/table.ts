@@ -144,6 +144,9 @@ export class Table {
     this.chains.rebase(layer.chains);
     this.sets.rebase(layer.sets);
     this.objects.rebase(layer.objects);
+    for (const number of this.#volatile.keys()) {
+      if (this.sets.at(number) === undefined) this.#volatile.delete(number);
+    }
     this.lastHandle = Math.max(this.lastHandle, layer.lastHandle);
     this.usesConntrack ||= layer.usesConntrack;
   }

@@ -15,8 +15,8 @@ import { referencesOf, usesConntrack } from "./statement-parts.ts";
 import { type BaseChain, NftChain, NftRule, Table } from "./table.ts";
 import { isJumpTarget, validateTable } from "./validate-table.ts";
 
-/** Says which object a rule is there for: always the same, or by the rule's text. */
-export type RuleOrigin = Origin | ((rule: string) => Origin | undefined);
+/** Says which object a rule is there for: always the same, or by the rule's text and chain. */
+export type RuleOrigin = Origin | ((rule: string, chain: string) => Origin | undefined);
 
 /** The tables that commands work on. */
 export interface Ruleset {
@@ -348,11 +348,12 @@ export class Transaction {
       this.#devices,
     );
     const replaced = command.where === "replace" ? 1 : 0;
-    this.#spliceRules(table, chain, position, replaced, [this.#withOrigin(rule)]);
+    this.#spliceRules(table, chain, position, replaced, [this.#withOrigin(rule, chain.name)]);
   }
 
-  #withOrigin(rule: NftRule): NftRule {
-    const origin = typeof this.#origin === "function" ? this.#origin(rule.text) : this.#origin;
+  #withOrigin(rule: NftRule, chain: string): NftRule {
+    const told = this.#origin;
+    const origin = typeof told === "function" ? told(rule.text, chain) : told;
     if (origin === undefined) return rule;
     const { location, handle, statements, comment } = rule;
     return new NftRule(location, handle, statements, comment, origin, this.#devices);
@@ -471,6 +472,7 @@ export class Transaction {
       if (command.verb === "create" || !sameSet(there, spec, key)) {
         throw kernelRefusal(location, "EEXIST");
       }
+      this.#updateSet(table, there, spec);
       return;
     }
     const set = new NftSet(
@@ -501,6 +503,14 @@ export class Transaction {
       table,
     );
     this.#setSet(table, name, set);
+  }
+
+  /** Adding a set that is there changes how long elements stay (nf_tables_commit, NFT_MSG_NEWSET). */
+  #updateSet(table: Table, { name, options, owner, elements }: NftSet, spec: SetSpec): void {
+    const { timeoutMs, gcIntervalMs } = spec;
+    if (options.timeoutMs === timeoutMs && options.gcIntervalMs === gcIntervalMs) return;
+    const updated = new NftSet({ ...options, timeoutMs, gcIntervalMs }, owner, elements);
+    this.#setSet(table, name, updated);
   }
 
   #keyParts(spec: TypeSpec | undefined, location: Location, missing: string): readonly KeyPart[] {
