@@ -5,9 +5,23 @@ import { Dummy, Kernel, Network } from "@cnilab/linux";
 import { parseIp } from "@cnilab/net";
 import { loadAll } from "js-yaml";
 import type { VectorCase } from "../../../../tools/vector-suite.ts";
-import { canonicalIptables, readConfig, StandAloneKubeProxy } from "../../src/index.ts";
+import {
+  canonicalIptables,
+  type KubeProxyConfig,
+  readConfig,
+  StandAloneKubeProxy,
+} from "../../src/index.ts";
+import { replayPackets } from "./packets.ts";
 
-/** Cases of the real kube-proxy: what it leaves in iptables after each input. */
+const TOOLS = [
+  ["iptables", 4],
+  ["ip6tables", 6],
+] as const;
+
+/**
+ * Cases of the real kube-proxy: what it leaves in iptables after each input, and what became of
+ * connections where some were made.
+ */
 export async function* runSuite(folder: string): AsyncIterable<VectorCase> {
   for (const name of readdirSync(folder).sort()) {
     const config = join(folder, name, "config.json");
@@ -20,29 +34,40 @@ function runCase(name: string, folder: string): VectorCase {
   if (!settings.mode.includes("iptables")) {
     return { name, outcome: "skipped", detail: "recorded in no mode that is modelled" };
   }
-  const kernel = machine();
-  const proxy = new StandAloneKubeProxy(
-    kernel.initNs,
-    "node1",
-    readConfig(settings, join(folder, "config.json")),
-  );
-  const problems: string[] = [];
-  for (const suffix of settings.steps > 1 ? steps(settings.steps) : [""]) {
-    const input = readFileSync(join(folder, `input${suffix}.yaml`), "utf8");
-    proxy.apply((loadAll(input) as (KubeObject | null)[]).filter((o) => o !== null));
-    for (const [tool, family] of [
-      ["iptables", 4],
-      ["ip6tables", 6],
-    ] as const) {
-      const file = `${tool}${suffix}.txt`;
-      const expected = readFileSync(join(folder, file), "utf8");
-      const actual = canonicalIptables(kernel.initNs.iptables(family).save());
-      problems.push(...differences(file, expected, actual));
-    }
+  const config = readConfig(settings, join(folder, "config.json"));
+  const suffixes = settings.steps > 1 ? steps(settings.steps) : [""];
+  const problems = [...compareTables(folder, config, suffixes)];
+  for (const file of readdirSync(folder).filter((f) => /^packets.*\.json$/.test(f))) {
+    const packets = JSON.parse(readFileSync(join(folder, file), "utf8"));
+    const objects = readObjects(join(folder, `input${suffixes.at(-1)}.yaml`));
+    problems.push(...replayPackets(packets, objects, config).map((p) => `${file}: ${p}`));
   }
   return problems.length === 0
     ? { name, outcome: "passed" }
     : { name, outcome: "failed", detail: problems.slice(0, 12).join("\n") };
+}
+
+/** Applies one input after the other to one proxy, and compares what it leaves in iptables each time. */
+function* compareTables(
+  folder: string,
+  config: KubeProxyConfig,
+  suffixes: readonly string[],
+): Iterable<string> {
+  const { initNs } = machine();
+  const proxy = new StandAloneKubeProxy(initNs, "node1", config);
+  for (const suffix of suffixes) {
+    proxy.apply(readObjects(join(folder, `input${suffix}.yaml`)));
+    for (const [tool, family] of TOOLS) {
+      const file = `${tool}${suffix}.txt`;
+      const expected = readFileSync(join(folder, file), "utf8");
+      yield* differences(file, expected, canonicalIptables(initNs.iptables(family).save()));
+    }
+  }
+}
+
+function readObjects(file: string): KubeObject[] {
+  const documents = loadAll(readFileSync(file, "utf8")) as (KubeObject | null)[];
+  return documents.filter((o) => o !== null);
 }
 
 function steps(count: number): string[] {
