@@ -43,6 +43,11 @@ function bomb(): string {
 
 test.each([
   ["an empty file", "", "in.yaml: is empty; give a file with Kubernetes objects"],
+  [
+    "much garbage",
+    "- a\n".repeat(400_000),
+    "in.yaml: holds no Kubernetes objects: nothing in it has a kind",
+  ],
   ["comments only", "# nothing\n", "in.yaml: holds no Kubernetes objects"],
   ["broken YAML", "a: b: c\n", "in.yaml:1: is not valid YAML: bad indentation of a mapping entry"],
   ["a tab", "a:\n\t- b\n", "in.yaml:2: is not valid YAML: "],

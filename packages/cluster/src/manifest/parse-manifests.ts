@@ -6,6 +6,8 @@ import { checkObject, KIND_CHECKS } from "./object-checks.ts";
 
 /** Most characters of one input. */
 export const LONGEST_INPUT: number = 64 * 1024 * 1024;
+/** Characters from which on an input must look like a manifest before anyone parses it. */
+const LONGEST_UNSEEN = 1024 * 1024;
 /** Most references to anchors in one input. */
 const MOST_ALIASES = 10_000;
 /** Values that an input may have with all its aliases written out, beside one for each character. */
@@ -106,6 +108,12 @@ class ManifestReader {
     }
     if (this.#text.trim() === "") {
       throw new InputError("is empty; give a file with Kubernetes objects", this.#source);
+    }
+    if (this.#text.length > LONGEST_UNSEEN && !/(?:^|[\s{,])["']?kind["']?\s*:/.test(this.#text)) {
+      throw new InputError(
+        "holds no Kubernetes objects: nothing in it has a kind; check that it is a manifest",
+        this.#source,
+      );
     }
   }
 
