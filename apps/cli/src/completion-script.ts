@@ -22,13 +22,14 @@ function bashFunction(program: Command): string {
   const values: string[] = [];
   const words: string[] = [];
   for (const command of program.commands) {
-    for (const option of command.options) {
-      const names = flagsOf(option).map((flag) => `"${command.name()} ${flag}"`);
-      if (option.argChoices) values.push(bashCase(names.join("|"), option.argChoices));
-      // Behind a flag that takes anything, the shell's own completion is right.
-      else if (option.required) values.push(bashCase(names.join("|"), []));
+    const anything: string[] = [];
+    for (const option of command.options.filter((o) => o.required)) {
+      const patterns = flagsOf(option).map((flag) => `"${command.name()} ${flag}"`);
+      if (option.argChoices) values.push(bashCase(patterns, option.argChoices));
+      else anything.push(...patterns);
     }
-    words.push(bashCase(command.name(), [...nextWords(command), ...longFlags(command)]));
+    if (anything.length > 0) values.push(bashCase(anything, []));
+    words.push(bashCase([command.name()], [...nextWords(command), ...longFlags(command)]));
   }
   const names = program.commands.map((c) => c.name());
   return `_cnilab() {
@@ -48,8 +49,8 @@ ${words.join("\n")}
 `;
 }
 
-function bashCase(pattern: string, words: readonly string[]): string {
-  return `      ${pattern}) words="${words.join(" ")}" ;;`;
+function bashCase(patterns: readonly string[], words: readonly string[]): string {
+  return `      ${patterns.join("|")}) words="${words.join(" ")}" ;;`;
 }
 
 function fishLines(program: Command): string[] {

@@ -28,13 +28,7 @@ export function createProgram(): Command {
     .showSuggestionAfterError()
     .configureOutput({
       // One clear line, as with every other bad input.
-      outputError: (text, write) =>
-        write(
-          `${text
-            .trim()
-            .replace(/^error: /, "cnilab: ")
-            .replace(/\s*\n\s*/g, " ")}\n`,
-        ),
+      outputError: (text, write) => write(`${oneLine(text)}\n`),
     })
     .exitOverride();
   for (const add of [
