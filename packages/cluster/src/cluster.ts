@@ -188,7 +188,8 @@ export class Cluster {
   apply(objects: readonly KubeObject[]): void {
     const steps = this.#applier.plan(objects);
     this.#boot(objects);
-    for (const name of missingNodes(objects, this.api)) this.#createNode(name, objects);
+    const hosts = hostAddresses(objects);
+    for (const name of missingNodes(objects, this.api)) this.#createNode(name, hosts.get(name));
     this.#kept.note(objects);
     this.#applier.run(steps);
   }
@@ -304,7 +305,7 @@ export class Cluster {
     );
     if (given.length > 0) return;
     for (let k = 1; k <= (this.#options.nodes ?? DEFAULT_NODES); k++)
-      this.#createNode(`node${k}`, []);
+      this.#createNode(`node${k}`, undefined);
   }
 
   #controllers(): readonly { start(): Subscription }[] {
@@ -325,9 +326,8 @@ export class Cluster {
     ];
   }
 
-  /** Makes a node that the input only names; its address is the one that its pods know it by. */
-  #createNode(name: string, objects: readonly KubeObject[]): void {
-    const ip = hostAddress(name, objects);
+  /** Makes a node that the input only names. @param ip the address that its pods know it by */
+  #createNode(name: string, ip: string | undefined): void {
     this.api.create<"Node">({
       apiVersion: "v1",
       kind: "Node",
@@ -438,14 +438,16 @@ function missingNodes(objects: readonly KubeObject[], api: ApiStore): string[] {
     .sort();
 }
 
-/** Address of a node as a dumped pod on it tells. */
-function hostAddress(node: string, objects: readonly KubeObject[]): string | undefined {
+/** Addresses of nodes as dumped pods on them tell. */
+function hostAddresses(objects: readonly KubeObject[]): Map<string, string> {
+  const found = new Map<string, string>();
   for (const object of objects) {
     if (object.kind !== "Pod") continue;
     const { spec, status } = object as Pod;
-    if (spec.nodeName === node && status?.hostIP !== undefined) return status.hostIP;
+    if (spec.nodeName === undefined || status?.hostIP === undefined) continue;
+    if (!found.has(spec.nodeName)) found.set(spec.nodeName, status.hostIP);
   }
-  return undefined;
+  return found;
 }
 
 function withAddresses(node: Node, addresses: readonly IpAddress[]): Node {

@@ -89,8 +89,10 @@ export class Applier {
     const steps = wanted.map((object) => ({
       object,
       existing: this.#api.get(object.kind as Kind, objectKey(object)),
+      rank: rank(object.kind),
+      key: naturalKey(object),
     }));
-    steps.sort((x, y) => compare(x.object, y.object));
+    steps.sort((x, y) => x.rank - y.rank || (x.key < y.key ? -1 : x.key > y.key ? 1 : 0));
     for (const step of steps) this.#checkUpdate(step);
     this.#tryServices(steps);
     checkAddresses(wanted);
@@ -226,18 +228,19 @@ function keep<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], und
 
 /** Takes out of a dumped object what a server wrote of another time. */
 function normalised(object: KubeObject): KubeObject {
-  const { resourceVersion: _, generation: __, ...metadata } = object.metadata;
-  const withNamespace =
-    metadata.namespace === undefined && isNamespaced(object.kind)
-      ? { ...metadata, namespace: "default" }
-      : metadata;
-  const { status, ...rest } = object as KubeObject & { readonly status?: object };
-  const kept = status === undefined ? undefined : keptStatus(object.kind, status);
-  return {
-    ...rest,
-    metadata: withNamespace,
-    ...(kept === undefined ? {} : { status: kept }),
-  } as KubeObject;
+  let { metadata } = object;
+  if (metadata.resourceVersion !== undefined || metadata.generation !== undefined) {
+    const { resourceVersion: _, generation: __, ...rest } = metadata;
+    metadata = rest;
+  }
+  if (metadata.namespace === undefined && isNamespaced(object.kind)) {
+    metadata = { ...metadata, namespace: "default" };
+  }
+  const { status } = object as { readonly status?: object };
+  if (status === undefined) return { ...object, metadata };
+  const { status: _, ...rest } = object as KubeObject & { readonly status?: object };
+  const kept = keptStatus(object.kind, status);
+  return { ...rest, metadata, ...(kept === undefined ? {} : { status: kept }) } as KubeObject;
 }
 
 function keptStatus(kind: string, status: object): object | undefined {
@@ -332,13 +335,6 @@ export function internalAddresses(node: Node): IpAddress[] {
     .filter(({ type }) => type === "InternalIP")
     .map(({ address }) => tryParseIp(address))
     .filter((a) => a !== undefined);
-}
-
-function compare(x: KubeObject, y: KubeObject): number {
-  const order = rank(x.kind) - rank(y.kind);
-  if (order !== 0) return order;
-  const [a, b] = [naturalKey(x), naturalKey(y)];
-  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 function rank(kind: string): number {

@@ -1,8 +1,18 @@
 import { tryParseInterfaceAddress, tryParseIp } from "@cnilab/net";
 import { FieldError, type FieldPath } from "./field-error.ts";
 
-/** Looks at one value. @throws FieldError */
-export type Check = (value: unknown, path: FieldPath) => void;
+/**
+ * Looks at one value. `path` leads there; it is one array for all that is looked at, and longer while a check
+ * looks at something inside of the value. @throws FieldError
+ */
+export type Check = (value: unknown, path: (string | number)[]) => void;
+
+/** Looks at what is inside of a value. */
+function inside(check: Check, value: unknown, path: (string | number)[], key: string | number): void {
+  path.push(key);
+  check(value, path);
+  path.pop();
+}
 
 /** What a value is, for a message. */
 export function describe(value: unknown): string {
@@ -69,7 +79,7 @@ export function object(
     }
     for (const name of names) {
       const field = record[name];
-      if (field !== undefined) (fields[name] as Check)(field, [...path, name]);
+      if (field !== undefined) inside(fields[name] as Check, field, path, name);
     }
   };
 }
@@ -80,7 +90,7 @@ export function list(item: Check, least = 0): Check {
     const items = value as readonly unknown[];
     if (items.length < least)
       fail(path, `must have at least ${least} ${least === 1 ? "item" : "items"}`);
-    for (let i = 0; i < items.length; i++) item(items[i], [...path, i]);
+    for (let i = 0; i < items.length; i++) inside(item, items[i], path, i);
   };
 }
 
@@ -89,10 +99,12 @@ export function map(key: (key: string) => string | undefined, value: Check): Che
     if (found === null || typeof found !== "object" || Array.isArray(found)) {
       fail(path, `must be a mapping, not ${describe(found)}`);
     }
-    for (const [name, item] of Object.entries(found as object)) {
+    const entries = found as Readonly<Record<string, unknown>>;
+    for (const name of Object.keys(entries)) {
+      const item = entries[name];
       const wrong = key(name);
       if (wrong !== undefined) fail([...path, name], wrong);
-      value(item, [...path, name]);
+      inside(value, item, path, name);
     }
   };
 }

@@ -176,16 +176,16 @@ const podSpec: Check = (value, path) => {
     all.forEach(({ name, ports = [] }, i) => {
       if (seen.has(name)) fail([...path, field, i, "name"], `is ${describe(name)} a second time`);
       seen.add(name);
-      const names = new Set<string>();
+      const names = ports.length > 1 ? new Set<string>() : undefined;
       ports.forEach((p, k) => {
-        const at = [...path, field, i, "ports", k];
-        if (p.name !== undefined && names.has(p.name)) {
-          fail([...at, "name"], `is ${describe(p.name)} a second time`);
+        const at = (end: string) => [...path, field, i, "ports", k, end];
+        if (p.name !== undefined && names?.has(p.name)) {
+          fail(at("name"), `is ${describe(p.name)} a second time`);
         }
-        if (p.name !== undefined) names.add(p.name);
+        if (p.name !== undefined) names?.add(p.name);
         const other = p.hostPort ?? 0;
         if (hostNetwork === true && other !== 0 && other !== p.containerPort) {
-          fail([...at, "hostPort"], `must be containerPort ${p.containerPort} with hostNetwork`);
+          fail(at("hostPort"), `must be containerPort ${p.containerPort} with hostNetwork`);
         }
       });
     });
@@ -486,8 +486,20 @@ export function checkObject(found: KubeObject): void {
   if (checks !== undefined) object(checks.fields, checks.required)(found, []);
 }
 
+/** Checks of the metadata, by the check of its name. */
+const metadataChecks = new Map<Check, Check>();
+
 function checkMetadata(found: KubeObject, name: Check): void {
-  object(
+  let check = metadataChecks.get(name);
+  if (check === undefined) {
+    check = metadata(name);
+    metadataChecks.set(name, check);
+  }
+  check(found, []);
+}
+
+function metadata(name: Check): Check {
+  return object(
     {
       metadata: object(
         {
@@ -508,5 +520,5 @@ function checkMetadata(found: KubeObject, name: Check): void {
       ),
     },
     ["metadata"],
-  )(found, []);
+  );
 }

@@ -56,7 +56,6 @@ export function checkManifest(object: KubeObject): void {
     if (!(error instanceof FieldError)) throw error;
     throw new InputError(error.message, nameOf(object));
   }
-  checked.add(object);
 }
 
 class ManifestReader {
