@@ -11,43 +11,43 @@ export function readCniArgs<Key extends string>(
   known: readonly Key[],
 ): Partial<Record<Key, string>> {
   const found: Partial<Record<Key, string>> = {};
-  if (args === "") return found;
-  const { pairs, ignoreUnknown } = parsePairs(args);
-  const isKnown = (key: string): key is Key => (known as readonly string[]).includes(key);
-  for (const [key, value] of pairs) if (isKnown(key)) found[key] = value;
-  if (ignoreUnknown) return found;
-  const unknown = pairs.filter(([key]) => key !== IGNORE_UNKNOWN && !isKnown(key));
-  if (unknown.length > 0) {
-    const texts = unknown.map(([key, value]) => quote(`${key}=${value}`));
-    throw failure(`ARGS: unknown args [${texts.join(" ")}]`);
+  let ignoreUnknown = false;
+  let hasUnknown = false;
+  // Every pod comes with five pairs, of which most plugins know none: no text is made of those.
+  for (let at = 0, end = 0; args !== "" && at <= args.length; at = end + 1) {
+    end = args.indexOf(";", at);
+    if (end < 0) end = args.length;
+    const equals = valueAt(args, at, end) - 1;
+    const key = known.find((k) => isKey(args, k, at, equals));
+    if (key !== undefined) found[key] = args.slice(equals + 1, end);
+    else if (isKey(args, IGNORE_UNKNOWN, at, equals)) {
+      ignoreUnknown = readBoolean(args.slice(at, end), args.slice(equals + 1, end));
+    } else hasUnknown = true;
+  }
+  if (hasUnknown && !ignoreUnknown) {
+    const pairs = args.split(";").filter((pair) => {
+      const key = pair.slice(0, pair.indexOf("="));
+      return key !== IGNORE_UNKNOWN && !(known as readonly string[]).includes(key);
+    });
+    throw failure(`ARGS: unknown args [${pairs.map(quote).join(" ")}]`);
   }
   return found;
 }
 
 const IGNORE_UNKNOWN = "IgnoreUnknown";
 
-interface CniArgs {
-  readonly pairs: readonly (readonly [key: string, value: string])[];
-  readonly ignoreUnknown: boolean;
+/** Where the value of the pair between two places begins. @throws CniError unless there is one `=` */
+function valueAt(args: string, start: number, end: number): number {
+  const equals = args.indexOf("=", start);
+  const next = equals < 0 ? -1 : args.indexOf("=", equals + 1);
+  if (equals < 0 || equals >= end || (next >= 0 && next < end)) {
+    throw failure(`ARGS: invalid pair ${quote(args.slice(start, end))}`);
+  }
+  return equals + 1;
 }
 
-/** Several plugins read the same text for each container. */
-let last: { readonly args: string; readonly parsed: CniArgs } | undefined;
-
-/** @throws CniError */
-function parsePairs(args: string): CniArgs {
-  if (last?.args === args) return last.parsed;
-  let ignoreUnknown = false;
-  const pairs = args.split(";").map((pair): readonly [string, string] => {
-    const [key, value, more] = pair.split("=");
-    if (key === undefined || value === undefined || more !== undefined) {
-      throw failure(`ARGS: invalid pair ${quote(pair)}`);
-    }
-    if (key === IGNORE_UNKNOWN) ignoreUnknown = readBoolean(pair, value);
-    return [key, value];
-  });
-  last = { args, parsed: { pairs, ignoreUnknown } };
-  return last.parsed;
+function isKey(args: string, key: string, start: number, end: number): boolean {
+  return end - start === key.length && args.startsWith(key, start);
 }
 
 function readBoolean(pair: string, value: string): boolean {

@@ -19,25 +19,24 @@ export class MemoryFiles implements HostFiles {
   readonly #folders = new Map<string, Map<string, string | LazyContents>>();
 
   read(path: string): string | undefined {
-    const [folder, name] = split(path);
-    const contents = this.#folders.get(folder)?.get(name);
+    const contents = this.#folders.get(folderOf(path))?.get(nameOf(path));
     return typeof contents === "object" ? contents.text() : contents;
   }
 
   write(path: string, contents: string | LazyContents): void {
-    const [folder, name] = split(path);
+    const folder = folderOf(path);
     let files = this.#folders.get(folder);
     if (files === undefined) {
       files = new Map();
       this.#folders.set(folder, files);
     }
-    files.set(name, contents);
+    files.set(nameOf(path), contents);
   }
 
   remove(path: string): boolean {
-    const [folder, name] = split(path);
+    const folder = folderOf(path);
     const files = this.#folders.get(folder);
-    if (files === undefined || !files.delete(name)) return false;
+    if (files === undefined || !files.delete(nameOf(path))) return false;
     if (files.size === 0) this.#folders.delete(folder);
     return true;
   }
@@ -47,7 +46,10 @@ export class MemoryFiles implements HostFiles {
   }
 }
 
-function split(path: string): [folder: string, name: string] {
-  const slash = path.lastIndexOf("/");
-  return [path.slice(0, slash), path.slice(slash + 1)];
+function folderOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/"));
+}
+
+function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
 }

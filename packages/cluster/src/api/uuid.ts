@@ -21,12 +21,14 @@ export function uuid(random: Random): string {
   return String.fromCharCode(...text);
 }
 
+const digits: number[] = new Array(64).fill(0);
+
 /** 64 hexadecimal digits, as container runtimes name a sandbox. */
 export function containerId(random: Random): string {
-  const digits: number[] = [];
+  let at = 0;
   for (let word = 0; word < 8; word++) {
     const bits = random.uint32();
-    for (let shift = 28; shift >= 0; shift -= 4) digits.push(HEX[(bits >>> shift) & 15] as number);
+    for (let shift = 28; shift >= 0; shift -= 4) digits[at++] = HEX[(bits >>> shift) & 15] as number;
   }
   return String.fromCharCode(...digits);
 }

@@ -56,19 +56,10 @@ export class ContainerProcess {
   }
 }
 
-const sharedPorts = new WeakMap<Container, readonly ContainerPort[]>();
-
-function portsOf(container: Container): readonly ContainerPort[] {
-  let ports = sharedPorts.get(container);
-  if (ports === undefined) {
-    ports = distinct(container.ports?.length ? container.ports : probedPorts(container));
-    sharedPorts.set(container, ports);
-  }
-  return ports;
-}
-
 /** A port may be listed twice under two names; the program opens it once. */
-function distinct(ports: readonly ContainerPort[]): readonly ContainerPort[] {
+function portsOf(container: Container): readonly ContainerPort[] {
+  const ports = container.ports?.length ? container.ports : probedPorts(container);
+  if (ports.length < 2) return ports;
   const seen = new Set<string>();
   return ports.filter(({ containerPort, protocol = "TCP" }) => {
     const id = `${protocol} ${containerPort}`;

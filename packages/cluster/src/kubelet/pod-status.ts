@@ -10,10 +10,13 @@ export interface ContainerProgress {
   readonly crash: string | undefined;
 }
 
-// Thousands of pods have equal conditions and container statuses: each is made once a moment.
+// Thousands of pods have equal conditions and container statuses: each is made once a second.
 let conditionsAt = "";
 const conditions = new Map<string, readonly Condition[]>();
-const statusesOf = new WeakMap<object, { readonly at: string; readonly all: ContainerStatus[] }>();
+let runningAt = "";
+const running = new Map<string, readonly ContainerStatus[]>();
+/** Kinds of pods whose statuses are kept at once. */
+const MOST_KINDS = 1000;
 
 /** Conditions of a pod that its kubelet has taken on. */
 export function podConditions(
@@ -45,20 +48,32 @@ export function podConditions(
   return made;
 }
 
-/** Statuses of containers that all run and are ready: shared by all pods of a template. */
-export function runningStatuses(containers: readonly Container[], at: string): ContainerStatus[] {
-  const known = statusesOf.get(containers);
-  if (known?.at === at) return known.all;
-  const all = containers.map((container) =>
-    containerStatus(container, at, {
-      name: container.name,
-      running: true,
-      ready: true,
-      restarts: 0,
-      crash: undefined,
-    }),
-  );
-  statusesOf.set(containers, { at, all });
+/** Statuses of containers that all run and are ready: shared by all pods that look alike. */
+export function runningStatuses(
+  containers: readonly Container[],
+  at: string,
+): readonly ContainerStatus[] {
+  if (at !== runningAt || running.size > MOST_KINDS) {
+    running.clear();
+    runningAt = at;
+  }
+  let key = "";
+  for (const { name, image } of containers) {
+    key += image === undefined ? `${name}\n` : `${name} ${image}\n`;
+  }
+  let all = running.get(key);
+  if (all === undefined) {
+    all = containers.map((container) =>
+      containerStatus(container, at, {
+        name: container.name,
+        running: true,
+        ready: true,
+        restarts: 0,
+        crash: undefined,
+      }),
+    );
+    running.set(key, all);
+  }
   return all;
 }
 
