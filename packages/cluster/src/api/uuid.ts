@@ -28,7 +28,8 @@ export function containerId(random: Random): string {
   let at = 0;
   for (let word = 0; word < 8; word++) {
     const bits = random.uint32();
-    for (let shift = 28; shift >= 0; shift -= 4) digits[at++] = HEX[(bits >>> shift) & 15] as number;
+    for (let shift = 28; shift >= 0; shift -= 4)
+      digits[at++] = HEX[(bits >>> shift) & 15] as number;
   }
   return String.fromCharCode(...digits);
 }

@@ -8,7 +8,12 @@ import { FieldError, type FieldPath } from "./field-error.ts";
 export type Check = (value: unknown, path: (string | number)[]) => void;
 
 /** Looks at what is inside of a value. */
-function inside(check: Check, value: unknown, path: (string | number)[], key: string | number): void {
+function inside(
+  check: Check,
+  value: unknown,
+  path: (string | number)[],
+  key: string | number,
+): void {
   path.push(key);
   check(value, path);
   path.pop();
