@@ -8,6 +8,10 @@ export interface LocalTraffic {
   readonly ifLocal: string;
   /** iptables arguments that match all else. */
   readonly ifNotLocal: string;
+  /** nft's expression for it. */
+  readonly ifLocalNft: string;
+  /** nft's expression for all else. */
+  readonly ifNotLocalNft: string;
 }
 
 /** `undefined` when nothing tells the two apart in this family: no rule is made then. */
@@ -22,20 +26,34 @@ export function localTraffic(
     case "NodeCIDR":
       return bySource(podCidrs, family);
     case "BridgeInterface":
-      return byInterface(config.bridgeInterface);
+      return byInterface(config.bridgeInterface, "", "");
     case "InterfaceNamePrefix":
-      return byInterface(config.interfaceNamePrefix && `${config.interfaceNamePrefix}+`);
+      return byInterface(config.interfaceNamePrefix, "+", "*");
   }
 }
 
 function bySource(cidrs: readonly string[], family: IpFamily): LocalTraffic | undefined {
   for (const text of cidrs) {
     const prefix = tryParsePrefix(text);
-    if (prefix?.family === family) return { ifLocal: `-s ${prefix}`, ifNotLocal: `! -s ${prefix}` };
+    if (prefix?.family !== family) continue;
+    const saddr = family === 4 ? "ip saddr" : "ip6 saddr";
+    return {
+      ifLocal: `-s ${prefix}`,
+      ifNotLocal: `! -s ${prefix}`,
+      ifLocalNft: `${saddr} ${prefix}`,
+      ifNotLocalNft: `${saddr} != ${prefix}`,
+    };
   }
   return undefined;
 }
 
-function byInterface(name: string): LocalTraffic | undefined {
-  return name === "" ? undefined : { ifLocal: `-i ${name}`, ifNotLocal: `! -i ${name}` };
+/** @param anyEnd what stands for any end of a name, in iptables and in nft; empty for exactly this name */
+function byInterface(name: string, anyEnd: string, anyEndNft: string): LocalTraffic | undefined {
+  if (name === "") return undefined;
+  return {
+    ifLocal: `-i ${name}${anyEnd}`,
+    ifNotLocal: `! -i ${name}${anyEnd}`,
+    ifLocalNft: `iifname "${name}${anyEndNft}"`,
+    ifNotLocalNft: `iifname != "${name}${anyEndNft}"`,
+  };
 }

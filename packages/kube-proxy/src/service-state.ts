@@ -24,6 +24,7 @@ export interface ServiceState {
   /** By namespace and name of the Service. */
   readonly ports: readonly ProxiedPort[];
   readonly dependingOnNode: readonly ProxiedPort[];
+  readonly withSourceRanges: readonly ProxiedPort[];
   readonly endpointCount: number;
 }
 
@@ -36,8 +37,9 @@ interface Entry {
 const NO_SLICES: readonly EndpointSlice[] = [];
 
 /**
- * Turns snapshots into states. All nodes that see one pair of snapshots get one state, and a Service
- * that did not change keeps its entries from one state to the next.
+ * Turns snapshots into states. All nodes that see one pair of snapshots get one state, a Service that
+ * did not change keeps its entries from one state to the next, and where nothing changed in this
+ * family, the state stays the same object.
  */
 export class ServiceStates {
   readonly #family: IpFamily;
@@ -47,6 +49,7 @@ export class ServiceStates {
     ReadonlyMap<string, readonly EndpointSlice[]>
   >();
   #entries: ReadonlyMap<string, Entry> = new Map();
+  #last: ServiceState | undefined;
 
   constructor(family: IpFamily) {
     this.#family = family;
@@ -80,12 +83,15 @@ export class ServiceStates {
     }
     this.#entries = entries;
     const ports = [...entries.keys()].sort().flatMap((key) => entries.get(key)?.ports ?? []);
-    return {
+    if (this.#last !== undefined && sameItems(this.#last.ports, ports)) return this.#last;
+    this.#last = {
       family: this.#family,
       ports,
       dependingOnNode: ports.filter((p) => p.dependsOnNode),
+      withSourceRanges: ports.filter((p) => p.port.sourceRanges.length > 0),
       endpointCount: ports.reduce((sum, p) => sum + p.endpoints.length, 0),
     };
+    return this.#last;
   }
 
   #entry(service: Service, slices: readonly EndpointSlice[]): Entry {

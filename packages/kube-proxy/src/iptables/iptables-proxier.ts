@@ -1,30 +1,12 @@
-import type { NetNamespace } from "@cnilab/linux";
-import {
-  familyOf,
-  formatIp,
-  type IpAddress,
-  type IpFamily,
-  tryParseIp,
-  tryParsePrefix,
-} from "@cnilab/net";
+import { type IpFamily, tryParseIp, tryParsePrefix } from "@cnilab/net";
 import type { KubeProxyConfig } from "../config.ts";
-import type { NodeTopology } from "../endpoint-categories.ts";
 import { localTraffic } from "../local-traffic.ts";
 import type { Proxier } from "../proxier.ts";
+import { nodeIsIn, nodePortIps, type ProxierNode } from "../proxier-node.ts";
 import type { ServiceState } from "../service-state.ts";
 import { JUMPS } from "./base-chains.ts";
 import type { Layers } from "./layers.ts";
 import type { NodeFacts } from "./ruleset.ts";
-
-/** The node that a proxier runs on. */
-export interface ProxierNode {
-  readonly netns: NetNamespace;
-  readonly topology: NodeTopology;
-  /** The node's own addresses, the primary ones first. */
-  readonly addresses: readonly IpAddress[];
-  /** The node's pod ranges in CIDR notation; it may get them after kube-proxy has started. */
-  podCidrs(): readonly string[];
-}
 
 const LAYER = "kube-proxy";
 /** Counters that rules name: they must be there before (`ensureNFAcctCounter`). */
@@ -66,14 +48,14 @@ export class IptablesProxier implements Proxier {
   }
 
   #facts(): NodeFacts {
-    const { addresses, topology } = this.#node;
-    const own = addresses.find((a) => familyOf(a) === this.#family);
+    const node = this.#node;
+    const family = this.#family;
     return {
-      topology,
-      localTraffic: localTraffic(this.#config, this.#node.podCidrs(), this.#family),
+      topology: node.topology,
+      localTraffic: localTraffic(this.#config, node.podCidrs(), family),
       localhostNodePorts: this.#localhostNodePorts,
-      nodePortIps: this.#nodePortIps(),
-      nodeIsIn: (range) => own !== undefined && tryParsePrefix(range)?.contains(own) === true,
+      nodePortIps: nodePortIps(node, this.#config.nodePortAddresses, family),
+      nodeIsIn: nodeIsIn(node, family),
     };
   }
 
@@ -81,25 +63,6 @@ export class IptablesProxier implements Proxier {
     if (this.#family !== 4 || !this.#config.localhostNodePorts) return false;
     const { nodePortAddresses } = this.#config;
     return nodePortAddresses.length === 0 || nodePortAddresses.some(holdsLoopback);
-  }
-
-  /** The addresses that `--nodeport-addresses` picks; `undefined` when it picks all. */
-  #nodePortIps(): string[] | undefined {
-    const ranges = this.#config.nodePortAddresses;
-    const family = this.#family;
-    if (ranges.includes("primary")) {
-      const own = this.#node.addresses.find((a) => familyOf(a) === family);
-      return own === undefined ? [] : [formatIp(own)];
-    }
-    const prefixes = ranges
-      .flatMap((r) => tryParsePrefix(r) ?? [])
-      .filter((p) => p.family === family);
-    if (prefixes.length === 0 || prefixes.some((p) => p.length === 0)) return undefined;
-    const addresses = this.#node.netns.devices.flatMap((d) => d.addresses.map((a) => a.address));
-    return addresses
-      .filter((a) => prefixes.some((p) => p.contains(a)))
-      .map(formatIp)
-      .sort();
   }
 }
 

@@ -3,6 +3,7 @@ import type { IpFamily } from "@cnilab/net";
 import type { KubeProxyConfig } from "../config.ts";
 import { categorizeEndpoints, type NodeTopology } from "../endpoint-categories.ts";
 import type { LocalTraffic } from "../local-traffic.ts";
+import { endpointVariant, sourceVariant } from "../node-variant.ts";
 import type { ProxiedPort, ServiceState } from "../service-state.ts";
 import { baseFilterChains, baseNatChains, CANARY } from "./base-chains.ts";
 import { type RenderedChain, type ServiceRules, serviceRules } from "./service-rules.ts";
@@ -45,10 +46,8 @@ export class RulesetRenderer {
       node.localTraffic?.ifLocal,
       node.localhostNodePorts,
       node.nodePortIps?.join(),
-      ...state.dependingOnNode.map((p) => this.#endpointVariant(p, node)),
-      ...state.ports
-        .filter((p) => p.port.sourceRanges.length > 0)
-        .map((p) => sourceVariant(p, node)),
+      ...state.dependingOnNode.map((p) => endpointVariant(p, node.topology)),
+      ...state.withSourceRanges.map((p) => sourceVariant(p, node.nodeIsIn)),
     ];
     return facts.join("|");
   }
@@ -85,8 +84,8 @@ export class RulesetRenderer {
   #serviceRules(state: ServiceState, proxied: ProxiedPort, node: NodeFacts): ServiceRules {
     const endpointComments = state.endpointCount <= LARGE_CLUSTER_ENDPOINTS;
     const key = [
-      proxied.dependsOnNode ? this.#endpointVariant(proxied, node) : "",
-      proxied.port.sourceRanges.length > 0 ? sourceVariant(proxied, node) : "",
+      proxied.dependsOnNode ? endpointVariant(proxied, node.topology) : "",
+      sourceVariant(proxied, node.nodeIsIn),
       node.localTraffic?.ifLocal,
       node.localhostNodePorts,
       endpointComments,
@@ -111,16 +110,6 @@ export class RulesetRenderer {
     }
     return rules;
   }
-
-  #endpointVariant({ port, endpoints }: ProxiedPort, node: NodeFacts): string {
-    const { cluster, local } = categorizeEndpoints(endpoints, port, node.topology);
-    const texts = (list: typeof cluster) => list.map((e) => e.text).join();
-    return `${texts(cluster)};${texts(local)}`;
-  }
-}
-
-function sourceVariant({ port }: ProxiedPort, node: NodeFacts): string {
-  return port.sourceRanges.some(node.nodeIsIn) ? "y" : "n";
 }
 
 /** The end of nat KUBE-SERVICES: everything else that goes to this node may be for a node port. */
