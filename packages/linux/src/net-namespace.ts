@@ -62,8 +62,9 @@ export class NetNamespace {
   readonly fib4: Fib = new Fib(4);
   #fib6: Fib | undefined;
   /** Devices that are up and whose IPv6 nobody has asked for yet. */
-  #ipv6Waiting: NetDevice[] | undefined;
-  readonly #devices: NetDevice[] = [];
+  #ipv6Waiting: readonly NetDevice[] | undefined;
+  /** Replaced at each change: what `concat` makes has no room to grow. */
+  #devices: readonly NetDevice[] = [];
   #nextIfindex = 1;
   readonly loopback: Loopback;
   /** How many devices have an address. */
@@ -117,16 +118,20 @@ export class NetNamespace {
 
   /** Lets IPv6 start on a device when somebody looks; see {@link NetDevice.startsIpv6Later}. */
   startIpv6Later(dev: NetDevice): void {
-    this.#ipv6Waiting ??= [];
-    this.#ipv6Waiting.push(dev);
+    this.#ipv6Waiting = (this.#ipv6Waiting ?? []).concat(dev);
+  }
+
+  /** Whether IPv6 has yet to start on a device that is up. */
+  ipv6Waits(dev: NetDevice): boolean {
+    return this.#ipv6Waiting?.includes(dev) === true;
   }
 
   /** A device goes down. False when IPv6 had not started on it. */
   stopIpv6(dev: NetDevice): boolean {
-    const waiting = this.#ipv6Waiting?.filter((d) => d !== dev);
-    const had = waiting?.length !== this.#ipv6Waiting?.length;
-    if (had) this.#ipv6Waiting = waiting?.length ? waiting : undefined;
-    return !had;
+    if (!this.ipv6Waits(dev)) return true;
+    const others = this.#ipv6Waiting?.filter((d) => d !== dev);
+    this.#ipv6Waiting = others?.length ? others : undefined;
+    return false;
   }
 
   /** Makes up leeway: IPv6 starts on devices on which it could wait. */
@@ -217,7 +222,7 @@ export class NetNamespace {
     if (this.findDevice(dev.name) !== undefined) {
       throw new KernelError("EEXIST", `device ${dev.name} in ${this}`);
     }
-    this.#devices.push(dev);
+    this.#devices = this.#devices.concat(dev);
     this.network.touch();
     return this.#nextIfindex++;
   }
@@ -234,8 +239,7 @@ export class NetNamespace {
       fib.removeRoutes((r) => r.nexthops.some((n) => n.dev === dev));
     }
     dev.neighbours?.flush(true);
-    const at = this.#devices.indexOf(dev);
-    if (at >= 0) this.#devices.splice(at, 1);
+    this.#devices = this.#devices.filter((d) => d !== dev);
     for (const listener of [...(this.#linkListeners ?? [])]) listener(dev);
   }
 

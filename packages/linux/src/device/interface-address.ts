@@ -1,5 +1,5 @@
-import type { IpAddress } from "@cnilab/net";
-import type { RouteScope } from "../fib/route.ts";
+import { IPV4_LOOPBACK, IPV6_LOOPBACK, type IpAddress } from "@cnilab/net";
+import { type RouteScope, RT_SCOPE_HOST } from "../fib/route.ts";
 
 /** An address on a device, as `ip address` has it. Immutable but for `secondary`. */
 export interface DeviceAddress {
@@ -16,3 +16,23 @@ export interface DeviceAddress {
   /** IPv4: another address of the same network was there before. */
   secondary: boolean;
 }
+
+/** `127.0.0.1/8` as every `lo` gets it when it comes up (`inetdev_event`). */
+export const LOOPBACK_ADDRESS4: DeviceAddress = {
+  address: IPV4_LOOPBACK,
+  prefixLength: 8,
+  scope: RT_SCOPE_HOST,
+  broadcast: undefined,
+  label: "lo",
+  noPrefixRoute: false,
+  nodad: false,
+  secondary: false,
+};
+
+/** `::1/128` as every `lo` gets it when IPv6 starts on it (`init_loopback`). */
+export const LOOPBACK_ADDRESS6: DeviceAddress = {
+  ...LOOPBACK_ADDRESS4,
+  address: IPV6_LOOPBACK,
+  prefixLength: 128,
+  label: undefined,
+};

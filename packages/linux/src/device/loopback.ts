@@ -1,6 +1,11 @@
+import type { IpFamily } from "@cnilab/net";
+import { allowsIpv6 } from "../ip/address.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { PACKET_HOST, type Skb } from "../skb.ts";
+import { type DeviceAddress, LOOPBACK_ADDRESS6 } from "./interface-address.ts";
 import { NetDevice } from "./net-device.ts";
+
+const LOOPBACK_ADDRESSES6: readonly DeviceAddress[] = [LOOPBACK_ADDRESS6];
 
 /** `lo`: every namespace has one, down at first. */
 export class Loopback extends NetDevice {
@@ -28,6 +33,13 @@ export class Loopback extends NetDevice {
 
   override get startsIpv6Later(): boolean {
     return true;
+  }
+
+  /** The CNI plugin asks for both families in every pod: what IPv6's start would bring is known. */
+  override addressesOf(family: IpFamily): readonly DeviceAddress[] {
+    const waits = family === 6 && this.netns.ipv6Waits(this);
+    if (waits && this.addresses6SoFar.length === 0 && allowsIpv6(this)) return LOOPBACK_ADDRESSES6;
+    return super.addressesOf(family);
   }
 
   /** What is sent is received at once, with its route (net/ipv4: `skb_dst_force` in loopback_xmit). */

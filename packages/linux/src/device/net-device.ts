@@ -56,8 +56,8 @@ export abstract class NetDevice {
   conf4: Ipv4DeviceConf;
   conf6: Ipv6DeviceConf;
   /** IPv4 addresses in the order in which they were added (`struct in_device`). */
-  readonly addresses4: DeviceAddress[] = [];
-  #addresses6: DeviceAddress[] | undefined = undefined;
+  addresses4: readonly DeviceAddress[] = NO_ADDRESSES;
+  #addresses6: readonly DeviceAddress[] = NO_ADDRESSES;
   /** The bridge that this is a port of, or another device that it belongs to. */
   master: Bridge | undefined = undefined;
   /** Multicast groups that it listens to beyond those that every device does. */
@@ -88,10 +88,18 @@ export abstract class NetDevice {
   }
 
   /** IPv6 addresses in the order in which they were added (`struct inet6_dev`). */
-  get addresses6(): DeviceAddress[] {
+  get addresses6(): readonly DeviceAddress[] {
     this.netns.startIpv6();
-    this.#addresses6 ??= [];
     return this.#addresses6;
+  }
+
+  /** {@link addresses6} without those that IPv6 brings when it starts: to look at these starts nothing. */
+  get addresses6SoFar(): readonly DeviceAddress[] {
+    return this.#addresses6;
+  }
+
+  set addresses6(addresses: readonly DeviceAddress[]) {
+    this.#addresses6 = addresses;
   }
 
   /** Addresses of both families, as they are listed. */
@@ -349,6 +357,9 @@ export abstract class NetDevice {
     });
   }
 }
+
+/** Replaced when there is one, as any list of addresses is at a change. */
+const NO_ADDRESSES: readonly DeviceAddress[] = [];
 
 function checkName(name: string): string {
   // dev_valid_name, net/core/dev.c

@@ -2,15 +2,17 @@ import {
   addressBits,
   familyOf,
   formatIp,
-  IPV4_LOOPBACK,
-  IPV6_LOOPBACK,
   type IpAddress,
   type Ipv6Address,
   isLinkLocal,
   Prefix,
   parsePrefix,
 } from "@cnilab/net";
-import type { DeviceAddress } from "../device/interface-address.ts";
+import {
+  type DeviceAddress,
+  LOOPBACK_ADDRESS4,
+  LOOPBACK_ADDRESS6,
+} from "../device/interface-address.ts";
 import type { NetDevice } from "../device/net-device.ts";
 import type { FibTable } from "../fib/fib-table.ts";
 import {
@@ -71,7 +73,7 @@ export function addAddress(
       secondary = true;
     }
   }
-  const added: DeviceAddress = {
+  insertAddress(dev, {
     address,
     prefixLength,
     scope: options.scope ?? defaultScope(address),
@@ -80,10 +82,15 @@ export function addAddress(
     noPrefixRoute: options.noPrefixRoute ?? false,
     nodad: options.nodad ?? false,
     secondary,
-  };
-  own.push(added);
-  dev.netns.countAddress(address, 1);
-  if (family === 4) addRoutes4(dev, added);
+  });
+}
+
+function insertAddress(dev: NetDevice, added: DeviceAddress): void {
+  const isIpv4 = typeof added.address === "number";
+  if (isIpv4) dev.addresses4 = dev.addresses4.concat(added);
+  else dev.addresses6 = dev.addresses6.concat(added);
+  dev.netns.countAddress(added.address, 1);
+  if (isIpv4) addRoutes4(dev, added);
   else if (dev.up) addRoutes6(dev, added);
   dev.network.touch();
 }
@@ -91,14 +98,15 @@ export function addAddress(
 /** `ip address del`. @throws KernelError EADDRNOTAVAIL */
 export function removeAddress(dev: NetDevice, address: IpAddress, prefixLength?: number): void {
   const own = typeof address === "number" ? dev.addresses4 : dev.addresses6;
-  const at = own.findIndex(
+  const gone = own.find(
     (a) => a.address === address && (prefixLength === undefined || a.prefixLength === prefixLength),
   );
-  const gone = own[at];
   if (gone === undefined) {
     throw new KernelError("EADDRNOTAVAIL", `no address ${formatIp(address)} on ${dev.name}`);
   }
-  own.splice(at, 1);
+  const left = own.filter((a) => a !== gone);
+  if (typeof address === "number") dev.addresses4 = left;
+  else dev.addresses6 = left;
   const netns = dev.netns;
   netns.countAddress(address, -1);
   if (familyOf(address) === 4) removeIpv4(dev, gone);
@@ -254,10 +262,11 @@ function kernelRoute(
 /** What follows when a device comes up: routes of its addresses, an IPv6 link-local address. */
 export function deviceUp(dev: NetDevice): void {
   if (dev.isLoopback && dev.addresses4.length === 0) {
-    // inetdev_event: the loopback device gets its address by itself
-    addAddress(dev, IPV4_LOOPBACK, 8, { scope: RT_SCOPE_HOST });
+    const renamed = dev.name !== LOOPBACK_ADDRESS4.label;
+    insertAddress(dev, renamed ? { ...LOOPBACK_ADDRESS4, label: dev.name } : LOOPBACK_ADDRESS4);
+  } else {
+    for (const a of dev.addresses4) addRoutes4(dev, a);
   }
-  for (const a of dev.addresses4) addRoutes4(dev, a);
   if (dev.startsIpv6Later) dev.netns.startIpv6Later(dev);
   else ipv6Up(dev);
   dev.netns.fib4.deviceUp(dev);
@@ -265,13 +274,18 @@ export function deviceUp(dev: NetDevice): void {
   announceAll(dev);
 }
 
+/** Whether IPv6 starts on a device when it comes up. */
+export function allowsIpv6(dev: NetDevice): boolean {
+  return dev.conf6.disable_ipv6 === 0 && dev.mtu >= 1280;
+}
+
 /** IPv6 starts on a device that is up (`addrconf_notify`). */
 export function ipv6Up(dev: NetDevice): void {
-  if (dev.conf6.disable_ipv6 !== 0 || dev.mtu < 1280) return;
+  if (!allowsIpv6(dev)) return;
   if (dev.isLoopback) {
-    if (!dev.hasAddress(IPV6_LOOPBACK))
-      addAddress(dev, IPV6_LOOPBACK, 128, { scope: RT_SCOPE_HOST });
-    else addRoutes6(dev, dev.addresses6.find((a) => a.address === IPV6_LOOPBACK) as DeviceAddress);
+    const own = dev.addresses6.find((a) => a.address === LOOPBACK_ADDRESS6.address);
+    if (own === undefined) insertAddress(dev, LOOPBACK_ADDRESS6);
+    else addRoutes6(dev, own);
     return;
   }
   appendOnce(dev.netns.fib6.local, {

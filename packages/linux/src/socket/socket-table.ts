@@ -52,17 +52,47 @@ export interface CatchAll {
 /** The sockets of one namespace. */
 export class SocketTable {
   readonly #netns: NetNamespace;
-  readonly udp: BoundSockets<UdpSocket> = new BoundSockets();
-  readonly tcpListeners: BoundSockets<TcpListener> = new BoundSockets();
-  readonly tcpConnections: BoundSockets<TcpConnection> = new BoundSockets();
-  readonly sctpListeners: BoundSockets<SctpListener> = new BoundSockets();
-  readonly sctpAssociations: BoundSockets<SctpAssociation> = new BoundSockets();
-  readonly pings: BoundSockets<PingSocket> = new BoundSockets();
+  #udp: BoundSockets<UdpSocket> | undefined;
+  #tcpListeners: BoundSockets<TcpListener> | undefined;
+  #tcpConnections: BoundSockets<TcpConnection> | undefined;
+  #sctpListeners: BoundSockets<SctpListener> | undefined;
+  #sctpAssociations: BoundSockets<SctpAssociation> | undefined;
+  #pings: BoundSockets<PingSocket> | undefined;
   /** Takes whatever arrives on a port that nobody has. */
   catchAll: CatchAll | undefined = undefined;
 
   constructor(netns: NetNamespace) {
     this.#netns = netns;
+  }
+
+  get udp(): BoundSockets<UdpSocket> {
+    this.#udp ??= new BoundSockets();
+    return this.#udp;
+  }
+
+  get tcpListeners(): BoundSockets<TcpListener> {
+    this.#tcpListeners ??= new BoundSockets();
+    return this.#tcpListeners;
+  }
+
+  get tcpConnections(): BoundSockets<TcpConnection> {
+    this.#tcpConnections ??= new BoundSockets();
+    return this.#tcpConnections;
+  }
+
+  get sctpListeners(): BoundSockets<SctpListener> {
+    this.#sctpListeners ??= new BoundSockets();
+    return this.#sctpListeners;
+  }
+
+  get sctpAssociations(): BoundSockets<SctpAssociation> {
+    this.#sctpAssociations ??= new BoundSockets();
+    return this.#sctpAssociations;
+  }
+
+  get pings(): BoundSockets<PingSocket> {
+    this.#pings ??= new BoundSockets();
+    return this.#pings;
   }
 
   /** Fails where another socket has the port on the same address, or on all. @throws KernelError EADDRINUSE */
