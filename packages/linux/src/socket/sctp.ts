@@ -180,10 +180,11 @@ export class SctpAssociation implements Socket {
     return this.#tag;
   }
 
+  /** Bytes of data in one packet; a chunk is padded to four bytes (kernel `SCTP_TRUNC4`). */
   get maxSegmentSize(): number {
     const mtu = this.netns.pathMtu(this.#dst, this.remoteAddress);
     // IP header, common header, DATA chunk header
-    return mtu - (typeof this.remoteAddress === "number" ? 20 : 40) - 12 - 16;
+    return (mtu - (typeof this.remoteAddress === "number" ? 20 : 40) - 12 - 16) & ~3;
   }
 
   /** Sends one message of at most {@link maxSegmentSize} bytes and lets it run to its end. */
@@ -291,7 +292,8 @@ export class SctpAssociation implements Socket {
       this.softError = error;
       if (this.#sent === undefined) return;
       const { length, message } = this.#sent;
-      this.send(Math.min(length, this.maxSegmentSize), message);
+      const shorter = this.maxSegmentSize;
+      if (shorter < length) this.send(shorter, message); // the same size would not fit again
       return;
     }
     this.error = error;

@@ -259,6 +259,16 @@ test("SCTP shakes hands with a cookie, and says goodbye (RFC 9260 sections 5.1 a
   ]);
 });
 
+test.each([1500, 1450, 1449, 1281])("SCTP fills packets of %d bytes, padding counted", (mtu) => {
+  const { client, server, x, y } = linked();
+  x.setMtu(mtu);
+  y.setMtu(mtu);
+  serve(server, 80, IPPROTO_SCTP);
+  for (const to of ["10.0.0.2", "fd00::2"]) {
+    expect(outcome(connect(client, to, 80, { protocol: IPPROTO_SCTP }))).toBe("connected");
+  }
+});
+
 describe("UDP", () => {
   /** What a client socket hears after it sent to a closed port. */
   const errorsOf = (connected: boolean) => {
