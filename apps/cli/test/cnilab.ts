@@ -1,0 +1,78 @@
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+export const ROOT: string = fileURLToPath(new URL("../../..", import.meta.url));
+const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));
+
+/** Manifests of others, which a clone alone does not have. */
+export const MANIFESTS: string = fileURLToPath(
+  new URL("../../../../shared/manifests", import.meta.url),
+);
+export const hasManifests: boolean = existsSync(MANIFESTS);
+/** What the real programs left of their work, as input and expected output. */
+export const VECTORS: string = fileURLToPath(
+  new URL("../../../../shared/vectors", import.meta.url),
+);
+export const hasVectors: boolean = existsSync(VECTORS);
+
+/** What a user gets to see. */
+export interface Answer {
+  readonly status: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** stdout as it came. */
+  readonly bytes: Buffer;
+}
+
+export interface Call {
+  /** Standard input; closed at once where it is absent. */
+  readonly input?: string;
+  readonly cwd?: string;
+  readonly env?: NodeJS.ProcessEnv;
+  /** In place of Node and the program itself. */
+  readonly program?: readonly string[];
+  /** Called with the running program. */
+  readonly meanwhile?: (child: ReturnType<typeof spawn>) => void;
+}
+
+/** Runs the command as a user would, in a process of its own. */
+export function cnilab(args: readonly string[], call: Call = {}): Promise<Answer> {
+  const [file = "", ...first] = call.program ?? [
+    process.execPath,
+    "--disable-warning=ExperimentalWarning",
+    MAIN,
+  ];
+  const child = spawn(file, [...first, ...args], {
+    cwd: call.cwd,
+    env: {
+      ...process.env,
+      NODE_COMPILE_CACHE: `${ROOT}/.tools/compile-cache`,
+      npm_lifecycle_event: undefined,
+      ...call.env,
+    },
+  });
+  const out: Buffer[] = [];
+  const err: Buffer[] = [];
+  child.stdout.on("data", (chunk: Buffer) => out.push(chunk));
+  child.stderr.on("data", (chunk: Buffer) => err.push(chunk));
+  // A program that has found a mistake does not wait for the rest of its input.
+  child.stdin.on("error", () => {});
+  if (call.meanwhile === undefined) child.stdin.end(call.input ?? "");
+  else call.meanwhile(child);
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (status, signal) => {
+      const bytes = Buffer.concat(out);
+      resolve({
+        status,
+        signal,
+        bytes,
+        stdout: bytes.toString(),
+        stderr: Buffer.concat(err).toString(),
+      });
+    });
+  });
+}
