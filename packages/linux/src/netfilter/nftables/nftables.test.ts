@@ -477,3 +477,12 @@ test("adding a set again changes how long its elements stay", () => {
   expect(nftables.list()).toContain("timeout 1h");
   expect(nftables.list()).toContain("10.0.0.1 timeout 1m");
 });
+
+test("a set that packets fill has a size", () => {
+  const { nftables } = new Router().netns;
+  nftables.apply(`table ip t {
+    set s { type ipv4_addr; flags dynamic; }
+    chain c { update @s { ip saddr }; }
+  }`);
+  expect(nftables.list()).toContain("size 65535");
+});

@@ -426,7 +426,15 @@ export class Transaction {
         throw kernelRefusal(location, "ENOENT");
       }
       if (statement.kind === "nat") this.#toValidate.set(table, location);
+      if (statement.kind === "setUpdate") this.#limitSize(table, statement.set.name);
     }
+  }
+
+  /** A set that packets fill has a size (net/netfilter/nft_dynset.c nft_dynset_init). */
+  #limitSize(table: Table, name: string): void {
+    const { options, owner, elements } = table.sets.get(name) as NftSet;
+    if (options.size !== undefined) return;
+    this.#setSet(table, name, new NftSet({ ...options, size: 0xffff }, owner, elements));
   }
 
   #checkVerdict(
