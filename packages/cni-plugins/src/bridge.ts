@@ -201,10 +201,18 @@ function configureLayer3(
     ({ address, length, gateway }): CniIp => ({
       interface: 2,
       address: `${formatIp(address)}/${length}`,
-      ...(gateway !== undefined && { gateway: formatIp(gateway) }),
+      ...(gateway !== undefined && { gateway: gatewayText(gateway) }),
     }),
   );
   return { ips, routes, dns: fromIpam.dns };
+}
+
+let lastGateway: { readonly address: IpAddress; readonly text: string } | undefined;
+
+/** Results of one pod after the other name the same gateway: they share its text. */
+function gatewayText(address: IpAddress): string {
+  if (lastGateway?.address !== address) lastGateway = { address, text: formatIp(address) };
+  return lastGateway.text;
 }
 
 const NO_ROUTES: readonly CniRoute[] = [];

@@ -157,14 +157,11 @@ class PodRuntimeConf implements RuntimeConf {
   }
 
   get netns(): string {
-    return this.#attachment.sandbox.path;
+    return textsOf(this.#attachment).netns;
   }
 
   get args(): string {
-    if (lastArgs?.of !== this.#attachment) {
-      lastArgs = { of: this.#attachment, text: cniArgs(this.#attachment) };
-    }
-    return lastArgs.text;
+    return textsOf(this.#attachment).args;
   }
 
   get capabilityArgs(): Readonly<Record<string, unknown>> | undefined {
@@ -176,8 +173,21 @@ function confOf(attachment: PodAttachment): PodRuntimeConf {
   return new PodRuntimeConf(attachment, attachment.ifName);
 }
 
-/** Of the pod that was asked for last: several plugins run for one pod. */
-let lastArgs: { readonly of: PodAttachment; readonly text: string } | undefined;
+interface PodTexts {
+  readonly of: PodAttachment;
+  readonly netns: string;
+  readonly args: string;
+}
+
+/** Of the pod that was asked for last: several plugins run for one pod, and their results share its texts. */
+let last: PodTexts | undefined;
+
+function textsOf(attachment: PodAttachment): PodTexts {
+  if (last?.of !== attachment) {
+    last = { of: attachment, netns: attachment.sandbox.path, args: cniArgs(attachment) };
+  }
+  return last;
+}
 
 function cniArgs({ containerId, pod }: PodAttachment): string {
   return (

@@ -14,15 +14,13 @@ export const loopback: CniPlugin = {
     const { prevResult, cniVersion } = call.config;
     const lo = enterSandbox(call).loopback;
     lo.setUp();
-    const ips = [ownAddress(lo, 4), ownAddress(lo, 6)].filter((ip) => ip !== undefined);
+    const addresses = [ownAddress(lo, 4), ownAddress(lo, 6)].filter((a) => a !== undefined);
     if (prevResult !== undefined) return asVersion(prevResult, cniVersion);
     // In the newest form, whatever the version says: the real one does not convert it.
     return {
       cniVersion,
       interfaces: [{ name: "lo", mac: "00:00:00:00:00:00", sandbox: call.netns }],
-      ips: ips.map(
-        (a): CniIp => ({ interface: 0, address: `${formatIp(a.address)}/${a.prefixLength}` }),
-      ),
+      ips: addresses.map(shown),
     };
   },
 
@@ -34,6 +32,16 @@ export const loopback: CniPlugin = {
     if (!enterSandbox(call).loopback.up) throw failure("loopback interface is down");
   },
 };
+
+const LOCALHOST: CniIp = { interface: 0, address: "127.0.0.1/8" };
+const LOCALHOST6: CniIp = { interface: 0, address: "::1/128" };
+
+/** The addresses that every pod has are the same objects in all results. */
+function shown({ address, prefixLength }: DeviceAddress): CniIp {
+  const text = `${formatIp(address)}/${prefixLength}`;
+  if (text === LOCALHOST.address) return LOCALHOST;
+  return text === LOCALHOST6.address ? LOCALHOST6 : { interface: 0, address: text };
+}
 
 /** @throws CniError where somebody gave `lo` an address from outside 127.0.0.0/8 and ::1 */
 function ownAddress(lo: NetDevice, family: 4 | 6): DeviceAddress | undefined {

@@ -45,7 +45,8 @@ export class ContainerProcess {
       this.crash = `address already in use: ${error.message}`;
       return false;
     }
-    this.#sockets = sockets;
+    // Kept as long as the program runs: without room to grow.
+    this.#sockets = sockets.slice();
     this.crash = undefined;
     return true;
   }

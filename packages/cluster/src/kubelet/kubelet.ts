@@ -221,9 +221,11 @@ export class Kubelet {
       .map(({ address }) => tryParseInterfaceAddress(address)?.address)
       .filter((a): a is IpAddress => a !== undefined);
     const families = this.#node.config.ipFamilies;
-    return families.flatMap((family) =>
+    const ordered = families.flatMap((family) =>
       all.filter((a) => (typeof a === "number" ? 4 : 6) === family),
     );
+    // Kept as long as the pod: without room to grow.
+    return ordered.slice();
   }
 
   #waitForNetwork(): void {
@@ -240,15 +242,11 @@ export class Kubelet {
     const { pod } = running;
     const netns = running.netns as NetNamespace;
     const name = objectKey(pod);
-    for (const container of pod.spec.initContainers ?? []) {
-      // A sidecar runs as long as the pod; the others have done their work at once.
-      if (container.restartPolicy === "Always") {
-        running.processes.push(new ContainerProcess(container, name));
-      }
-    }
-    for (const container of pod.spec.containers) {
-      running.processes.push(new ContainerProcess(container, name));
-    }
+    // A sidecar runs as long as the pod; other init containers have done their work at once.
+    const sidecars = pod.spec.initContainers?.filter((c) => c.restartPolicy === "Always") ?? [];
+    const containers =
+      sidecars.length === 0 ? pod.spec.containers : [...sidecars, ...pod.spec.containers];
+    running.processes = containers.map((container) => new ContainerProcess(container, name));
     for (const process of running.processes) this.#startContainer(running, process);
     if (this.#options.listenOnAll && !running.inHostNetwork) {
       const first = running.processes[0] as ContainerProcess;
