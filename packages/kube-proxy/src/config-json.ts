@@ -13,11 +13,8 @@ const MODES: readonly DetectLocalMode[] = [
  * @throws InputError where a value has another type or is not one of those known
  */
 export function readConfig(json: unknown, where: string): KubeProxyConfig {
-  if (typeof json !== "object" || json === null || Array.isArray(json)) {
-    throw new InputError("kube-proxy's configuration must be a JSON object", where);
-  }
-  const settings = json as Record<string, unknown>;
-  const local = (settings["detectLocal"] ?? {}) as Record<string, unknown>;
+  const settings = readObject(json, "kube-proxy's configuration", where);
+  const local = readObject(settings["detectLocal"] ?? {}, "detectLocal", where);
   const mode = read(settings, "detectLocalMode", "string", DEFAULT_CONFIG.detectLocalMode, where);
   if (!MODES.includes(mode as DetectLocalMode)) {
     throw new InputError(`detectLocalMode must be one of ${MODES.join(", ")}, not ${mode}`, where);
@@ -41,6 +38,13 @@ export function readConfig(json: unknown, where: string): KubeProxyConfig {
     localhostNodePorts: read(settings, "localhostNodePorts", "boolean", true, where),
     nodePortAddresses: addresses as string[],
   };
+}
+
+function readObject(json: unknown, name: string, where: string): Record<string, unknown> {
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    throw new InputError(`${name} must be a JSON object`, where);
+  }
+  return json as Record<string, unknown>;
 }
 
 interface Types {

@@ -18,7 +18,7 @@ export class Layers {
   readonly #family: IpFamily;
   readonly #renderer: RulesetRenderer;
   readonly #byState = new WeakMap<ServiceState, Map<string, ChainLayer>>();
-  /** The newest layer of each variant. */
+  /** The layer made last, of whatever variant: the next one is made from it. */
   #last: Made | undefined;
 
   constructor(family: IpFamily, renderer: RulesetRenderer) {
