@@ -5,8 +5,12 @@ export type DetectLocalMode =
   | "BridgeInterface"
   | "InterfaceNamePrefix";
 
+/** How kube-proxy programs Services (`--proxy-mode`). */
+export type KubeProxyMode = "iptables" | "nftables";
+
 /** Settings of kube-proxy that change what it programs, named as in KubeProxyConfiguration. */
 export interface KubeProxyConfig {
+  readonly mode: KubeProxyMode;
   readonly detectLocalMode: DetectLocalMode;
   /** For `ClusterCIDR`: pod ranges, at most one of each family, in CIDR notation. */
   readonly clusterCIDRs: readonly string[];
@@ -20,7 +24,10 @@ export interface KubeProxyConfig {
   readonly masqueradeBit: number;
   /** Node ports answer on 127.0.0.1 as well (iptables mode, IPv4). */
   readonly localhostNodePorts: boolean;
-  /** CIDRs of the addresses that node ports answer on, or `primary`; empty for all. */
+  /**
+   * CIDRs of the addresses that node ports answer on, or `primary`; empty for all in iptables mode,
+   * for `primary` in nftables mode.
+   */
   readonly nodePortAddresses: readonly string[];
   /** Virtual milliseconds that lie between two syncs at least. */
   readonly minSyncPeriod: number;
@@ -28,6 +35,7 @@ export interface KubeProxyConfig {
 
 /** The defaults of kube-proxy v1.35. */
 export const DEFAULT_CONFIG: KubeProxyConfig = {
+  mode: "iptables",
   detectLocalMode: "ClusterCIDR",
   clusterCIDRs: [],
   bridgeInterface: "",

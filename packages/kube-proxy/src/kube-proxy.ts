@@ -63,6 +63,7 @@ export class KubeProxy implements ProxyEngine {
     this.#subscription = undefined;
     this.#timer?.cancel();
     this.#timer = undefined;
+    this.#lastSync = Number.NEGATIVE_INFINITY;
     this.#ready.next(false);
   }
 
@@ -79,8 +80,11 @@ export class KubeProxy implements ProxyEngine {
   #sync(): void {
     if (this.#seen === undefined) return;
     const [services, slices] = this.#seen;
-    this.#lastSync = this.#node.clock.now;
-    for (const { states, proxier } of this.#families) proxier.sync(states.of(services, slices));
+    const { now } = this.#node.clock;
+    this.#lastSync = now;
+    for (const { states, proxier } of this.#families) {
+      proxier.sync(states.of(services, slices), now);
+    }
     if (!this.#ready.value) this.#ready.next(true);
   }
 }

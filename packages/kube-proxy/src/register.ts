@@ -1,58 +1,57 @@
-import { type DependencyContainer, NODE, type NodeContext, PROXY, perNode } from "@cnilab/core";
+import {
+  type ClusterConfig,
+  type DependencyContainer,
+  InputError,
+  NODE,
+  type NodeContext,
+  PROXY,
+  perNode,
+} from "@cnilab/core";
 import type { Kernel } from "@cnilab/linux";
-import type { IpFamily } from "@cnilab/net";
-import { DEFAULT_CONFIG, type KubeProxyConfig } from "./config.ts";
-import { IptablesProxier } from "./iptables/iptables-proxier.ts";
-import { Layers } from "./iptables/layers.ts";
-import { RulesetRenderer } from "./iptables/ruleset.ts";
+import { DEFAULT_CONFIG, type KubeProxyConfig, type KubeProxyMode } from "./config.ts";
 import { KubeProxy } from "./kube-proxy.ts";
-import { ServiceStates } from "./service-state.ts";
+import { Proxiers } from "./proxiers.ts";
 
 /** The release whose behaviour this package has. */
 export const KUBE_PROXY_RELEASE = "v1.35.4";
 
-const FAMILIES: readonly IpFamily[] = [4, 6];
 const ZONE = "topology.kubernetes.io/zone";
 
 /**
- * Registers kube-proxy under `PROXY`, one for each node, for both address families as the real one
- * runs on a machine that has both. What nodes share is made once for `container`.
+ * Registers kube-proxy under `PROXY`, one for each node, in the mode that the cluster's configuration
+ * says unless `settings` do. What nodes share is made once for `container`.
  */
 export function registerKubeProxy(
   container: DependencyContainer,
   settings: Partial<KubeProxyConfig> = {},
 ): void {
-  const shared = new Map(FAMILIES.map((family) => [family, new ServiceStates(family)]));
-  let layers: ReadonlyMap<IpFamily, Layers> | undefined;
+  let proxiers: Proxiers | undefined;
   container.register(
     PROXY,
     perNode((node) => {
       const context = node.resolve(NODE) as NodeContext<Kernel>;
+      const { clusterCidrs, serviceCidrs } = context.config;
       const config: KubeProxyConfig = {
         ...DEFAULT_CONFIG,
-        clusterCIDRs: context.config.clusterCidrs.map(String),
+        mode: modeOf(context.config),
+        clusterCIDRs: clusterCidrs.map(String),
         ...settings,
       };
-      layers ??= new Map(
-        FAMILIES.map((family) => [family, new Layers(family, new RulesetRenderer(config))]),
-      );
-      const families = FAMILIES.map((family) => ({
-        states: shared.get(family) as ServiceStates,
-        proxier: new IptablesProxier(
-          family,
-          config,
-          {
-            netns: context.machine.initNs,
-            topology: { name: context.name, zone: zoneOf(context) },
-            addresses: context.addresses,
-            podCidrs: () => context.podCidrs().map(String),
-          },
-          layers?.get(family) as Layers,
-        ),
-      }));
+      proxiers ??= new Proxiers(config, serviceCidrs.map(String));
+      const families = proxiers.of({
+        netns: context.machine.initNs,
+        topology: { name: context.name, zone: zoneOf(context) },
+        addresses: context.addresses,
+        podCidrs: () => context.podCidrs().map(String),
+      });
       return new KubeProxy(context, config, families);
     }),
   );
+}
+
+function modeOf({ proxyMode }: ClusterConfig): KubeProxyMode {
+  if (proxyMode !== "ipvs") return proxyMode;
+  throw new InputError("kube-proxy is modelled in modes iptables and nftables", "--proxy-mode");
 }
 
 function zoneOf(node: NodeContext): string {

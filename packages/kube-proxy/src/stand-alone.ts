@@ -1,23 +1,23 @@
 import type { EndpointSlice, KubeObject, Node, Service, Snapshot } from "@cnilab/core";
 import { objectKey } from "@cnilab/core";
 import type { NetNamespace } from "@cnilab/linux";
-import { type IpFamily, tryParseIp } from "@cnilab/net";
+import { tryParseIp } from "@cnilab/net";
 import type { KubeProxyConfig } from "./config.ts";
-import { IptablesProxier } from "./iptables/iptables-proxier.ts";
-import { Layers } from "./iptables/layers.ts";
-import { RulesetRenderer } from "./iptables/ruleset.ts";
-import type { Proxier } from "./proxier.ts";
-import { ServiceStates } from "./service-state.ts";
+import type { ProxiedFamily } from "./kube-proxy.ts";
+import { Proxiers } from "./proxiers.ts";
+
+/** More milliseconds between two syncs than anything that kube-proxy puts off waits. */
+const SYNC_INTERVAL = 10_000;
 
 /**
  * kube-proxy for one node and exactly these objects, with no cluster and no clock around it: each
- * {@link apply} is a sync.
+ * {@link apply} is a sync, long after the one before.
  */
 export class StandAloneKubeProxy {
   readonly #netns: NetNamespace;
   readonly #nodeName: string;
   readonly #config: KubeProxyConfig;
-  #families: readonly { readonly states: ServiceStates; readonly proxier: Proxier }[] | undefined;
+  #families: readonly ProxiedFamily[] | undefined;
   #version = 0;
 
   constructor(netns: NetNamespace, nodeName: string, config: KubeProxyConfig) {
@@ -32,17 +32,19 @@ export class StandAloneKubeProxy {
     this.#version++;
     const services = this.#snapshot<Service>(objects, "Service");
     const slices = this.#snapshot<EndpointSlice>(objects, "EndpointSlice");
-    for (const { states, proxier } of this.#families) proxier.sync(states.of(services, slices));
+    const now = this.#version * SYNC_INTERVAL;
+    for (const { states, proxier } of this.#families) {
+      proxier.sync(states.of(services, slices), now);
+    }
   }
 
   #isOwnNode(object: KubeObject): boolean {
     return object.kind === "Node" && object.metadata.name === this.#nodeName;
   }
 
-  #start(node: Node | undefined) {
-    const renderer = new RulesetRenderer(this.#config);
+  #start(node: Node | undefined): ProxiedFamily[] {
     const addresses = node?.status?.addresses?.filter((a) => a.type === "InternalIP") ?? [];
-    const about = {
+    return new Proxiers(this.#config, []).of({
       netns: this.#netns,
       topology: {
         name: this.#nodeName,
@@ -50,11 +52,7 @@ export class StandAloneKubeProxy {
       },
       addresses: addresses.flatMap((a) => tryParseIp(a.address) ?? []),
       podCidrs: () => node?.spec?.podCIDRs ?? [],
-    };
-    return ([4, 6] as const).map((family: IpFamily) => ({
-      states: new ServiceStates(family),
-      proxier: new IptablesProxier(family, this.#config, about, new Layers(family, renderer)),
-    }));
+    });
   }
 
   #snapshot<T extends KubeObject>(objects: readonly KubeObject[], kind: T["kind"]): Snapshot<T> {

@@ -1,26 +1,38 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type KubeObject, SeededRandom, VirtualClock } from "@cnilab/core";
-import { Dummy, Kernel, Network } from "@cnilab/linux";
+import { Dummy, Kernel, type NetNamespace, Network } from "@cnilab/linux";
 import { parseIp } from "@cnilab/net";
 import { loadAll } from "js-yaml";
 import type { VectorCase } from "../../../../tools/vector-suite.ts";
 import {
   canonicalIptables,
+  canonicalNftables,
   type KubeProxyConfig,
+  type KubeProxyMode,
   readConfig,
   StandAloneKubeProxy,
 } from "../../src/index.ts";
 import { replayPackets } from "./packets.ts";
 
-const TOOLS = [
-  ["iptables", 4],
-  ["ip6tables", 6],
-] as const;
+/** What the kernel is left with, by the names of the files that have it. */
+const DUMPS: Readonly<
+  Record<KubeProxyMode, (netns: NetNamespace) => Readonly<Record<string, string>>>
+> = {
+  iptables: (netns) => ({
+    "iptables.txt": canonicalIptables(netns.iptables(4).save()),
+    "ip6tables.txt": canonicalIptables(netns.iptables(6).save()),
+  }),
+  nftables: (netns) => ({
+    "nftables.json": canonicalNftables(netns.nftables.json()),
+    "nftables.txt": netns.nftables.list(),
+  }),
+};
+const MODES: readonly KubeProxyMode[] = ["iptables", "nftables"];
 
 /**
- * Cases of the real kube-proxy: what it leaves in iptables after each input, and what became of
- * connections where some were made.
+ * Cases of the real kube-proxy: what it leaves in the kernel after each input, in each mode, and what
+ * became of connections where some were made.
  */
 export async function* runSuite(folder: string): AsyncIterable<VectorCase> {
   for (const name of readdirSync(folder).sort()) {
@@ -31,24 +43,29 @@ export async function* runSuite(folder: string): AsyncIterable<VectorCase> {
 
 function runCase(name: string, folder: string): VectorCase {
   const settings = JSON.parse(readFileSync(join(folder, "config.json"), "utf8"));
-  if (!settings.mode.includes("iptables")) {
+  const modes = MODES.filter((mode) => settings.mode.includes(mode));
+  if (modes.length === 0) {
     return { name, outcome: "skipped", detail: "recorded in no mode that is modelled" };
   }
-  const config = readConfig(settings, join(folder, "config.json"));
   const suffixes = settings.steps > 1 ? steps(settings.steps) : [""];
-  const problems = [...compareTables(folder, config, suffixes)];
-  for (const file of readdirSync(folder).filter((f) => /^packets.*\.json$/.test(f))) {
-    const packets = JSON.parse(readFileSync(join(folder, file), "utf8"));
-    const objects = readObjects(join(folder, `input${suffixes.at(-1)}.yaml`));
-    problems.push(...replayPackets(packets, objects, config).map((p) => `${file}: ${p}`));
+  const problems: string[] = [];
+  for (const mode of modes) {
+    const config = { ...readConfig(settings, join(folder, "config.json")), mode };
+    problems.push(...compareDumps(folder, config, suffixes));
+    for (const file of readdirSync(folder).filter((f) => /^packets.*\.json$/.test(f))) {
+      const packets = JSON.parse(readFileSync(join(folder, file), "utf8"));
+      const objects = readObjects(join(folder, `input${suffixes.at(-1)}.yaml`));
+      const differing = replayPackets(packets, objects, config);
+      problems.push(...differing.map((problem) => `${file}, ${mode}: ${problem}`));
+    }
   }
   return problems.length === 0
     ? { name, outcome: "passed" }
     : { name, outcome: "failed", detail: problems.slice(0, 12).join("\n") };
 }
 
-/** Applies one input after the other to one proxy, and compares what it leaves in iptables each time. */
-function* compareTables(
+/** Applies one input after the other to one proxy, and compares what it leaves each time. */
+function* compareDumps(
   folder: string,
   config: KubeProxyConfig,
   suffixes: readonly string[],
@@ -57,12 +74,25 @@ function* compareTables(
   const proxy = new StandAloneKubeProxy(initNs, "node1", config);
   for (const suffix of suffixes) {
     proxy.apply(readObjects(join(folder, `input${suffix}.yaml`)));
-    for (const [tool, family] of TOOLS) {
-      const file = `${tool}${suffix}.txt`;
+    for (const [name, actual] of Object.entries(DUMPS[config.mode](initNs))) {
+      const file = name.replace(".", `${suffix}.`);
       const expected = readFileSync(join(folder, file), "utf8");
-      yield* differences(file, expected, canonicalIptables(initNs.iptables(family).save()));
+      const [want, have] =
+        name === "nftables.txt" ? [sortBlocks(expected), sortBlocks(actual)] : [expected, actual];
+      yield* differences(file, want, have);
     }
   }
+}
+
+/** Chains, sets and maps of each table by name: the real kube-proxy makes them in a Go map's order. */
+function sortBlocks(listing: string): string {
+  const tables = listing.split(/^(?=table )/m);
+  return tables
+    .map((table) => {
+      const blocks = table.replace(/}\n$/, "").split(/\n?(?=^\t(?:chain|set|map) )/m);
+      return [blocks[0], ...blocks.slice(1).sort()].join("\n");
+    })
+    .join("");
 }
 
 function readObjects(file: string): KubeObject[] {

@@ -1,0 +1,80 @@
+import type { IpFamily } from "@cnilab/net";
+import type { KubeProxyConfig } from "../config.ts";
+import { localTraffic } from "../local-traffic.ts";
+import type { Proxier } from "../proxier.ts";
+import { nodeIsIn, nodePortIps, type ProxierNode } from "../proxier-node.ts";
+import type { ServiceState } from "../service-state.ts";
+import { FAMILY_WORDS, TABLE } from "./base-ruleset.ts";
+import type { NftNodeFacts } from "./ruleset.ts";
+import type { SharedTables, SyncedTable } from "./shared-tables.ts";
+
+/**
+ * Milliseconds after which a stale chain is deleted. The real program wants more than a second since
+ * the last sync, which it has when its timer of one second fires.
+ */
+const STALE_CHAIN_AGE = 1000;
+/** Without `--nodeport-addresses` (cmd/kube-proxy/app/server_linux.go). */
+const DEFAULT_NODE_PORT_ADDRESSES = ["primary"];
+
+/** kube-proxy in nftables mode, in one family, on one node (pkg/proxy/nftables/proxier.go, v1.35). */
+export class NftablesProxier implements Proxier {
+  readonly #family: IpFamily;
+  readonly #config: KubeProxyConfig;
+  readonly #node: ProxierNode;
+  readonly #tables: SharedTables;
+  #synced: SyncedTable | undefined;
+  #state: ServiceState | undefined;
+  #syncedAt = 0;
+
+  constructor(family: IpFamily, config: KubeProxyConfig, node: ProxierNode, tables: SharedTables) {
+    this.#family = family;
+    this.#config = config;
+    this.#node = node;
+    this.#tables = tables;
+  }
+
+  sync(state: ServiceState, now: number): void {
+    // Only the family in which something changed syncs.
+    if (state === this.#state) return;
+    const before = this.#synced;
+    const deleteOld = now - this.#syncedAt >= STALE_CHAIN_AGE;
+    const table = this.#tables.next(state, this.#facts(), before, deleteOld);
+    this.#synced = table;
+    this.#state = state;
+    this.#syncedAt = now;
+    this.#node.netns.nftables.setLayer(table.layer);
+    if (before === undefined) this.#addNodePortIps();
+  }
+
+  /** Into the set that is each node's own. */
+  #addNodePortIps(): void {
+    const { ip } = FAMILY_WORDS[this.#family];
+    for (const address of this.#nodePortIps() ?? []) {
+      if (isLoopback(address)) continue;
+      const element = `add element ${ip} ${TABLE} nodeport-ips { ${address} }`;
+      this.#node.netns.nftables.apply(element);
+    }
+  }
+
+  /** `undefined` when node ports answer on all addresses. */
+  #nodePortIps(): string[] | undefined {
+    const { nodePortAddresses } = this.#config;
+    const ranges = nodePortAddresses.length > 0 ? nodePortAddresses : DEFAULT_NODE_PORT_ADDRESSES;
+    return nodePortIps(this.#node, ranges, this.#family);
+  }
+
+  #facts(): NftNodeFacts {
+    const node = this.#node;
+    return {
+      topology: node.topology,
+      localTraffic: localTraffic(this.#config, node.podCidrs(), this.#family),
+      allNodePortIps: this.#nodePortIps() === undefined,
+      nodeIsIn: nodeIsIn(node, this.#family),
+    };
+  }
+}
+
+/** Node ports do not answer on 127.0.0.1 in this mode. */
+function isLoopback(ip: string): boolean {
+  return ip.startsWith("127.") || ip === "::1";
+}

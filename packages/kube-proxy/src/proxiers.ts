@@ -1,0 +1,52 @@
+import type { IpFamily } from "@cnilab/net";
+import type { KubeProxyConfig } from "./config.ts";
+import { IptablesProxier } from "./iptables/iptables-proxier.ts";
+import { Layers } from "./iptables/layers.ts";
+import { RulesetRenderer } from "./iptables/ruleset.ts";
+import type { ProxiedFamily } from "./kube-proxy.ts";
+import { NftablesProxier } from "./nftables/nftables-proxier.ts";
+import { SharedTables } from "./nftables/shared-tables.ts";
+import type { Proxier } from "./proxier.ts";
+import type { ProxierNode } from "./proxier-node.ts";
+import { ServiceStates } from "./service-state.ts";
+
+interface SharedFamily {
+  readonly states: ServiceStates;
+  readonly proxierOf: (node: ProxierNode) => Proxier;
+}
+
+/** Makes the proxiers of nodes whose kube-proxies have equal settings; they share what is equal. */
+export class Proxiers {
+  readonly #families: readonly SharedFamily[];
+
+  /** @param serviceCidrs ServiceCIDRs of the API server, of both families */
+  constructor(config: KubeProxyConfig, serviceCidrs: readonly string[]) {
+    this.#families = ([4, 6] as const).map((family) => ({
+      states: new ServiceStates(family),
+      proxierOf: proxierMaker(family, config, serviceCidrs),
+    }));
+  }
+
+  /** One for each family, as the real kube-proxy runs on a machine that has both. */
+  of(node: ProxierNode): ProxiedFamily[] {
+    return this.#families.map(({ states, proxierOf }) => ({ states, proxier: proxierOf(node) }));
+  }
+}
+
+function proxierMaker(
+  family: IpFamily,
+  config: KubeProxyConfig,
+  serviceCidrs: readonly string[],
+): SharedFamily["proxierOf"] {
+  switch (config.mode) {
+    case "iptables": {
+      const layers = new Layers(family, new RulesetRenderer(config));
+      return (node) => new IptablesProxier(family, config, node, layers);
+    }
+    case "nftables": {
+      const ofFamily = serviceCidrs.filter((cidr) => cidr.includes(":") === (family === 6));
+      const tables = new SharedTables(family, config, ofFamily);
+      return (node) => new NftablesProxier(family, config, node, tables);
+    }
+  }
+}
