@@ -26,4 +26,5 @@ export * from "./proxiers.ts";
 export * from "./register.ts";
 export * from "./service-port.ts";
 export * from "./service-state.ts";
+export * from "./stale-conntrack.ts";
 export * from "./stand-alone.ts";

@@ -9,6 +9,7 @@ import { SharedTables } from "./nftables/shared-tables.ts";
 import type { Proxier } from "./proxier.ts";
 import type { ProxierNode } from "./proxier-node.ts";
 import { ServiceStates } from "./service-state.ts";
+import { ConntrackCleaningProxier } from "./stale-conntrack.ts";
 
 interface SharedFamily {
   readonly states: ServiceStates;
@@ -29,7 +30,10 @@ export class Proxiers {
 
   /** One for each family, as the real kube-proxy runs on a machine that has both. */
   of(node: ProxierNode): ProxiedFamily[] {
-    return this.#families.map(({ states, proxierOf }) => ({ states, proxier: proxierOf(node) }));
+    return this.#families.map(({ states, proxierOf }) => ({
+      states,
+      proxier: new ConntrackCleaningProxier(node.netns, proxierOf(node)),
+    }));
   }
 }
 
