@@ -98,7 +98,8 @@ export function arpReceive(dev: NetDevice, skb: Skb): void {
     dev.drop(skb, "NOT_SPECIFIED", `ARP operation ${arp.op}`);
     return;
   }
-  const neighbours = netns.neighboursOf(dev);
+  const learn = () =>
+    netns.neighboursOf(dev).learn(senderIp, senderMac, "STALE", { create: true, override: "yes" });
   const reply = () => sendArp(dev, ARP_REPLY, senderIp, targetIp, senderMac, senderMac, skb.trace);
   if (senderIp === 0) {
     // Duplicate address detection (RFC 5227): answer, but learn nothing.
@@ -116,7 +117,7 @@ export function arpReceive(dev: NetDevice, skb: Skb): void {
     if (typeof result !== "string") {
       if (result.isLocal) {
         if (!ignores(dev, senderIp, targetIp) && !filters(dev, senderIp, targetIp)) {
-          neighbours.learn(senderIp, senderMac, "STALE", { create: true, override: "yes" });
+          learn();
           reply();
         }
         return;
@@ -125,9 +126,10 @@ export function arpReceive(dev: NetDevice, skb: Skb): void {
         const elsewhere = result.dev !== dev;
         const proxy = elsewhere && (all.proxy_arp !== 0 || conf.proxy_arp !== 0);
         const pvlan = !elsewhere && senderIp !== targetIp && conf.proxy_arp_pvlan !== 0;
-        if (proxy || pvlan || (elsewhere && neighbours.proxies.has(targetIp))) {
-          neighbours.learn(senderIp, senderMac, "STALE", { create: true, override: "yes" });
-          const delay = skb.packetType === PACKET_HOST ? 0 : neighbours.parameters.proxyDelay;
+        if (proxy || pvlan || (elsewhere && dev.neighbours?.proxies.has(targetIp))) {
+          learn();
+          const { proxyDelay } = netns.neighboursOf(dev).parameters;
+          const delay = skb.packetType === PACKET_HOST ? 0 : proxyDelay;
           if (delay === 0) {
             reply();
           } else {
@@ -139,10 +141,11 @@ export function arpReceive(dev: NetDevice, skb: Skb): void {
       }
     }
   }
-  const known = neighbours.get(senderIp);
+  const known = dev.neighbours?.get(senderIp);
   const accepts = Math.max(all.arp_accept, conf.arp_accept) !== 0;
   const gratuitous = isGratuitous(dev, arp);
   if (known === undefined && !(accepts && (gratuitous || arp.op === ARP_REPLY))) return;
+  const neighbours = netns.neighboursOf(dev);
   // Of several answers the first one counts, so that proxies do not make the entry flap.
   const locked =
     known !== undefined &&

@@ -86,30 +86,25 @@ export interface QueuedPacket {
 
 /** The hook functions of one network namespace, in order of priority. */
 export class NetfilterHooks {
-  /** Indexed by family × 8 + hook; `undefined` while nothing is registered there. */
-  readonly #entries: (HookFunction[] | undefined)[] = [];
+  /** By {@link slotOf}; `undefined` while nothing is registered there. */
+  readonly #entries: (readonly HookFunction[] | undefined)[] = new Array(SLOTS).fill(undefined);
   /** Packets that wait, oldest first. */
   readonly queued: QueuedPacket[] = [];
 
   /** Adds a function; behind those of equal priority, as `nf_register_net_hook` does. */
   register(family: NfFamily, hook: HookNumber, entry: HookFunction): void {
-    const index = family * 8 + hook;
-    // A new array, so that a walk in progress keeps the one it started with.
-    const entries = [...(this.#entries[index] ?? [])];
-    let at = entries.length;
-    while (at > 0 && (entries[at - 1] as HookFunction).priority > entry.priority) at--;
-    entries.splice(at, 0, entry);
-    this.#entries[index] = entries;
+    const slot = slotOf(family, hook);
+    this.#entries[slot] = withFunction(this.#entries[slot] ?? [], entry);
   }
 
   unregister(family: NfFamily, hook: HookNumber, entry: HookFunction): void {
-    const index = family * 8 + hook;
-    const left = this.#entries[index]?.filter((e) => e !== entry);
-    this.#entries[index] = left?.length ? left : undefined;
+    const slot = slotOf(family, hook);
+    const left = this.#entries[slot]?.filter((e) => e !== entry);
+    this.#entries[slot] = left?.length ? left : undefined;
   }
 
   at(family: NfFamily, hook: HookNumber): readonly HookFunction[] | undefined {
-    return this.#entries[family * 8 + hook];
+    return this.#entries[slotOf(family, hook)];
   }
 
   /** Lets a waiting packet go on behind the function at which it stopped. */
@@ -120,6 +115,28 @@ export class NetfilterHooks {
     const entries = this.at(packet.state.family, packet.state.hook) ?? [];
     runHook(this, entries, entries.indexOf(packet.at) + 1, packet.skb, packet.state);
   }
+}
+
+/** Hooks of a family. */
+const HOOKS = 5;
+const SLOTS = 4 * HOOKS;
+
+function slotOf(family: NfFamily, hook: HookNumber): number {
+  // 2, 3, 7 and 10 leave 2, 3, 1 and 4.
+  return ((family % 6) - 1) * HOOKS + hook;
+}
+
+/**
+ * The functions with one more, behind those of equal priority. A new array, so that a walk in progress
+ * keeps the one it started with.
+ */
+export function withFunction(
+  functions: readonly HookFunction[],
+  added: HookFunction,
+): readonly HookFunction[] {
+  let at = functions.length;
+  while (at > 0 && (functions[at - 1] as HookFunction).priority > added.priority) at--;
+  return functions.toSpliced(at, 0, added);
 }
 
 /** Calls a hook: `okfn` goes on with the packet if every function accepts it (`NF_HOOK`). */

@@ -75,15 +75,14 @@ export function formatPolicy(policy: Policy | undefined): string {
   return policy === undefined ? "-" : policy === NF_ACCEPT ? "ACCEPT" : "DROP";
 }
 
+const NO_NEEDS: ChainNeeds = { calls: [], naming: [], conntrack: false };
+const ONLY_CONNTRACK: ChainNeeds = { ...NO_NEEDS, conntrack: true };
+
 function needsOf(entries: readonly RuleEntry[]): ChainNeeds {
   const calls = new Set<string>();
-  const naming: RuleEntry[] = [];
-  let conntrack = false;
-  for (const entry of entries) {
-    const { rule } = entry;
-    if (rule.jump !== undefined) calls.add(rule.jump);
-    if (rule.namesObjects) naming.push(entry);
-    conntrack ||= rule.needsConntrack;
-  }
-  return { calls: [...calls], naming, conntrack };
+  for (const { rule } of entries) if (rule.jump !== undefined) calls.add(rule.jump);
+  const naming = entries.filter(({ rule }) => rule.namesObjects);
+  const conntrack = entries.some(({ rule }) => rule.needsConntrack);
+  if (calls.size === 0 && naming.length === 0) return conntrack ? ONLY_CONNTRACK : NO_NEEDS;
+  return { calls: [...calls], naming: naming.length === 0 ? NO_NEEDS.naming : naming, conntrack };
 }

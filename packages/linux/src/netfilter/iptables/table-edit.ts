@@ -342,6 +342,11 @@ export class TableEdit {
   /** Puts the rules in place. Cannot fail after {@link verify}. */
   commit(): void {
     if (this.#needsConntrack) this.#netns.requireConntrack(this.#family);
+    // Copies, which have no room to grow.
+    for (const name of this.#open.keys()) {
+      const chain = this.#own(name);
+      this.#put(chain.withEntries(chain.entries.slice()));
+    }
     this.#table.replace(this.#chains, this.#table.shared);
     if (this.#empty) for (const hook of this.#builtin.hooks) this.#table.setPolicyCount(hook, 0, 0);
     for (const [entry, { packets, bytes }] of this.#counts)

@@ -18,7 +18,6 @@ import { Walk } from "./walk.ts";
 
 /** One builtin chain of one table at its hook. */
 export class TableHook implements HookFunction {
-  readonly name: string;
   readonly priority: number;
   readonly hook: HookNumber;
   readonly #tool: string;
@@ -29,13 +28,16 @@ export class TableHook implements HookFunction {
 
   /** @param tool `iptables` or `ip6tables` */
   constructor(tool: string, table: Table, hook: HookNumber, memory: ExtensionState) {
-    this.name = `${tool} ${table.name} ${HOOK_NAMES[hook]}`;
     this.priority = table.builtin.priority(hook);
     this.hook = hook;
     this.#tool = tool;
     this.#table = table;
     this.#memory = memory;
     this.#reroutes = table.name === "mangle" && hook === NF_INET_LOCAL_OUT;
+  }
+
+  get name(): string {
+    return `${this.#tool} ${this.#table.name} ${HOOK_NAMES[this.hook]}`;
   }
 
   run(skb: Skb, state: HookState): NfVerdict {

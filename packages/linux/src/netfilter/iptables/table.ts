@@ -40,7 +40,7 @@ export class Table {
   #chains: ReadonlyMap<string, Chain> = new Map();
   #shared: readonly LayerTable[] = [];
   /** Builtin chains by their hook. */
-  readonly #base: (Chain | undefined)[] = [];
+  readonly #base: (Chain | undefined)[] = new Array(HOOK_NAMES.length).fill(undefined);
   /** Counts go with their rules; most rules never have one. */
   readonly #counts: WeakMap<RuleEntry, Count> = new WeakMap();
   /** What met a builtin chain's policy, by its hook. */

@@ -25,11 +25,34 @@ import {
   NFPROTO_IPV4,
   NFPROTO_IPV6,
   type NfVerdict,
+  withFunction,
 } from "../hooks.ts";
 import { routeMeHarder } from "../route-me-harder.ts";
 import { translate, translateIcmpError } from "./nat-packet.ts";
 import { manipOf, type NatManip } from "./nat-range.ts";
 import { isNatDone, setupNullBinding } from "./nat-setup.ts";
+
+interface NatPlace {
+  readonly name: string;
+  readonly hook: HookNumber;
+  readonly priority: number;
+}
+
+/** `nf_nat_ipv4_ops`, `nf_nat_ipv6_ops` */
+const PLACES: Readonly<Record<IpFamily, readonly NatPlace[]>> = {
+  4: [
+    { name: "nf_nat_ipv4_pre_routing", hook: NF_INET_PRE_ROUTING, priority: NF_IP_PRI_NAT_DST },
+    { name: "nf_nat_ipv4_out", hook: NF_INET_POST_ROUTING, priority: NF_IP_PRI_NAT_SRC },
+    { name: "nf_nat_ipv4_local_fn", hook: NF_INET_LOCAL_OUT, priority: NF_IP_PRI_NAT_DST },
+    { name: "nf_nat_ipv4_local_in", hook: NF_INET_LOCAL_IN, priority: NF_IP_PRI_NAT_SRC },
+  ],
+  6: [
+    { name: "nf_nat_ipv6_in", hook: NF_INET_PRE_ROUTING, priority: NF_IP_PRI_NAT_DST },
+    { name: "nf_nat_ipv6_out", hook: NF_INET_POST_ROUTING, priority: NF_IP_PRI_NAT_SRC },
+    { name: "nf_nat_ipv6_local_fn", hook: NF_INET_LOCAL_OUT, priority: NF_IP_PRI_NAT_DST },
+    { name: "nf_nat_ipv6_fn", hook: NF_INET_LOCAL_IN, priority: NF_IP_PRI_NAT_SRC },
+  ],
+};
 
 /** NAT at one hook: asks the registered functions about new connections, then translates. */
 class NatHook implements HookFunction {
@@ -40,7 +63,7 @@ class NatHook implements HookFunction {
   /** In order of priority; replaced, never changed, as a walk may be under way. */
   functions: readonly HookFunction[] = [];
 
-  constructor(name: string, hook: HookNumber, priority: number) {
+  constructor({ name, hook, priority }: NatPlace) {
     this.name = name;
     this.hook = hook;
     this.priority = priority;
@@ -131,32 +154,14 @@ export class NatHooks {
   constructor(netns: NetNamespace, family: IpFamily) {
     this.#netns = netns;
     this.#family = family === 4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
-    const name = `nf_nat_ipv${family}`;
-    this.#hooks = [
-      new NatHook(
-        `${name}_${family === 4 ? "pre_routing" : "in"}`,
-        NF_INET_PRE_ROUTING,
-        NF_IP_PRI_NAT_DST,
-      ),
-      new NatHook(`${name}_out`, NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC),
-      new NatHook(`${name}_local_fn`, NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST),
-      new NatHook(
-        `${name}_${family === 4 ? "local_in" : "fn"}`,
-        NF_INET_LOCAL_IN,
-        NF_IP_PRI_NAT_SRC,
-      ),
-    ];
+    this.#hooks = PLACES[family].map((place) => new NatHook(place));
     for (const hook of this.#hooks) netns.netfilter.register(this.#family, hook.hook, hook);
   }
 
   /** Adds a function; behind those of equal priority. */
   add(hook: HookNumber, fn: HookFunction): void {
     const nat = this.#at(hook);
-    const functions = [...nat.functions];
-    let at = functions.length;
-    while (at > 0 && (functions[at - 1] as HookFunction).priority > fn.priority) at--;
-    functions.splice(at, 0, fn);
-    nat.functions = functions;
+    nat.functions = withFunction(nat.functions, fn);
   }
 
   /** Takes a function away. @returns whether any is left */
