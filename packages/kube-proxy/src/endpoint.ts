@@ -1,5 +1,13 @@
-import type { EndpointSlice } from "@cnilab/core";
-import { familyOf, formatIp, type IpAddress, type IpFamily, tryParseIp } from "@cnilab/net";
+import type { Endpoint, EndpointSlice } from "@cnilab/core";
+import {
+  familyOf,
+  formatEndpoint,
+  formatIp,
+  type IpAddress,
+  type IpFamily,
+  tryParseIp,
+} from "@cnilab/net";
+import { SERVICE_PROXY_NAME } from "./service-port.ts";
 
 /** Where connections to a service port can go (pkg/proxy/endpoint.go). */
 export interface ProxyEndpoint {
@@ -20,7 +28,6 @@ export interface ProxyEndpoint {
 
 export const SERVICE_NAME = "kubernetes.io/service-name";
 const HEADLESS = "service.kubernetes.io/headless";
-const SERVICE_PROXY_NAME = "service.kubernetes.io/service-proxy-name";
 
 /** The Service whose endpoints a slice lists, as `namespace/name`; `undefined` where kube-proxy does not look. */
 export function serviceOfSlice(slice: EndpointSlice): string | undefined {
@@ -52,24 +59,9 @@ export function endpointsByPort(
         endpoints = new Map();
         byPort.set(key, endpoints);
       }
-      for (const endpoint of slice.endpoints) {
-        const address = tryParseIp(endpoint.addresses[0] ?? "");
-        if (address === undefined || familyOf(address) !== family) continue;
-        const ip = formatIp(address);
-        const text = family === 4 ? `${ip}:${port.port}` : `[${ip}]:${port.port}`;
-        const { ready, serving, terminating } = endpoint.conditions ?? {};
-        endpoints.set(text, {
-          address,
-          ip,
-          port: port.port,
-          text,
-          nodeName: endpoint.nodeName,
-          ready: ready ?? true,
-          serving: serving ?? true,
-          terminating: terminating ?? false,
-          zoneHints: names(endpoint.hints?.forZones),
-          nodeHints: names(endpoint.hints?.forNodes),
-        });
+      for (const each of slice.endpoints) {
+        const endpoint = proxyEndpoint(each, port.port, family);
+        if (endpoint !== undefined) endpoints.set(endpoint.text, endpoint);
       }
     }
   }
@@ -80,6 +72,29 @@ export function endpointsByPort(
       [...endpoints.values()].sort((x, y) => (x.text < y.text ? -1 : x.text > y.text ? 1 : 0)),
     ]),
   );
+}
+
+/** `undefined` for one without an address of the family. Absent conditions mean a ready one. */
+function proxyEndpoint(
+  endpoint: Endpoint,
+  port: number,
+  family: IpFamily,
+): ProxyEndpoint | undefined {
+  const address = tryParseIp(endpoint.addresses[0] ?? "");
+  if (address === undefined || familyOf(address) !== family) return undefined;
+  const { ready, serving, terminating } = endpoint.conditions ?? {};
+  return {
+    address,
+    ip: formatIp(address),
+    port,
+    text: formatEndpoint(address, port),
+    nodeName: endpoint.nodeName,
+    ready: ready ?? true,
+    serving: serving ?? true,
+    terminating: terminating ?? false,
+    zoneHints: names(endpoint.hints?.forZones),
+    nodeHints: names(endpoint.hints?.forNodes),
+  };
 }
 
 export function endpointPortKey(portName: string, protocol: string): string {

@@ -19,7 +19,7 @@ export interface ProxiedFamily {
 
 /**
  * kube-proxy on one node: watches Services and EndpointSlices, and syncs at once, then at most every
- * `minSyncPeriod` (pkg/util/async `BoundedFrequencyRunner`).
+ * `minSyncPeriod` (pkg/proxy/runner `BoundedFrequencyRunner`).
  */
 export class KubeProxy implements ProxyEngine {
   readonly name = "kube-proxy";

@@ -40,7 +40,8 @@ export function usesLocalEndpoints(port: ServicePort): boolean {
   return port.internalPolicyLocal || (port.externalPolicyLocal && isExternallyAccessible(port));
 }
 
-const SERVICE_PROXY_NAME = "service.kubernetes.io/service-proxy-name";
+/** Label of what another proxy than kube-proxy takes care of. */
+export const SERVICE_PROXY_NAME = "service.kubernetes.io/service-proxy-name";
 /** Three hours: the API server's default (`DefaultClientIPServiceAffinitySeconds`). */
 const DEFAULT_AFFINITY_SECONDS = 10_800;
 
