@@ -58,7 +58,7 @@ export function addClusterFlags(command: Command): Command {
     )
     .addOption(
       new Option("--proxy-mode <mode>", "how kube-proxy programs Services")
-        .choices(["iptables"])
+        .choices(["iptables", "nftables"])
         .default("iptables"),
     )
     .option(

@@ -1,5 +1,6 @@
 import { parseManifests } from "@cnilab/cluster";
 import { InputError, type KubeObject, type Node } from "@cnilab/core";
+import type { KubeProxyMode } from "@cnilab/kube-proxy";
 import { readSource, readSources } from "./read-input.ts";
 
 /** What one agent alone is given. */
@@ -8,6 +9,7 @@ export interface RenderFlags {
   readonly filename: readonly string[];
   readonly then: readonly string[];
   readonly config?: string;
+  readonly proxyMode?: KubeProxyMode;
   readonly output: string;
 }
 

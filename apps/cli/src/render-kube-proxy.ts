@@ -1,20 +1,32 @@
 import { InputError, type KubeObject, type Node, SeededRandom, VirtualClock } from "@cnilab/core";
 import {
   canonicalIptables,
+  canonicalNftables,
   DEFAULT_CONFIG,
+  type KubeProxyMode,
   readConfig,
   StandAloneKubeProxy,
 } from "@cnilab/kube-proxy";
-import { Dummy, Kernel, Network } from "@cnilab/linux";
+import { Dummy, Kernel, type NetNamespace, Network } from "@cnilab/linux";
 import { familyOf, tryParseIp } from "@cnilab/net";
 import { findNode, type RenderFlags, readJson, readObjects } from "./render-input.ts";
 
+/** What each mode leaves in the kernel, by `-o`. */
+const OUTPUTS: Readonly<Record<KubeProxyMode, Readonly<Record<string, Output>>>> = {
+  iptables: {
+    iptables: (netns) => canonicalIptables(netns.iptables(4).save()),
+    ip6tables: (netns) => canonicalIptables(netns.iptables(6).save()),
+  },
+  nftables: {
+    nftables: (netns) => netns.nftables.list(),
+    "nftables-json": (netns) => canonicalNftables(netns.nftables.json()),
+  },
+};
+type Output = (netns: NetNamespace) => string;
+
 /** What kube-proxy alone programs, in the canonical order of the golden vectors. @throws InputError */
 export async function renderKubeProxy(flags: RenderFlags): Promise<string> {
-  const { output } = flags;
-  if (output !== "iptables" && output !== "ip6tables") {
-    throw new InputError(`kube-proxy has no output "${output}"; it has iptables, ip6tables`, "-o");
-  }
+  const { mode, print } = chooseOutput(flags);
   const config =
     flags.config === undefined
       ? DEFAULT_CONFIG
@@ -22,9 +34,23 @@ export async function renderKubeProxy(flags: RenderFlags): Promise<string> {
   const inputs = [await readObjects(flags.filename)];
   for (const path of flags.then) inputs.push(await readObjects([path]));
   const kernel = machine(flags.node, inputs[0] ?? []);
-  const proxy = new StandAloneKubeProxy(kernel.initNs, flags.node, config);
+  const proxy = new StandAloneKubeProxy(kernel.initNs, flags.node, { ...config, mode });
   for (const objects of inputs) proxy.apply(objects);
-  return canonicalIptables(kernel.initNs.iptables(output === "iptables" ? 4 : 6).save());
+  return print(kernel.initNs);
+}
+
+function chooseOutput({ proxyMode, output }: RenderFlags): {
+  readonly mode: KubeProxyMode;
+  readonly print: Output;
+} {
+  const modes = (Object.keys(OUTPUTS) as KubeProxyMode[]).filter((m) => (proxyMode ?? m) === m);
+  for (const mode of modes) {
+    const print = OUTPUTS[mode][output];
+    if (print !== undefined) return { mode, print };
+  }
+  const known = modes.flatMap((mode) => Object.keys(OUTPUTS[mode])).join(", ");
+  const where = proxyMode === undefined ? "" : ` in mode ${proxyMode}`;
+  throw new InputError(`kube-proxy has no output "${output}"${where}; it has ${known}`, "-o");
 }
 
 /** A machine with the node's addresses on eth0, and nothing else. */

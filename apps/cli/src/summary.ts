@@ -2,7 +2,8 @@ import type { Cluster, Endpoint } from "@cnilab/cluster";
 import { type CniModel, objectKey, type Pod, selects } from "@cnilab/core";
 import { plainWalk, podStatus } from "@cnilab/inspect";
 import { KUBE_PROXY_RELEASE } from "@cnilab/kube-proxy";
-import { Trace } from "@cnilab/linux";
+import { type NetNamespace, Trace } from "@cnilab/linux";
+import type { IpFamily } from "@cnilab/net";
 import type { ClusterFlags } from "./cluster-flags.ts";
 import type { ServiceCheck } from "./service-check.ts";
 import { clip, columns, list, plural, WIDTH, wrap } from "./text-layout.ts";
@@ -125,23 +126,22 @@ function services({ checks, client }: SummaryInput): string[] {
 }
 
 /** What CNI and proxy left in the first node's kernel, with the words explained. */
-function programmed({ cluster }: SummaryInput): string[] {
+function programmed({ cluster, flags }: SummaryInput): string[] {
   const [node] = cluster.nodes.values();
   if (node === undefined) return [];
   const { initNs } = node.kernel;
   const ofKind = (kind: string) => initNs.devices.filter((d) => d.kind === kind);
   const routes = cluster.config.ipFamilies.reduce((n, f) => n + initNs.fib(f).main.size, 0);
-  const rules = cluster.config.ipFamilies.reduce(
-    (n, f) => n + countRules(initNs.findIptables(f)?.save() ?? ""),
-    0,
-  );
+  const { proxyMode } = flags;
+  const count = proxyMode === "nftables" ? countNftRules : countIptablesRules;
+  const rules = cluster.config.ipFamilies.reduce((n, family) => n + count(initNs, family), 0);
   const parts = [
     ...ofKind("bridge").map((d) => `bridge ${d.name} (a switch for its pods)`),
     ...TUNNELS.flatMap((kind) =>
       ofKind(kind).map((d) => `${kind} tunnel ${d.name} (to other nodes)`),
     ),
     plural(routes, "route"),
-    `${plural(rules, "iptables rule")} (they turn a Service's address into a pod's)`,
+    `${plural(rules, `${proxyMode} rule`)} (they turn a Service's address into a pod's)`,
   ];
   return wrap(`Programmed on ${node.name}: ${parts.join(", ")}`, "  ");
 }
@@ -149,8 +149,17 @@ function programmed({ cluster }: SummaryInput): string[] {
 /** Kinds of devices that carry packets to other nodes, as `ip -d link` names them. */
 const TUNNELS = ["vxlan", "ipip", "wireguard", "tun"];
 
-function countRules(saved: string): number {
+function countIptablesRules(netns: NetNamespace, family: IpFamily): number {
+  const saved = netns.findIptables(family)?.save() ?? "";
   return saved.split("\n").filter((line) => line.startsWith("-A ")).length;
+}
+
+function countNftRules(netns: NetNamespace, family: IpFamily): number {
+  const listing = netns.findNftables()?.json() as
+    | { nftables: { rule?: { family: string } }[] }
+    | undefined;
+  const name = family === 4 ? "ip" : "ip6";
+  return (listing?.nftables ?? []).filter(({ rule }) => rule?.family === name).length;
 }
 
 /** A packet between two nodes, in plain steps. */

@@ -284,7 +284,11 @@ const ARGUMENTS: readonly (readonly [string, string])[] = [
   ["render kube-proxy -f services.yaml", "required option '--node <name>' not specified"],
   [
     "render kube-proxy --node n1 -f services.yaml -o tea",
-    '-o: kube-proxy has no output "tea"; it has iptables, ip6tables',
+    '-o: kube-proxy has no output "tea"; it has iptables, ip6tables, nftables, nftables-json',
+  ],
+  [
+    "render kube-proxy --node n1 -f services.yaml --proxy-mode nftables -o iptables",
+    '-o: kube-proxy has no output "iptables" in mode nftables; it has nftables, nftables-json',
   ],
   [
     "render kube-proxy --node n1 -f services.yaml --config config.json",

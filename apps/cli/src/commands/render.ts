@@ -25,9 +25,15 @@ export function addRenderCommand(program: Command): void {
         .default([]),
     )
     .option("--config <file>", "the agent's own settings as JSON: kube-proxy's, net-conf.json")
+    .addOption(
+      new Option(
+        "--proxy-mode <mode>",
+        "of kube-proxy; without it the mode that has the output",
+      ).choices(["iptables", "nftables"]),
+    )
     .option(
       "-o, --output <format>",
-      "iptables, ip6tables; of flannel also routes, fdb…",
+      "iptables, ip6tables, nftables, nftables-json; of flannel also routes, fdb…",
       "iptables",
     )
     .action(async (agent: AgentName, flags: RenderFlags) => print(await AGENTS[agent](flags)));
