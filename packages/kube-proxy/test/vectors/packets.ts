@@ -118,10 +118,16 @@ function spell(outcomes: readonly Outcome[]): string {
  * net/ipv6/tcp_ipv6.c tcp_v6_err), and it did not wait that long. Over IPv6 it was always so, over
  * IPv4 once in 24 connections.
  */
-function refusedTooEarly({ protocol, outcomes }: Flow, actual: string): boolean {
+function refusedTooEarly({ protocol, dest, outcomes }: Flow, actual: string): boolean {
   const results = new Set(outcomes.map((o) => o.result));
-  results.delete("refused");
-  return protocol === "TCP" && actual === "refused" && [...results].join() === "timeout";
+  const sometimesLearned = results.delete("refused");
+  const onlySilence = [...results].join() === "timeout";
+  return (
+    protocol === "TCP" &&
+    actual === "refused" &&
+    onlySilence &&
+    (sometimesLearned || dest.startsWith("["))
+  );
 }
 
 function hasAffinity({ service }: Flow, objects: readonly KubeObject[]): boolean {
