@@ -198,41 +198,80 @@ export class MapSlot<K, V> implements LayerSlot<ReadonlyMap<K, V>, K> {
   }
 }
 
+class DeviceNeighbours implements LayeredTable<IpAddress, Mac> {
+  readonly #dev: NetDevice;
+
+  constructor(dev: NetDevice) {
+    this.#dev = dev;
+  }
+
+  get #table() {
+    return this.#dev.netns.neighboursOf(this.#dev);
+  }
+
+  get layer(): ReadonlyMap<IpAddress, Mac> | undefined {
+    return this.#table.layer;
+  }
+
+  get without(): ReadonlySet<IpAddress> {
+    return this.#table.withoutFromLayer;
+  }
+
+  get own(): ReadonlyMap<IpAddress, unknown> {
+    return this.#table.ownEntries;
+  }
+
+  setLayer(layer: ReadonlyMap<IpAddress, Mac> | undefined, without: readonly IpAddress[]): void {
+    this.#table.setLayer(layer, without);
+  }
+
+  put(ip: IpAddress, mac: Mac): void {
+    this.#table.replace(ip, mac);
+  }
+
+  delete(ip: IpAddress): void {
+    this.#table.delete(ip);
+  }
+}
+
+class TunnelEndpoints implements LayeredTable<Mac, IpAddress> {
+  readonly #dev: Vxlan;
+
+  constructor(dev: Vxlan) {
+    this.#dev = dev;
+  }
+
+  get layer(): ReadonlyMap<Mac, IpAddress> | undefined {
+    return this.#dev.fdbLayer;
+  }
+
+  get without(): ReadonlySet<Mac> {
+    return this.#dev.withoutFromFdbLayer;
+  }
+
+  get own(): ReadonlyMap<Mac, unknown> {
+    return this.#dev.ownFdbEntries;
+  }
+
+  setLayer(layer: ReadonlyMap<Mac, IpAddress> | undefined, without: readonly Mac[]): void {
+    this.#dev.setFdbLayer(layer, without);
+  }
+
+  put(mac: Mac, remote: IpAddress): void {
+    this.#dev.replaceFdb(mac, remote);
+  }
+
+  delete(mac: Mac): void {
+    this.#dev.deleteFdb(mac);
+  }
+}
+
 /** The neighbours of a device: `ip neigh … dev DEV nud permanent`. */
 export function neighbourSlot(dev: NetDevice): MapSlot<IpAddress, Mac> {
-  const { netns } = dev;
-  return new MapSlot({
-    get layer() {
-      return netns.neighboursOf(dev).layer;
-    },
-    get without() {
-      return netns.neighboursOf(dev).withoutFromLayer;
-    },
-    get own() {
-      return netns.neighboursOf(dev).ownEntries;
-    },
-    setLayer: (layer, without) => netns.neighboursOf(dev).setLayer(layer, without),
-    put: (ip, mac) => netns.neighboursOf(dev).replace(ip, mac),
-    delete: (ip) => {
-      netns.neighboursOf(dev).delete(ip);
-    },
-  });
+  return new MapSlot(new DeviceNeighbours(dev));
 }
 
 /** The tunnel endpoints of a vxlan device: `bridge fdb … dev DEV self permanent`. */
 export function fdbSlot(dev: Vxlan): MapSlot<Mac, IpAddress> {
-  return new MapSlot({
-    get layer() {
-      return dev.fdbLayer;
-    },
-    get without() {
-      return dev.withoutFromFdbLayer;
-    },
-    get own() {
-      return dev.ownFdbEntries;
-    },
-    setLayer: (layer, without) => dev.setFdbLayer(layer, without),
-    put: (mac, remote) => dev.replaceFdb(mac, remote),
-    delete: (mac) => dev.deleteFdb(mac),
-  });
+  return new MapSlot(new TunnelEndpoints(dev));
 }

@@ -35,7 +35,7 @@ export class IptablesTraffic implements TrafficRules {
         this.#deleteOld(family, before, fullyRandom);
       }
       this.#clearChain(family, "nat", POSTROUTING_CHAIN);
-      this.#setUp(family, masqueradeRules(network, subnet, fullyRandom));
+      this.#setUp(family, () => masqueradeRules(network, subnet, fullyRandom));
     }
   }
 
@@ -44,7 +44,7 @@ export class IptablesTraffic implements TrafficRules {
       const network = networkOf(this.#context.conf, family);
       if (network === undefined) continue;
       this.#clearChain(family, "filter", FORWARD_CHAIN);
-      this.#setUp(family, forwardRules(network));
+      this.#setUp(family, () => forwardRules(network));
     }
   }
 
@@ -71,8 +71,9 @@ export class IptablesTraffic implements TrafficRules {
     else iptables.newChain(table, chain);
   }
 
-  #setUp(family: IpFamily, rules: readonly IptablesRule[]): void {
-    this.#bootstrap(family, rules);
+  /** @param rulesOf makes the rules: thousands of nodes would keep them for nothing */
+  #setUp(family: IpFamily, rulesOf: () => readonly IptablesRule[]): void {
+    this.#bootstrap(family, rulesOf());
     const everyMs = this.#context.options.iptablesResyncSeconds * 1000;
     // While nothing has changed, there is nothing to look for: 5,000 nodes do this every five seconds.
     let seen = this.#iptables(family).generation;
@@ -80,6 +81,7 @@ export class IptablesTraffic implements TrafficRules {
       this.#timers.delete(timer);
       const iptables = this.#iptables(family);
       if (iptables.generation !== seen) {
+        const rules = rulesOf();
         if (!rules.every((rule) => exists(iptables, rule))) this.#bootstrap(family, rules);
         seen = iptables.generation;
       }

@@ -77,7 +77,7 @@ export class ChainLayer {
         checkLayerChain(this.family, builtin, chain);
         const place = { table: name, chain };
         const entries = rules.flatMap((rule) => readRule(this.family, place, rule, origin));
-        changed.set(chain, new Chain(place, entries, undefined));
+        changed.set(chain, new Chain(place, entries.slice(), undefined));
       }
       if (changed.size > 0) tables.set(name, new LayerTable(changed));
       else tables.delete(name);

@@ -30,7 +30,10 @@ export class Rule {
     this.header = header;
     this.matches = matches;
     const silent = matches.some((match) => match instanceof CommentMatch);
-    this.#tests = silent ? matches.filter((match) => !(match instanceof CommentMatch)) : matches;
+    // What `filter` returns has room to grow; the copy has not.
+    this.#tests = silent
+      ? matches.filter((match) => !(match instanceof CommentMatch)).slice()
+      : matches;
     this.target = action !== undefined && "target" in action ? action.target : undefined;
     this.jump = action !== undefined && "chain" in action ? action.chain : undefined;
     this.goto = action !== undefined && "chain" in action && action.goto;
