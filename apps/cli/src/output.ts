@@ -11,8 +11,17 @@ export function printJson(value: unknown): void {
   print(JSON.stringify(value, undefined, 2));
 }
 
-export function printYaml(value: unknown): void {
-  print(stringify(value, { lineWidth: 0, aliasDuplicateObjects: false }));
+/** As kubectl: keys sorted, and quoted what YAML 1.1 would take for a time or a boolean. */
+function printYaml(value: unknown): void {
+  print(
+    stringify(value, {
+      version: "1.1",
+      sortMapEntries: true,
+      indentSeq: false,
+      lineWidth: 0,
+      aliasDuplicateObjects: false,
+    }),
+  );
 }
 
 /** Objects as kubectl hands them out: one alone, several in a List. */
