@@ -328,13 +328,11 @@ interface ConfPath {
 
 /** Splits `net/ipv4/conf/DEVICE/NAME`. */
 function confOf(key: string): ConfPath | undefined {
-  const match = /^net\/ipv([46])\/conf\/([^/]+)\/([^/]+)$/.exec(key);
-  if (match === null) return undefined;
-  return {
-    family: match[1] === "4" ? 4 : 6,
-    device: match[2] as string,
-    name: match[3] as string,
-  };
+  const is4 = key.startsWith("net/ipv4/conf/");
+  if (!is4 && !key.startsWith("net/ipv6/conf/")) return undefined;
+  const [device, name, more] = key.slice("net/ipv4/conf/".length).split("/");
+  if (!device || !name || more !== undefined) return undefined;
+  return { family: is4 ? 4 : 6, device, name };
 }
 
 /** With slashes a device may have dots in its name; with dots, sysctl(8) lets it have slashes for them. */

@@ -29,9 +29,11 @@ export class Dst {
     return this.type === "local";
   }
 
-  /** Bytes that a packet on this route may have, before path MTU discovery. */
+  /**
+   * Bytes that a packet on this route may have, before path MTU discovery: the route's own MTU, even
+   * where the device's is smaller (include/net/ip.h `ip_dst_mtu_maybe_forward`, `ip6_mtu`).
+   */
   get mtu(): number {
-    const locked = this.nexthop?.route.mtu ?? 0;
-    return locked > 0 && locked < this.dev.mtu ? locked : this.dev.mtu;
+    return this.nexthop?.route.mtu || this.dev.mtu;
   }
 }

@@ -151,6 +151,8 @@ export class FibTable {
    * @throws KernelError EEXIST, ENOENT
    */
   insert(fields: RouteFields, command: RouteCommand): Route {
+    const isFirst = this.#layers === undefined && this.#routes.get(fields.prefix) === undefined;
+    if (isFirst && command !== "change") return this.#link(new Route(fields), true);
     const same = this.routesTo(fields.prefix).filter(
       (r) => r.metric === fields.metric && (this.family === 6 || r.tos === fields.tos),
     );

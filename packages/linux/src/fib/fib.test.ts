@@ -226,7 +226,7 @@ describe("routing rules", () => {
       "eth0",
     ],
     ["blackhole", ["priority 10 to 10.2.0.0/16 blackhole"], "10.2.0.1", {}, "EINVAL"],
-    ["unreachable", ["priority 10 to 10.2.0.0/16 unreachable"], "10.2.0.1", {}, "EHOSTUNREACH"],
+    ["unreachable", ["priority 10 to 10.2.0.0/16 unreachable"], "10.2.0.1", {}, "ENETUNREACH"],
     ["prohibit", ["priority 10 to 10.2.0.0/16 prohibit"], "10.2.0.1", {}, "EACCES"],
     ["nop", ["priority 10 nop"], "8.8.8.8", {}, "eth0 via 10.0.0.254"],
     [

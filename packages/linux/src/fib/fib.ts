@@ -128,6 +128,8 @@ export class Fib {
       }
       if ("type" in action) {
         if (action.type === "nop") continue;
+        // -ENETUNREACH, as where there is no route (fib4_rule_action, __fib6_rule_action).
+        if (action.type === "unreachable") return undefined;
         return refusal(this.family, action.type);
       }
       const table = this.findTable(action.table);
@@ -254,7 +256,7 @@ function usable(nexthop: Nexthop, flow: Flow): boolean {
 }
 
 /** A rule that refuses acts like a route that does. */
-function refusal(family: IpFamily, type: "blackhole" | "unreachable" | "prohibit"): Nexthop {
+function refusal(family: IpFamily, type: "blackhole" | "prohibit"): Nexthop {
   const nexthop = new Nexthop(undefined, undefined, false, 1, RT_SCOPE_UNIVERSE);
   new Route({
     prefix: new Prefix(family === 4 ? IPV4_ANY : IPV6_ANY, 0),

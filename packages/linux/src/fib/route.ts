@@ -109,18 +109,32 @@ export interface RouteAttributes {
   readonly advmss: number;
 }
 
-/** All there are, by what they say: a cluster of any size has a few dozen. */
-const knownAttributes = new Map<string, RouteAttributes>();
+/** All there are, by a part of what they say: a cluster of any size has a few dozen. */
+const knownAttributes = new Map<number, RouteAttributes[]>();
 
 function shared(fields: RouteAttributes): RouteAttributes {
   const { table, type, scope, protocol, metric, tos, mtu, advmss } = fields;
-  const key = `${table} ${type} ${scope} ${protocol} ${metric} ${tos} ${mtu} ${advmss}`;
-  let known = knownAttributes.get(key);
-  if (known === undefined) {
-    known = { table, type, scope, protocol, metric, tos, mtu, advmss };
-    knownAttributes.set(key, known);
+  const part = (metric * 256 + scope) * 256 + (table & 0xff);
+  let bucket = knownAttributes.get(part);
+  if (bucket === undefined) {
+    bucket = [];
+    knownAttributes.set(part, bucket);
   }
-  return known;
+  for (const known of bucket) {
+    if (
+      known.table === table &&
+      known.type === type &&
+      known.protocol === protocol &&
+      known.mtu === mtu &&
+      known.tos === tos &&
+      known.advmss === advmss
+    ) {
+      return known;
+    }
+  }
+  const added = { table, type, scope, protocol, metric, tos, mtu, advmss };
+  bucket.push(added);
+  return added;
 }
 
 /** One entry of a routing table. Immutable but for the state of its nexthops. */

@@ -34,6 +34,8 @@ import { defaultScope } from "./route-output.ts";
 
 /** Metric of IPv6 routes that come with an address (`IP6_RT_PRIO_ADDRCONF`). */
 const ADDRCONF_METRIC = 256;
+/** A link that carries less has no IPv6 (RFC 8200 section 5). */
+const IPV6_MIN_MTU = 1280;
 const IPV6_MULTICAST = parsePrefix("ff00::/8");
 
 export interface AddressOptions {
@@ -61,6 +63,9 @@ export function addAddress(
   }
   if (family === 6 && dev.conf6.disable_ipv6 !== 0) {
     throw new KernelError("EACCES", `IPv6 is disabled on ${dev.name}`);
+  }
+  if (family === 6 && dev.mtu < IPV6_MIN_MTU) {
+    throw new KernelError("EINVAL", `MTU ${dev.mtu} of ${dev.name} is too small for IPv6`);
   }
   const network = new Prefix(address, prefixLength);
   let secondary = false;
@@ -187,10 +192,8 @@ function addRoutes4(dev: NetDevice, a: DeviceAddress): void {
     const table = type === "unicast" ? RT_TABLE_MAIN : RT_TABLE_LOCAL;
     const scope = type === "local" ? RT_SCOPE_HOST : RT_SCOPE_LINK;
     const nexthopScope = type === "local" ? RT_SCOPE_NOWHERE : RT_SCOPE_HOST;
-    appendOnce(fib.table(table), {
-      ...kernelRoute(device, prefix, table, type, scope, nexthopScope),
-      prefsrc: src,
-    });
+    const route = kernelRoute(device, prefix, table, type, scope, nexthopScope, src);
+    appendOnce(fib.table(table), route);
   }
 }
 
@@ -242,6 +245,7 @@ function kernelRoute(
   type: RouteType,
   scope: RouteScope,
   nexthopScope: RouteScope,
+  prefsrc?: IpAddress,
 ): RouteFields {
   return {
     prefix,
@@ -251,7 +255,7 @@ function kernelRoute(
     protocol: "kernel",
     metric: 0,
     tos: 0,
-    prefsrc: undefined,
+    prefsrc,
     mtu: 0,
     advmss: 0,
     nexthops: [new Nexthop(dev, undefined, false, 1, nexthopScope)],
@@ -276,7 +280,7 @@ export function deviceUp(dev: NetDevice): void {
 
 /** Whether IPv6 starts on a device when it comes up. */
 export function allowsIpv6(dev: NetDevice): boolean {
-  return dev.conf6.disable_ipv6 === 0 && dev.mtu >= 1280;
+  return dev.conf6.disable_ipv6 === 0 && dev.mtu >= IPV6_MIN_MTU;
 }
 
 /** IPv6 starts on a device that is up (`addrconf_notify`). */

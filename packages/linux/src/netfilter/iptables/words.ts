@@ -1,7 +1,7 @@
 import { parameterProblem } from "./iptables-error.ts";
 
-/** A word: plain characters and quoted strings, in which a backslash goes before any character. */
-const WORD = /(?:[^\s"]|"(?:[^"\\]|\\[\s\S])*")+/g;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
 const QUOTED = /"((?:[^"\\]|\\[\s\S])*)"/g;
 
 /**
@@ -10,29 +10,42 @@ const QUOTED = /"((?:[^"\\]|\\[\s\S])*)"/g;
  * tool lets pass with the rest of the line in it, is an error here.
  */
 export function splitWords(line: string): string[] {
-  if (!line.includes('"')) {
-    const trimmed = line.trim();
-    return trimmed === "" ? [] : trimmed.split(/\s+/);
-  }
   const words: string[] = [];
-  let end = 0;
-  for (const { 0: word, index } of line.matchAll(WORD)) {
-    checkBlank(line, end, index);
-    end = index + word.length;
-    words.push(word.includes('"') ? word.replace(QUOTED, unquote) : word);
+  for (let at = 0; ; ) {
+    while (at < line.length && isBlank(line, at)) at++;
+    if (at === line.length) return words;
+    const start = at;
+    let quoted = false;
+    while (at < line.length && !isBlank(line, at)) {
+      if (line.charCodeAt(at) === QUOTE) {
+        quoted = true;
+        at = closingQuote(line, at);
+      }
+      at++;
+    }
+    const word = line.slice(start, at);
+    words.push(quoted ? word.replace(QUOTED, unquote) : word);
   }
-  checkBlank(line, end, line.length);
-  return words;
+}
+
+function isBlank(line: string, at: number): boolean {
+  const code = line.charCodeAt(at);
+  if (code < 0x80) return code === 0x20 || (code >= 0x09 && code <= 0x0d);
+  return line.charAt(at).trim() === "";
+}
+
+/** Where the quote that opens at `open` closes. */
+function closingQuote(line: string, open: number): number {
+  for (let at = open + 1; at < line.length; at++) {
+    const code = line.charCodeAt(at);
+    if (code === QUOTE) return at;
+    if (code === BACKSLASH) at++;
+  }
+  throw parameterProblem(`quote not closed in \`${line.trim()}'`);
 }
 
 function unquote(_: string, quoted: string): string {
   return quoted.includes("\\") ? quoted.replace(/\\([\s\S])/g, "$1") : quoted;
-}
-
-/** Only a quote that is not closed is neither blank nor part of a word. */
-function checkBlank(line: string, from: number, to: number): void {
-  if (line.indexOf('"', from) >= to || line.indexOf('"', from) < 0) return;
-  throw parameterProblem(`quote not closed in \`${line.trim()}'`);
 }
 
 /** A string as iptables-save prints it (`xtables_save_string`): in quotes unless it is a plain word. */
