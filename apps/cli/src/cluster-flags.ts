@@ -1,9 +1,18 @@
 import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { type Cluster, createCluster, parseManifests } from "@cnilab/cluster";
-import { type ClusterConfig, InputError, type KubeObject, type ProxyMode } from "@cnilab/core";
+import {
+  type ClusterConfig,
+  InputError,
+  type KubeObject,
+  POLICY,
+  type PolicyEngine,
+  type ProxyMode,
+} from "@cnilab/core";
 import { registerKubeProxy } from "@cnilab/kube-proxy";
 import { type IpFamily, type Prefix, tryParsePrefix } from "@cnilab/net";
 import { type Command, Option } from "commander";
+import { of } from "rxjs";
 import { loadModel, MODELS, NO_CNI, readModelOptions } from "./load-model.ts";
 import { showProgress } from "./progress.ts";
 import { readSources, type Source } from "./read-input.ts";
@@ -13,7 +22,7 @@ export interface ClusterFlags {
   readonly filename: readonly string[];
   readonly cni: string;
   readonly cniSet: readonly string[];
-  readonly policy: string;
+  readonly policy: "cni" | "none";
   readonly proxyMode: ProxyMode;
   readonly nodes: number;
   readonly clusterCidr?: readonly Prefix[];
@@ -87,6 +96,15 @@ export function addClusterFlags(command: Command): Command {
     .option("--seed <n>", "seed of all that is random", wholeNumber("--seed", 0, 0xffffffff), 1);
 }
 
+/** Takes the place of the CNI's engine, and enforces nothing. */
+const NO_POLICY: PolicyEngine = {
+  name: "none",
+  enforces: [],
+  ready: of(true),
+  start: () => {},
+  stop: () => {},
+};
+
 /** Brings up the cluster that the flags describe. @throws InputError */
 export async function bringUp(flags: ClusterFlags): Promise<BroughtUp> {
   const model = await loadModel(flags.cni);
@@ -99,7 +117,10 @@ export async function bringUp(flags: ClusterFlags): Promise<BroughtUp> {
     seed: flags.seed,
     listen: flags.listen,
     ...(model === undefined ? {} : { cni: model, cniOptions }),
-    register: (root) => registerKubeProxy(root),
+    register: (root) => {
+      registerKubeProxy(root);
+      if (flags.policy === "none") root.register(POLICY, { useValue: NO_POLICY });
+    },
   });
   const done = showProgress(cluster);
   try {
@@ -113,7 +134,7 @@ export async function bringUp(flags: ClusterFlags): Promise<BroughtUp> {
 
 /** Where the shop example lies, in the repository or beside the installed package. */
 function shop(): string {
-  return new URL(import.meta.resolve("@cnilab/examples/shop")).pathname;
+  return fileURLToPath(import.meta.resolve("@cnilab/examples/shop"));
 }
 
 function readObjects(sources: readonly Source[]): {

@@ -52,6 +52,7 @@ describe.concurrent("run", () => {
     ["flannel by ipip", "--cni-set backend=ipip", "10.244.0.0/24"],
     ["flannel by udp", "--cni-set backend=udp", "10.244.0.0/24"],
     ["flannel by wireguard", "--cni-set backend=wireguard", "10.244.0.0/24"],
+    ["kube-proxy by nftables", "--proxy-mode nftables --policy none", "10.244.0.0/24"],
     ["20 nodes", "--nodes 20 --listen all", "10.244.0.0/24"],
     [
       "ranges of one's own",
