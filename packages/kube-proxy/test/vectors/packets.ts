@@ -11,14 +11,19 @@ export interface RecordedPackets {
 }
 
 /** Connections from one place to one port, one after the other. */
-interface Flow {
-  /** `namespace/name:port name`. */
-  readonly service: string;
+export interface Connections {
   readonly protocol: "TCP" | "UDP" | "SCTP";
   /** `ip:port`, `[ip]:port`. */
   readonly dest: string;
+  /** One of {@link RecordingNetwork.clients}. */
   readonly from: string;
   readonly tried: number;
+}
+
+/** Connections that were recorded. */
+interface Flow extends Connections {
+  /** `namespace/name:port name`. */
+  readonly service: string;
   readonly outcomes: readonly Outcome[];
 }
 
@@ -58,11 +63,11 @@ export function replayPackets(
   const problems: string[] = [];
   for (const flow of packets.modes[config.mode] ?? []) {
     const expected = spell(flow.outcomes);
-    let actual = replay(flow, network);
+    let actual = connect(flow, network);
     // A client with session affinity stays where chance sent it first: chance must be able to send it
     // where it sent the recorded one.
     for (let seed = 2; hasAffinity(flow, objects) && actual !== expected && seed < 50; seed++) {
-      actual = replay(flow, start(seed));
+      actual = connect(flow, start(seed));
     }
     if (actual !== expected && !refusedTooEarly(flow, actual)) {
       problems.push(
@@ -73,7 +78,8 @@ export function replayPackets(
   return problems;
 }
 
-function replay(flow: Flow, network: RecordingNetwork): string {
+/** Makes the connections, and tells each outcome that there was: which backend, and what source it saw. */
+export function connect(flow: Connections, network: RecordingNetwork): string {
   const client = network.clients.get(flow.from);
   if (client === undefined) return "no such client";
   const [, ip = "", port = ""] = /^\[?(.*?)\]?:(\d+)$/.exec(flow.dest) ?? [];

@@ -27,6 +27,7 @@ const IP_PROTOCOLS = { TCP: IPPROTO_TCP, UDP: IPPROTO_UDP, SCTP: IPPROTO_SCTP } 
  * answers nothing, all on one wire.
  */
 export class RecordingNetwork {
+  readonly clock: VirtualClock;
   readonly node1: NetNamespace;
   /** Where connections come from, by the names that `packets.json` uses. */
   readonly clients: ReadonlyMap<string, NetNamespace>;
@@ -34,7 +35,8 @@ export class RecordingNetwork {
   readonly #pods = new Map<string, NetNamespace>();
 
   constructor(objects: readonly KubeObject[], bridgeNfCallIptables: number, seed: number) {
-    const network = new Network(new VirtualClock(), new SeededRandom(seed));
+    this.clock = new VirtualClock();
+    const network = new Network(this.clock, new SeededRandom(seed));
     this.#wire = new Segment(network, "wire", 1500);
     this.#router();
     this.node1 = this.#node(1, bridgeNfCallIptables);
