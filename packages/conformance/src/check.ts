@@ -1,5 +1,5 @@
 import type { Cluster } from "@cnilab/cluster";
-import type { CniModel, CniOptionValues } from "@cnilab/core";
+import type { CniModel, CniOptionValues, ProxyMode } from "@cnilab/core";
 import type { IpFamily } from "@cnilab/net";
 
 /** A CNI model as it is to be tested. */
@@ -7,6 +7,8 @@ export interface Subject {
   readonly model: CniModel;
   readonly options?: CniOptionValues;
   readonly ipFamilies?: readonly IpFamily[];
+  /** How Services are programmed; by iptables unless it is given. */
+  readonly proxyMode?: ProxyMode;
 }
 
 /** One thing that every Kubernetes network must do. */

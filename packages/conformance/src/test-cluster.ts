@@ -4,12 +4,16 @@ import { registerKubeProxy } from "@cnilab/kube-proxy";
 import type { Subject } from "./check.ts";
 
 /** Three nodes with two pods each, and a Service before all of them. */
-export async function testCluster({ model, options, ipFamilies }: Subject): Promise<Cluster> {
+export async function testCluster(subject: Subject): Promise<Cluster> {
+  const { model, options, ipFamilies, proxyMode } = subject;
   const cluster = createCluster({
     nodes: 3,
     cni: model,
     ...(options === undefined ? {} : { cniOptions: options }),
-    ...(ipFamilies === undefined ? {} : { config: { ipFamilies } }),
+    config: {
+      ...(ipFamilies === undefined ? {} : { ipFamilies }),
+      ...(proxyMode === undefined ? {} : { proxyMode }),
+    },
     register: (root) => registerKubeProxy(root),
   });
   const pods = [1, 2, 3].flatMap((node) => ["a", "b"].map((name) => pod(`${name}${node}`, node)));
