@@ -18,9 +18,14 @@ export function readCniArgs<Key extends string>(
     end = args.indexOf(";", at);
     if (end < 0) end = args.length;
     const equals = valueAt(args, at, end) - 1;
-    const key = known.find((k) => isKey(args, k, at, equals));
-    if (key !== undefined) found[key] = args.slice(equals + 1, end);
-    else if (isKey(args, IGNORE_UNKNOWN, at, equals)) {
+    let isKnown = false;
+    for (const key of known) {
+      if (!isKey(args, key, at, equals)) continue;
+      found[key] = args.slice(equals + 1, end);
+      isKnown = true;
+    }
+    if (isKnown) continue;
+    if (isKey(args, IGNORE_UNKNOWN, at, equals)) {
       ignoreUnknown = readBoolean(args.slice(at, end), args.slice(equals + 1, end));
     } else hasUnknown = true;
   }

@@ -5,6 +5,7 @@ import {
   type CniResult,
   type CniRoute,
   type HostFiles,
+  type HostFolder,
   type PluginConfig,
 } from "@cnilab/core";
 import type { Prefix } from "@cnilab/net";
@@ -29,9 +30,8 @@ export const flannel: CniPlugin = {
   type: "flannel",
 
   add(call: CniCall): CniResult {
-    const { files } = call.host;
     const { config, text } = delegateOf(call);
-    files.write(scratchPath(call), text);
+    dataFolder(call).write(call.containerId, text);
     const result = call.delegate(config.type, "ADD", config);
     if (result === undefined)
       throw failure(`failed to delegate add: ${config.type} gave no result`);
@@ -40,21 +40,21 @@ export const flannel: CniPlugin = {
 
   /** With the configuration of the ADD: subnet.env may be another one by now, or gone. */
   del(call: CniCall): void {
-    const { files } = call.host;
-    const path = scratchPath(call);
-    const text = files.read(path);
+    const folder = dataFolder(call);
+    const text = folder.read(call.containerId);
     if (text === undefined) return;
-    const config = parseDelegate(files, text);
+    const config = parseDelegate(call.host.files, text);
     if (config !== undefined) call.delegate(config.type, "DEL", config);
-    files.remove(path);
+    folder.remove(call.containerId);
   },
 
   /** The real one looks at nothing either. */
   check(): void {},
 };
 
-function scratchPath({ config, containerId }: CniCall): string {
-  return `${(config["dataDir"] as string | undefined) || DATA_DIR}/${containerId}`;
+/** Where the configurations of the delegates are, by container. */
+function dataFolder({ config, host }: CniCall): HostFolder {
+  return host.files.folder((config["dataDir"] as string | undefined) || DATA_DIR);
 }
 
 /**

@@ -1,4 +1,10 @@
-import type { CniResult, HostFiles, LazyContents, NetworkConfigList } from "@cnilab/core";
+import type {
+  CniResult,
+  HostFiles,
+  HostFolder,
+  LazyContents,
+  NetworkConfigList,
+} from "@cnilab/core";
 import { utf8ToBytes } from "@noble/hashes/utils.js";
 import { base64 } from "@scure/base";
 import type { RuntimeConf } from "./runtime.ts";
@@ -47,29 +53,29 @@ class CacheFile implements LazyContents {
 
 /** Each attachment's ADD result, in a file of its own: CHECK, DEL and GC need it. */
 export class ResultCache {
-  readonly #files: HostFiles;
+  readonly #folder: HostFolder;
 
   constructor(files: HostFiles) {
-    this.#files = files;
+    this.#folder = files.folder(FOLDER);
   }
 
   add(list: NetworkConfigList, rt: RuntimeConf, result: CniResult): void {
-    this.#files.write(pathOf(list.name, rt), new CacheFile(list, rt, result));
+    this.#folder.write(nameOf(list.name, rt), new CacheFile(list, rt, result));
   }
 
   find(list: NetworkConfigList, rt: RuntimeConf): CniResult | undefined {
-    return this.#read(pathOf(list.name, rt))?.result;
+    return this.#read(nameOf(list.name, rt))?.result;
   }
 
   remove(list: NetworkConfigList, rt: RuntimeConf): void {
-    this.#files.remove(pathOf(list.name, rt));
+    this.#folder.remove(nameOf(list.name, rt));
   }
 
   /** All attachments to a network. */
   attachments(network: string): RuntimeConf[] {
     const found: RuntimeConf[] = [];
-    for (const name of this.#files.list(FOLDER)) {
-      const cached = this.#read(`${FOLDER}/${name}`);
+    for (const name of this.#folder.list()) {
+      const cached = this.#read(name);
       if (cached?.networkName !== network) continue;
       const { containerId, ifName, netns, cniArgs, capabilityArgs } = cached;
       found.push({
@@ -84,8 +90,8 @@ export class ResultCache {
   }
 
   /** Files that are none of libcni's count as none. */
-  #read(path: string): CachedInfo | undefined {
-    const text = this.#files.read(path);
+  #read(name: string): CachedInfo | undefined {
+    const text = this.#folder.read(name);
     if (text === undefined) return undefined;
     try {
       const cached = JSON.parse(text) as CachedInfo;
@@ -108,8 +114,9 @@ function configOf(list: NetworkConfigList): string {
   return config;
 }
 
-function pathOf(network: string, { containerId, ifName }: RuntimeConf): string {
-  return `${FOLDER}/${network}-${containerId}-${ifName}`;
+/** In one piece, as it is kept as long as the container is there. */
+function nameOf(network: string, { containerId, ifName }: RuntimeConf): string {
+  return [network, containerId, ifName].join("-");
 }
 
 function splitPair(pair: string): [string, string] {

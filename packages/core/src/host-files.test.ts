@@ -44,3 +44,25 @@ test("contents that are made when they are read", () => {
   expect(files.remove("/a/b")).toBe(true);
   expect(files.read("/a/b")).toBeUndefined();
 });
+
+test("a folder shows the files that others write by their paths, and the other way round", () => {
+  const files = new MemoryFiles();
+  const folder = files.folder("/var/lib/x/");
+  expect(folder.list()).toEqual([]);
+  files.write("/var/lib/x/b", "1");
+  folder.write("a", { text: () => "2" });
+  expect(folder.list()).toEqual(["a", "b"]);
+  expect([folder.read("b"), files.read("/var/lib/x/a"), folder.read("c")]).toEqual([
+    "1",
+    "2",
+    undefined,
+  ]);
+  expect([folder.remove("a"), files.remove("/var/lib/x/b"), folder.remove("b")]).toEqual([
+    true,
+    true,
+    false,
+  ]);
+  expect(files.list("/var/lib/x")).toEqual([]);
+  folder.write("d", "3");
+  expect(files.list("/var/lib/x")).toEqual(["d"]);
+});

@@ -1,6 +1,7 @@
-import type { HostFiles } from "@cnilab/core";
+import type { HostFiles, HostFolder } from "@cnilab/core";
 import { formatIp, type IpAddress, tryParseIp } from "@cnilab/net";
 
+const LOCK = "lock";
 const LAST_RESERVED = "last_reserved_ip.";
 
 /**
@@ -11,17 +12,15 @@ const LAST_RESERVED = "last_reserved_ip.";
  * files when a network is first used on a machine; from then on nobody else may write to the folder.
  */
 export class AddressStore {
-  readonly #files: HostFiles;
-  readonly #folder: string;
+  readonly #folder: HostFolder;
   /** Owner, as in the files, to the addresses it holds: mostly one, hence no list around it. */
   readonly #held = new Map<string, string | string[]>();
 
-  private constructor(files: HostFiles, folder: string) {
-    this.#files = files;
+  private constructor(folder: HostFolder) {
     this.#folder = folder;
-    for (const name of files.list(folder)) {
+    for (const name of folder.list()) {
       if (tryParseIp(name) === undefined) continue;
-      this.#remember((files.read(`${folder}/${name}`) ?? "").trim(), name);
+      this.#remember((folder.read(name) ?? "").trim(), name);
     }
   }
 
@@ -34,29 +33,27 @@ export class AddressStore {
     }
     let store = stores.get(folder);
     if (store === undefined) {
-      store = new AddressStore(files, folder);
+      store = new AddressStore(files.folder(folder));
       stores.set(folder, store);
     }
-    const lock = `${folder}/lock`;
-    if (files.read(lock) === undefined) files.write(lock, "");
+    if (store.#folder.read(LOCK) === undefined) store.#folder.write(LOCK, "");
     return store;
   }
 
   /** False when somebody has the address. @param set index of the range set, whose cursor moves here */
   reserve(id: string, ifName: string, address: IpAddress, set: number): boolean {
     const name = formatIp(address);
-    const path = `${this.#folder}/${name}`;
-    if (this.#files.read(path) !== undefined) return false;
+    if (this.#folder.read(name) !== undefined) return false;
     const owner = ownerOf(id, ifName);
-    this.#files.write(path, owner);
+    this.#folder.write(name, owner);
     this.#remember(owner, name);
-    this.#files.write(`${this.#folder}/${LAST_RESERVED}${set}`, name);
+    this.#folder.write(`${LAST_RESERVED}${set}`, name);
     return true;
   }
 
   /** The address that was handed out last from a range set. */
   lastReserved(set: number): IpAddress | undefined {
-    const text = this.#files.read(`${this.#folder}/${LAST_RESERVED}${set}`);
+    const text = this.#folder.read(`${LAST_RESERVED}${set}`);
     return text === undefined ? undefined : tryParseIp(text);
   }
 
@@ -73,7 +70,7 @@ export class AddressStore {
   release(id: string, ifName: string): void {
     const owner = ownerOf(id, ifName);
     const key = this.#held.has(owner) ? owner : id.trim();
-    for (const name of listOf(this.#held.get(key))) this.#files.remove(`${this.#folder}/${name}`);
+    for (const name of listOf(this.#held.get(key))) this.#folder.remove(name);
     this.#held.delete(key);
   }
 
