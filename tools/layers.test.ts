@@ -229,6 +229,8 @@ function isUpward(from: WorkspacePackage, name: string): boolean {
   if (to === undefined) return false;
   // The cluster finds a CNI by name and injection, never by import.
   if (from.shortName === "cluster" && CNIS.includes(to.shortName)) return true;
+  // Apps bring the examples along, which know none of them.
+  if (from.isApp && to.shortName === "examples") return from === to;
   return to.layer >= from.layer;
 }
 
