@@ -15,9 +15,11 @@ import {
   isUnspecified,
   QuotedPacket,
 } from "@cnilab/net";
+import { RT_SCOPE_LINK } from "../fib/route.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { PACKET_HOST, Skb } from "../skb.ts";
 import { routeOutput } from "./route-output.ts";
+import { selectAddress, selectIpv6Address } from "./source-address.ts";
 
 /** Bytes of the whole error message, IP header included (RFC 1812 section 4.3.2.3, RFC 4443 section 2.4). */
 const MAX_ERROR_LENGTH = { 4: 576, 6: 1280 } as const;
@@ -45,10 +47,9 @@ export function icmpSend(
     const message = innerMessage(about);
     if (message instanceof IcmpMessage && isIcmpError(version, message.type)) return;
   }
-  // The address that the packet was sent to answers if it is this machine's; else the route chooses.
-  const own: IpAddress | undefined = netns.isLocalAddress(about.dst) ? about.dst : undefined;
   const mark = netns.reflectsMark(version) ? skb.mark : 0;
-  const route = routeOutput(netns, { dst: about.src, src: own, mark, protocol });
+  const src = errorSource(skb, netns, mark);
+  const route = routeOutput(netns, { dst: about.src, src, mark, protocol });
   if (typeof route === "string") return;
   const quoted = new QuotedPacket(
     about.clone(),
@@ -61,6 +62,24 @@ export function icmpSend(
   error.mark = mark;
   error.dst = route.dst;
   netns.ipLocalOut(error);
+}
+
+/**
+ * Who answers: the address that the packet was sent to if it is this machine's. Else the route chooses,
+ * but for IPv6 routes without a preferred source and with `icmp_errors_use_inbound_ifaddr`: then it is an
+ * address of the device that the packet came by (`icmp6_send`, `__icmp_send`).
+ */
+function errorSource(skb: Skb, netns: NetNamespace, mark: number): IpAddress | undefined {
+  const about = skb.ip;
+  if (netns.isLocalAddress(about.dst)) return about.dst;
+  if (skb.iif === undefined) return undefined;
+  if (typeof about.src === "number") {
+    if (netns.sysctl.get("net/ipv4/icmp_errors_use_inbound_ifaddr") === 0) return undefined;
+    return selectAddress(skb.iif, about.src, RT_SCOPE_LINK);
+  }
+  const route = routeOutput(netns, { dst: about.src, mark, protocol: IPPROTO_ICMPV6 });
+  if (typeof route !== "string" && route.dst.nexthop?.route.prefsrc !== undefined) return route.src;
+  return selectIpv6Address(netns, skb.iif, about.src);
 }
 
 /** The message of an ICMP packet, also where it is the first of several fragments. */

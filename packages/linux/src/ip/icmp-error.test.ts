@@ -1,0 +1,68 @@
+// Kernel net/ipv4/icmp.c __icmp_send, net/ipv6/icmp.c icmp6_send; each row was asked of kernel 6.18.
+import { formatIp } from "@cnilab/net";
+import { describe, expect, test } from "vitest";
+import {
+  cable,
+  forwarding,
+  Lab,
+  outcome,
+  ping,
+  routeSpec,
+  routes,
+  rule,
+  up,
+} from "../../test/lab.ts";
+import type { NetNamespace } from "../net-namespace.ts";
+
+/** client 10.1.0.2 (fd01::2) behind a router whose way back to it is a second cable, with 10.2.0.1 (fd02::1). */
+function twoWays(): { client: NetNamespace; router: NetNamespace } {
+  const [client, router] = new Lab().machine("client", "router");
+  const [x, near] = cable(client, "eth0", router, "near");
+  const [y, far] = cable(client, "eth1", router, "far");
+  up(x, "10.1.0.2/32", "fd01::2/128");
+  up(y, "10.2.0.2/24", "fd02::2/64");
+  up(near, "10.1.0.1/32", "fd01::1/128");
+  up(far, "10.2.0.1/24", "fd02::1/64");
+  forwarding(router);
+  routes(client, "10.1.0.1 dev eth0", "fd01::1 dev eth0");
+  routes(client, "0.0.0.0/0 via 10.1.0.1", "::/0 via fd01::1");
+  routes(router, "10.1.0.2 via 10.2.0.2", "fd01::2 via fd02::2");
+  return { client, router };
+}
+
+function answerer(client: NetNamespace, to: string, src: string): string {
+  const { error } = ping(client, to, { src });
+  return error?.from === undefined ? "" : formatIp(error.from);
+}
+
+describe("who tells of an error", () => {
+  test.each([
+    ["IPv4: the device that the message leaves by", "10.9.0.1", "10.1.0.2", [], "10.2.0.1"],
+    [
+      "IPv4 with icmp_errors_use_inbound_ifaddr: the device that the packet came by",
+      "10.9.0.1",
+      "10.1.0.2",
+      ["net/ipv4/icmp_errors_use_inbound_ifaddr"],
+      "10.1.0.1",
+    ],
+    ["IPv6: the device that the packet came by", "fd09::1", "fd01::2", [], "fd01::1"],
+  ])("%s", (_, to, src, sysctls, expected) => {
+    const { client, router } = twoWays();
+    for (const path of sysctls) router.sysctl.set(path, 1);
+    expect(answerer(client, to, src)).toBe(expected);
+  });
+
+  test("IPv6: the preferred source of the route, where it has one", () => {
+    const { client, router } = twoWays();
+    router.addRoute(routeSpec(router, "fd01::2 via fd02::2 src fd02::1 metric 5"));
+    expect(answerer(client, "fd09::1", "fd01::2")).toBe("fd02::1");
+  });
+});
+
+test("rules see the source of an ICMPv6 error", () => {
+  const { client, router } = twoWays();
+  rule(router, "priority 10 from fd01::1/128 blackhole", 6);
+  expect(outcome(ping(client, "fd09::1", { src: "fd01::2" }))).toBe(
+    "timeout, IP_INNOROUTES in router",
+  );
+});
