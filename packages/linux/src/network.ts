@@ -162,6 +162,8 @@ export class Network {
     rule?: FilterRule,
   ): void {
     this.recording?.unrepeatable();
+    // NF_DROP is -EPERM to whoever sent the packet (net/netfilter/core.c nf_hook_slow).
+    if (reason === "NETFILTER_DROP" && skb.nfBridge === undefined) skb.sendErrno ??= "EPERM";
     skb.trace?.steps.push({
       kind: "drop",
       netns,

@@ -11,7 +11,7 @@ import {
 import type { NetDevice } from "./device/net-device.ts";
 import type { Dst } from "./fib/dst.ts";
 import type { ConntrackEntry, ConntrackInfo } from "./netfilter/conntrack-entry.ts";
-import type { Socket } from "./socket/socket.ts";
+import type { Socket, SocketError } from "./socket/socket.ts";
 import type { Trace } from "./trace.ts";
 
 /** For whom the frame is (include/uapi/linux/if_packet.h). */
@@ -66,6 +66,8 @@ export class Skb {
   nfBridge: NfBridgeInfo | undefined = undefined;
   /** Put together from fragments no larger than this; 0 for a packet that was whole. */
   fragMaxSize = 0;
+  /** What the call that sent it fails with, once the machine that sent it has refused it. */
+  sendErrno: SocketError["errno"] | undefined = undefined;
   /** Records every step while set. */
   trace: Trace | undefined;
   /** Which packet of the trace this is; copies and tunnelled packets keep their number. */

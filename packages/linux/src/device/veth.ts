@@ -86,6 +86,7 @@ export class Veth extends NetDevice {
     // __dev_forward_skb: too long a frame for the other end is lost without a word.
     if (skb.packet.length + ETHERNET_HEADER_LENGTH > peer.maxFrameLength) {
       peer.rxDropped++;
+      skb.sendErrno ??= "ENOBUFS"; // NET_XMIT_DROP
       peer.drop(skb, "PKT_TOO_BIG", `frame longer than the MTU ${peer.mtu} of ${peer.name}`);
       return;
     }

@@ -102,6 +102,10 @@ function ipFinishOutput(skb: Skb, netns: NetNamespace): void {
     piece.socket = skb.socket;
     piece.nfBridge = skb.nfBridge;
     ipFinishOutput2(piece, netns);
+    if (piece.sendErrno !== undefined) {
+      skb.sendErrno = piece.sendErrno;
+      return; // ip_do_fragment
+    }
   }
 }
 

@@ -40,6 +40,18 @@ export function routeOutput(netns: NetNamespace, flow: OutputFlow): OutputRoute 
     : routeOutput6(netns, flow);
 }
 
+/**
+ * Routes a connected socket's packets. An IPv4 source that the route chose goes into a second look-up,
+ * where rules see it (`ip_route_connect`); IPv6 keeps what the first one found (`ip6_dst_lookup_tail`).
+ */
+export function routeConnect(netns: NetNamespace, flow: OutputFlow): OutputRoute | RouteErrno {
+  const first = routeOutput(netns, flow);
+  if (typeof first === "string" || flow.src !== undefined || typeof flow.dst !== "number") {
+    return first;
+  }
+  return routeOutput(netns, { ...flow, src: first.src });
+}
+
 function fullFlow(flow: OutputFlow): Flow {
   return {
     dst: flow.dst,

@@ -25,7 +25,10 @@ export function routeMeHarder(skb: Skb, netns: NetNamespace): RouteErrno | undef
     dstPort: dstPortOf(packet),
     anySource: true,
   });
-  if (typeof route === "string") return route;
+  if (typeof route === "string") {
+    skb.sendErrno = route; // NF_DROP_ERR
+    return route;
+  }
   skb.dst = route.dst;
   if (skb.trace !== undefined) traceRoute(skb, netns, route.dst);
   return undefined;

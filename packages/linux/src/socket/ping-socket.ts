@@ -13,7 +13,7 @@ import { routeOutput } from "../ip/route-output.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { Skb } from "../skb.ts";
 import type { Trace } from "../trace.ts";
-import type { Socket, SocketError } from "./socket.ts";
+import { type Socket, type SocketError, sendError } from "./socket.ts";
 
 /** What `ping` uses: sends echo requests and hears of the answers. */
 export class PingSocket implements Socket {
@@ -82,7 +82,8 @@ export class PingSocket implements Socket {
       text: "echo request",
     });
     netns.ipLocalOut(skb);
+    const refused = sendError(skb);
     netns.network.run();
-    return undefined;
+    return refused;
   }
 }

@@ -1,5 +1,6 @@
 import type { IpAddress } from "@cnilab/net";
 import type { NetNamespace } from "../net-namespace.ts";
+import type { Skb } from "../skb.ts";
 
 /** An end of communication in a namespace, as `ss` lists it. */
 export interface Socket {
@@ -30,9 +31,16 @@ export interface SocketError {
     | "EINVAL"
     | "ETIMEDOUT"
     | "EPROTO"
-    | "ENOPROTOOPT";
+    | "ENOPROTOOPT"
+    | "ENOBUFS";
   /** Address of the machine whose message told of it; `undefined` when it was this machine. */
   readonly from: IpAddress | undefined;
   /** As `RST` or `ICMP port unreachable`. */
   readonly message: string;
+}
+
+/** What `sendmsg` fails with when this machine refused the packet; to be asked before it goes on to others. */
+export function sendError({ sendErrno }: Skb): SocketError | undefined {
+  if (sendErrno === undefined) return undefined;
+  return { errno: sendErrno, from: undefined, message: "this machine does not let it out" };
 }

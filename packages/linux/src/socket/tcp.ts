@@ -14,7 +14,7 @@ import {
   TcpSegment,
 } from "@cnilab/net";
 import type { Dst } from "../fib/dst.ts";
-import { routeOutput } from "../ip/route-output.ts";
+import { routeConnect, routeOutput } from "../ip/route-output.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { Skb } from "../skb.ts";
 import type { Trace } from "../trace.ts";
@@ -161,7 +161,7 @@ export class TcpConnection implements Socket {
    */
   static connect(netns: NetNamespace, options: TcpConnectOptions): TcpConnection | SocketError {
     const localPort = options.localPort ?? netns.sockets.ephemeralPort(IPPROTO_TCP);
-    const route = routeOutput(netns, {
+    const route = routeConnect(netns, {
       dst: options.dst,
       src: options.src,
       mark: options.mark ?? 0,

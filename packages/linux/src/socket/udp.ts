@@ -8,11 +8,11 @@ import {
 } from "@cnilab/net";
 import type { NetDevice } from "../device/net-device.ts";
 import type { CachedFlow, FlowReceiver } from "../flow-cache.ts";
-import { routeOutput } from "../ip/route-output.ts";
+import { routeConnect, routeOutput } from "../ip/route-output.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { Skb } from "../skb.ts";
 import type { Trace } from "../trace.ts";
-import type { Socket, SocketError } from "./socket.ts";
+import { type Socket, type SocketError, sendError } from "./socket.ts";
 
 /** A datagram as its receiver sees it. */
 export interface ReceivedDatagram {
@@ -143,7 +143,8 @@ export class UdpSocket implements Socket, FlowReceiver {
   ): SocketError | undefined {
     const { netns } = this;
     const src = options.src ?? this.localAddress;
-    const route = routeOutput(netns, {
+    const routed = this.remoteAddress === undefined ? routeOutput : routeConnect;
+    const route = routed(netns, {
       dst,
       src,
       mark: this.mark,
@@ -172,8 +173,10 @@ export class UdpSocket implements Socket, FlowReceiver {
       text: "UDP datagram",
     });
     netns.ipLocalOut(skb);
+    const refused = sendError(skb);
     netns.network.run();
-    return undefined;
+    // A device without room is nothing to tell a program of (net/ipv4/udp.c udp_send_skb).
+    return refused?.errno === "ENOBUFS" ? undefined : refused;
   }
 
   /** A packet of a cached flow for this socket. */

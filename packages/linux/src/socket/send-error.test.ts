@@ -1,0 +1,68 @@
+// Kernel net/netfilter/core.c nf_hook_slow, drivers/net/veth.c veth_xmit, net/ipv4/udp.c udp_send_skb; asked of kernel 6.18.
+import { IPPROTO_TCP, IPPROTO_UDP } from "@cnilab/net";
+import { describe, expect, test } from "vitest";
+import { cable, connect, Lab, outcome, ping, routes, rule, serve, up } from "../../test/lab.ts";
+import type { NetNamespace } from "../net-namespace.ts";
+
+function linked(): { client: NetNamespace; server: NetNamespace } {
+  const [client, server] = new Lab().machine("client", "server");
+  const ends = cable(client, "eth0", server, "eth0");
+  up(ends[0], "10.0.0.1/24", "fd00::1/64");
+  up(ends[1], "10.0.0.2/24", "fd00::2/64");
+  serve(server, 80);
+  serve(server, 53, IPPROTO_UDP);
+  for (const to of ["10.0.0.2", "fd00::2"]) ping(client, to);
+  return { client, server };
+}
+
+describe("a rule of the sender's own machine that drops", () => {
+  test.each([
+    ["filter", "OUTPUT", "-j DROP"],
+    ["filter", "OUTPUT", "-j REJECT"],
+    ["mangle", "POSTROUTING", "-j DROP"],
+  ])("in %s %s with %s fails the call with EPERM", (table, chain, ruleText) => {
+    const { client } = linked();
+    for (const family of [4, 6] as const) client.iptables(family).append(table, chain, ruleText);
+    for (const to of ["10.0.0.2", "fd00::2"]) {
+      const eperm = /^unreachable, EPERM, NETFILTER_DROP in client/;
+      expect(outcome(connect(client, to, 53, { protocol: IPPROTO_UDP }))).toMatch(eperm);
+      expect(outcome(ping(client, to))).toMatch(eperm);
+    }
+  });
+
+  test("is silence for TCP, which sends again", () => {
+    const { client } = linked();
+    client.iptables(4).append("filter", "OUTPUT", "-j DROP");
+    const result = connect(client, "10.0.0.2", 80, { protocol: IPPROTO_TCP });
+    expect(outcome(result)).toMatch(/^timeout, NETFILTER_DROP in client/);
+  });
+
+  test("in another machine is silence", () => {
+    const { client, server } = linked();
+    server.iptables(4).append("filter", "INPUT", "-j DROP");
+    const udp = connect(client, "10.0.0.2", 53, { protocol: IPPROTO_UDP });
+    expect(outcome(udp)).toBe("timeout, NETFILTER_DROP in server");
+  });
+});
+
+test("a mark that leads to a route that refuses fails the call with the route's error", () => {
+  const { client } = linked();
+  client.iptables(4).append("mangle", "OUTPUT", "-j MARK --set-mark 3");
+  rule(client, "priority 10 fwmark 3 lookup 100");
+  routes(client, "blackhole 0.0.0.0/0 table 100");
+  expect(outcome(ping(client, "10.0.0.2"))).toBe("unreachable, EINVAL, IP_OUTNOROUTES in client");
+});
+
+describe("a frame that the other end of a veth does not take", () => {
+  test("fails ping's call with ENOBUFS, and is silence for UDP", () => {
+    const { client, server } = linked();
+    server.device("eth0").setMtu(1300);
+    const lost = "PKT_TOO_BIG in server";
+    expect(outcome(ping(client, "10.0.0.2", { length: 1400 }))).toBe(
+      `unreachable, ENOBUFS, ${lost}`,
+    );
+    expect(outcome(connect(client, "10.0.0.2", 53, { protocol: IPPROTO_UDP, length: 1400 }))).toBe(
+      `timeout, ${lost}`,
+    );
+  });
+});
