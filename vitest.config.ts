@@ -1,16 +1,23 @@
 import { defineConfig } from "vitest/config";
+import { StallWatch } from "./tools/stall-watch.ts";
+
+const inNpmTest = process.env["TURBO_HASH"] !== undefined;
 
 // Shared by every package: `vitest run --config ../../vitest.config.ts` with the package as root.
-// The JSON report is what tools/run.mjs adds up into the closing line of `npm test`.
+// The JSON report is what tools/test.mjs adds up into the closing line of `npm test`.
 export default defineConfig({
   test: {
     root: process.cwd(),
     include: ["src/**/*.test.ts", "test/**/*.test.ts"],
     reporters: [
-      process.env["TURBO_HASH"] ? "dot" : "default", // `npm test` shows failures only
+      inNpmTest ? "dot" : "default", // `npm test` shows failures only
       ["json", { outputFile: ".report/vitest.json" }],
+      new StallWatch(),
     ],
+    // Turbo runs as many packages at once as there are cores; each of them takes one.
+    ...(inNpmTest ? { maxWorkers: 1 } : {}),
     testTimeout: 60_000,
+    hookTimeout: 60_000,
     passWithNoTests: true,
   },
 });

@@ -24,8 +24,12 @@ const TASKS = [
   "docs",
   "pack:check",
 ];
-/** Tasks worth a line when they start; the others are many and short. */
-const SHOWN = /^\/\/#|#(test|docs)$/;
+/** Tasks worth a line when they start; tests get one when they end, and the others are many and short. */
+const SHOWN = /^\/\/#|#docs$/;
+/** Milliseconds without a line before one says what is running. */
+const QUIET_MS = 30_000;
+/** No task is silent for so long: it hangs. Tests have limits of their own (stall-watch.ts), far below this one. */
+const STALLED_MS = 10 * 60_000;
 
 /**
  * @param {string[]} args further arguments of turbo, such as `--filter=@cnilab/net` or `--force`
@@ -68,7 +72,7 @@ async function turbo(args) {
       ...TASKS,
       "--continue=dependencies-successful",
       `--concurrency=${Math.min(availableParallelism(), 8)}`,
-      "--output-logs=hash-only",
+      "--output-logs=new-only",
       "--json",
       "--summarize",
       ...args,
@@ -89,13 +93,14 @@ async function turbo(args) {
   process.on("SIGINT", () => {
     interrupted = true; // the terminal tells turbo too, and turbo its tasks
   });
+  const progress = new Progress(() => child.kill());
   /** @type {string[]} */
   const said = [];
   let summaryFile = "";
   createInterface(child.stdout).on("line", (line) => {
     const { source, text } = parseEvent(line);
+    progress.heard(source, text);
     if (source === "turbo") said.push(text);
-    else if (/^cache miss/.test(text) && SHOWN.test(source)) console.log(`  ${nameOf(source)}`);
     summaryFile = /^\s*Summary:\s+(.*\S)/.exec(text)?.[1] ?? summaryFile;
   });
   createInterface(child.stderr).on("line", (line) => said.push(line));
@@ -103,6 +108,7 @@ async function turbo(args) {
     child.once("error", reject);
     child.once("close", (code) => resolve(code ?? 1));
   });
+  progress.end();
   if (interrupted) process.exit(130);
   if (!summaryFile) return { exitCode, tasks: undefined, said };
   /** @type {{ tasks: Task[] }} */
@@ -110,6 +116,59 @@ async function turbo(args) {
   rmSync(summaryFile);
   const tasks = summary.tasks.filter(({ command }) => command !== "<NONEXISTENT>");
   return { exitCode, tasks, said };
+}
+
+/** Prints a line now and then, so that nobody has to wonder. */
+class Progress {
+  #started = Date.now();
+  #heardAt = Date.now();
+  #printedAt = Date.now();
+  /** @type {Set<string>} */
+  #testing = new Set();
+  #timer;
+
+  /** @param {() => void} stop called when nothing is heard for too long */
+  constructor(stop) {
+    this.#timer = setInterval(() => this.#look(stop), 1000);
+  }
+
+  /** @param {string} source task, or `turbo` @param {string} text a line that it printed */
+  heard(source, text) {
+    this.#heardAt = Date.now();
+    const begins = /^cache (miss|bypass)/.test(text);
+    if (begins && SHOWN.test(source)) this.#print(nameOf(source));
+    if (!source.endsWith("#test")) return;
+    if (begins) this.#testing.add(source);
+    const sum = /^\s*Tests\s+(.*?)\s*\(\d+\)$/.exec(stripVTControlCharacters(text))?.[1];
+    if (sum === undefined) return;
+    this.#testing.delete(source);
+    this.#print(`${nameOf(source)}: ${sum}`);
+  }
+
+  end() {
+    clearInterval(this.#timer);
+  }
+
+  /** @param {() => void} stop */
+  #look(stop) {
+    const now = Date.now();
+    if (now - this.#heardAt > STALLED_MS) {
+      this.#print(`Stopped: nothing heard for ${STALLED_MS / 60_000} minutes.`);
+      this.end();
+      stop();
+    } else if (now - this.#printedAt > QUIET_MS) {
+      const tests = [...this.#testing].map(nameOf).join(", ");
+      this.#print(
+        `still at it after ${Math.round((now - this.#started) / 1000)} s${tests && `: ${tests}`}`,
+      );
+    }
+  }
+
+  /** @param {string} line */
+  #print(line) {
+    this.#printedAt = Date.now();
+    console.log(`  ${line}`);
+  }
 }
 
 /** @param {Task[]} tasks */
