@@ -34,15 +34,18 @@ export class NftablesProxier implements Proxier {
   }
 
   sync(state: ServiceState, now: number): void {
+    const { nftables } = this.#node.netns;
+    const isThere = nftables.hasTable(FAMILY_WORDS[this.#family].ip, TABLE);
     // Only the family in which something changed syncs.
-    if (state === this.#state) return;
-    const before = this.#synced;
+    if (isThere && state === this.#state) return;
+    // A table that somebody deleted is written anew, as after a sync that failed.
+    const before = isThere ? this.#synced : undefined;
     const deleteOld = now - this.#syncedAt >= STALE_CHAIN_AGE;
     const table = this.#tables.next(state, this.#facts(), before, deleteOld);
     this.#synced = table;
     this.#state = state;
     this.#syncedAt = now;
-    this.#node.netns.nftables.setLayer(table.layer);
+    nftables.setLayer(table.layer);
     if (before === undefined) this.#addNodePortIps();
   }
 
