@@ -1,6 +1,6 @@
 // @ts-check
 // Every npm script of the root that a user calls: sets up what is missing, then runs the command.
-//   node tools/run.mjs start | cnilab | test | vectors | bench | exec | pnpm [ARGS]
+//   node tools/run.mjs start | cnilab | test | vectors | bench | fuzz-kernel | exec | pnpm [ARGS]
 
 import { join } from "node:path";
 import { pass } from "./child.mjs";
@@ -14,6 +14,7 @@ const commands = {
   test: async (args) => (await import("./test.mjs")).test(args),
   vectors: (args) => typescript("tools/vectors.ts", args),
   bench: (args) => typescript("tools/bench.ts", args),
+  "fuzz-kernel": (args) => typescript("packages/realize/test/fuzz/main.ts", args),
   /** Any program of node_modules/.bin, with the project's Node. */
   exec: ([program = "node", ...args]) => pass(program, args, { cwd: root, env: toolEnvironment() }),
   /** The pinned pnpm, also where node_modules and the lock file disagree, which is what it is there to mend. */

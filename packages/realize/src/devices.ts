@@ -1,0 +1,142 @@
+import {
+  ALL_ZEROS_MAC,
+  Bridge,
+  Dummy,
+  Ifb,
+  IpTunnel,
+  Loopback,
+  Macvlan,
+  type NetDevice,
+  type NetNamespace,
+  Nic,
+  Tun,
+  Veth,
+  Vxlan,
+} from "@cnilab/linux";
+import { formatIp, formatMac, isMulticast } from "@cnilab/net";
+import type { NamespaceNames } from "./namespace-names.ts";
+
+/** State that cannot be made of real devices; the message names it. */
+export class UnrealizableError extends Error {
+  override readonly name = "UnrealizableError";
+}
+
+/** What a device is called in the namespace of its segment: `node1.eth0` may be longer than a name can be. */
+export type WireNames = ReadonlyMap<Nic, string>;
+
+/** `ip link add …` for one device, to be run in its namespace; empty where another device's line makes it. */
+export function linkAdd(
+  dev: NetDevice,
+  names: NamespaceNames,
+  wires: WireNames,
+  made: ReadonlySet<NetDevice>,
+): string[] {
+  if (dev instanceof Loopback) return [];
+  const head = `link add name ${dev.name}`;
+  // The kernel limits a bridge's MTU by nothing, yet follows its ports until it is set.
+  const common = `address ${formatMac(dev.mac)} mtu ${dev.mtu}`;
+  if (dev instanceof Nic) {
+    const wire = wires.get(dev);
+    return [
+      `${head} ${common} type veth peer name ${wire} mtu 65535 netns ${names.of(dev.segment)}`,
+    ];
+  }
+  if (dev instanceof Veth) {
+    const { peer } = dev;
+    if (peer === undefined)
+      throw new UnrealizableError(`${dev.netns}/${dev.name} has no other end`);
+    if (made.has(peer)) return [];
+    const other = `name ${peer.name} address ${formatMac(peer.mac)} mtu ${peer.mtu}`;
+    return [`${head} ${common} type veth peer ${other} netns ${names.of(peer.netns)}`];
+  }
+  if (dev instanceof Bridge) return [`${head} ${common} type bridge`];
+  // The machines that this runs on may lack dummy: a bridge without ports swallows packets as well.
+  if (dev instanceof Dummy) return [`${head} ${common} type bridge`];
+  if (dev instanceof Vxlan) return [`${head} ${common} type vxlan ${vxlanOptions(dev)}`];
+  if (dev instanceof Macvlan) {
+    return [`${head} link ${dev.lower.name} ${common} type macvlan mode ${dev.mode}`];
+  }
+  if (dev instanceof IpTunnel) {
+    const link = dev.link === undefined ? "" : ` dev ${dev.link.name}`;
+    const end = (ip: number): string => (ip === 0 ? "any" : formatIp(ip));
+    const ttl = dev.ttl === 0 ? "inherit" : dev.ttl;
+    const pmtu = dev.pathMtuDiscovery ? "pmtudisc" : "nopmtudisc";
+    const ends = `local ${end(dev.local)} remote ${end(dev.remote)}`;
+    return [`${head} mtu ${dev.mtu} type ${dev.kind} ${ends} ttl ${ttl} ${pmtu}${link}`];
+  }
+  if (dev instanceof Ifb) return [`${head} ${common} type ifb`];
+  if (dev instanceof Tun) {
+    return [`tuntap add dev ${dev.name} mode tun`, `link set dev ${dev.name} mtu ${dev.mtu}`];
+  }
+  throw new UnrealizableError(`${dev.netns}/${dev.name}: ${dev.kind} devices are not realised`);
+}
+
+function vxlanOptions(dev: Vxlan): string {
+  const words = [`id ${dev.vni}`, `dstport ${dev.port}`];
+  if (dev.local !== undefined) words.push(`local ${formatIp(dev.local)}`);
+  if (dev.remote !== undefined) {
+    words.push(`${isMulticast(dev.remote) ? "group" : "remote"} ${formatIp(dev.remote)}`);
+  }
+  if (dev.link !== undefined) words.push(`dev ${dev.link.name}`);
+  if (dev.ttl !== 0) words.push(`ttl ${dev.ttl}`);
+  words.push(`ageing ${dev.ageing}`, dev.learning ? "learning" : "nolearning");
+  if (dev.groupPolicy) words.push("gbp");
+  words.push(dev.udpChecksum ? "udpcsum" : "noudpcsum");
+  return words.join(" ");
+}
+
+/** `ip link set …` for what a device is once all are there. */
+export function linkSet(dev: NetDevice): string[] {
+  const lines: string[] = [];
+  if (dev.master !== undefined) lines.push(`link set dev ${dev.name} master ${dev.master.name}`);
+  if (dev.requestedPromiscuous) lines.push(`link set dev ${dev.name} promisc on`);
+  if (dev.allMulticast) lines.push(`link set dev ${dev.name} allmulticast on`);
+  if (dev.txQueueLength !== 1000) {
+    lines.push(`link set dev ${dev.name} txqueuelen ${dev.txQueueLength}`);
+  }
+  return lines;
+}
+
+/** `bridge -batch` lines: flags of ports, and entries that somebody made. */
+export function bridgeLines(netns: NetNamespace): string[] {
+  const lines: string[] = [];
+  for (const dev of netns.devices) {
+    const port = dev.bridgePort;
+    if (port !== undefined) {
+      const flags: [string, boolean, boolean][] = [
+        ["hairpin", port.hairpin, false],
+        ["isolated", port.isolated, false],
+        ["learning", port.learning, true],
+        ["flood", port.flood, true],
+        ["mcast_flood", port.mcastFlood, true],
+        ["bcast_flood", port.bcastFlood, true],
+      ];
+      const set = flags.filter(([, is, usual]) => is !== usual);
+      if (set.length > 0) {
+        const words = set.map(([flag, is]) => `${flag} ${is ? "on" : "off"}`);
+        lines.push(`link set dev ${dev.name} ${words.join(" ")}`);
+      }
+      for (const entry of port.bridge.fdb.entries()) {
+        if (entry.port !== port || entry.local || !entry.isStatic) continue;
+        lines.push(`fdb replace ${formatMac(entry.mac)} dev ${dev.name} master static`);
+      }
+    }
+    if (dev instanceof Vxlan) lines.push(...vxlanFdb(dev));
+  }
+  return lines;
+}
+
+function vxlanFdb(dev: Vxlan): string[] {
+  const lines: string[] = [];
+  for (const { mac, remotes, permanent } of dev.fdbEntries()) {
+    if (!permanent) continue;
+    for (const [i, remote] of remotes.entries()) {
+      if (mac === ALL_ZEROS_MAC && remote === dev.remote) continue;
+      const how = i === 0 && mac !== ALL_ZEROS_MAC ? "replace" : "append";
+      lines.push(
+        `fdb ${how} ${formatMac(mac)} dev ${dev.name} dst ${formatIp(remote)} self permanent`,
+      );
+    }
+  }
+  return lines;
+}

@@ -1,0 +1,126 @@
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { UnrealizableError } from "./devices.ts";
+import type { Script } from "./script.ts";
+
+/** Namespaces that were made, and go again when this process ends, whatever ends it. */
+export class Realized {
+  readonly prefix: string;
+  readonly #guard: ChildProcess;
+
+  constructor(prefix: string, guard: ChildProcess) {
+    this.prefix = prefix;
+    this.#guard = guard;
+  }
+
+  /** Leaves them when this process ends; `down` takes them away. */
+  keep(): Promise<void> {
+    return this.#end("keep\n");
+  }
+
+  /** Takes them away. */
+  remove(): Promise<void> {
+    return this.#end("");
+  }
+
+  #end(word: string): Promise<void> {
+    return new Promise((resolve) => {
+      this.#guard.once("exit", () => resolve());
+      this.#guard.stdin?.end(word);
+    });
+  }
+}
+
+/** Says `up` once all is there, and undoes it unless it is told to keep it. */
+const EPILOGUE = `
+echo up
+read -r word || true
+[ "\${word:-}" != keep ] || finished=1
+`;
+
+/**
+ * Runs a script as root. A process of its own makes the namespaces and watches over them, so that
+ * nothing is left where this one is killed.
+ * @throws Error what the tools said, when nothing is left of the attempt
+ */
+export function up(script: Script): Promise<Realized> {
+  const child = spawn("bash", ["-c", script.text + EPILOGUE], {
+    detached: true, // Ctrl-C is for this process, not for the one that cleans up after it
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  let said = "";
+  child.stderr.on("data", (data) => {
+    said += data;
+  });
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("exit", (code) => {
+      reject(new Error(`${said.trim() || `bash ended with ${code}`} (nothing is left)`));
+    });
+    child.stdout.on("data", () => resolve(new Realized(script.prefix, child)));
+  });
+}
+
+/** Takes away the namespaces that `up` left with this prefix, and nothing else. @returns how many there were */
+export function down(prefix: string): number {
+  const record = `${RECORDS}/${prefix}`;
+  if (!existsSync(record)) return 0;
+  const names = readFileSync(record, "utf8")
+    .split("\n")
+    .filter((name) => name !== "");
+  const there = names.filter((name) => existsSync(`/run/netns/${name}`));
+  for (const name of there) spawnSync("ip", ["netns", "del", name]);
+  rmSync(record);
+  return there.length;
+}
+
+const RECORDS = "/run/cnilab-realize";
+
+const TOOLS = ["bash", "ip", "bridge", "tc", "sysctl"];
+
+/** Why nothing can be realised on this machine, or `undefined`. */
+export function whyNotHere(): string | undefined {
+  if (process.platform !== "linux") return "needs Linux";
+  if (process.getuid?.() !== 0) return "needs root";
+  for (const tool of [...TOOLS, "iptables-restore", "nft", "ipset", "unshare"]) {
+    if (spawnSync("which", [tool]).status !== 0) return `needs ${tool}`;
+  }
+  return spawnSync("unshare", ["-n", "true"]).status === 0 ? undefined : "needs namespaces";
+}
+
+/**
+ * Tries in namespaces without names, which go at once, whether this kernel has what a script needs.
+ * @throws UnrealizableError naming what is missing
+ */
+export function checkKernel(script: Script): void {
+  for (const kind of script.deviceKinds) {
+    const command = PROBES[kind];
+    if (command === undefined || shell(command, "").status === 0) continue;
+    throw new UnrealizableError(`this kernel has no ${kind} devices`);
+  }
+  for (const { netns, command, text } of script.ruleSets) {
+    const sets = script.ruleSets.find((r) => r.netns === netns && r.command === "ipset restore");
+    const before = sets === undefined || command === "ipset restore" ? "" : sets.text;
+    const load = before === "" ? command : `ipset restore <<'END'\n${before}END\n${command}`;
+    const tried = shell(load, text);
+    if (tried.status !== 0) {
+      throw new UnrealizableError(`${netns}: ${command}: ${tried.stderr.trim()}`);
+    }
+  }
+}
+
+/** How a device of each kind is made. */
+const PROBES: Readonly<Record<string, string>> = {
+  veth: "ip link add type veth",
+  bridge: "ip link add type bridge",
+  vxlan: "ip link add type vxlan id 1 dstport 8472",
+  macvlan: "ip link add name up0 type bridge && ip link add link up0 type macvlan",
+  ipip: "ip link add name tunnel type ipip local 192.0.2.1 remote any",
+  sit: "ip link add name tunnel type sit local 192.0.2.1 remote any",
+  ifb: "ip link add type ifb",
+  tun: "ip tuntap add dev tun9 mode tun",
+};
+
+function shell(command: string, input: string): { status: number | null; stderr: string } {
+  return spawnSync("unshare", ["-n", "bash", "-c", command], { input, encoding: "utf8" });
+}

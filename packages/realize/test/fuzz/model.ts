@@ -1,0 +1,337 @@
+import { SeededRandom, VirtualClock } from "@cnilab/core";
+import {
+  Bridge,
+  type ExchangeOutcome,
+  exchange,
+  type FibRule,
+  IptablesError,
+  Kernel,
+  KernelError,
+  Message,
+  type NetNamespace,
+  Network,
+  PingSocket,
+  type RouteSpec,
+  ServerReport,
+  type SocketError,
+  startEchoServer,
+  UdpSocket,
+  Veth,
+  Vxlan,
+} from "@cnilab/linux";
+import { formatIp, IPPROTO_TCP, parseInterfaceAddress, parseIp, parsePrefix } from "@cnilab/net";
+import { addressIn, type Flow, lengthOf, type Step, type Verdict } from "./topology.ts";
+
+const TCP_PORT = 80;
+const UDP_PORT = 53;
+/** As long as the program in the real namespaces waits. */
+const WAIT_MS = 3800;
+/** The first source port; each flow has one of its own. */
+export const FIRST_PORT = 20_000;
+
+/** The steps done to a machine of the model. */
+export class Model {
+  readonly network: Network = new Network(new VirtualClock(), new SeededRandom(1));
+  readonly kernel: Kernel = new Kernel(this.network, "m");
+  readonly flows: Flow[] = [];
+  /** Steps that the model refuses, as the kernel would: they are not part of the case. */
+  readonly refused: { readonly step: Step; readonly reason: string }[] = [];
+
+  constructor(steps: readonly Step[]) {
+    this.kernel.initNs.loopback.setUp();
+    for (const step of steps) {
+      try {
+        this.#do(step);
+      } catch (error) {
+        if (!(error instanceof KernelError || error instanceof IptablesError)) throw error;
+        this.refused.push({ step, reason: error.message });
+      }
+    }
+  }
+
+  #netns(name: string): NetNamespace {
+    const found = this.kernel.findNamespace(name);
+    if (found === undefined) throw new KernelError("ENOENT", `netns ${name}`);
+    return found;
+  }
+
+  #do(step: Step): void {
+    switch (step.do) {
+      case "namespace":
+        this.#namespace(step.netns);
+        return;
+      case "cable": {
+        const dev = `e${step.subnet}`;
+        this.#cable(step, [step.a, dev], [step.b, dev]);
+        this.#number(step.a, dev, step.subnet, 1);
+        this.#number(step.b, dev, step.subnet, 2);
+        return;
+      }
+      case "lan":
+        this.#lan(step);
+        return;
+      case "vxlan":
+        this.#vxlan(step);
+        return;
+      case "mtu":
+        this.#netns(step.netns).device(step.dev).setMtu(step.mtu);
+        return;
+      case "address": {
+        const { address, length } = parseInterfaceAddress(step.address);
+        this.#netns(step.netns).device(step.dev).addAddress(address, length);
+        return;
+      }
+      case "route":
+        this.#route(step);
+        return;
+      case "rule":
+        this.#netns(step.netns)
+          .fib(step.family)
+          .addRule({
+            ...step.rule,
+            ...(step.from === undefined ? {} : { from: parsePrefix(step.from) }),
+            ...(step.to === undefined ? {} : { to: parsePrefix(step.to) }),
+          } as FibRule);
+        return;
+      case "sysctl":
+        this.#netns(step.netns).sysctl.set(step.path, step.value);
+        return;
+      case "hairpin":
+      case "isolated": {
+        const bridge = this.#netns(step.netns).device(step.bridge) as Bridge;
+        const port = [...bridge.ports].reverse()[step.port];
+        if (port !== undefined) port[step.do] = true;
+        return;
+      }
+      case "iptables":
+        this.#netns(step.netns).iptables(step.family).append(step.table, step.chain, step.rule);
+        return;
+      case "flow":
+        this.#flow(step.flow);
+        return;
+    }
+  }
+
+  #flow(flow: Flow): void {
+    const netns = this.#netns(flow.netns);
+    if (flow.src !== undefined && !netns.hasAddress(parseIp(flow.src))) {
+      throw new KernelError("EADDRNOTAVAIL", flow.src); // as bind(2) says
+    }
+    this.flows.push(flow);
+  }
+
+  #namespace(name: string): void {
+    const netns = this.kernel.addNamespace(name);
+    netns.loopback.setUp();
+    for (const conf of ["all", "default"]) {
+      netns.sysctl.set(`net/ipv4/conf/${conf}/send_redirects`, 0);
+    }
+    netns.sysctl.set("net/ipv4/icmp_ratelimit", 0);
+    netns.sysctl.set("net/ipv4/ping_group_range", "0 2147483647");
+  }
+
+  #cable(step: { readonly mtu: number }, a: [string, string], b: [string, string]): [Veth, Veth] {
+    const pair = Veth.pair(this.#netns(a[0]), { name: a[1], mtu: step.mtu }, this.#netns(b[0]), {
+      name: b[1],
+      mtu: step.mtu,
+    });
+    for (const end of pair) end.setUp();
+    return pair;
+  }
+
+  #number(netns: string, dev: string, subnet: number, host: number): void {
+    for (const family of [4, 6] as const) {
+      const address = parseIp(addressIn(family, subnet, host));
+      this.#netns(netns).device(dev).addAddress(address, lengthOf(family));
+    }
+  }
+
+  #lan(step: Step & { do: "lan" }): void {
+    const bridge = new Bridge(this.#netns(step.netns), { name: `br${step.subnet}` });
+    for (const [i, member] of step.members.entries()) {
+      if (this.kernel.findNamespace(member) === undefined) continue;
+      const port = `p${step.subnet}-${i}`;
+      const [end] = this.#cable(step, [step.netns, port], [member, `e${step.subnet}`]);
+      end.setMaster(bridge);
+      this.#number(member, `e${step.subnet}`, step.subnet, 2 + i);
+    }
+    bridge.setUp();
+    this.#number(step.netns, bridge.name, step.subnet, 1);
+  }
+
+  #vxlan({ ends, local, subnet }: Step & { do: "vxlan" }): void {
+    for (const i of [0, 1] as const) {
+      const netns = this.#netns(ends[i]);
+      const here = parseIp(local[i]);
+      const there = parseIp(local[1 - i] as string);
+      const name = `vx${subnet}`;
+      const link = netns.deviceWithAddress(here);
+      const common = { name, vni: subnet, local: here, remote: there, port: 8472 };
+      new Vxlan(netns, link === undefined ? common : { ...common, link }).setUp();
+      this.#number(ends[i], name, subnet, 1 + i);
+    }
+  }
+
+  #route(step: Step & { do: "route" }): void {
+    const netns = this.#netns(step.netns);
+    const { do: _, netns: _name, dst, via, dev, src, ...rest } = step;
+    // A prefix as people write it may have host bits, which `ip route` clears.
+    const { address, length } = parseInterfaceAddress(dst);
+    const spec: RouteSpec = {
+      ...rest,
+      dst: parsePrefix(`${formatIp(address)}/${length}`),
+      ...(via === undefined ? {} : { via: parseIp(via) }),
+      ...(dev === undefined ? {} : { dev: netns.device(dev) }),
+      ...(src === undefined ? {} : { src: parseIp(src) }),
+    };
+    netns.addRoute(spec);
+  }
+
+  /** What becomes of each flow, one after the other. */
+  verdicts(): Verdict[] {
+    const ttls = new Map<number, number>();
+    for (const netns of this.kernel.namespaces) this.#serve(netns, ttls);
+    return this.flows.map((flow, i) => {
+      const verdict = this.#run(flow, FIRST_PORT + i, i);
+      const ttl = ttls.get(i);
+      return ttl === undefined ? verdict : { ...verdict, ttl };
+    });
+  }
+
+  #serve(netns: NetNamespace, ttls: Map<number, number>): void {
+    startEchoServer(netns, { protocol: IPPROTO_TCP, port: TCP_PORT, owner: "server" });
+    new UdpSocket(netns, {
+      localPort: UDP_PORT,
+      owner: "server",
+      onReceive: ({ payload, src, srcPort, dst, dstPort, skb }, socket) => {
+        const request = payload instanceof Message ? payload.message : undefined;
+        if (typeof request === "number") ttls.set(request, skb.ip.ttl);
+        const report = new ServerReport(netns, "server", [dst, dstPort], [src, srcPort]);
+        const { seen } = this;
+        if (typeof request === "number") seen.set(request, report);
+        socket.sendTo(src, srcPort, new Message(payload.length, report), { src: dst });
+      },
+    });
+  }
+
+  /** Whom the UDP servers saw, by number of the flow. */
+  readonly seen: Map<number, ServerReport> = new Map();
+
+  #run(flow: Flow, port: number, number: number): Verdict {
+    const netns = this.#netns(flow.netns);
+    const dst = parseIp(flow.dst);
+    const src = flow.src === undefined ? undefined : parseIp(flow.src);
+    if (flow.protocol === "tcp") {
+      const request = { protocol: IPPROTO_TCP, dst, port: flow.dstPort, src, srcPort: port };
+      const result = exchange(netns, { ...request, waitMs: WAIT_MS });
+      const { outcome, error, report } = result;
+      return {
+        outcome,
+        errno: outcome === "connected" || outcome === "stalled" ? undefined : error?.errno,
+        ...(report === undefined ? {} : seenText(report)),
+      };
+    }
+    const verdict =
+      flow.protocol === "udp" ? this.#udp(netns, flow, port, number) : this.#ping(netns, flow);
+    const report = this.seen.get(number);
+    return report === undefined ? verdict : { ...verdict, ...seenText(report) };
+  }
+
+  #udp(netns: NetNamespace, flow: Flow, port: number, number: number): Verdict {
+    const dst = parseIp(flow.dst);
+    let answered = false;
+    let error: SocketError | undefined;
+    const socket = new UdpSocket(netns, {
+      ...(flow.src === undefined ? {} : { localAddress: parseIp(flow.src) }),
+      localPort: port,
+      remoteAddress: dst,
+      remotePort: flow.dstPort,
+      owner: "client",
+      onReceive: () => {
+        answered = true;
+      },
+      onError: (e) => {
+        error ??= e;
+      },
+    });
+    const send = (): SocketError | undefined =>
+      socket.sendTo(dst, flow.dstPort, new Message(flow.length, number), {
+        ...(flow.ttl === undefined ? {} : { ttl: flow.ttl }),
+      });
+    const result = this.#attempt(
+      send,
+      () => answered,
+      () => error,
+      () => {
+        error = undefined;
+      },
+    );
+    socket.close();
+    return result;
+  }
+
+  #ping(netns: NetNamespace, flow: Flow): Verdict {
+    let replyFrom: string | undefined;
+    let error: SocketError | undefined;
+    const socket = new PingSocket(netns, "ping");
+    socket.onReply = (from) => {
+      replyFrom ??= formatIp(from);
+    };
+    socket.onError = (e) => {
+      error ??= e;
+    };
+    const send = (): SocketError | undefined =>
+      socket.send(parseIp(flow.dst), flow.length, {
+        ...(flow.ttl === undefined ? {} : { ttl: flow.ttl }),
+        ...(flow.src === undefined ? {} : { src: parseIp(flow.src) }),
+      });
+    const result = this.#attempt(
+      send,
+      () => replyFrom !== undefined,
+      () => error,
+      () => {
+        error = undefined;
+      },
+    );
+    socket.close();
+    return replyFrom === undefined ? result : { ...result, from: replyFrom };
+  }
+
+  /** Sends, waits, and sends once more where the path turned out to be narrower. */
+  #attempt(
+    send: () => SocketError | undefined,
+    answered: () => boolean,
+    failed: () => SocketError | undefined,
+    forget: () => void,
+  ): Verdict {
+    let failure = send();
+    const { clock } = this.network;
+    const until = clock.now + WAIT_MS;
+    const wait = (): void => {
+      while (!answered() && failed() === undefined && clock.step(until)) {
+        // Until something happened.
+      }
+    };
+    if (failure === undefined) wait();
+    if (failure === undefined && !answered() && failed()?.errno === "EMSGSIZE") {
+      forget();
+      failure = send();
+      if (failure === undefined) wait();
+    }
+    if (clock.now < until && !answered() && failed() === undefined) clock.runUntil(until);
+    if (answered()) return { outcome: "connected" };
+    const error = failure ?? failed();
+    const from = error?.from === undefined ? {} : { from: formatIp(error.from) };
+    return { outcome: outcomeOf(error?.errno), errno: error?.errno, ...from };
+  }
+}
+
+function seenText(report: ServerReport): { seen: string } {
+  return { seen: `${formatIp(report.seenAddress)} at ${report.netns.name}` };
+}
+
+/** As `exchange` tells them apart. */
+export function outcomeOf(errno: string | undefined): ExchangeOutcome {
+  if (errno === undefined || errno === "ETIMEDOUT") return "timeout";
+  return errno === "ECONNREFUSED" || errno === "ECONNRESET" ? "refused" : "unreachable";
+}

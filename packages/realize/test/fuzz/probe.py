@@ -1,0 +1,271 @@
+"""Sends and answers packets in namespaces that others made: one JSON request a line in, one answer a line out."""
+
+import ctypes, errno, json, os, select, socket, struct, sys, threading, time
+
+libc = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWNET = 0x40000000
+IP_PKTINFO, IP_TTL, IP_RECVERR, IP_RECVTTL = 8, 2, 11, 12
+IPV6_RECVPKTINFO, IPV6_PKTINFO, IPV6_RECVERR, IPV6_RECVHOPLIMIT, IPV6_HOPLIMIT, IPV6_UNICAST_HOPS = 49, 50, 25, 51, 52, 16
+TCP_PORT, UDP_PORT = 80, 53
+WAIT = 3.8  # an address that does not answer is given up after 3 s
+BYTES = 3000  # more than a segment
+
+
+def enter(netns):
+    with open(f"/run/netns/{netns}") as there:
+        if libc.setns(there.fileno(), CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), f"setns {netns}")
+
+
+def name_of(number):
+    return errno.errorcode.get(number, str(number))
+
+
+class Servers:
+    """Echo servers of both families in each namespace; they note whom they saw."""
+
+    def __init__(self, namespaces):
+        self.seen, self.poll, self.sockets, self.stop = {}, select.poll(), {}, False
+        for netns in namespaces:
+            starter = threading.Thread(target=self.open, args=(netns,))
+            starter.start()
+            starter.join()
+        self.thread = threading.Thread(target=self.serve)
+        self.thread.start()
+
+    def open(self, netns):
+        enter(netns)
+        for family in (socket.AF_INET, socket.AF_INET6):
+            any_address = "0.0.0.0" if family == socket.AF_INET else "::"
+            tcp = socket.socket(family, socket.SOCK_STREAM)
+            udp = socket.socket(family, socket.SOCK_DGRAM)
+            for each in (tcp, udp):
+                each.setblocking(False)
+                if family == socket.AF_INET6:
+                    each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if family == socket.AF_INET:
+                udp.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+                udp.setsockopt(socket.IPPROTO_IP, IP_RECVTTL, 1)
+            else:
+                udp.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+                udp.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1)
+            tcp.bind((any_address, TCP_PORT))
+            udp.bind((any_address, UDP_PORT))
+            tcp.listen(64)
+            self.add(tcp, netns, self.accept)
+            self.add(udp, netns, self.datagram)
+
+    def add(self, sock, netns, handler):
+        self.sockets[sock.fileno()] = (sock, netns, handler)
+        self.poll.register(sock, select.POLLIN)
+
+    def remove(self, sock):
+        self.poll.unregister(sock)
+        del self.sockets[sock.fileno()]
+        sock.close()
+
+    def serve(self):
+        while not self.stop:
+            for fd, _ in self.poll.poll(50):
+                if fd in self.sockets:
+                    sock, netns, handler = self.sockets[fd]
+                    try:
+                        handler(sock, netns)
+                    except OSError:
+                        pass
+        for sock, _, _ in list(self.sockets.values()):
+            sock.close()
+
+    def accept(self, sock, netns):
+        connection, peer = sock.accept()
+        connection.setblocking(False)
+        got = bytearray()
+
+        def data(conn, _):
+            try:
+                chunk = conn.recv(65536)
+            except BlockingIOError:
+                return
+            except OSError:
+                chunk = b""
+            if not chunk:
+                self.remove(conn)
+                return
+            got.extend(chunk)
+            if len(got) >= 8:
+                self.seen.setdefault(int(got[:8]), {"at": netns, "src": peer[0]})
+            if len(got) >= BYTES:
+                conn.send(bytes(got))
+
+        self.add(connection, netns, data)
+
+    def datagram(self, sock, netns):
+        payload, controls, _, peer = sock.recvmsg(65536, 512)
+        ttl, answer = None, []
+        for level, kind, value in controls:
+            if (level, kind) == (socket.IPPROTO_IP, IP_TTL):
+                ttl = struct.unpack("i", value[:4])[0]
+            elif (level, kind) == (socket.IPPROTO_IPV6, IPV6_HOPLIMIT):
+                ttl = struct.unpack("i", value[:4])[0]
+            elif (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO):
+                _, spec, _ = struct.unpack("I4s4s", value)
+                answer = [(level, kind, struct.pack("I4s4s", 0, spec, bytes(4)))]
+            elif (level, kind) == (socket.IPPROTO_IPV6, IPV6_PKTINFO):
+                answer = [(level, kind, value[:16] + struct.pack("I", 0))]
+        self.seen[int(payload[:8])] = {"at": netns, "src": peer[0], "ttl": ttl}
+        sock.sendmsg([payload], answer, 0, peer)
+
+    def close(self):
+        self.stop = True
+        self.thread.join()
+
+
+def run_flow(flow, results):
+    try:
+        enter(flow["netns"])
+        results[flow["id"]] = KINDS[flow["protocol"]](flow)
+    except OSError as error:
+        results[flow["id"]] = {"errno": name_of(error.errno)}
+
+
+def v6(flow):
+    return ":" in flow["dst"]
+
+
+def client(flow, kind, protocol=0):
+    if kind == socket.SOCK_DGRAM and not protocol:
+        protocol = socket.IPPROTO_UDP
+    sock = socket.socket(socket.AF_INET6 if v6(flow) else socket.AF_INET, kind, protocol)
+    if v6(flow):
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    level = socket.IPPROTO_IPV6 if v6(flow) else socket.IPPROTO_IP
+    if kind == socket.SOCK_DGRAM:
+        sock.setsockopt(level, IPV6_RECVERR if v6(flow) else IP_RECVERR, 1)
+    if flow.get("ttl"):
+        sock.setsockopt(level, IPV6_UNICAST_HOPS if v6(flow) else IP_TTL, flow["ttl"])
+    return sock
+
+
+def tcp(flow):
+    sock = client(flow, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((flow.get("src") or ("::" if v6(flow) else "0.0.0.0"), flow["port"]))
+    sock.settimeout(WAIT)
+    try:
+        sock.connect((flow["dst"], flow["dstPort"]))
+    except TimeoutError:
+        return {}
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    try:
+        sock.sendall(b"%08d" % flow["id"] + bytes(BYTES - 8))
+        left = BYTES
+        while left > 0:
+            chunk = sock.recv(65536)
+            if not chunk:
+                return {"stalled": True}
+            left -= len(chunk)
+    except TimeoutError:
+        return {"stalled": True}
+    finally:
+        sock.close()
+    return {"connected": True}
+
+
+def error_of(sock):
+    """The oldest error that a packet told of, or that the kernel found itself."""
+    try:
+        _, controls, _, _ = sock.recvmsg(1, 512, socket.MSG_ERRQUEUE)
+    except BlockingIOError:
+        number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        return {"errno": name_of(number)} if number else None
+    for level, kind, value in controls:
+        if (level, kind) in ((socket.IPPROTO_IP, IP_RECVERR), (socket.IPPROTO_IPV6, IPV6_RECVERR)):
+            number, origin, icmp_type, code = struct.unpack("IBBB", value[:7])
+            family = struct.unpack("H", value[16:18])[0] if len(value) >= 18 else 0
+            found = {"errno": name_of(number)}
+            if origin in (2, 3):
+                found["icmp"] = f"{icmp_type}/{code}"
+                if family == socket.AF_INET:
+                    found["from"] = socket.inet_ntop(family, value[20:24])
+                elif family == socket.AF_INET6:
+                    found["from"] = socket.inet_ntop(family, value[24:40])
+            return found
+    return None
+
+
+def await_answer(sock, send):
+    """Sends, and once more where the path turned out to be narrower."""
+    sock.setblocking(False)
+    try:
+        send()
+    except OSError as error:
+        # UDP tells of a device without room only those who asked for errors.
+        if error.errno != errno.ENOBUFS or sock.proto != socket.IPPROTO_UDP:
+            raise
+    until, again = time.monotonic() + WAIT, True
+    while (left := until - time.monotonic()) > 0:
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        for _, events in poll.poll(left * 1000):
+            if events & select.POLLERR:
+                error = error_of(sock)
+                if error is None:
+                    continue
+                if error["errno"] == "EMSGSIZE" and again:
+                    again = False
+                    send()
+                    continue
+                return error
+            if events & select.POLLIN:
+                try:
+                    _, peer = sock.recvfrom(65536)
+                except OSError as error:
+                    return {"errno": name_of(error.errno)}
+                return {"connected": True, "from": peer[0]}
+    return {}
+
+
+def udp(flow):
+    sock = client(flow, socket.SOCK_DGRAM)
+    sock.bind((flow.get("src") or ("::" if v6(flow) else "0.0.0.0"), flow["port"]))
+    sock.connect((flow["dst"], flow["dstPort"]))
+    result = await_answer(sock, lambda: sock.send(b"%08d" % flow["id"] + bytes(flow["length"] - 8)))
+    result.pop("from", None) if "connected" in result else None
+    return result
+
+
+def icmp(flow):
+    protocol, kind = (58, 128) if v6(flow) else (1, 8)
+    sock = client(flow, socket.SOCK_DGRAM, protocol)
+    if flow.get("src"):
+        sock.bind((flow["src"], 0))
+    request = struct.pack("!BBHHH", kind, 0, 0, 0, 1) + bytes(flow["length"])
+    return await_answer(sock, lambda: sock.sendto(request, (flow["dst"], 0)))
+
+
+KINDS = {"tcp": tcp, "udp": udp, "icmp": icmp}
+
+
+def answer(request, out):
+    results, servers = {}, None
+    try:
+        servers = Servers(request["servers"])
+        threads = [threading.Thread(target=run_flow, args=(f, results)) for f in request["flows"]]
+        for thread in threads:
+            thread.start()
+            time.sleep(0.002)
+        for thread in threads:
+            thread.join()
+    finally:
+        if servers:
+            servers.close()
+    for number, result in results.items():
+        if number in servers.seen:
+            result["seen"] = servers.seen[number]
+    with out:
+        print(json.dumps({"id": request["id"], "results": results}), flush=True)
+
+
+lock = threading.Lock()
+for line in sys.stdin:
+    threading.Thread(target=answer, args=(json.loads(line), lock)).start()

@@ -1,0 +1,118 @@
+// Against the kernel of this machine, in namespaces of its own.
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { checkKernel, down, script, up, whyNotHere } from "../src/index.ts";
+import { compare } from "./fuzz/compare.ts";
+import { generate } from "./fuzz/generate.ts";
+import { Model } from "./fuzz/model.ts";
+import { Prober } from "./fuzz/real.ts";
+import type { Step } from "./fuzz/topology.ts";
+
+const missing = whyNotHere();
+const why = missing === undefined ? "" : ` (skipped: ${missing})`;
+
+const STEPS: readonly Step[] = [
+  { do: "namespace", netns: "a" },
+  { do: "namespace", netns: "b" },
+  { do: "cable", a: "a", b: "b", subnet: 1, mtu: 1400 },
+];
+
+function prefixOf(name: string): string {
+  return `rt${process.pid}${name}`;
+}
+
+function namespaces(prefix: string): string[] {
+  return execFileSync("ip", ["netns", "list"], { encoding: "utf8" })
+    .split("\n")
+    .map((line) => line.split(" ")[0] as string)
+    .filter((name) => name.startsWith(`${prefix}.`))
+    .sort();
+}
+
+describe.skipIf(missing !== undefined)(`real namespaces${why}`, () => {
+  test("are made as the model has them, and go again", async () => {
+    const prefix = prefixOf("a");
+    const made = script(new Model(STEPS).network, { prefix });
+    checkKernel(made);
+    const realized = await up(made);
+    expect(namespaces(prefix)).toEqual([`${prefix}.m`, `${prefix}.m.a`, `${prefix}.m.b`]);
+    const links = execFileSync("ip", ["-n", `${prefix}.m.a`, "-br", "addr"], { encoding: "utf8" });
+    expect(links).toMatch(/^e1@\S+ +UP +10\.0\.1\.1\/24 fd00:0:0:1::1\/64/m);
+    await realized.remove();
+    expect(namespaces(prefix)).toEqual([]);
+  });
+
+  test("that are kept go by down, which leaves others alone", async () => {
+    const prefix = prefixOf("b");
+    const other = `${prefix}.other`;
+    execFileSync("ip", ["netns", "add", other]);
+    try {
+      const realized = await up(script(new Model(STEPS).network, { prefix }));
+      await realized.keep();
+      expect(namespaces(prefix)).toHaveLength(4);
+      expect(down(prefix)).toBe(3);
+      expect(namespaces(prefix)).toEqual([other]);
+      expect(down(prefix)).toBe(0);
+    } finally {
+      execFileSync("ip", ["netns", "del", other]);
+    }
+  });
+
+  test("are not left half made, nor taken from somebody else", async () => {
+    const prefix = prefixOf("c");
+    const taken = `${prefix}.m.b`;
+    execFileSync("ip", ["netns", "add", taken]);
+    try {
+      await expect(up(script(new Model(STEPS).network, { prefix }))).rejects.toThrow(
+        `there is a namespace ${taken} already`,
+      );
+      expect(namespaces(prefix)).toEqual([taken]);
+    } finally {
+      execFileSync("ip", ["netns", "del", taken]);
+    }
+  });
+
+  test("go when the process that made them is killed", async () => {
+    const prefix = prefixOf("d");
+    const program = fileURLToPath(new URL("made-and-killed.ts", import.meta.url));
+    const child = spawn(process.execPath, [program, prefix], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    await new Promise((resolve) => child.stdout.once("data", resolve));
+    expect(namespaces(prefix)).toHaveLength(2);
+    const record = `/run/cnilab-realize/${prefix}`;
+    child.kill("SIGKILL");
+    while (existsSync(record)) await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(namespaces(prefix)).toEqual([]);
+  });
+
+  test("what the kernel lacks is refused by name before anything is made", () => {
+    const made = script(new Model(STEPS).network, { prefix: prefixOf("e") });
+    const rules = {
+      netns: "x",
+      command: "iptables-restore",
+      text: "*filter\n-A FORWARD -m nosuch\nCOMMIT\n",
+    };
+    expect(() => checkKernel({ ...made, ruleSets: [rules] })).toThrow(
+      /^x: iptables-restore: .*nosuch/s,
+    );
+  });
+});
+
+describe.skipIf(missing !== undefined)(`random networks${why}`, () => {
+  test("the model and the kernel treat the same flows alike", async () => {
+    const prober = new Prober();
+    try {
+      const seeds = [1, 2, 3, 5];
+      const results = await Promise.all(
+        seeds.map((seed) => compare(generate(seed, 10), prober, prefixOf(`f${seed}`))),
+      );
+      expect(results.flatMap((result) => result.disagreements)).toEqual([]);
+      expect(results.map((result) => result.flows)).toEqual([10, 10, 10, 10]);
+    } finally {
+      prober.close();
+    }
+  });
+});
