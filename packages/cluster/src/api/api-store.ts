@@ -18,8 +18,9 @@ import { isNamespaced } from "./kind-scope.ts";
 import { timestamp } from "./timestamp.ts";
 import { uuid } from "./uuid.ts";
 
-/** One change, with its place among all changes. */
+/** One change, with its place among all changes, and the table it is of. */
 interface Change {
+  readonly table: KindTable;
   readonly sequence: number;
   readonly event: WatchEvent;
 }
@@ -40,12 +41,6 @@ class KindTable {
   }
 }
 
-/** A change that waits to be delivered. */
-interface Undelivered {
-  readonly table: KindTable;
-  readonly change: Change;
-}
-
 /** The pods bound to one node. */
 class NodePods {
   readonly pods = new Map<string, Pod>();
@@ -64,7 +59,7 @@ export class ApiStore implements ApiClient {
   readonly #admissions = new Map<string, Admission[]>();
   #sequence = 0;
   /** Changes that are not delivered yet. */
-  #queue: Undelivered[] = [];
+  #queue: Change[] = [];
   #delivering = false;
 
   constructor(clock: Clock, random: Random) {
@@ -240,7 +235,7 @@ export class ApiStore implements ApiClient {
     table.version++;
     table.snapshot = undefined;
     this.#scheduleSnapshot(table);
-    this.#queue.push({ table, change: { sequence: this.#sequence, event } });
+    this.#queue.push({ table, sequence: this.#sequence, event });
     if (!this.#delivering) this.#holdWhile(() => {});
   }
 
@@ -254,8 +249,8 @@ export class ApiStore implements ApiClient {
     try {
       first();
       for (let at = 0; at < this.#queue.length; at++) {
-        const { table, change } = this.#queue[at] as Undelivered;
-        table.changes.next(change);
+        const change = this.#queue[at] as Change;
+        change.table.changes.next(change);
         this.#dispatchToNode(change);
         // What is delivered is let go now and then: bringing up a cluster is one long delivery.
         if (at === 1023) {

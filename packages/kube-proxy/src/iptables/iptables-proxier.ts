@@ -40,7 +40,8 @@ export class IptablesProxier implements Proxier {
     this.#jumps = true;
     for (const table of ["filter", "nat"]) {
       const missing = JUMPS.filter(
-        (jump) => jump.table === table && !iptables.check(table, jump.chain, jump.rule),
+        ({ table: of, chain, rule }) =>
+          of === table && !(iptables.hasChain(table, chain) && iptables.check(table, chain, rule)),
       );
       const lines = missing.map(({ chain, rule }) => `-I ${chain} ${rule}\n`).join("");
       if (lines !== "") iptables.restore(`*${table}\n${lines}COMMIT\n`, { noflush: true });
