@@ -1,6 +1,6 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type CniModel, type CniOption, type CniOptionValues, InputError } from "@cnilab/core";
 import { flannel } from "@cnilab/flannel";
@@ -32,25 +32,50 @@ export async function loadModel(name: string): Promise<CniModel | undefined> {
 /** The file that a path or the name of a package means, seen from the working directory. */
 function find(name: string): string {
   const path = resolve(name);
-  const isPath = /^(\.{0,2}\/|[a-z]:)/i.test(name) || (name !== "" && existsSync(path));
+  if (statSync(path, { throwIfNoEntry: false })?.isFile()) return path;
+  const isPath = name === "" || /^(\.{0,2}\/|[a-z]:)/i.test(name);
+  const found = isPath ? undefined : findPackage(name);
+  if (found !== undefined) return found;
+  const names = [...MODELS.map((m) => m.name), NO_CNI].join(", ");
+  throw new InputError(
+    `there is no model "${name}"; known are ${names}, or give an npm package or a path`,
+    "--cni",
+  );
+}
+
+function findPackage(name: string): string | undefined {
+  const { resolve: find } = createRequire(resolve("package.json"));
   try {
-    return createRequire(resolve("package.json")).resolve(isPath ? path : name);
+    return find(name);
   } catch {
-    const names = [...MODELS.map((m) => m.name), NO_CNI].join(", ");
-    throw new InputError(
-      `there is no model "${name}"; known are ${names}, or give an npm package or a path`,
-      "--cni",
-    );
+    // Packages for `import` alone are not for `require.resolve`, and Node has nothing else to ask.
+    for (const folder of find.paths(name) ?? []) {
+      const manifest = join(folder, name, "package.json");
+      if (!existsSync(manifest)) continue;
+      const entry = importEntry(JSON.parse(readFileSync(manifest, "utf8")).exports);
+      return entry && join(folder, name, entry);
+    }
+    return undefined;
   }
+}
+
+/** What `exports` of a package.json has for whoever imports the package itself. */
+function importEntry(exports: unknown): string | undefined {
+  if (typeof exports === "string") return exports;
+  for (const [condition, value] of Object.entries(exports ?? {})) {
+    if (![".", "node", "import", "default"].includes(condition)) continue;
+    const entry = importEntry(value);
+    if (entry !== undefined) return entry;
+  }
+  return undefined;
 }
 
 async function load(file: string, name: string): Promise<Record<string, unknown>> {
   try {
     return await import(pathToFileURL(file).href);
   } catch (error) {
-    throw new InputError(`${name} cannot be loaded: ${(error as Error).message}`, "--cni", {
-      cause: error,
-    });
+    const { message } = error as Error;
+    throw new InputError(`${name} cannot be loaded: ${message}`, "--cni", { cause: error });
   }
 }
 

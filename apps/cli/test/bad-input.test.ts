@@ -64,7 +64,7 @@ const FILES: Readonly<Record<string, string | (() => string | Buffer)>> = {
   "protocol.ndjson": '{"src":"a","dst":"b","protocol":"QUIC"}\n',
   "array.ndjson": "[1]\n",
   "model.mjs": "export const nothing = 1;\n",
-  "throws.mjs": 'import "./not-there.mjs";\n',
+  "throws.mjs": 'throw new Error("not today");\n',
   "config.json": '{"detectLocalMode": "Sideways"}\n',
   "services.yaml": service("{ports: [{port: 80}]}"),
 };
@@ -198,6 +198,7 @@ const ARGUMENTS: readonly (readonly [string, string])[] = [
     "run --cni ./model.mjs",
     "--cni: ./model.mjs exports no CNI model: an object with name, release, description, options and register",
   ],
+  ["run --cni ./throws.mjs", "--cni: ./throws.mjs cannot be loaded: not today"],
   [
     "run --cni-set backend=pigeon",
     '--cni-set: backend must be one of vxlan, host-gw, udp, ipip, wireguard, alloc, not "pigeon"',

@@ -1,7 +1,7 @@
 // The commands as a user calls them, on the shop example.
 
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
@@ -90,6 +90,17 @@ describe.concurrent("run", () => {
     expect(stdout).toContain(
       "Waiting: 1 pod, as default/own: ContainerCreating, network is not ready",
     );
+  });
+
+  test("a model out of a package of the folder that the user is in", async () => {
+    const root = join(folder, "project/node_modules/@x/net");
+    mkdirSync(root, { recursive: true });
+    const manifest = { type: "module", exports: { ".": { import: "./net.mjs" } } };
+    writeFileSync(join(root, "package.json"), JSON.stringify(manifest));
+    const model = `{ name: "x", release: "v9", description: "", options: [], register() {} }`;
+    writeFileSync(join(root, "net.mjs"), `export const x = ${model};`);
+    const { stdout } = await cnilab(["run", "--cni", "@x/net"], { cwd: join(folder, "project") });
+    expect(stdout).toMatch(/^0 of 17 pods run on 3 nodes, joined by x v9 \(the CNI\)/);
   });
 
   test("a Service with endpoints that do not answer is exit code 1", async () => {
