@@ -66,3 +66,17 @@ test("rules see the source of an ICMPv6 error", () => {
     "timeout, IP_INNOROUTES in router",
   );
 });
+
+test.each([
+  ["10.9.0.1", "10.1.0.2", 4],
+  ["fd09::1", "fd01::2", 6],
+] as const)("an error about a packet to %s is related to its connection", (to, src, family) => {
+  const { client, router } = twoWays();
+  router
+    .iptables(family)
+    .append("filter", "OUTPUT", "-m conntrack --ctstate RELATED,ESTABLISHED -j DROP");
+  expect(outcome(ping(client, to, { src }))).toBe(
+    "timeout, NETFILTER_DROP in router, IP_INNOROUTES in router",
+  );
+  expect(router.conntrack?.size).toBe(0);
+});

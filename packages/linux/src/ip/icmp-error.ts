@@ -61,6 +61,9 @@ export function icmpSend(
   const error = Skb.ofIp(packet, skb.trace);
   error.mark = mark;
   error.dst = route.dst;
+  // It belongs to the connection of the packet, also where that will never be confirmed
+  // (`icmp_glue_bits`, `icmpv6_getfrag`).
+  netns.conntrack?.attach(error, skb);
   netns.ipLocalOut(error);
 }
 
