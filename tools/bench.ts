@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import type { BringUp } from "./bench/bring-up.ts";
 import { perCpuSecond } from "./bench/measure.ts";
 import { firstPacketResults, packetResults, type Results } from "./bench/packets.ts";
+import { serviceResults } from "./bench/services.ts";
 
 /** Nodes, pods on each, Services. */
 const SIZES = [
@@ -18,6 +19,8 @@ note("packets");
 Object.assign(results, packetResults());
 note("first packets");
 Object.assign(results, firstPacketResults());
+note("syncs of kube-proxy");
+Object.assign(results, serviceResults());
 const bringUps = SIZES.map((size) => {
   note(`${size[0]} nodes × ${size[1]} pods`);
   return bringUp(size);

@@ -1,5 +1,5 @@
 import { type Cluster, createCluster } from "@cnilab/cluster";
-import type { KubeObject, Pod } from "@cnilab/core";
+import type { KubeObject, Pod, ProxyMode } from "@cnilab/core";
 import { flannel } from "@cnilab/flannel";
 import { registerKubeProxy } from "@cnilab/kube-proxy";
 import type { NetNamespace } from "@cnilab/linux";
@@ -12,8 +12,11 @@ export interface ClusterSize {
   readonly services: number;
 }
 
-/** Flannel with vxlan, kube-proxy in iptables mode; every pod listens on TCP port 8080. */
-export function makeCluster({ nodes, podsPerNode, services }: ClusterSize): Cluster {
+/** Flannel with vxlan and kube-proxy; every pod listens on TCP port 8080. */
+export function makeCluster(
+  { nodes, podsPerNode, services }: ClusterSize,
+  proxyMode: ProxyMode = "iptables",
+): Cluster {
   const cluster = createCluster({
     nodes,
     cni: flannel,
@@ -21,6 +24,7 @@ export function makeCluster({ nodes, podsPerNode, services }: ClusterSize): Clus
     config: {
       clusterCidrs: [parsePrefix("10.128.0.0/9")],
       nodeCidrMaskSize: { 4: 24, 6: 64 },
+      proxyMode,
     },
     register: (root) => registerKubeProxy(root),
   });

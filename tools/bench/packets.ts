@@ -1,4 +1,5 @@
 import type { Cluster } from "@cnilab/cluster";
+import type { ProxyMode } from "@cnilab/core";
 import { Trace, UdpSocket } from "@cnilab/linux";
 import { Data, type IpAddress } from "@cnilab/net";
 import { addressOf, clusterIpOf, makeCluster, netnsOf } from "./cluster.ts";
@@ -29,8 +30,15 @@ export function packetResults(): Results {
 
 /** CPU time of a connection's first packet through 10,000 Services, as a multiple of that through 100. */
 export function firstPacketResults(): Results {
+  return {
+    "clusterip.firstPacket.times10000to100": firstPacketGrowth("iptables"),
+    "clusterip.firstPacket.nftables.times10000to100": firstPacketGrowth("nftables"),
+  };
+}
+
+function firstPacketGrowth(mode: ProxyMode): number {
   const [few, many] = [100, 10_000].map((services) => {
-    const cluster = makeCluster({ nodes: 3, podsPerNode: 10, services });
+    const cluster = makeCluster({ nodes: 3, podsPerNode: 10, services }, mode);
     const netns = netnsOf(cluster, "pod-1-0");
     const dst = clusterIpOf(cluster, `service-${services - 1}`);
     return perCpuSecond((times) => {
@@ -41,7 +49,7 @@ export function firstPacketResults(): Results {
       }
     });
   });
-  return { "clusterip.firstPacket.times10000to100": (few as number) / (many as number) };
+  return (few as number) / (many as number);
 }
 
 /** Counts what arrives on UDP port 8080 of any pod; the first datagram of each client is answered. */
