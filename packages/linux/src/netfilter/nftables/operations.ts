@@ -1,6 +1,4 @@
 import {
-  ICMP_DEST_UNREACH,
-  ICMPV6_DEST_UNREACH,
   type IpAddress,
   Ipv6Address,
   Prefix,
@@ -8,11 +6,11 @@ import {
   TcpSegment,
   UdpDatagram,
 } from "@cnilab/net";
-import { icmpSend } from "../../ip/icmp-error.ts";
 import { IP_CT_UNTRACKED } from "../conntrack-entry.ts";
 import { NF_ACCEPT, type NfVerdict } from "../hooks.ts";
 import { dnat, masquerade, type NatRange, netmap, redirect, snat } from "../nat.ts";
 import { sendReset } from "../tcp-reset.ts";
+import { sendUnreachable } from "../unreachable.ts";
 import type { SetAccess } from "./computed-source.ts";
 import type { VerdictKind } from "./expression.ts";
 import type { HeaderField } from "./header-field.ts";
@@ -206,7 +204,6 @@ export class QueueOperation implements Operation {
   }
 }
 
-const REJECT_TYPES = { 4: ICMP_DEST_UNREACH, 6: ICMPV6_DEST_UNREACH } as const;
 /** Codes that `icmpx` stands for: no route, port, host, administratively prohibited. */
 const ICMPX_CODES = { 4: [0, 3, 1, 13], 6: [0, 4, 3, 1] } as const;
 
@@ -229,7 +226,7 @@ export class RejectOperation implements Operation {
     }
     const { version } = packet;
     const code = this.#type === "icmpx" ? (ICMPX_CODES[version][this.#code] as number) : this.#code;
-    icmpSend(skb, netns, REJECT_TYPES[version], code);
+    sendUnreachable(skb, netns, code);
     return DROP;
   }
 }

@@ -1,5 +1,4 @@
 import {
-  ICMP_DEST_UNREACH,
   ICMP_HOST_ANO,
   ICMP_HOST_UNREACH,
   ICMP_NET_ANO,
@@ -9,7 +8,6 @@ import {
   ICMP_PROT_UNREACH,
   ICMPV6_ADDR_UNREACH,
   ICMPV6_ADM_PROHIBITED,
-  ICMPV6_DEST_UNREACH,
   ICMPV6_NOROUTE,
   ICMPV6_POLICY_FAIL,
   ICMPV6_PORT_UNREACH,
@@ -17,9 +15,9 @@ import {
   IPPROTO_TCP,
   type IpFamily,
 } from "@cnilab/net";
-import { icmpSend } from "../../../ip/icmp-error.ts";
 import { NF_DROP } from "../../hooks.ts";
 import { sendReset } from "../../tcp-reset.ts";
+import { sendUnreachable } from "../../unreachable.ts";
 import type { RulePlace, Target, TargetExtension, TargetVerdict } from "../extension.ts";
 import { parameterProblem } from "../iptables-error.ts";
 import { invalidRule } from "../rule-refusal.ts";
@@ -69,8 +67,7 @@ class RejectTarget implements Target {
     if (code === undefined) {
       sendReset(walk.skb, walk.netns);
     } else {
-      const type = walk.packet.version === 4 ? ICMP_DEST_UNREACH : ICMPV6_DEST_UNREACH;
-      icmpSend(walk.skb, walk.netns, type, code);
+      sendUnreachable(walk.skb, walk.netns, code);
     }
     return NF_DROP;
   }

@@ -1,0 +1,15 @@
+import { ICMP_DEST_UNREACH, ICMPV6_DEST_UNREACH, IPPROTO_SCTP } from "@cnilab/net";
+import { icmpSend } from "../ip/icmp-error.ts";
+import type { NetNamespace } from "../net-namespace.ts";
+import type { Skb } from "../skb.ts";
+
+/**
+ * Tells the sender of a packet that a rule rejects it (`nf_send_unreach`, `nf_send_unreach6`). Nobody is
+ * told of a packet whose checksum is wrong, and that of a fragment is: it is the whole packet's. Only
+ * protocols whose checksum is not looked at are answered all the same (`nf_reject_verify_csum`).
+ */
+export function sendUnreachable(skb: Skb, netns: NetNamespace, code: number): void {
+  const { isFragment, protocol, version } = skb.ip;
+  if (isFragment && protocol !== IPPROTO_SCTP) return;
+  icmpSend(skb, netns, version === 4 ? ICMP_DEST_UNREACH : ICMPV6_DEST_UNREACH, code);
+}
