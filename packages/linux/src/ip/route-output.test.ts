@@ -25,6 +25,24 @@ describe("a rule for the source that the route chose (ip_route_connect)", () => 
     );
   });
 
+  test("is not seen by IPv6, which keeps the route that it found without a source", () => {
+    const { client } = linked();
+    rule(client, "priority 10 from fd00::/64 blackhole", 6);
+    expect(outcome(connect(client, "fd00::2", 80))).toBe("connected");
+  });
+
+  test("is seen by IPv6 where there is no route without a source (ip6_dst_lookup_tail)", () => {
+    const { client } = linked();
+    expect(outcome(ping(client, "fd09::1"))).toBe("unreachable, ENETUNREACH");
+    rule(client, "priority 10 from fd00::/64 prohibit", 6);
+    expect(outcome(ping(client, "fd09::1"))).toBe("unreachable, EACCES");
+    rule(client, "priority 9 from fd00::/64 lookup 100", 6);
+    routes(client, "fd09::/16 via fd00::2 table 100");
+    expect(outcome(ping(client, "fd09::1"))).toBe(
+      "unreachable, ENETUNREACH, IP_INNOROUTES in server",
+    );
+  });
+
   test("is not seen by sockets that are not connected", () => {
     const { client } = linked();
     rule(client, "priority 10 from 10.0.0.0/24 blackhole");

@@ -141,9 +141,14 @@ function routeOutput6(netns: NetNamespace, flow: OutputFlow): OutputRoute | Rout
   // A link-local address means nothing without its link.
   if (isLinkLocal(dst) && oif === undefined && !netns.isLocalAddress(dst)) return "EINVAL";
   const nexthop = netns.fib6.lookup(fullFlow(flow));
-  if (nexthop === undefined) return "ENETUNREACH";
-  const refused = refusalOf(nexthop);
-  if (refused !== undefined) return refused;
+  const refused = nexthop === undefined ? "ENETUNREACH" : refusalOf(nexthop);
+  if (nexthop === undefined || refused !== undefined) {
+    // Where there is no way without a source, there may be one with it (ip6_dst_lookup_tail).
+    const guess = src === undefined ? selectIpv6Address(netns, undefined, dst) : undefined;
+    return guess === undefined
+      ? (refused as RouteErrno)
+      : routeOutput6(netns, { ...flow, src: guess });
+  }
   const route = nexthop.route;
   const local = route.type === "local" || route.type === "anycast";
   const source = src ?? route.prefsrc ?? (local ? dst : selectIpv6Address(netns, nexthop.dev, dst));

@@ -114,6 +114,11 @@ export class TcpConnection implements Socket {
   onData: ((data: Payload, connection: TcpConnection) => void) | undefined = undefined;
   trace: Trace | undefined;
   readonly #dst: Dst;
+  /**
+   * Source for routing. IPv6 keeps the route that `connect` found while there was no source yet, which
+   * is what the same question finds again (net/ipv6/inet6_connection_sock.c `inet6_csk_route_socket`).
+   */
+  readonly #routeSource: IpAddress | undefined;
   #sendNext: number;
   #receiveNext = 0;
   #peerMss = 536;
@@ -135,6 +140,7 @@ export class TcpConnection implements Socket {
       readonly owner: string;
       readonly mark: number;
       readonly dst: Dst;
+      readonly routeSource: IpAddress | undefined;
       readonly state: TcpState;
       readonly trace: Trace | undefined;
       readonly onAccept?: ((connection: TcpConnection) => void) | undefined;
@@ -150,6 +156,7 @@ export class TcpConnection implements Socket {
     this.state = options.state;
     this.trace = options.trace;
     this.#dst = options.dst;
+    this.#routeSource = options.routeSource;
     this.#accept = options.onAccept;
     this.#sendNext = netns.kernel.random.uint32();
     netns.sockets.tcpConnections.add(this);
@@ -184,6 +191,7 @@ export class TcpConnection implements Socket {
         owner: options.owner,
         mark: options.mark ?? 0,
         dst: route.dst,
+        routeSource: typeof options.dst === "number" ? route.src : options.src,
         state: "SYN-SENT",
         trace: options.trace,
       },
@@ -314,7 +322,7 @@ export class TcpConnection implements Socket {
     packet.dontFragment = true; // ip_no_pmtu_disc = 0
     const route = routeOutput(netns, {
       dst: this.remoteAddress,
-      src: this.localAddress,
+      src: this.#routeSource,
       mark: this.mark,
       protocol: IPPROTO_TCP,
       srcPort: this.localPort,
@@ -493,6 +501,7 @@ export function tcpReceive(skb: Skb, netns: NetNamespace): void {
         owner,
         mark: 0,
         dst: route.dst,
+        routeSource: packet.dst,
         state: "SYN-RECV",
         trace: skb.trace,
         onAccept: listener === undefined ? netns.sockets.catchAll?.onAccept : listener.onAccept,
