@@ -11,10 +11,11 @@ import {
   type Snapshot,
   type WatchEvent,
 } from "@cnilab/core";
-import { Observable, type Observer, Subject } from "rxjs";
+import { Observable, type Observer } from "rxjs";
 import type { Admission } from "./admission.ts";
 import { ApiError } from "./api-error.ts";
 import { isNamespaced } from "./kind-scope.ts";
+import { Listeners } from "./listeners.ts";
 import { timestamp } from "./timestamp.ts";
 import { uuid } from "./uuid.ts";
 
@@ -29,8 +30,8 @@ interface Change {
 class KindTable {
   readonly kind: string;
   readonly objects = new Map<string, KubeObject>();
-  readonly changes = new Subject<Change>();
-  readonly snapshots = new Subject<Snapshot>();
+  readonly changes = new Listeners<Change>();
+  readonly snapshots = new Listeners<Snapshot>();
   version = 0;
   /** Of {@link version}, if anybody asked for it. */
   snapshot: Snapshot | undefined;
@@ -44,7 +45,7 @@ class KindTable {
 /** The pods bound to one node. */
 class NodePods {
   readonly pods = new Map<string, Pod>();
-  readonly changes = new Subject<Change>();
+  readonly changes = new Listeners<Change>();
 }
 
 /**
@@ -120,7 +121,7 @@ export class ApiStore implements ApiClient {
     return new Observable<Snapshot>((observer) => {
       let last = snapshotOf(table);
       observer.next(last);
-      return table.snapshots.subscribe((snapshot) => {
+      return table.snapshots.add((snapshot) => {
         if (snapshot.version === last.version) return;
         last = snapshot;
         observer.next(snapshot);
@@ -250,7 +251,7 @@ export class ApiStore implements ApiClient {
       first();
       for (let at = 0; at < this.#queue.length; at++) {
         const change = this.#queue[at] as Change;
-        change.table.changes.next(change);
+        change.table.changes.tell(change);
         this.#dispatchToNode(change);
         // What is delivered is let go now and then: bringing up a cluster is one long delivery.
         if (at === 1023) {
@@ -269,34 +270,34 @@ export class ApiStore implements ApiClient {
     const nodeName = nodeNameOf(object);
     if (nodeName === undefined) return;
     const node = this.#podsByNode.get(nodeName);
-    if (node === undefined || !node.changes.observed) return;
+    if (node === undefined || node.changes.size === 0) return;
     const isNew = type === "MODIFIED" && old !== undefined && nodeNameOf(old) === undefined;
-    node.changes.next(isNew ? { ...change, event: { type: "ADDED", object } } : change);
+    node.changes.tell(isNew ? { ...change, event: { type: "ADDED", object } } : change);
   }
 
   #scheduleSnapshot(table: KindTable): void {
-    if (table.snapshotDue || !table.snapshots.observed) return;
+    if (table.snapshotDue || table.snapshots.size === 0) return;
     table.snapshotDue = true;
     this.#clock.schedule(0, () => {
       table.snapshotDue = false;
-      table.snapshots.next(snapshotOf(table));
+      table.snapshots.tell(snapshotOf(table));
     });
   }
 
   /** What there is now as ADDED, then the changes that come after this moment. */
   #observe(
     present: () => Iterable<KubeObject>,
-    changes: Observable<Change>,
+    changes: Listeners<Change>,
   ): Observable<WatchEvent> {
     return new Observable((observer: Observer<WatchEvent>) => {
       const since = this.#sequence;
-      const subscription = changes.subscribe(({ sequence, event }) => {
+      const end = changes.add(({ sequence, event }) => {
         if (sequence > since) observer.next(event);
       });
       this.#holdWhile(() => {
         for (const object of [...present()]) observer.next({ type: "ADDED", object });
       });
-      return subscription;
+      return end;
     });
   }
 
