@@ -5,6 +5,7 @@ import { addExplainCommand } from "./commands/explain.ts";
 import { addGetCommand } from "./commands/get.ts";
 import { addHelpCommand } from "./commands/help.ts";
 import { addProbeCommand } from "./commands/probe.ts";
+import { addRealizeCommand } from "./commands/realize.ts";
 import { addRenderCommand } from "./commands/render.ts";
 import { addRunCommand } from "./commands/run.ts";
 import { addShowCommand } from "./commands/show.ts";
@@ -39,6 +40,7 @@ export function createProgram(): Command {
     addShowCommand,
     addExplainCommand,
     addRenderCommand,
+    addRealizeCommand,
     addCniCommand,
     addCompletionCommand,
     addHelpCommand,

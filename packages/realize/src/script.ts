@@ -57,7 +57,7 @@ export function script(network: Network, options: ScriptOptions = {}): Script {
       ),
     ),
     ...all.flatMap((netns) => stateOf(netns, names.of(netns))),
-    ...ruleSets.map(({ netns, command, text }) => input(`ip netns exec ${netns} ${command}`, text)),
+    ...ruleSets.map((rules) => `ip netns exec ${rules.netns} ${loading(rules)}`),
   ];
   return {
     prefix: names.prefix,
@@ -158,7 +158,9 @@ function trafficControl(netns: NetNamespace, name: string): string[] {
 }
 
 function ruleSetsOf(netns: NetNamespace, name: string): RuleSet[] {
+  const counters = [...netns.nfacct.all].map((object) => `${object.name}\n`);
   const sets: [string, string][] = [
+    ["xargs -n 1 nfacct add", counters.join("")],
     ["ipset restore", netns.ipsets.save()],
     ["iptables-restore", netns.findIptables(4)?.save() ?? ""],
     ["ip6tables-restore", netns.findIptables(6)?.save() ?? ""],
@@ -182,6 +184,11 @@ function batch(
 ): string {
   if (lines.length === 0) return "";
   return input(`${tool} -n ${netns} -batch -`, `${lines.join("\n")}\n`);
+}
+
+/** The command with what it reads. */
+export function loading({ command, text }: RuleSet): string {
+  return input(command, text);
 }
 
 function input(command: string, text: string): string {

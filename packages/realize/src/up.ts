@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync } from "node:fs";
+import type { Writable } from "node:stream";
 import { UnrealizableError } from "./devices.ts";
-import type { Script } from "./script.ts";
+import { loading, type Script } from "./script.ts";
 
 /** Namespaces that were made, and go again when this process ends, whatever ends it. */
 export class Realized {
@@ -44,10 +45,14 @@ read -r word || true
  * @throws Error what the tools said, when nothing is left of the attempt
  */
 export function up(script: Script): Promise<Realized> {
-  const child = spawn("bash", ["-c", script.text + EPILOGUE], {
+  // The script goes by a pipe of its own: arguments have a limit, and the first pipe is for the word to keep.
+  const child = spawn("bash", ["-c", 'eval "$(cat <&3)"'], {
     detached: true, // Ctrl-C is for this process, not for the one that cleans up after it
-    stdio: ["pipe", "pipe", "pipe"],
+    stdio: ["pipe", "pipe", "pipe", "pipe"],
   });
+  const commands = child.stdio[3] as Writable;
+  commands.on("error", () => {}); // bash has ended before the script did, and says why
+  commands.end(script.text + EPILOGUE);
   let said = "";
   child.stderr.on("data", (data) => {
     said += data;
@@ -95,15 +100,20 @@ export function whyNotHere(): string | undefined {
 export function checkKernel(script: Script): void {
   for (const kind of script.deviceKinds) {
     const command = PROBES[kind];
-    if (command === undefined || shell(command, "").status === 0) continue;
+    if (command === undefined || shell(command).status === 0) continue;
     throw new UnrealizableError(`this kernel has no ${kind} devices`);
   }
-  for (const { netns, command, text } of script.ruleSets) {
-    const sets = script.ruleSets.find((r) => r.netns === netns && r.command === "ipset restore");
-    const before = sets === undefined || command === "ipset restore" ? "" : sets.text;
-    const load = before === "" ? command : `ipset restore <<'END'\n${before}END\n${command}`;
-    const tried = shell(load, text);
-    if (tried.status !== 0) {
+  for (const netns of new Set(script.ruleSets.map((rules) => rules.netns))) {
+    const own = script.ruleSets.filter((rules) => rules.netns === netns);
+    // Rules name sets and counters, which are loaded before them.
+    for (const [i, { command }] of own.entries()) {
+      const tried = shell(
+        own
+          .slice(0, i + 1)
+          .map(loading)
+          .join("\n"),
+      );
+      if (tried.status === 0) continue;
       throw new UnrealizableError(`${netns}: ${command}: ${tried.stderr.trim()}`);
     }
   }
@@ -121,6 +131,6 @@ const PROBES: Readonly<Record<string, string>> = {
   tun: "ip tuntap add dev tun9 mode tun",
 };
 
-function shell(command: string, input: string): { status: number | null; stderr: string } {
-  return spawnSync("unshare", ["-n", "bash", "-c", command], { input, encoding: "utf8" });
+function shell(commands: string): { status: number | null; stderr: string } {
+  return spawnSync("unshare", ["-n", "bash"], { input: `set -e\n${commands}\n`, encoding: "utf8" });
 }

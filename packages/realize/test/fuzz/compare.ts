@@ -63,7 +63,8 @@ export function verdictText({ outcome, errno, from, seen, ttl }: Verdict): strin
     outcome,
     ...(errno === undefined ? [] : [errno]),
     ...(from === undefined ? [] : [`from ${from}`]),
-    ...(seen === undefined ? [] : [`server saw ${seen}`]),
+    // What the server of a stalled connection saw depends on which of the two ways loses data.
+    ...(seen === undefined || outcome === "stalled" ? [] : [`server saw ${seen}`]),
     ...(ttl === undefined ? [] : [`TTL ${ttl}`]),
   ].join(", ");
 }

@@ -8,7 +8,6 @@ IP_PKTINFO, IP_TTL, IP_RECVERR, IP_RECVTTL = 8, 2, 11, 12
 IPV6_RECVPKTINFO, IPV6_PKTINFO, IPV6_RECVERR, IPV6_RECVHOPLIMIT, IPV6_HOPLIMIT, IPV6_UNICAST_HOPS = 49, 50, 25, 51, 52, 16
 TCP_PORT, UDP_PORT = 80, 53
 WAIT = 3.8  # an address that does not answer is given up after 3 s
-BYTES = 3000  # more than a segment
 
 
 def enter(netns):
@@ -92,10 +91,11 @@ class Servers:
                 self.remove(conn)
                 return
             got.extend(chunk)
-            if len(got) >= 8:
-                self.seen.setdefault(int(got[:8]), {"at": netns, "src": peer[0]})
-            if len(got) >= BYTES:
-                conn.send(bytes(got))
+            if len(got) < 16:
+                return
+            self.seen.setdefault(int(got[:8]), {"at": netns, "src": peer[0]})
+            if len(got) == int(got[8:16]):
+                conn.send(segment(conn, int(got[:8])))
 
         self.add(connection, netns, data)
 
@@ -146,25 +146,34 @@ def client(flow, kind, protocol=0):
     return sock
 
 
+def segment(sock, number):
+    """One segment, as full as it can be: number of the flow, length, filling."""
+    length = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+    return b"%08d%08d" % (number, length) + bytes(length - 16)
+
+
 def tcp(flow):
     sock = client(flow, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind((flow.get("src") or ("::" if v6(flow) else "0.0.0.0"), flow["port"]))
-    sock.settimeout(WAIT)
+    # A call that waits in the kernel: SO_ERROR after one that does not tells of errors that end nothing.
+    limit = struct.pack("ll", int(WAIT), int(WAIT % 1 * 1e6))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
     try:
         sock.connect((flow["dst"], flow["dstPort"]))
-    except TimeoutError:
+    except BlockingIOError:  # EINPROGRESS
         return {}
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     try:
-        sock.sendall(b"%08d" % flow["id"] + bytes(BYTES - 8))
-        left = BYTES
-        while left > 0:
+        sock.sendall(segment(sock, flow["id"]))
+        got = b""
+        while len(got) < 16 or len(got) < int(got[8:16]):
             chunk = sock.recv(65536)
             if not chunk:
                 return {"stalled": True}
-            left -= len(chunk)
-    except TimeoutError:
+            got += chunk
+    except BlockingIOError:
         return {"stalled": True}
     finally:
         sock.close()

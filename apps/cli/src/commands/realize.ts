@@ -1,0 +1,53 @@
+import { InputError } from "@cnilab/core";
+import {
+  checkKernel,
+  down,
+  type Script,
+  script,
+  UnrealizableError,
+  up,
+  whyNotHere,
+} from "@cnilab/realize";
+import { Argument, type Command } from "commander";
+import { addClusterFlags, bringUp, type ClusterFlags, warn } from "../cluster-flags.ts";
+import { print } from "../output.ts";
+
+interface RealizeFlags extends ClusterFlags {
+  readonly print?: boolean;
+  readonly prefix: string;
+}
+
+export function addRealizeCommand(program: Command): void {
+  const command = program
+    .command("realize")
+    .description("builds the cluster's kernel state of real network namespaces (Linux, root)")
+    .addArgument(new Argument("[action]", "take away what realize made").choices(["down"]))
+    .option("--print", "only write the script that would be run")
+    .option("--prefix <name>", "what the namespaces' names begin with", "cnilab");
+  addClusterFlags(command).action(realize);
+}
+
+async function realize(action: "down" | undefined, flags: RealizeFlags): Promise<void> {
+  if (action === "down") {
+    print(`removed ${down(flags.prefix)} namespaces`);
+    return;
+  }
+  const { cluster, warnings } = await bringUp(flags);
+  warn(warnings);
+  try {
+    const made = script(cluster.network, { prefix: flags.prefix });
+    if (flags.print) print(made.text);
+    else await build(made);
+  } catch (error) {
+    if (!(error instanceof UnrealizableError || error instanceof RangeError)) throw error;
+    throw new InputError(error.message, "realize");
+  }
+}
+
+async function build(made: Script): Promise<void> {
+  const missing = whyNotHere();
+  if (missing !== undefined) throw new InputError(`${missing}; --print needs nothing`, "realize");
+  checkKernel(made);
+  await (await up(made)).keep();
+  print(`${made.namespaces.join("\n")}\n`);
+}
