@@ -455,6 +455,24 @@ describe("a shared layer", () => {
     expect(nftables.list()).not.toContain("10.0.1.2");
   });
 
+  test("brings base chains and takes them away", () => {
+    const drops = (priority: number) =>
+      `table ip kp { chain base { type filter hook forward priority ${priority}; drop; }\n }`;
+    const router = new Router();
+    const { nftables } = router.netns;
+    nftables.setLayer(LAYER);
+    const without = LAYER.with("flush chain ip kp base\ndelete chain ip kp base");
+    nftables.setLayer(without);
+    expect(router.pass(SYN, router.left)).toBeDefined();
+    nftables.setLayer(without.with(drops(1)));
+    expect(router.pass(SYN, router.left)).toBeUndefined();
+    nftables.setLayer(without);
+    nftables.apply(drops(2));
+    expect(router.pass(SYN, router.left)).toBeUndefined();
+    nftables.setLayer(LAYER.with("add chain ip kp another"));
+    expect(router.pass(SYN, router.left)).toBeUndefined();
+  });
+
   test("names the object that a chain is there for", () => {
     const router = new Router();
     const origin = { kind: "Service", name: "web" };

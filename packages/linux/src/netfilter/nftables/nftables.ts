@@ -101,8 +101,8 @@ export class Nftables {
     if (table === undefined) {
       table = shared.fork(++this.#ruleset.lastTable);
       tables.set(key, table);
-    } else if (table.isLayered) table.rebase(shared);
-    else throw new RangeError(`table ${key} is there and is no layer`);
+    } else if (!table.isLayered) throw new RangeError(`table ${key} is there and is no layer`);
+    table.rebase(shared);
     this.#register(table);
     this.#netns.network.touch();
   }
@@ -144,7 +144,7 @@ export class Nftables {
       return;
     }
     if (table.usesConntrack) this.#requireConntrack(table.family);
-    for (const chain of table.listedChains()) {
+    for (const chain of table.baseChains()) {
       const { base, name } = chain;
       if (base === undefined || registered?.has(name) === true) continue;
       const hook = new BaseChainHook(table, chain);

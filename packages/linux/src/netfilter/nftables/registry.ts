@@ -37,6 +37,11 @@ export class Registry<T> {
     return this.#base !== undefined;
   }
 
+  /** Whether it has nothing but what the shared layer has. */
+  get isLayerAlone(): boolean {
+    return this.isLayered && (this.#own === undefined || this.#own.size === 0);
+  }
+
   #snapshot(): readonly (T | undefined)[] {
     if (this.#flat !== undefined) return this.#flat;
     const all = this.#base === undefined ? this.#all : this.#base.slice();

@@ -103,6 +103,10 @@ export class Table {
   lastHandle = 0;
   /** Counts, tokens and used bytes by the statement or object that they belong to. */
   readonly states: Map<object, StatementState> = new Map();
+  /** What lies below this table, if a namespace has it. */
+  #layer: Table | undefined = undefined;
+  /** Of a table that others are built on. */
+  #sharedBaseChains: readonly NftChain[] | undefined = undefined;
   /** Elements of the sets that change without a command. */
   readonly #volatile: Map<number, SetElements> = new Map();
 
@@ -141,6 +145,7 @@ export class Table {
 
   /** Puts another layer below what this table has of its own. */
   rebase(layer: Table): void {
+    this.#layer = layer;
     this.chains.rebase(layer.chains);
     this.sets.rebase(layer.sets);
     this.objects.rebase(layer.objects);
@@ -185,6 +190,16 @@ export class Table {
 
   listedChains(): NftChain[] {
     return byHandle(this.chains.values(), (chain) => chain.handle);
+  }
+
+  /** Chains at hooks. A namespace that has a layer's chains does not look through them again. */
+  baseChains(): readonly NftChain[] {
+    const layer = this.#layer;
+    if (layer === undefined || !this.chains.isLayerAlone) {
+      return this.listedChains().filter((chain) => chain.base !== undefined);
+    }
+    layer.#sharedBaseChains ??= layer.listedChains().filter((chain) => chain.base !== undefined);
+    return layer.#sharedBaseChains;
   }
 
   listedObjects(): NftObject[] {
