@@ -20,7 +20,7 @@ export const loopback: CniPlugin = {
     return {
       cniVersion,
       interfaces: [{ name: "lo", mac: "00:00:00:00:00:00", sandbox: call.netns }],
-      ips: addresses.map(shown),
+      ips: shownAll(addresses),
     };
   },
 
@@ -35,6 +35,13 @@ export const loopback: CniPlugin = {
 
 const LOCALHOST: CniIp = { interface: 0, address: "127.0.0.1/8" };
 const LOCALHOST6: CniIp = { interface: 0, address: "::1/128" };
+
+const LOCALHOSTS: readonly CniIp[] = [LOCALHOST, LOCALHOST6];
+
+function shownAll(addresses: readonly DeviceAddress[]): readonly CniIp[] {
+  const all = addresses.map(shown);
+  return all.length === 2 && all[0] === LOCALHOST && all[1] === LOCALHOST6 ? LOCALHOSTS : all;
+}
 
 /** The addresses that every pod has are the same objects in all results. */
 function shown({ address, prefixLength }: DeviceAddress): CniIp {

@@ -133,7 +133,7 @@ export class ApiStore implements ApiClient {
   create<K extends Kind>(object: Kinds[K]): Kinds[K] {
     const table = this.#table(object.kind);
     let created: KubeObject = withNamespace(object);
-    const key = objectKey(created);
+    const key = storedKey(created);
     if (table.objects.has(key)) {
       throw new ApiError("AlreadyExists", `${object.kind} ${key} already exists`);
     }
@@ -327,6 +327,12 @@ export class ApiStore implements ApiClient {
 function snapshotOf(table: KindTable): Snapshot {
   table.snapshot ??= { version: table.version, objects: new Map(table.objects) };
   return table.snapshot;
+}
+
+/** {@link objectKey} in one piece: tables keep it as long as the object is there. */
+function storedKey(object: KubeObject): string {
+  const { namespace, name } = object.metadata;
+  return namespace === undefined ? name : [namespace, name].join("/");
 }
 
 function withNamespace(object: KubeObject): KubeObject {

@@ -19,7 +19,8 @@ export class ContainerProcess {
 
   constructor(container: Container, pod: string) {
     this.container = container;
-    this.owner = `${pod}/${container.name}`;
+    // In one piece, as sockets keep it.
+    this.owner = [pod, container.name].join("/");
   }
 
   get running(): boolean {
