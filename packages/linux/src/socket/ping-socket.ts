@@ -84,6 +84,7 @@ export class PingSocket implements Socket {
     netns.ipLocalOut(skb);
     const refused = sendError(skb);
     netns.network.run();
-    return refused;
+    // net/ipv6/ping.c ping_v6_sendmsg does not ask what became of it.
+    return version === 4 ? refused : undefined;
   }
 }
