@@ -22,12 +22,19 @@ export function addressLines(netns: NetNamespace): string[] {
   return lines;
 }
 
-/** `ip route …` for what did not come with an address, those first that others' gateways are found by. */
+/**
+ * `ip route …` for what did not come with an address: those first that others' gateways are found by, and
+ * those last that refuse, as a gateway behind them is not found.
+ */
 export function routeLines(netns: NetNamespace, family: IpFamily): string[] {
   const routes = [...netns.fib(family).routes()].filter((r) => r.protocol !== "kernel");
-  const links = routes.filter((r) => r.nexthops.every((n) => n.gateway === undefined));
-  const vias = routes.filter((r) => !links.includes(r));
-  return [...links, ...vias].map((route) => routeLine(route, family));
+  const refusing = routes.filter((r) => r.nexthops.every((n) => n.dev === undefined));
+  // A gateway behind another gateway is refused: what is more specific may hide the link, and comes later.
+  const vias = routes
+    .filter((r) => r.nexthops.some((n) => n.gateway !== undefined))
+    .sort((x, y) => x.prefix.length - y.prefix.length);
+  const links = routes.filter((r) => !refusing.includes(r) && !vias.includes(r));
+  return [...links, ...vias, ...refusing].map((route) => routeLine(route, family));
 }
 
 function routeLine(route: Route, family: IpFamily): string {
