@@ -1,8 +1,10 @@
-import { formatMac, parseIp } from "@cnilab/net";
+import { formatIp, formatMac, parseIp } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
 import { cable, connect, Lab, outcome, ping, routes, serve, showRoutes, up } from "../test/lab.ts";
 import { Bridge } from "./bridge/bridge.ts";
+import { Dummy } from "./device/dummy.ts";
 import { Kernel } from "./kernel.ts";
+import type { NetNamespace } from "./net-namespace.ts";
 import { NF_ACCEPT, NF_QUEUE, NFPROTO_IPV4 } from "./netfilter/hooks.ts";
 
 describe("a namespace", () => {
@@ -35,6 +37,37 @@ describe("a namespace", () => {
     expect(() => kernel.deleteNamespace(a)).toThrow("ENOENT");
     expect(kernel.findNamespace("a")).toBeUndefined();
     expect([...kernel.namespaces]).toEqual([]);
+  });
+
+  test("knows its addresses, few or many, until the last device has lost them", () => {
+    const [netns] = new Lab().machine("a");
+    const devices = ["d0", "d1"].map((name) => up(new Dummy(netns, { name })));
+    const addresses = Array.from({ length: 12 }, (_, i) => 0x0a000001 + i * 0x100);
+    for (const dev of devices) for (const a of addresses) dev.addAddress(a, 24);
+    for (const dev of devices) {
+      expect(addresses.filter((a) => netns.hasAddress(a))).toEqual(addresses);
+      for (const a of addresses) dev.removeAddress(a);
+    }
+    expect(addresses.filter((a) => netns.hasAddress(a))).toEqual([]);
+    expect(netns.hasAddress(parseIp("127.0.0.1"))).toBe(true);
+  });
+
+  test.each([
+    ["before IPv6 has started", () => {}, ["::1"]],
+    ["once it has", (netns: NetNamespace) => netns.startIpv6(), ["::1"]],
+    ["with an address from before", undefined, ["fd00::1", "::1"]],
+    [
+      "where IPv6 is disabled",
+      (netns: NetNamespace) => netns.sysctl.set("net/ipv6/conf/lo/disable_ipv6", 1),
+      [],
+    ],
+  ])("lo has its IPv6 addresses %s", (_, change, expected) => {
+    const netns = new Kernel(new Lab().network, "k").addNamespace("a");
+    const lo = netns.loopback;
+    if (change === undefined) lo.addAddress(parseIp("fd00::1"), 128);
+    lo.setUp();
+    change?.(netns);
+    expect(lo.addressesOf(6).map((a) => formatIp(a.address))).toEqual(expected);
   });
 
   test("takes all its devices along, and routes of others to them", () => {

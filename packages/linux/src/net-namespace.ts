@@ -67,8 +67,10 @@ export class NetNamespace {
   #devices: readonly NetDevice[] = [];
   #nextIfindex = 1;
   readonly loopback: Loopback;
-  /** How many devices have an address. */
-  readonly #addressCounts = new Map<IpAddress, number>();
+  /** Addresses of devices while they are few, once for each device that has one. */
+  #addresses: readonly IpAddress[] = NO_ADDRESSES;
+  /** How many devices have an address, once they are many. */
+  #addressCounts: Map<IpAddress, number> | undefined;
   /** Hook functions; `undefined` while nothing is registered. */
   hooks: NetfilterHooks | undefined = undefined;
   /** Connection tracking; `undefined` until a rule needs it. */
@@ -298,7 +300,9 @@ export class NetNamespace {
   /** Whether a device has this address. */
   hasAddress(address: IpAddress): boolean {
     if (typeof address !== "number") this.startIpv6();
-    return this.#addressCounts.has(address);
+    if (this.#addressCounts !== undefined) return this.#addressCounts.has(address);
+    for (const own of this.#addresses) if (own === address) return true;
+    return false;
   }
 
   /** Whether packets to this address stay here: an address of a device, or any in 127.0.0.0/8. */
@@ -313,9 +317,19 @@ export class NetNamespace {
 
   /** Keeps {@link hasAddress} true. */
   countAddress(address: IpAddress, change: 1 | -1): void {
-    const count = (this.#addressCounts.get(address) ?? 0) + change;
-    if (count > 0) this.#addressCounts.set(address, count);
-    else this.#addressCounts.delete(address);
+    const counts = this.#addressCounts;
+    if (counts !== undefined) {
+      const count = (counts.get(address) ?? 0) + change;
+      if (count > 0) counts.set(address, count);
+      else counts.delete(address);
+      return;
+    }
+    const few = this.#addresses;
+    this.#addresses = change === 1 ? few.concat(address) : few.toSpliced(few.indexOf(address), 1);
+    if (this.#addresses.length <= FEW_ADDRESSES) return;
+    this.#addressCounts = new Map();
+    for (const own of this.#addresses) this.countAddress(own, 1);
+    this.#addresses = NO_ADDRESSES;
   }
 
   /** Whether a device listens to a multicast group. */
@@ -415,6 +429,9 @@ export class NetNamespace {
     return this.name === "" ? this.kernel.hostname : `${this.kernel.hostname}/${this.name}`;
   }
 }
+
+const FEW_ADDRESSES = 8;
+const NO_ADDRESSES: readonly IpAddress[] = [];
 
 const ALL_HOSTS = 0xe0000001;
 const ALL_NODES: Ipv6Address = ipv6(0xff020000, 0, 0, 1);

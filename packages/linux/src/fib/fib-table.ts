@@ -1,6 +1,8 @@
-import { type IpAddress, type IpFamily, LpmTable, type Prefix } from "@cnilab/net";
+import { type IpAddress, type IpFamily, isLoopback, LpmTable, type Prefix } from "@cnilab/net";
+import { LOOPBACK_ADDRESS4 } from "../device/interface-address.ts";
 import type { NetDevice } from "../device/net-device.ts";
 import { KernelError } from "../kernel-error.ts";
+import { ipv4AddressRoutes } from "./address-routes.ts";
 import { Nexthop, Route, type RouteFields, RT_SCOPE_LINK } from "./route.ts";
 
 /** A route that many machines have in common, but for the device it leaves by. */
@@ -94,6 +96,8 @@ export class FibTable {
   /** The first of the routes to each prefix; the others hang on it in order of preference. */
   readonly #routes = new LpmTable<Route>();
   #layers: AttachedLayer[] | undefined;
+  /** `lo`, while the routes of its address are still to be made. */
+  #loopback: NetDevice | undefined;
 
   constructor(id: number, family: IpFamily) {
     this.id = id;
@@ -105,6 +109,7 @@ export class FibTable {
    * it ask again with its length, as the kernel's trie walk backtracks.
    */
   lookupShorter(address: IpAddress, below: number): Route | undefined {
+    if (this.#loopback !== undefined && isLoopback(address)) this.#addLoopback();
     const own = this.#routes.lookupShorter(address, below);
     if (this.#layers === undefined) return own;
     let best = own;
@@ -128,6 +133,23 @@ export class FibTable {
     return best;
   }
 
+  /**
+   * `lo` has got its address. The routes that come with it, which every namespace has and hardly one
+   * uses, are made when somebody asks for an address in 127.0.0.0/8 or looks through the table.
+   */
+  addLoopbackLater(lo: NetDevice): void {
+    this.#loopback = lo;
+  }
+
+  #addLoopback(): void {
+    const lo = this.#loopback;
+    if (lo === undefined) return;
+    this.#loopback = undefined;
+    for (const route of ipv4AddressRoutes(lo, LOOPBACK_ADDRESS4)) {
+      if (!this.has(route)) this.insert(route, "append");
+    }
+  }
+
   /** Metric of routes given without one: none in IPv4, IP6_RT_PRIO_USER in IPv6. */
   get #layerMetric(): number {
     return this.family === 4 ? 0 : 1024;
@@ -135,6 +157,7 @@ export class FibTable {
 
   /** The routes to exactly this prefix, best first. */
   routesTo(prefix: Prefix): Route[] {
+    if (isLoopback(prefix.address)) this.#addLoopback();
     const found: Route[] = [];
     for (let r = this.#routes.get(prefix); r !== undefined; r = r.next) found.push(r);
     for (const attached of this.#layers ?? []) {
@@ -151,6 +174,7 @@ export class FibTable {
    * @throws KernelError EEXIST, ENOENT
    */
   insert(fields: RouteFields, command: RouteCommand): Route {
+    if (isLoopback(fields.prefix.address)) this.#addLoopback();
     const isFirst = this.#layers === undefined && this.#routes.get(fields.prefix) === undefined;
     if (isFirst && command !== "change") return this.#link(new Route(fields), true);
     const same = this.routesTo(fields.prefix).filter(
@@ -209,6 +233,7 @@ export class FibTable {
 
   /** Removes every route that `fits` says and returns how many there were. */
   removeAll(fits: (route: Route) => boolean): number {
+    this.#addLoopback();
     const gone: Route[] = [];
     for (const [, first] of this.#routes) {
       for (let r: Route | undefined = first; r !== undefined; r = r.next) if (fits(r)) gone.push(r);
@@ -238,12 +263,14 @@ export class FibTable {
 
   /** Routes of this table alone, without those of layers. */
   *ownRoutes(): Iterable<Route> {
+    this.#addLoopback();
     for (const [, first] of this.#routes) {
       for (let r: Route | undefined = first; r !== undefined; r = r.next) yield r;
     }
   }
 
   get size(): number {
+    this.#addLoopback();
     let size = this.#routes.size;
     for (const { layer, without } of this.#layers ?? []) size += layer.size - without.size;
     return size;
@@ -255,6 +282,7 @@ export class FibTable {
       yield* this.ownRoutes();
       return;
     }
+    this.#addLoopback();
     const all = new LpmTable<Prefix>();
     for (const [prefix] of this.#routes) all.set(prefix, prefix);
     for (const { layer } of this.#layers) {

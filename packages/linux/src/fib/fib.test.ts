@@ -476,6 +476,41 @@ describe("addresses bring and take routes", () => {
     expect(showRoutes(netns)).toEqual(["10.1.0.0/24 dev eth1"]);
   });
 
+  const LO = [
+    "local 127.0.0.0/8 dev lo",
+    "local 127.0.0.1/32 dev lo",
+    "broadcast 127.255.255.255/32 dev lo",
+  ];
+  const deleteNetwork = (netns: NetNamespace) =>
+    netns.deleteRoute({ dst: parsePrefix("127.0.0.0/8"), table: 255, type: "local" });
+
+  // What lo's address brings is made late: whatever comes first must find it.
+  test.each<[string, (netns: NetNamespace) => void, string[]]>([
+    ["nothing", () => {}, LO],
+    ["a lookup", (netns) => expect(routeGet(netns, "127.1.2.3")).toBe("lo"), LO],
+    ["lo going down", ({ loopback }) => loopback.setDown(), LO.slice(0, 2)],
+    ["lo going down and up", ({ loopback }) => [loopback.setDown(), loopback.setUp()], LO],
+    ["the network's deletion", deleteNetwork, LO.slice(1)],
+    ["the address's removal", ({ loopback }) => loopback.removeAddress(parseIp("127.0.0.1")), []],
+    [
+      "another address in it",
+      ({ loopback }) => loopback.addAddress(parseIp("127.0.0.2"), 8),
+      [...LO.slice(0, 2), "local 127.0.0.2/32 dev lo", ...LO.slice(2)],
+    ],
+    [
+      "a route to the same network",
+      (netns) => {
+        const route = { dst: parsePrefix("127.0.0.0/8"), table: 255, dev: netns.loopback };
+        expect(() => netns.addRoute({ ...route, type: "local" })).toThrow("EEXIST");
+      },
+      LO,
+    ],
+  ])("of lo, behind %s", (_, first, expected) => {
+    const [netns] = new Lab().machine("a");
+    first(netns);
+    expect(showRoutes(netns, 4, 255)).toEqual(expected);
+  });
+
   test("IPv4 survives a device that goes down, its other routes and IPv6 do not", () => {
     const { netns } = twoLinks();
     const eth0 = netns.device("eth0");

@@ -14,15 +14,12 @@ import {
   LOOPBACK_ADDRESS6,
 } from "../device/interface-address.ts";
 import type { NetDevice } from "../device/net-device.ts";
+import { ipv4AddressRoutes, kernelRoute } from "../fib/address-routes.ts";
 import type { FibTable } from "../fib/fib-table.ts";
 import {
-  Nexthop,
   type RouteFields,
   type RouteScope,
-  type RouteType,
-  RT_SCOPE_HOST,
   RT_SCOPE_LINK,
-  RT_SCOPE_NOWHERE,
   RT_SCOPE_UNIVERSE,
   RT_TABLE_LOCAL,
   RT_TABLE_MAIN,
@@ -163,37 +160,11 @@ function removeIpv4(dev: NetDevice, gone: DeviceAddress): void {
   }
 }
 
-/** `fib_add_ifaddr`. */
 function addRoutes4(dev: NetDevice, a: DeviceAddress): void {
-  const fib = dev.netns.fib4;
-  const network = new Prefix(a.address, a.prefixLength);
-  const primary = a.secondary
-    ? dev.addresses4.find(
-        (p) => !p.secondary && p.prefixLength === a.prefixLength && network.contains(p.address),
-      )
-    : a;
-  const prefsrc = primary?.address ?? a.address;
-  insert(dev, Prefix.host(a.address), "local", prefsrc);
-  if (!dev.up) return;
-  if (a.broadcast !== undefined && a.broadcast !== 0xffffffff) {
-    insert(dev, Prefix.host(a.broadcast), "broadcast", prefsrc);
-  }
-  if (
-    network.address === 0 ||
-    a.secondary ||
-    (network.address === a.address && a.prefixLength === 32)
-  ) {
-    return;
-  }
-  if (!a.noPrefixRoute) insert(dev, network, dev.isLoopback ? "local" : "unicast", prefsrc);
-  if (a.prefixLength < 31) insert(dev, Prefix.host(network.last), "broadcast", prefsrc);
-
-  function insert(device: NetDevice, prefix: Prefix, type: RouteType, src: IpAddress): void {
-    const table = type === "unicast" ? RT_TABLE_MAIN : RT_TABLE_LOCAL;
-    const scope = type === "local" ? RT_SCOPE_HOST : RT_SCOPE_LINK;
-    const nexthopScope = type === "local" ? RT_SCOPE_NOWHERE : RT_SCOPE_HOST;
-    const route = kernelRoute(device, prefix, table, type, scope, nexthopScope, src);
-    appendOnce(fib.table(table), route);
+  const routes = ipv4AddressRoutes(dev, a);
+  // While the device is down there is but the address itself.
+  for (const route of dev.up ? routes : routes.slice(0, 1)) {
+    appendOnce(dev.netns.fib4.table(route.table), route);
   }
 }
 
@@ -238,36 +209,10 @@ function removeRoutes6(dev: NetDevice, gone: DeviceAddress): void {
   }
 }
 
-function kernelRoute(
-  dev: NetDevice,
-  prefix: Prefix,
-  table: number,
-  type: RouteType,
-  scope: RouteScope,
-  nexthopScope: RouteScope,
-  prefsrc?: IpAddress,
-): RouteFields {
-  return {
-    prefix,
-    table,
-    type,
-    scope,
-    protocol: "kernel",
-    metric: 0,
-    tos: 0,
-    prefsrc,
-    mtu: 0,
-    advmss: 0,
-    nexthops: [new Nexthop(dev, undefined, false, 1, nexthopScope)],
-    origin: undefined,
-  };
-}
-
 /** What follows when a device comes up: routes of its addresses, an IPv6 link-local address. */
 export function deviceUp(dev: NetDevice): void {
   if (dev.isLoopback && dev.addresses4.length === 0) {
-    const renamed = dev.name !== LOOPBACK_ADDRESS4.label;
-    insertAddress(dev, renamed ? { ...LOOPBACK_ADDRESS4, label: dev.name } : LOOPBACK_ADDRESS4);
+    addLoopbackAddress(dev);
   } else {
     for (const a of dev.addresses4) addRoutes4(dev, a);
   }
@@ -276,6 +221,14 @@ export function deviceUp(dev: NetDevice): void {
   dev.netns.fib4.deviceUp(dev);
   dev.netns.fib6IfUsed?.deviceUp(dev);
   announceAll(dev);
+}
+
+/** Which `lo` gets by itself (`inetdev_event`). */
+function addLoopbackAddress(lo: NetDevice): void {
+  const renamed = lo.name !== LOOPBACK_ADDRESS4.label;
+  lo.addresses4 = [renamed ? { ...LOOPBACK_ADDRESS4, label: lo.name } : LOOPBACK_ADDRESS4];
+  lo.netns.countAddress(LOOPBACK_ADDRESS4.address, 1);
+  lo.netns.fib4.local.addLoopbackLater(lo);
 }
 
 /** Whether IPv6 starts on a device when it comes up. */
