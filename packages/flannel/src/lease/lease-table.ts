@@ -18,7 +18,7 @@ export interface LeaseStep {
  * shared: the kernel state of every node is derived from one table, once.
  */
 export class LeaseTable {
-  /** By {@link subnetKey}. */
+  /** By `subnetKey`. */
   readonly leases: ReadonlyMap<string, Lease>;
   /**
    * What happened to subnets before, the newest step with it, where an older one may have left something
