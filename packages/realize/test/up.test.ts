@@ -102,7 +102,8 @@ describe.skipIf(missing !== undefined)(`real namespaces${why}`, () => {
 });
 
 describe.skipIf(missing !== undefined)(`random networks${why}`, () => {
-  test("the model and the kernel treat the same flows alike", async () => {
+  // A loaded machine may answer too late for the probe's patience: once more tells that apart.
+  test("the model and the kernel treat the same flows alike", { retry: 2 }, async () => {
     const prober = new Prober();
     try {
       const seeds = [1, 2, 3, 5];
