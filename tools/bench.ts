@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { BringUp } from "./bench/bring-up.ts";
 import { perCpuSecond } from "./bench/measure.ts";
-import { firstPacketResults, packetResults, type Results } from "./bench/packets.ts";
+import { firstPacketResults, PATHS, type Results } from "./bench/packets.ts";
 import { serviceResults } from "./bench/services.ts";
 
 /** Nodes, pods on each, Services. */
@@ -15,19 +15,22 @@ const SIZES = [
 
 const json = process.argv.includes("--json");
 const results: Results = { "reference.perCpuSecond": reference() };
-note("packets");
-Object.assign(results, packetResults());
+for (const path of PATHS) {
+  note(`packets: ${path}`);
+  Object.assign(results, alone("bench/path.ts", [path]));
+}
 note("first packets");
 Object.assign(results, firstPacketResults());
 note("syncs of kube-proxy");
 Object.assign(results, serviceResults());
 const bringUps = SIZES.map((size) => {
   note(`${size[0]} nodes × ${size[1]} pods`);
-  return bringUp(size);
+  return alone<BringUp>("bench/bring-up.ts", size);
 });
 for (const up of bringUps) {
   const size = `${up.nodes}x${up.pods / up.nodes}`;
   results[`setup.${size}.podsPerCpuSecond`] = up.pods / up.cpuSeconds;
+  results[`setup.${size}.first.podsPerCpuSecond`] = up.pods / up.firstCpuSeconds;
   results[`memory.${size}.bytesPerPod`] = up.bytes / up.pods;
 }
 const [, middle, large] = bringUps as [BringUp, BringUp, BringUp];
@@ -52,20 +55,21 @@ function reference(): number {
   });
 }
 
-function bringUp(size: readonly number[]): BringUp {
-  const file = fileURLToPath(new URL("bench/bring-up.ts", import.meta.url));
-  const args = ["--expose-gc", "--max-old-space-size=12000", file, ...size.map(String)];
-  return JSON.parse(execFileSync(process.execPath, args, { encoding: "utf8" })) as BringUp;
+/** What a program prints as JSON that runs in a process of its own: what ran before it changes how code is compiled. */
+function alone<T>(program: string, args: readonly (string | number)[]): T {
+  const file = fileURLToPath(new URL(program, import.meta.url));
+  const command = ["--expose-gc", "--max-old-space-size=12000", file, ...args.map(String)];
+  return JSON.parse(execFileSync(process.execPath, command, { encoding: "utf8" })) as T;
 }
 
 function printTable(): void {
   const reference = results["reference.perCpuSecond"] as number;
-  console.log(`${"".padEnd(42)}${"value".padStart(14)}   reference look-ups each`);
+  console.log(`${"".padEnd(48)}${"value".padStart(14)}   reference look-ups each`);
   for (const [name, value] of Object.entries(results)) {
     const ratio = name.endsWith("PerCpuSecond") || name.endsWith("perCpuSecond");
     const cost = ratio ? (reference / value).toFixed(1).padStart(12) : "";
     const text = value < 100 ? value.toFixed(2) : Math.round(value).toLocaleString("en");
-    console.log(`${name.padEnd(42)}${text.padStart(14)}${cost}`);
+    console.log(`${name.padEnd(48)}${text.padStart(14)}${cost}`);
   }
 }
 

@@ -3,25 +3,42 @@
 import { makeCluster } from "./cluster.ts";
 import { cpuSeconds, liveBytes } from "./measure.ts";
 
-/** What one bring-up cost. */
+/** What bringing up a cluster cost. */
 export interface BringUp {
   readonly nodes: number;
   readonly pods: number;
-  /** CPU seconds for everything: objects, controllers, kubelets, CNI, flanneld, kube-proxy. */
+  /** CPU seconds for everything: objects, controllers, kubelets, CNI, flanneld, kube-proxy; the best of all rounds. */
   readonly cpuSeconds: number;
+  /** CPU seconds of the first round, which the compiler's work is part of. */
+  readonly firstCpuSeconds: number;
   /** Bytes of all state: API objects, kernels, agents. */
   readonly bytes: number;
 }
 
+const ROUNDS = 3;
+
 const [nodes = 10, podsPerNode = 10, services = 0] = process.argv.slice(2).map(Number);
-// A small one first, so that the compiler's warming up counts for no size.
-if (nodes > 10) makeCluster({ nodes: 10, podsPerNode: 10, services: 10 });
+// A small one first: what the program itself keeps is no pod's.
+makeCluster({ nodes: 10, podsPerNode: 10, services: 10 });
 const before = liveBytes();
 let cluster: unknown;
-const seconds = cpuSeconds(() => {
-  cluster = makeCluster({ nodes, podsPerNode, services });
-});
+const rounds: number[] = [];
+for (let i = 0; i < ROUNDS; i++) {
+  cluster = undefined;
+  liveBytes(); // the last round's garbage is not this one's
+  rounds.push(
+    cpuSeconds(() => {
+      cluster = makeCluster({ nodes, podsPerNode, services });
+    }),
+  );
+}
 const bytes = liveBytes() - before;
 if (cluster === undefined) throw new Error("no cluster");
-const result: BringUp = { nodes, pods: nodes * podsPerNode, cpuSeconds: seconds, bytes };
+const result: BringUp = {
+  nodes,
+  pods: nodes * podsPerNode,
+  cpuSeconds: Math.min(...rounds),
+  firstCpuSeconds: rounds[0] as number,
+  bytes,
+};
 console.log(JSON.stringify(result));
