@@ -49,8 +49,7 @@ export async function test(args) {
     console.log(process.stdout.isTTY ? log : stripVTControlCharacters(log));
   }
   console.log();
-  if (total.skipped.length > 0) console.log("Skipped:");
-  for (const name of total.skipped) console.log(`  ${name}`);
+  for (const line of skippedLines(total.skipped)) console.log(line);
   console.log(taskLine(tasks));
   if (exitCode !== 0 && total.failed === 0) {
     for (const line of said) console.log(line);
@@ -169,6 +168,30 @@ class Progress {
     this.#printedAt = Date.now();
     console.log(`  ${line}`);
   }
+}
+
+/**
+ * Up to three tests of each file: what is missing on a machine is the same for all of a file's.
+ * @param {string[]} names `FILE: TEST`
+ */
+function skippedLines(names) {
+  /** @type {Map<string, string[]>} */
+  const byFile = new Map();
+  for (const name of names) {
+    const [file = "", ...rest] = name.split(": ");
+    const tests = byFile.get(file) ?? [];
+    byFile.set(file, tests);
+    tests.push(rest.join(": ").split("\n")[0] ?? "");
+  }
+  const lines = names.length > 0 ? ["Skipped:"] : [];
+  for (const [file, tests] of byFile) {
+    const shown = tests.length > 4 ? tests.slice(0, 3) : tests;
+    for (const test of shown) lines.push(`  ${file}: ${test}`);
+    if (shown.length < tests.length) {
+      lines.push(`  ${file}: and ${tests.length - shown.length} more`);
+    }
+  }
+  return lines;
 }
 
 /** @param {Task[]} tasks */
