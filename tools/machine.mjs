@@ -5,8 +5,20 @@ import { release } from "node:os";
 import { delimiter, join } from "node:path";
 import { root } from "./environment.mjs";
 
-/** Programs that a test compares the model with, where they are installed. */
-const PROGRAMS = ["ip", "iptables", "nft", "ipset", "conntrack", "tshark"];
+/** Programs that a test compares the model with, or needs for that, where they are installed. */
+const PROGRAMS = [
+  "bash",
+  "conntrack",
+  "ip",
+  "ipset",
+  "iptables",
+  "nft",
+  "python3",
+  "sysctl",
+  "tc",
+  "tshark",
+  "unshare",
+];
 
 /**
  * What tests depend on outside the repository, as one short word: a test result from turbo's cache holds only where
