@@ -1,6 +1,5 @@
 import { script } from "../../src/index.ts";
 import { Model } from "./model.ts";
-import type { Prober } from "./real.ts";
 import type { Flow, Step, Verdict } from "./topology.ts";
 
 /** A flow that the model and the kernel treat differently, or a state that only one of them takes. */
@@ -8,6 +7,12 @@ export interface Disagreement {
   readonly flow: Flow | undefined;
   readonly model: string;
   readonly kernel: string;
+}
+
+/** A kernel that a case can be done to: this machine's (`Prober`) or a virtual machine's. */
+export interface RealSide {
+  /** @throws Error where the tools refuse the state */
+  verdicts(model: Model, prefix: string): Promise<Verdict[]>;
 }
 
 export interface Comparison {
@@ -22,7 +27,7 @@ export interface Comparison {
  */
 export async function compare(
   steps: readonly Step[],
-  prober: Prober,
+  prober: RealSide,
   prefix: string,
 ): Promise<Comparison> {
   const together = await compareOnce(steps, prober, prefix);
@@ -38,7 +43,7 @@ export async function compare(
 /** The same without a second look. */
 export async function compareOnce(
   steps: readonly Step[],
-  prober: Prober,
+  prober: RealSide,
   prefix: string,
 ): Promise<Comparison> {
   const model = new Model(steps);

@@ -3,9 +3,16 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { script, up } from "../../src/index.ts";
 import { FIRST_PORT, type Model, outcomeOf } from "./model.ts";
-import type { Verdict } from "./topology.ts";
+import type { Flow, Verdict } from "./topology.ts";
 
-interface Result {
+/** What the program in the namespaces is asked: whom to serve, what to send. */
+export interface ProbeRequest {
+  readonly servers: readonly string[];
+  readonly flows: readonly (Flow & { readonly id: number; readonly port: number })[];
+}
+
+/** What it says about one flow. */
+export interface Result {
   readonly connected?: boolean;
   readonly stalled?: boolean;
   readonly errno?: string;
@@ -33,22 +40,13 @@ export class Prober {
   async verdicts(model: Model, prefix: string): Promise<Verdict[]> {
     const realized = await up(script(model.network, { prefix }));
     try {
-      const name = (netns: string): string => `${prefix}.m.${netns}`;
-      const servers = [...model.kernel.namespaces].map((netns) => name(netns.name));
-      const flows = model.flows.map((flow, id) => ({
-        ...flow,
-        id,
-        netns: name(flow.netns),
-        port: FIRST_PORT + id,
-      }));
-      const results = await this.#ask({ servers, flows });
-      return flows.map(({ id }) => verdictOf(results[id] ?? {}, prefix));
+      return verdictsOf(await this.#ask(requestOf(model, prefix)), model, prefix);
     } finally {
       await realized.remove();
     }
   }
 
-  #ask(request: object): Promise<Record<string, Result>> {
+  #ask(request: ProbeRequest): Promise<Record<string, Result>> {
     const id = ++this.#requests;
     return new Promise((resolve) => {
       this.#waiting.set(id, resolve);
@@ -59,6 +57,27 @@ export class Prober {
   close(): void {
     this.#child.stdin?.end();
   }
+}
+
+export function requestOf(model: Model, prefix: string): ProbeRequest {
+  const name = (netns: string): string => `${prefix}.m.${netns}`;
+  return {
+    servers: [...model.kernel.namespaces].map((netns) => name(netns.name)),
+    flows: model.flows.map((flow, id) => ({
+      ...flow,
+      id,
+      netns: name(flow.netns),
+      port: FIRST_PORT + id,
+    })),
+  };
+}
+
+export function verdictsOf(
+  results: Readonly<Record<string, Result>>,
+  model: Model,
+  prefix: string,
+): Verdict[] {
+  return model.flows.map((_, id) => verdictOf(results[id] ?? {}, prefix));
 }
 
 function verdictOf(result: Result, prefix: string): Verdict {
