@@ -5,11 +5,13 @@ export {
   type DecodeOptions,
   decodeEthernet,
   decodeIp,
+  GENEVE_PORT,
   VXLAN_PORTS,
 } from "./codec/decode.ts";
 export { encodeEthernet, encodeIp } from "./codec/encode.ts";
 export * from "./codec/packet-syntax-error.ts";
 export * from "./ethernet.ts";
+export * from "./geneve.ts";
 export * from "./icmp.ts";
 export * from "./ip-address.ts";
 export * from "./ip-packet.ts";

@@ -7,6 +7,8 @@ import {
   ETH_P_IPV6,
   EthernetFrame,
   FragmentPayload,
+  GENEVE_PORT,
+  GenevePacket,
   ICMP_DEST_UNREACH,
   ICMP_ECHO,
   ICMP_ECHOREPLY,
@@ -141,9 +143,15 @@ const { frame: anyFrame, packet: anyPacket } = fc.letrec<{
       const packet = Object.assign(new VxlanPacket(vni, inner), { groupPolicyId });
       return new UdpDatagram(srcPort, dstPort, packet);
     });
+  const geneve = fc
+    .tuple(uint16, fc.integer({ max: 0xffffff, min: 0 }), tie("frame"))
+    .map(([srcPort, vni, inner]) => {
+      return new UdpDatagram(srcPort, GENEVE_PORT, new GenevePacket(vni, inner));
+    });
   const either = [
     carried(IPPROTO_TCP, tcp),
     carried(IPPROTO_UDP, vxlan),
+    carried(IPPROTO_UDP, geneve),
     carried(IPPROTO_SCTP, sctp),
     carried(IPPROTO_IPIP, tie("packet4")),
     carried(IPPROTO_IPV6, tie("packet6")),

@@ -16,6 +16,8 @@ import {
   encodeEthernet,
   encodeIp,
   FragmentPayload,
+  GENEVE_PORT,
+  GenevePacket,
   ICMP_DEST_UNREACH,
   ICMP_ECHO,
   ICMP_ECHOREPLY,
@@ -102,6 +104,9 @@ const vxlan = (inner: NetworkPacket) =>
   Object.assign(new UdpDatagram(50_000, 8472, new VxlanPacket(1, frame(inner))), {
     noChecksum: true,
   });
+
+const geneve = (inner: NetworkPacket) =>
+  new UdpDatagram(50_000, GENEVE_PORT, new GenevePacket(1, frame(inner)));
 
 function fragmentsOf(whole: IpPacket, step: number): IpPacket[] {
   const cuts: IpPacket[] = [];
@@ -231,6 +236,19 @@ const kinds: [string, NetworkPacket[], string[]][] = [
     "VXLAN with IPv6 inside",
     [from(A4, B4, IPPROTO_UDP, vxlan(segment6))],
     ["ip:udp:vxlan:eth:ethertype:ipv6:tcp:data"],
+  ],
+  [
+    "Geneve with TCP and with ARP inside",
+    [
+      from(A4, B4, IPPROTO_UDP, geneve(segment4)),
+      from(A6, B6, IPPROTO_UDP, geneve(segment6)),
+      from(A4, B4, IPPROTO_UDP, geneve(request)),
+    ],
+    [
+      "ip:udp:geneve:eth:ethertype:ip:tcp:data",
+      "ipv6:udp:geneve:eth:ethertype:ipv6:tcp:data",
+      "ip:udp:geneve:eth:ethertype:arp",
+    ],
   ],
   [
     "IPv4 in IPv4 and in IPv6",

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { octets } from "../../test/octets.ts";
+import { GenevePacket } from "../geneve.ts";
 import type { IcmpMessage } from "../icmp.ts";
 import type { IpPacket } from "../ip-packet.ts";
 import { Data } from "../payload.ts";
@@ -295,6 +296,28 @@ describe("VXLAN", () => {
   test("group policy", () => {
     const hex = toPort("2118", "88").replace("88000000", "8800abcd");
     expect(payloadOf<UdpDatagram>(hex).payload).toMatchObject({ vni: 4242, groupPolicyId: 0xabcd });
+  });
+});
+
+describe("Geneve", () => {
+  const frame = "020000000001 020000000002 88cc";
+  const geneve = (header: string) => {
+    const inside = `${header} ${frame}`;
+    const length = (8 + octets(inside).length).toString(16).padStart(4, "0");
+    return ipv4("11", `0001 17c1 ${length} 0000 ${inside}`);
+  };
+
+  // RFC 8926 section 3.4: version and length of options, O and C flags, protocol, VNI
+  test.each([
+    ["without options", "00 00 6558 001092 00", 4242],
+    ["with options, which are dropped", "01 00 6558 001092 00 01020304", 4242],
+    ["with options that do not fit", "3f 00 6558 001092 00", undefined],
+    ["of a later version", "40 00 6558 001092 00", undefined],
+    ["that carries no frame", "00 00 0800 001092 00", undefined],
+  ])("%s", (_, header, vni) => {
+    const { payload } = payloadOf<UdpDatagram>(geneve(header));
+    expect(payload instanceof GenevePacket ? payload.vni : undefined).toBe(vni);
+    if (payload instanceof GenevePacket) expect(payload.frame.etherType).toBe(0x88cc);
   });
 });
 

@@ -6,6 +6,7 @@ import {
   ETHERNET_HEADER_LENGTH,
   type EthernetFrame,
 } from "../ethernet.ts";
+import { GenevePacket } from "../geneve.ts";
 import { isIcmpError, QuotedPacket } from "../icmp.ts";
 import {
   IPPROTO_ICMP,
@@ -22,6 +23,7 @@ import { VXLAN_HEADER_LENGTH, VxlanPacket } from "../vxlan.ts";
 import { readArp } from "./arp.ts";
 import { internetChecksum, pseudoHeaderSum } from "./checksum.ts";
 import { readEthernetHeader } from "./ethernet.ts";
+import { readGeneveHeader } from "./geneve.ts";
 import { ICMP_CHECKSUM_FIELD, ICMP_HEADER_LENGTH, readIcmpHeader } from "./icmp.ts";
 import { IPV4_CHECKSUM_FIELD, IPV4_HEADER_LENGTH, readIpv4Header } from "./ipv4.ts";
 import { IPV6_HEADER_LENGTH, readIpv6Header } from "./ipv6.ts";
@@ -35,6 +37,9 @@ import { readVxlanHeader } from "./vxlan.ts";
 
 /** The registered VXLAN port and the one that Linux uses when told none. */
 export const VXLAN_PORTS: ReadonlySet<number> = new Set([4789, 8472]);
+
+/** The registered Geneve port. */
+export const GENEVE_PORT = 6081;
 
 export interface DecodeOptions {
   /** UDP destination ports that take VXLAN; {@link VXLAN_PORTS} when not given. */
@@ -174,9 +179,13 @@ class Decoder {
       this.#verify("UDP", octets, UDP_CHECKSUM_FIELD, sum);
     }
     const payload = slice(octets, UDP_HEADER_LENGTH);
-    const isVxlan = this.#vxlanPorts.has(datagram.dstPort);
-    datagram.payload = (isVxlan && this.#vxlan(payload, depth)) || dataOf(payload);
+    datagram.payload = this.#tunnelled(datagram.dstPort, payload, depth) ?? dataOf(payload);
     return datagram;
+  }
+
+  #tunnelled(dstPort: number, octets: DataView, depth: number): Payload | undefined {
+    if (this.#vxlanPorts.has(dstPort)) return this.#vxlan(octets, depth);
+    return dstPort === GENEVE_PORT ? this.#geneve(octets, depth) : undefined;
   }
 
   #vxlan(octets: DataView, depth: number): VxlanPacket | undefined {
@@ -186,6 +195,12 @@ class Decoder {
     const packet = new VxlanPacket(header.vni, frame);
     packet.groupPolicyId = header.groupPolicyId;
     return packet;
+  }
+
+  #geneve(octets: DataView, depth: number): GenevePacket | undefined {
+    const header = readGeneveHeader(octets);
+    if (header === undefined) return undefined;
+    return new GenevePacket(header.vni, this.ethernet(slice(octets, header.length), depth));
   }
 
   #icmp(octets: DataView, depth: number): Payload {

@@ -1,5 +1,6 @@
 import { ArpPacket } from "../arp.ts";
 import { ETHERNET_HEADER_LENGTH, EthernetFrame } from "../ethernet.ts";
+import { GENEVE_HEADER_LENGTH, GenevePacket } from "../geneve.ts";
 import { IcmpMessage, NeighbourMessage, QuotedPacket } from "../icmp.ts";
 import {
   FragmentPayload,
@@ -17,6 +18,7 @@ import { WireguardData } from "../wireguard.ts";
 import { writeArp } from "./arp.ts";
 import { internetChecksum, pseudoHeaderSum } from "./checksum.ts";
 import { writeEthernetHeader } from "./ethernet.ts";
+import { writeGeneveHeader } from "./geneve.ts";
 import { ICMP_CHECKSUM_FIELD, ICMP_HEADER_LENGTH, writeIcmpHeader } from "./icmp.ts";
 import { writeIpv4Header } from "./ipv4.ts";
 import { writeIpv6Header } from "./ipv6.ts";
@@ -73,6 +75,9 @@ function write(octets: DataView, payload: Payload, ip: IpPacket | undefined): vo
   } else if (payload instanceof VxlanPacket) {
     writeVxlanHeader(octets, payload);
     write(slice(octets, VXLAN_HEADER_LENGTH), payload.frame, undefined);
+  } else if (payload instanceof GenevePacket) {
+    writeGeneveHeader(octets, payload);
+    write(slice(octets, GENEVE_HEADER_LENGTH), payload.frame, undefined);
   } else if (payload instanceof WireguardData) {
     writeWireguardHeader(octets);
   } else if (payload instanceof FragmentPayload) {
