@@ -35,6 +35,7 @@ import { Nfacct } from "./netfilter/nfacct.ts";
 import { Nftables } from "./netfilter/nftables/nftables.ts";
 import type { Network } from "./network.ts";
 import type { Skb } from "./skb.ts";
+import type { PacketSocket } from "./socket/packet-socket.ts";
 import { SocketTable } from "./socket/socket-table.ts";
 import { Sysctl } from "./sysctl.ts";
 
@@ -82,6 +83,8 @@ export class NetNamespace {
   #nfacct: Nfacct | undefined;
   #reassembly: Reassembly | undefined;
   #sockets: SocketTable | undefined;
+  /** Sockets that see frames; hardly any namespace has one. */
+  packetSockets: readonly PacketSocket[] | undefined = undefined;
   #pathMtus: Map<IpAddress, PathMtu> | undefined;
   #linkListeners: Set<(dev: NetDevice) => void> | undefined;
   #packetId = 0;
@@ -219,14 +222,26 @@ export class NetNamespace {
     return dev;
   }
 
-  /** Called by the constructor of a device. @returns its index. @throws KernelError EEXIST */
-  register(dev: NetDevice): number {
+  /**
+   * Called by the constructor of a device. @returns its index
+   * @throws KernelError EEXIST for a name that is taken, EBUSY for an index that is
+   */
+  register(dev: NetDevice, ifindex: number = this.#nextIfindex): number {
     if (this.findDevice(dev.name) !== undefined) {
       throw new KernelError("EEXIST", `device ${dev.name} in ${this}`);
     }
-    this.#devices = this.#devices.concat(dev);
+    if (ifindex >= this.#nextIfindex) {
+      this.#devices = this.#devices.concat(dev);
+      this.#nextIfindex = ifindex + 1;
+    } else {
+      const at = this.#devices.findIndex((d) => d.ifindex >= ifindex);
+      if (this.#devices[at]?.ifindex === ifindex) {
+        throw new KernelError("EBUSY", `index ${ifindex} for device ${dev.name} in ${this}`);
+      }
+      this.#devices = this.#devices.toSpliced(at, 0, dev);
+    }
     this.network.touch();
-    return this.#nextIfindex++;
+    return ifindex;
   }
 
   /** Takes a device that is down out of the namespace, with what hangs on it. */

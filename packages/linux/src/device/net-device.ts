@@ -38,6 +38,8 @@ export interface DeviceOptions {
   readonly name: string;
   readonly mac?: Mac;
   readonly mtu?: number;
+  /** As `ip link add … index` sets it; the next free one where it is absent. */
+  readonly ifindex?: number;
 }
 
 /** A network device: `struct net_device`. Each kind is a subclass with its own {@link transmit}. */
@@ -76,15 +78,15 @@ export abstract class NetDevice {
   rxDropped = 0;
   txDropped = 0;
 
-  /** Registers the device in `netns`. @throws KernelError EEXIST for a name that is taken */
-  constructor(netns: NetNamespace, { name, mac, mtu }: DeviceOptions, defaultMtu = 1500) {
+  /** Registers the device in `netns`. @throws KernelError EEXIST for a name that is taken, EBUSY for an index that is */
+  constructor(netns: NetNamespace, { name, mac, mtu, ifindex }: DeviceOptions, defaultMtu = 1500) {
     this.netns = netns;
     this.#name = checkName(name);
     this.mac = mac ?? 0;
     this.#mtu = mtu ?? defaultMtu;
     this.conf4 = netns.sysctl.conf4Default;
     this.conf6 = netns.sysctl.conf6Default;
-    this.ifindex = netns.register(this);
+    this.ifindex = netns.register(this, ifindex);
   }
 
   /** IPv6 addresses in the order in which they were added (`struct inet6_dev`). */

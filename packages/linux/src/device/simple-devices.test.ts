@@ -13,6 +13,16 @@ test("a dummy swallows what is sent, and holds addresses", () => {
   expect(outcome(ping(a, "10.96.0.1"))).toBe("connected");
 });
 
+test("a device may ask for an index, and stands where that puts it", () => {
+  const [a] = new Lab().machine("a");
+  for (const ifindex of [7, 3]) new Dummy(a, { name: `d${ifindex}`, ifindex });
+  new Dummy(a, { name: "next" });
+  const listed = () => a.devices.map(({ name, ifindex }) => `${ifindex} ${name}`);
+  expect(listed()).toEqual(["1 lo", "3 d3", "7 d7", "8 next"]);
+  expect(() => new Dummy(a, { name: "again", ifindex: 3 })).toThrow("EBUSY");
+  expect(listed()).toHaveLength(4);
+});
+
 describe("loopback", () => {
   test("comes with its addresses when it is brought up", () => {
     const { kernel } = new Lab().host("h");
