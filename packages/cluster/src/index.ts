@@ -6,8 +6,16 @@ export { EPOCH_MS } from "./api/timestamp.ts";
 export * from "./cluster.ts";
 export * from "./cluster-node.ts";
 export { clusterConfig } from "./cluster-settings.ts";
-export type { Connection, ConnectProtocol, ConnectRequest } from "./connect/connection.ts";
-export type { Endpoint, EndpointScope } from "./connect/endpoint.ts";
+export { AddressBook, type AddressHolder } from "./connect/address-book.ts";
+export {
+  type Connection,
+  Connector,
+  type ConnectProtocol,
+  type ConnectRequest,
+  type NodeNamespaces,
+  type Surroundings,
+} from "./connect/connection.ts";
+export { type Endpoint, type EndpointScope, parseEndpoint } from "./connect/endpoint.ts";
 export { NameResolution, type Resolution, searchDomains } from "./connect/name-resolution.ts";
 export type { Verdict } from "./connect/verdict.ts";
 export type { ReplicationController } from "./controllers/replica-set.ts";

@@ -1,5 +1,12 @@
 import { type ApiClient, type ClusterConfig, InputError, objectKey, type Pod } from "@cnilab/core";
-import { type Drop, type Exchange, exchange, type NetNamespace, type Trace } from "@cnilab/linux";
+import {
+  type Drop,
+  type Exchange,
+  exchange,
+  type Kernel,
+  type NetNamespace,
+  type Trace,
+} from "@cnilab/linux";
 import {
   formatIp,
   IPPROTO_ICMP,
@@ -11,7 +18,6 @@ import {
   isLoopback,
   parseIp,
 } from "@cnilab/net";
-import type { ClusterNode } from "../cluster-node.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { NameResolution, searchDomains, slicesOf } from "./name-resolution.ts";
 import { policyDrop, reasonOf, type Verdict, verdictOf } from "./verdict.ts";
@@ -54,11 +60,18 @@ export interface Connection {
   readonly exchange: Exchange | undefined;
 }
 
+/** A node as far as connections go: where its own packets start, and those of its pods. */
+export interface NodeNamespaces {
+  readonly machine: Kernel;
+  readonly addresses: readonly IpAddress[];
+  readonly kubelet: { sandboxOf(podUid: string): NetNamespace | undefined };
+}
+
 /** Whoever can be one end of a connection, as the cluster finds it. */
 export interface Surroundings {
   readonly api: ApiClient;
   readonly config: ClusterConfig;
-  readonly nodes: ReadonlyMap<string, ClusterNode>;
+  readonly nodes: ReadonlyMap<string, NodeNamespaces>;
   /** Who has an address. */
   holderOf(
     address: IpAddress,
