@@ -3,6 +3,7 @@ import type { NetDevice } from "./device/net-device.ts";
 import { ipReceive } from "./ip/ip-input.ts";
 import { arpReceive } from "./neighbour/arp.ts";
 import { PACKET_OTHERHOST, type Skb } from "./skb.ts";
+import { tapFrame } from "./socket/packet-socket.ts";
 
 /** A frame arrives at a device (`netif_receive_skb`). */
 export function netifReceive(dev: NetDevice, skb: Skb): void {
@@ -19,6 +20,7 @@ export function netifReceive(dev: NetDevice, skb: Skb): void {
   skb.iif = dev;
   if (dev.tc !== undefined && !dev.tc.ingress(skb)) return;
   if (dev.receiveHandler?.handle(dev, skb)) return;
+  if (dev.netns.packetSockets !== undefined) tapFrame(dev, skb);
   switch (skb.etherType) {
     case ETH_P_IP:
     case ETH_P_IPV6:

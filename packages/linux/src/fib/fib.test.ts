@@ -21,6 +21,7 @@ function twoLinks(): { netns: NetNamespace } {
 }
 
 interface Asked {
+  readonly srcPort?: number;
   readonly src?: string;
   readonly mark?: number;
   readonly protocol?: number;
@@ -643,4 +644,47 @@ test("the longest prefix with the lowest metric wins", () => {
     }),
     { numRuns: 200 },
   );
+});
+
+describe("fib_multipath_hash_policy", () => {
+  const CASES: readonly [family: 4 | 6, policy: 0 | 1, what: string, ways: number][] = [
+    [4, 0, "connections of one client go one way", 1],
+    [4, 1, "connections of one client spread", 2],
+    [6, 0, "connections of one client go one way", 1],
+    [6, 1, "connections of one client spread", 2],
+  ];
+  test.each(CASES)("IPv%i, %i: %s", (family, policy, _, ways) => {
+    const { netns } = twoLinks();
+    netns.sysctl.set(`net/ipv${family}/fib_multipath_hash_policy`, policy);
+    const [dst, gateways] =
+      family === 4 ? ["10.9.0.1", ["10.0.0.2", "10.1.0.2"]] : ["fd09::1", ["fd00::2", "fd01::2"]];
+    const nexthops = gateways.map((via) => ({ via: parseIp(via) }));
+    netns.addRoute({ dst: parsePrefix(family === 4 ? `${dst}/32` : `${dst}/128`), nexthops });
+    const src = family === 4 ? "10.0.0.1" : "fd00::1";
+    const taken = new Map<string, number>();
+    for (let srcPort = 40_000; srcPort < 40_100; srcPort++) {
+      const way = routeGet(netns, dst, { src, protocol: 6, srcPort, dstPort: 80 });
+      taken.set(way, (taken.get(way) ?? 0) + 1);
+    }
+    expect(taken.size).toBe(ways);
+    // 30 to 70 of 100 is four standard deviations of a fair choice.
+    if (ways === 2)
+      for (const count of taken.values()) expect(Math.abs(count - 50)).toBeLessThan(21);
+  });
+
+  test("as many nexthops as there are get their share, of consecutive ports as well", () => {
+    const { netns } = twoLinks();
+    netns.sysctl.set("net/ipv4/fib_multipath_hash_policy", 1);
+    const nexthops = [2, 3, 4, 5].map((host) => ({ via: parseIp(`10.0.0.${host}`) }));
+    netns.addRoute({ dst: parsePrefix("10.9.0.1/32"), nexthops });
+    const taken = new Map<string, number>();
+    for (let srcPort = 40_000; srcPort < 40_400; srcPort += 2) {
+      const way = routeGet(netns, "10.9.0.1", { protocol: 6, srcPort, dstPort: 80 });
+      taken.set(way, (taken.get(way) ?? 0) + 1);
+    }
+    expect(taken.size).toBe(4);
+    // Pearson's chi-square of 200 flows over 4 nexthops; 16.27 is its 99.9 % quantile for 3 degrees of freedom.
+    const chiSquare = [...taken.values()].reduce((sum, n) => sum + (n - 50) ** 2 / 50, 0);
+    expect(chiSquare).toBeLessThan(16.27);
+  });
 });

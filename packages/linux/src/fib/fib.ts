@@ -228,10 +228,7 @@ function selectNexthop(route: Route, flow: Flow): Nexthop | undefined {
   let total = 0;
   for (const n of nexthops) if (usable(n, flow)) total += n.weight;
   if (total === 0) return undefined;
-  // Policy 0 of fib_multipath_hash_policy: addresses only. The kernel's hash is keyed at boot, so
-  // which flow goes where is arbitrary there as well.
-  const hash =
-    Math.imul(hashIp(flow.dst) ^ (flow.src === undefined ? 0 : hashIp(flow.src)), 0x9e3779b1) >>> 0;
+  const hash = multipathHash(route, flow);
   let at = hash % total;
   for (const n of nexthops) {
     if (!usable(n, flow)) continue;
@@ -239,6 +236,22 @@ function selectNexthop(route: Route, flow: Flow): Nexthop | undefined {
     at -= n.weight;
   }
   return undefined;
+}
+
+/**
+ * What picks the nexthop (`fib_multipath_hash`): by policy 0 the addresses, by policy 1 also protocol and ports, so that
+ * connections of one client spread. The kernel's hash is keyed at boot: which flow goes where is arbitrary there as well.
+ */
+function multipathHash({ nexthop }: Route, flow: Flow): number {
+  let hash = hashIp(flow.dst) ^ (flow.src === undefined ? 0 : hashIp(flow.src));
+  const family = typeof flow.dst === "number" ? 4 : 6;
+  if (nexthop.dev?.netns.sysctl.get(`net/ipv${family}/fib_multipath_hash_policy`) === 1) {
+    for (const word of [flow.protocol, flow.srcPort, flow.dstPort]) {
+      hash = Math.imul(hash ^ word ^ (hash >>> 15), 0x85ebca6b);
+    }
+  }
+  hash = Math.imul(hash ^ (hash >>> 16), 0x9e3779b1);
+  return (hash ^ (hash >>> 15)) >>> 0;
 }
 
 /** `fib_lookup_good_nhc`. */

@@ -68,6 +68,7 @@ function sendArp(
  */
 export function ignoresArp(dev: NetDevice, { op, targetIp, senderIp }: ArpPacket): boolean {
   if (op !== ARP_REQUEST || dev.receiveHandler !== undefined || dev.tc !== undefined) return false;
+  if (dev.netns.packetSockets !== undefined) return false;
   const { conf4All } = dev.netns.sysctl;
   const { conf4, neighbours } = dev;
   return (
