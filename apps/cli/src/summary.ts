@@ -147,7 +147,7 @@ function programmed({ cluster, flags }: SummaryInput): string[] {
 }
 
 /** Kinds of devices that carry packets to other nodes, as `ip -d link` names them. */
-const TUNNELS = ["vxlan", "ipip", "wireguard", "tun"];
+const TUNNELS = ["vxlan", "geneve", "ipip", "wireguard", "tun"];
 
 function countIptablesRules(netns: NetNamespace, family: IpFamily): number {
   const saved = netns.findIptables(family)?.save() ?? "";

@@ -1,6 +1,7 @@
 import {
   Bridge,
   type BridgePort,
+  Geneve,
   IpTunnel,
   Macvlan,
   type NetDevice,
@@ -13,6 +14,7 @@ import { type Field, field, flag, jsonOnly, onOff, textOnly } from "./field.ts";
 /** What `ip -d link` says of a device's own kind; empty where it says no more than its name. */
 export function kindFields(dev: NetDevice): readonly Field[] {
   if (dev instanceof Vxlan) return vxlanFields(dev);
+  if (dev instanceof Geneve) return geneveFields(dev);
   if (dev instanceof Bridge) return bridgeFields(dev);
   if (dev instanceof Macvlan) return macvlanFields(dev);
   if (dev instanceof IpTunnel) return tunnelFields(dev);
@@ -41,6 +43,23 @@ function vxlanFields(dev: Vxlan): Field[] {
   );
   if (dev.groupPolicy) fields.push({ text: "gbp", key: "gbp", value: true });
   return fields;
+}
+
+/** As iproute2 6.1 ip/iplink_geneve.c `geneve_print_opt`. */
+function geneveFields(dev: Geneve): Field[] {
+  const { remote } = dev;
+  const isIpv4 = typeof remote === "number";
+  return [
+    field("id", dev.vni),
+    field("remote", formatIp(remote), isIpv4 ? "remote" : "remote6"),
+    { text: dev.ttl === 0 ? "ttl auto" : `ttl ${dev.ttl}`, key: "ttl", value: dev.ttl },
+    jsonOnly("df", "unset"),
+    field("dstport", dev.port, "port"),
+    isIpv4
+      ? flag("udpcsum", dev.udpChecksum, "udp_csum")
+      : flag("udp6zerocsumtx", !dev.udpChecksum, "udp_zero_csum6_tx"),
+    flag("udp6zerocsumrx", isIpv4, "udp_zero_csum6_rx"),
+  ];
 }
 
 /** Timers stand at 0, as there is no spanning tree that would use them. */

@@ -1,6 +1,7 @@
 import { SeededRandom, VirtualClock } from "@cnilab/core";
 import {
   Dummy,
+  Geneve,
   IpTunnel,
   Kernel,
   type NetNamespace,
@@ -73,6 +74,29 @@ test.each<Row>([
     text: `2: vx: <BROADCAST,MULTICAST> mtu 1500 qdisc noop state DOWN mode DEFAULT group default qlen 1000
     link/ether 02:00:00:00:00:01 brd ff:ff:ff:ff:ff:ff promiscuity 0  allmulti 0 minmtu 68 maxmtu 65535 
     vxlan id 42 group 239.1.1.1 srcport 0 0 dstport 4789 ttl 9 ageing 300 noudpcsum noudp6zerocsumtx noudp6zerocsumrx gbp addrgenmode eui64 ${TAIL}`,
+  },
+  {
+    what: "a geneve device over IPv4",
+    make: (netns) =>
+      new Geneve(netns, { name: "g4", mac: 0x020000000001, vni: 7, remote: parseIp("10.0.0.2") }),
+    text: `2: g4: <BROADCAST,MULTICAST> mtu 1500 qdisc noop state DOWN mode DEFAULT group default qlen 1000
+    link/ether 02:00:00:00:00:01 brd ff:ff:ff:ff:ff:ff promiscuity 0  allmulti 0 minmtu 68 maxmtu 65485 
+    geneve id 7 remote 10.0.0.2 ttl auto dstport 6081 noudpcsum udp6zerocsumrx addrgenmode eui64 ${TAIL.replace("524280", "65536")}`,
+  },
+  {
+    what: "a geneve device over IPv6",
+    make: (netns) =>
+      new Geneve(netns, {
+        name: "g6",
+        mac: 0x020000000001,
+        vni: 7,
+        remote: parseIp("fd00::2"),
+        ttl: 9,
+        port: 6082,
+      }),
+    text: `2: g6: <BROADCAST,MULTICAST> mtu 1500 qdisc noop state DOWN mode DEFAULT group default qlen 1000
+    link/ether 02:00:00:00:00:01 brd ff:ff:ff:ff:ff:ff promiscuity 0  allmulti 0 minmtu 68 maxmtu 65465 
+    geneve id 7 remote fd00::2 ttl 9 dstport 6082 noudp6zerocsumtx noudp6zerocsumrx addrgenmode eui64 ${TAIL.replace("524280", "65536")}`,
   },
   {
     what: "a tun that a program reads",

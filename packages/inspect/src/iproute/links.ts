@@ -1,5 +1,7 @@
 import {
   Bridge,
+  GENEVE_OVERHEAD,
+  Geneve,
   IpTunnel,
   Loopback,
   Macvlan,
@@ -9,7 +11,7 @@ import {
   Veth,
   Wireguard,
 } from "@cnilab/linux";
-import { BROADCAST_MAC, formatIp, formatMac } from "@cnilab/net";
+import { BROADCAST_MAC, familyOf, formatIp, formatMac } from "@cnilab/net";
 import type { JsonObject, JsonValue } from "../json.ts";
 import { fieldsJson, fieldsText } from "./field.ts";
 import { bridgePortFields, kindFields } from "./link-details.ts";
@@ -151,7 +153,9 @@ function tailValue(dev: NetDevice, key: TailField): string | number {
       return 65535;
     case "tso_max_size":
       // A bridge takes what its ports can do.
-      return dev instanceof Tun || (dev instanceof Bridge && dev.ports.length === 0)
+      return dev instanceof Tun ||
+        dev instanceof Geneve ||
+        (dev instanceof Bridge && dev.ports.length === 0)
         ? 65536
         : 524280;
     default:
@@ -175,7 +179,9 @@ function linkCounts(dev: NetDevice): {
   readonly max: number;
 } {
   const range = MTU_RANGES[dev.kind === "" ? (dev instanceof Loopback ? "lo" : "") : dev.kind];
-  const [min, max] = range ?? [68, 65535];
+  const [min, most] = range ?? [68, 65535];
+  // geneve_configure takes its headers off.
+  const max = dev instanceof Geneve ? 65535 - GENEVE_OVERHEAD[familyOf(dev.remote)] : most;
   // br_add_if asks its ports for all multicast, as well as for promiscuous mode.
   const allmulti = (dev.bridgePort === undefined ? 0 : 1) + (dev.allMulticast ? 1 : 0);
   return { promiscuity: dev.promiscuity, allmulti, min, max };

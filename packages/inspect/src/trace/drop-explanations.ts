@@ -104,12 +104,16 @@ export const DROP_EXPLANATIONS: Readonly<Record<DropReason, DropExplanation>> = 
     meaning: "a static FDB entry says that this MAC is elsewhere",
     hint: "compare `show fdb` with the node that sent it: an old lease may be left",
   },
+  GENEVE_NO_DEVICE: {
+    meaning: "no Geneve device here has that VNI and its sender for the other end",
+    hint: TUNNEL_HINT,
+  },
   VXLAN_NO_REMOTE: {
     meaning: "the FDB does not say to which node this MAC belongs",
     hint: "look at `show fdb`: the CNI's agent has not programmed that node, or it has left",
   },
   LOCAL_MAC: {
-    meaning: "a bridge would send it to itself",
+    meaning: "it came back to the device that sent it, or a bridge would send it to itself",
     hint: "the neighbour entry names this machine's own MAC: look at `show neigh`",
   },
   IP_TUNNEL_ECN: { meaning: "inner and outer congestion marks contradict", hint: CORRUPT_HINT },

@@ -6,6 +6,7 @@ import {
   FragmentPayload,
   formatIp,
   formatMac,
+  GenevePacket,
   ICMP_ECHO,
   ICMP_ECHOREPLY,
   ICMPV6_ECHO_REPLY,
@@ -48,7 +49,9 @@ export function innermost(packet: NetworkPacket): NetworkPacket {
   if (payload instanceof IpPacket) return innermost(payload);
   if (payload instanceof UdpDatagram) {
     const carried = payload.payload;
-    if (carried instanceof VxlanPacket) return innermost(carried.frame.payload);
+    if (carried instanceof VxlanPacket || carried instanceof GenevePacket) {
+      return innermost(carried.frame.payload);
+    }
     if (carried instanceof WireguardData) return innermost(carried.packet);
   }
   return packet;

@@ -11,6 +11,7 @@ import type {
   TunnelStep,
 } from "@cnilab/linux";
 import {
+  Geneve,
   HOOK_NAMES,
   NF_ACCEPT,
   NF_DROP,
@@ -270,7 +271,7 @@ function tunnelText({ kind, dev, outer, protocol }: TunnelStep): StepText {
   const terms =
     dev instanceof Vxlan
       ? ["VXLAN", "VTEP", "VNI"]
-      : dev instanceof Wireguard || dev instanceof Tun
+      : dev instanceof Geneve || dev instanceof Wireguard || dev instanceof Tun
         ? ["tunnel"]
         : ["IPIP"];
   if (kind === "decapsulate") {

@@ -3,24 +3,18 @@ import {
   familyOf,
   formatIp,
   formatMac,
-  hashIp,
-  IPPROTO_UDP,
   type IpAddress,
   type IpFamily,
-  IpPacket,
   isMulticast,
   type Mac,
-  UdpDatagram,
   VxlanPacket,
 } from "@cnilab/net";
-import { sendVia } from "../ip/ip-output.ts";
-import { routeOutput } from "../ip/route-output.ts";
-import { dstPortOf, srcPortOf } from "../ip/transport.ts";
 import { KernelError } from "../kernel-error.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import type { Skb } from "../skb.ts";
 import { type ReceivedDatagram, UdpSocket } from "../socket/udp.ts";
 import { type DeviceOptions, NetDevice } from "./net-device.ts";
+import { udpFlowSourcePort, udpTunnelTransmit } from "./udp-tunnel.ts";
 
 /** Bytes that VXLAN adds: outer IP header, UDP, VXLAN, inner Ethernet header. */
 export const VXLAN_OVERHEAD = { 4: 50, 6: 70 } as const;
@@ -250,48 +244,13 @@ export class Vxlan extends NetDevice {
 
   /** Puts a frame into UDP and sends that (`vxlan_xmit_one`). */
   #encapsulate(skb: Skb, remote: IpAddress): void {
-    const netns = this.underlay;
-    const srcPort = sourcePort(skb);
-    const route = routeOutput(netns, {
-      dst: remote,
-      src: this.local,
-      oif: this.link,
-      mark: skb.mark,
-      protocol: IPPROTO_UDP,
-      srcPort,
-      dstPort: this.port,
-    });
-    if (typeof route === "string") {
-      this.drop(skb, "IP_OUTNOROUTES", `no route to tunnel endpoint ${formatIp(remote)}`);
-      return;
-    }
     const inner = new EthernetFrame(skb.dstMac, skb.srcMac, skb.etherType, skb.packet);
     const vxlan = new VxlanPacket(this.vni, inner);
     if (this.groupPolicy) vxlan.groupPolicyId = skb.mark & 0xffff;
-    const datagram = new UdpDatagram(srcPort, this.port, vxlan);
-    datagram.noChecksum = !this.udpChecksum;
-    const family = familyOf(remote);
-    const ttl = this.ttl || (isMulticast(remote) ? 1 : netns.defaultTtl(family));
-    const outer = new IpPacket(route.src, remote, IPPROTO_UDP, datagram, ttl);
-    if (skb.isIp) outer.tos = skb.ip.tos & 3; // ECN goes along (RFC 6040)
-    const tooLong = outer.length > netns.pathMtu(route.dst, remote);
-    if (tooLong && skb.isIp) {
-      // skb_tunnel_check_pmtu: the inner route learns, the outer packet is cut.
-      const room = netns.pathMtu(route.dst, remote) - VXLAN_OVERHEAD[family];
-      if (skb.iif === undefined) this.netns.learnPathMtu(skb.ip.dst, room);
-    }
-    skb.trace?.steps.push({
-      kind: "encapsulate",
-      netns: this.netns,
-      packet: skb.number,
-      dev: this,
-      outer: outer.withPayload(datagram),
-      protocol: `VXLAN VNI ${this.vni}`,
-    });
-    skb.scrub(netns !== this.netns);
-    skb.packet = outer;
-    skb.etherType = family === 4 ? 0x0800 : 0x86dd;
-    sendVia(skb, netns, route.dst);
+    const srcPort = udpFlowSourcePort(skb, 32768, 60999); // ip_local_port_range
+    const text = `VXLAN VNI ${this.vni}`;
+    const noChecksum = !this.udpChecksum;
+    udpTunnelTransmit(this, skb, remote, this.link, srcPort, vxlan, noChecksum, text);
   }
 
   /** A VXLAN datagram with this device's VNI arrived (`vxlan_rcv`). */
@@ -393,18 +352,4 @@ function closeSocket(netns: NetNamespace, port: number): void {
   const devices = endpoints(netns, port);
   openSockets.get(devices)?.close();
   openSockets.delete(devices);
-}
-
-/** A port that spreads flows, always the same for one flow (`udp_flow_src_port`). */
-function sourcePort(skb: Skb): number {
-  let hash = skb.etherType;
-  if (skb.isIp) {
-    const { src, dst, protocol } = skb.ip;
-    hash = Math.imul(hashIp(src) ^ (hashIp(dst) >>> 1) ^ protocol, 0x9e3779b1);
-    hash ^= Math.imul((srcPortOf(skb.ip) << 16) | dstPortOf(skb.ip), 0x85ebca6b);
-  } else {
-    hash = Math.imul(skb.srcMac % 0x100000000, 0x9e3779b1);
-  }
-  // ip_local_port_range
-  return 32768 + (((hash ^ (hash >>> 15)) >>> 0) % (60999 - 32768 + 1));
 }

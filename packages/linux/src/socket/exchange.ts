@@ -1,5 +1,6 @@
 import {
   Data,
+  GenevePacket,
   type IcmpMessage,
   IPPROTO_ICMP,
   IPPROTO_ICMPV6,
@@ -252,7 +253,8 @@ function innermostOf(packet: IpPacket): IpPacket {
   if (!(payload instanceof UdpDatagram)) return packet;
   const carried = payload.payload;
   if (carried instanceof WireguardData) return innermostOf(carried.packet);
-  if (carried instanceof VxlanPacket && carried.frame.payload instanceof IpPacket) {
+  const framed = carried instanceof VxlanPacket || carried instanceof GenevePacket;
+  if (framed && carried.frame.payload instanceof IpPacket) {
     return innermostOf(carried.frame.payload);
   }
   return packet;

@@ -1,0 +1,98 @@
+import {
+  familyOf,
+  formatIp,
+  hashIp,
+  IPPROTO_UDP,
+  type IpAddress,
+  IpPacket,
+  isMulticast,
+  type Payload,
+  UdpDatagram,
+} from "@cnilab/net";
+import { sendVia } from "../ip/ip-output.ts";
+import { routeOutput } from "../ip/route-output.ts";
+import { dstPortOf, srcPortOf } from "../ip/transport.ts";
+import type { NetNamespace } from "../net-namespace.ts";
+import type { Skb } from "../skb.ts";
+import type { NetDevice } from "./net-device.ts";
+
+/** A device that sends frames in UDP to another machine. */
+export interface UdpTunnel extends NetDevice {
+  /** The namespace in which it was made: its UDP packets live there wherever it moves. */
+  readonly underlay: NetNamespace;
+  readonly local: IpAddress | undefined;
+  readonly port: number;
+  /** Of the outer packet; 0 for that of the machine's own packets. */
+  readonly ttl: number;
+}
+
+/**
+ * Puts a frame with the tunnel's header into UDP and sends that (`udp_tunnel_xmit_skb`).
+ * @param oif the device that it must leave by, where that is said
+ */
+export function udpTunnelTransmit(
+  dev: UdpTunnel,
+  skb: Skb,
+  remote: IpAddress,
+  oif: NetDevice | undefined,
+  srcPort: number,
+  carried: Payload,
+  noChecksum: boolean,
+  protocol: string,
+): void {
+  const netns = dev.underlay;
+  const route = routeOutput(netns, {
+    dst: remote,
+    src: dev.local,
+    oif,
+    mark: skb.mark,
+    protocol: IPPROTO_UDP,
+    srcPort,
+    dstPort: dev.port,
+  });
+  if (typeof route === "string") {
+    dev.drop(skb, "IP_OUTNOROUTES", `no route to tunnel endpoint ${formatIp(remote)}`);
+    return;
+  }
+  if (route.dst.dev === dev) {
+    const detail = `the route to ${formatIp(remote)} leads into the tunnel itself`;
+    dev.drop(skb, "IP_OUTNOROUTES", detail);
+    return;
+  }
+  const datagram = new UdpDatagram(srcPort, dev.port, carried);
+  datagram.noChecksum = noChecksum;
+  const family = familyOf(remote);
+  const ttl = dev.ttl || (isMulticast(remote) ? 1 : netns.defaultTtl(family));
+  const outer = new IpPacket(route.src, remote, IPPROTO_UDP, datagram, ttl);
+  if (skb.isIp) outer.tos = skb.ip.tos & 3; // ECN goes along (RFC 6040)
+  const mtu = netns.pathMtu(route.dst, remote);
+  if (outer.length > mtu && skb.isIp && skb.iif === undefined) {
+    // skb_tunnel_check_pmtu: the inner route learns, the outer packet is cut.
+    dev.netns.learnPathMtu(skb.ip.dst, mtu - (outer.length - skb.packet.length));
+  }
+  skb.trace?.steps.push({
+    kind: "encapsulate",
+    netns: dev.netns,
+    packet: skb.number,
+    dev,
+    outer: outer.withPayload(datagram),
+    protocol,
+  });
+  skb.scrub(netns !== dev.netns);
+  skb.packet = outer;
+  skb.etherType = family === 4 ? 0x0800 : 0x86dd;
+  sendVia(skb, netns, route.dst);
+}
+
+/** A port from `min` to `max` that spreads flows, always the same for one flow (`udp_flow_src_port`). */
+export function udpFlowSourcePort(skb: Skb, min: number, max: number): number {
+  let hash = skb.etherType;
+  if (skb.isIp) {
+    const { src, dst, protocol } = skb.ip;
+    hash = Math.imul(hashIp(src) ^ (hashIp(dst) >>> 1) ^ protocol, 0x9e3779b1);
+    hash ^= Math.imul((srcPortOf(skb.ip) << 16) | dstPortOf(skb.ip), 0x85ebca6b);
+  } else {
+    hash = Math.imul(skb.srcMac % 0x100000000, 0x9e3779b1);
+  }
+  return min + (((hash ^ (hash >>> 15)) >>> 0) % (max - min + 1));
+}
