@@ -1,0 +1,165 @@
+// The shop, realised in namespaces of this machine with a program behind every socket: everybody asks everybody.
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { type Cluster, createCluster, parseManifests } from "@cnilab/cluster";
+import type { ClusterConfig, CniOptionValues, KubeObject, Service } from "@cnilab/core";
+import { flannel } from "@cnilab/flannel";
+import { registerKubeProxy } from "@cnilab/kube-proxy";
+import { checkKernel, script, up, whyNotHere } from "@cnilab/realize";
+import { describe, expect, test } from "vitest";
+import {
+  heard,
+  modelled,
+  type Source,
+  sourcesOf,
+  type Target,
+  targetsOf,
+} from "./systems/probes.ts";
+import { askForReal, type RealAnswer, realName } from "./systems/real-sockets.ts";
+
+const missing = whyNotHere();
+const why = missing === undefined ? "" : ` (skipped: ${missing})`;
+
+const MANIFESTS = [
+  fileURLToPath(import.meta.resolve("@cnilab/examples/shop")),
+  fileURLToPath(new URL("systems/services.yaml", import.meta.url)),
+];
+/** How often each asks who has several backends: kube-proxy chooses at random. */
+const TIMES = 3;
+/** A loaded machine may answer too late; what differs is asked again so often. */
+const LOOKS = 3;
+
+const CLUSTERS: readonly (readonly [string, CniOptionValues, Partial<ClusterConfig>])[] = [
+  ["vxlan and iptables", { backend: "vxlan" }, { proxyMode: "iptables" }],
+  ["vxlan and nftables", { backend: "vxlan" }, { proxyMode: "nftables" }],
+  ["host-gw and iptables", { backend: "host-gw" }, { proxyMode: "iptables" }],
+  ["host-gw and nftables", { backend: "host-gw" }, { proxyMode: "nftables" }],
+  [
+    "vxlan and iptables with two families",
+    { backend: "vxlan" },
+    { proxyMode: "iptables", ipFamilies: [4, 6] },
+  ],
+  [
+    "host-gw and nftables with two families",
+    { backend: "host-gw" },
+    { proxyMode: "nftables", ipFamilies: [4, 6] },
+  ],
+];
+
+/** One asks another, which may end in several ways. */
+interface Probe {
+  readonly source: Source;
+  readonly target: Target;
+  readonly possible: ReadonlySet<string>;
+}
+
+describe.skipIf(missing !== undefined)(`the shop in real namespaces${why}`, () => {
+  test.each(CLUSTERS)(
+    "with %s does what probe says",
+    { timeout: 300_000 },
+    async (_, cni, config) => {
+      const cluster = await bringUp(cni, config);
+      const prefix = `shop${process.pid}`;
+      const made = script(cluster.network, { prefix });
+      checkKernel(made);
+      const realized = await up(made);
+      try {
+        const probes = probesOf(cluster);
+        const { outcomes, differences } = await compare(cluster, probes, prefix);
+        expect(differences).toEqual([]);
+        expect(neverMet(probes, outcomes)).toEqual([]);
+        expect(probes.filter(isAnswered).length).toBeGreaterThan(1000);
+      } finally {
+        await realized.remove();
+      }
+    },
+  );
+});
+
+async function bringUp(
+  cniOptions: CniOptionValues,
+  config: Partial<ClusterConfig>,
+): Promise<Cluster> {
+  const register = registerKubeProxy;
+  const cluster = createCluster({
+    cni: flannel,
+    cniOptions,
+    config,
+    register: (root) => register(root),
+  });
+  const objects = MANIFESTS.flatMap(
+    (file) => parseManifests(readFileSync(file, "utf8"), file).objects,
+  );
+  cluster.apply(config.ipFamilies === undefined ? objects : objects.map(inBothFamilies));
+  await cluster.settled();
+  return cluster;
+}
+
+/** Services have one family where they do not ask for two. */
+function inBothFamilies(object: KubeObject): KubeObject {
+  if (object.kind !== "Service") return object;
+  const service = object as Service;
+  return { ...service, spec: { ...service.spec, ipFamilyPolicy: "RequireDualStack" } } as Service;
+}
+
+/** All pairs, each as often as it has outcomes to show. */
+function probesOf(cluster: Cluster): Probe[] {
+  const targets = targetsOf(cluster);
+  return sourcesOf(cluster).flatMap((source) =>
+    targets.flatMap((target) => {
+      const probe = { source, target, possible: modelled(cluster, source, target) };
+      return target.backends > 1 ? Array<Probe>(TIMES).fill(probe) : [probe];
+    }),
+  );
+}
+
+function isAnswered({ possible }: Probe): boolean {
+  return [...possible].some((outcome) => outcome.startsWith("answered"));
+}
+
+interface Comparison {
+  /** All that came of asking each target. */
+  readonly outcomes: ReadonlyMap<Target, ReadonlySet<string>>;
+  readonly differences: readonly string[];
+}
+
+async function compare(
+  cluster: Cluster,
+  probes: readonly Probe[],
+  prefix: string,
+): Promise<Comparison> {
+  const outcomes = new Map(probes.map(({ target }) => [target, new Set<string>()]));
+  let open = probes;
+  let differences: string[] = [];
+  for (let look = 0; look < LOOKS && open.length > 0; look++) {
+    const answers = await askForReal(
+      cluster.network,
+      prefix,
+      open.map(({ source, target }) => ({ ...target, netns: realName(prefix, source.netns) })),
+    );
+    const found = open.map((probe, i) => ({ probe, outcome: heard(answers[i] as RealAnswer) }));
+    for (const { probe, outcome } of found) outcomes.get(probe.target)?.add(outcome);
+    const wrong = found.filter(({ probe, outcome }) => !probe.possible.has(outcome));
+    open = wrong.map(({ probe }) => probe);
+    differences = wrong.map(({ probe: { source, target, possible }, outcome }) => {
+      const expected = [...possible].join(" or ");
+      return `${source.name} asks ${target.name}: ${outcome}, not ${expected}`;
+    });
+  }
+  return { outcomes, differences };
+}
+
+/** Who may answer, as the model has it, and never did. */
+function neverMet(probes: readonly Probe[], outcomes: Comparison["outcomes"]): string[] {
+  const targets = new Set(probes.map(({ target }) => target));
+  return [...targets].flatMap((target) => {
+    const possible = probes.filter((p) => p.target === target).flatMap((p) => [...p.possible]);
+    const met = new Set([...(outcomes.get(target) ?? [])].map(answerer));
+    const missed = [...new Set(possible.map(answerer))].filter((who) => !met.has(who));
+    return missed.map((who) => `${target.name}: ${who}`);
+  });
+}
+
+function answerer(outcome: string): string {
+  return outcome.replace(/,.*/, "");
+}

@@ -1,0 +1,85 @@
+import { spawn } from "node:child_process";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
+import { type NetNamespace, type Network, UdpSocket } from "@cnilab/linux";
+import { formatIp, IPPROTO_TCP } from "@cnilab/net";
+
+/** Somebody asked, in a real namespace. */
+export interface RealProbe {
+  readonly netns: string;
+  readonly protocol: "TCP" | "UDP";
+  readonly address: string;
+  readonly port: number;
+}
+
+/** What the client heard: who answered and whom that saw, or why nobody did. */
+export interface RealAnswer {
+  readonly owner?: string;
+  readonly seen?: string;
+  readonly errno?: string;
+  readonly stalled?: boolean;
+}
+
+/** Seconds that a client waits: TCP asks a second time after one. */
+const WAIT_S = 3;
+/** After which the program hangs. */
+const PROGRAM_LIMIT_MS = 120_000;
+
+/** Opens every listening socket of the network for real, then sends all the probes. */
+export async function askForReal(
+  network: Network,
+  prefix: string,
+  probes: readonly RealProbe[],
+): Promise<readonly RealAnswer[]> {
+  const servers = listening(network).map(({ netns, ...socket }) => ({
+    ...socket,
+    netns: realName(prefix, netns),
+  }));
+  const program = fileURLToPath(new URL("sockets.py", import.meta.url));
+  const child = spawn("python3", [program], {
+    stdio: ["pipe", "pipe", "inherit"],
+    timeout: PROGRAM_LIMIT_MS,
+    killSignal: "SIGKILL",
+  });
+  child.stdin.end(JSON.stringify({ servers, probes, wait: WAIT_S }));
+  return JSON.parse(await text(child.stdout));
+}
+
+/** As `realize` names namespaces: `PREFIX.NODE` and `PREFIX.NODE.POD`. */
+export function realName(prefix: string, netns: NetNamespace): string {
+  return [prefix, netns.kernel.hostname, netns.name].filter((part) => part !== "").join(".");
+}
+
+/** Port on which those answer for real who answer on every port. */
+export const ANY_PORT = 443;
+
+interface Listening {
+  readonly netns: NetNamespace;
+  readonly protocol: "TCP" | "UDP";
+  readonly address?: string;
+  readonly port: number;
+  readonly owner: string;
+}
+
+/** Sockets of programs that take what comes; not the tunnels of the kernel itself. */
+function listening(network: Network): Listening[] {
+  return [...network.kernels.values()]
+    .flatMap((kernel) => [kernel.initNs, ...kernel.namespaces])
+    .flatMap((netns) => {
+      const { catchAll } = netns.sockets;
+      const bound = [...netns.sockets.all()]
+        .filter((socket) => !(socket instanceof UdpSocket) || socket.isEndpoint)
+        .filter(({ state }) => state === "LISTEN" || state === "UNCONN")
+        .map(
+          ({ protocol, localAddress, localPort, owner }): Listening => ({
+            netns,
+            protocol: protocol === IPPROTO_TCP ? "TCP" : "UDP",
+            ...(localAddress === undefined ? {} : { address: formatIp(localAddress) }),
+            port: localPort,
+            owner,
+          }),
+        );
+      if (catchAll === undefined) return bound;
+      return [...bound, { netns, protocol: "TCP", port: ANY_PORT, owner: catchAll.owner }];
+    });
+}
