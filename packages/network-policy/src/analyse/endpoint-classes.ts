@@ -1,0 +1,352 @@
+import type { LabelSelector, Labels } from "@cnilab/core";
+import { familyOf, type IpFamily } from "@cnilab/net";
+import type { PolicySettings } from "../policy/match.ts";
+import {
+  type BlockTerm,
+  DIRECTIONS,
+  type NodeTerm,
+  type PeerTerm,
+  type PodTerm,
+  type Policy,
+} from "../policy/policy.ts";
+import type { NamedPort, PolicyEndpoint } from "../policy/policy-endpoint.ts";
+import { type Bits, emptyBits, forEachBit, hasBit, setBit } from "./bits.ts";
+import { BlockIndex } from "./block-index.ts";
+import { LabelIndex, requirements } from "./label-index.ts";
+import { Partition } from "./partition.ts";
+
+/** Endpoints that no policy tells from each other. */
+export interface EndpointClass {
+  /** Places in the list of endpoints, upwards. */
+  readonly members: readonly number[];
+  /** One of them. */
+  readonly example: PolicyEndpoint;
+  /** Place of its named ports among those of all endpoints. */
+  readonly portList: number;
+}
+
+/**
+ * Sorts endpoints into classes: first by what selectors can see of them, then by which terms of the policies admit
+ * them. Terms are answered for whole groups, so that ten thousand replicas cost what one does.
+ */
+export class EndpointClasses {
+  readonly classes: readonly EndpointClass[];
+  /** For each endpoint, its class. */
+  readonly classOf: Int32Array;
+  /** Each list of named ports, as far as rules name them, that some endpoint has; once. */
+  readonly portLists: readonly (readonly NamedPort[])[];
+  readonly #admitted: ReadonlyMap<string, Bits>;
+
+  constructor(
+    policies: readonly Policy[],
+    endpoints: readonly PolicyEndpoint[],
+    settings: PolicySettings,
+  ) {
+    const terms = distinctTerms(policies);
+    const groups = new Groups([...terms.values()], portNames(policies), endpoints, settings);
+    const admitted = new Map<string, Bits>();
+    for (const [key, term] of terms) admitted.set(key, groups.admittedBy(term));
+    // Groups that all terms treat alike are one class.
+    const partition = new Partition(groups.size, (group) => groups.portList(group));
+    for (const bits of admitted.values()) partition.split(bits);
+    const members: number[][] = Array.from({ length: partition.count }, () => []);
+    this.classOf = new Int32Array(endpoints.length);
+    for (let i = 0; i < endpoints.length; i++) {
+      const found = partition.classOf(groups.groupOf[i] as number);
+      this.classOf[i] = found;
+      (members[found] as number[]).push(i);
+    }
+    this.classes = members.map((each) => {
+      const first = each[0] as number;
+      return {
+        members: each,
+        example: endpoints[first] as PolicyEndpoint,
+        portList: groups.portList(groups.groupOf[first] as number),
+      };
+    });
+    this.portLists = groups.portLists;
+    this.#admitted = new Map(
+      [...admitted].map(([key, bits]) => [
+        key,
+        classBits(
+          bits,
+          this.classes.map(({ members: [first = 0] }) => groups.groupOf[first] as number),
+        ),
+      ]),
+    );
+  }
+
+  /** Which classes a term of one of the policies admits. Not to be written to. */
+  admittedBy(term: PeerTerm): Bits {
+    const bits = this.#admitted.get(termKey(term));
+    if (bits === undefined) throw new Error(`no policy has the term ${termKey(term)}`);
+    return bits;
+  }
+}
+
+function classBits(ofGroups: Bits, groupOfClass: readonly number[]): Bits {
+  const bits = emptyBits(groupOfClass.length);
+  groupOfClass.forEach((group, i) => {
+    if (hasBit(ofGroups, group)) setBit(bits, i);
+  });
+  return bits;
+}
+
+function distinctTerms(policies: readonly Policy[]): ReadonlyMap<string, PeerTerm> {
+  const terms = new Map<string, PeerTerm>();
+  const add = (term: PeerTerm) => terms.set(termKey(term), term);
+  for (const policy of policies) {
+    add(policy.subject);
+    for (const direction of DIRECTIONS) {
+      for (const { peers = [] } of policy[direction] ?? []) peers.forEach(add);
+    }
+  }
+  return terms;
+}
+
+/** Names of ports that some rule names. */
+function portNames(policies: readonly Policy[]): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const policy of policies) {
+    for (const direction of DIRECTIONS) {
+      for (const { ports = [] } of policy[direction] ?? []) {
+        for (const term of ports) if ("portName" in term) names.add(term.portName);
+      }
+    }
+  }
+  return names;
+}
+
+const keys = new WeakMap<PeerTerm, string>();
+
+function termKey(term: PeerTerm): string {
+  let key = keys.get(term);
+  if (key === undefined) {
+    key =
+      term.kind === "block" ? `block ${term.cidr} ${term.except.join(" ")}` : JSON.stringify(term);
+    keys.set(term, key);
+  }
+  return key;
+}
+
+/** Endpoints that look alike to any selector and address block of the policies. */
+class Groups {
+  readonly groupOf: Int32Array;
+  readonly portLists: readonly (readonly NamedPort[])[];
+  readonly #blocks: readonly BlockTerm[];
+  readonly #blockKeys: ReadonlyMap<string, number>;
+  readonly #groups: Group[] = [];
+  readonly #pods: LabelIndex;
+  readonly #namespaces: LabelIndex;
+  readonly #nodes: LabelIndex;
+  /** Groups of pods by label set, and by namespace. */
+  readonly #byLabels: ReadonlyMap<number, readonly number[]>;
+  readonly #byNamespace: ReadonlyMap<string, readonly number[]>;
+
+  constructor(
+    terms: readonly PeerTerm[],
+    names: ReadonlySet<string>,
+    endpoints: readonly PolicyEndpoint[],
+    settings: PolicySettings,
+  ) {
+    this.#blocks = terms.filter((term): term is BlockTerm => term.kind === "block");
+    this.#blockKeys = new Map(this.#blocks.map((term, i) => [termKey(term), i]));
+    const ranges = new AddressRanges(this.#blocks, settings);
+    const podLabels = new LabelSets(usedKeys(podSelectors(terms)));
+    const nodeLabels = new LabelSets(usedKeys(nodeSelectors(terms)));
+    const namespaces = new LabelSets();
+    const portLists = new Numbering<readonly NamedPort[]>();
+    const numbers = new Map<string, number>();
+    const byNamespace = new Map<string, number[]>();
+    const byLabels = new Map<number, number[]>();
+    this.groupOf = Int32Array.from(endpoints, (endpoint) => {
+      const { pod, nodeLabels: ofNode } = endpoint;
+      const ports = pod?.ports.filter(({ name }) => names.has(name)) ?? [];
+      const group: Group = {
+        admitting: ranges.admitting(endpoint),
+        ports: portLists.of(JSON.stringify(ports), ports),
+        namespace: pod && namespaces.of(pod.namespaceLabels),
+        pod: pod && podLabels.of(pod.labels),
+        node: ofNode && nodeLabels.of(ofNode),
+      };
+      const key = `${group.admitting.id} ${group.ports} ${pod?.namespace} ${group.namespace} ${group.pod} ${group.node}`;
+      const known = numbers.get(key);
+      if (known !== undefined) return known;
+      const number = this.#groups.push(group) - 1;
+      numbers.set(key, number);
+      if (pod !== undefined && group.pod !== undefined) {
+        push(byNamespace, pod.namespace, number);
+        push(byLabels, group.pod, number);
+      }
+      return number;
+    });
+    this.portLists = portLists.values;
+    this.#byLabels = byLabels;
+    this.#byNamespace = byNamespace;
+    this.#pods = new LabelIndex(podLabels.values);
+    this.#namespaces = new LabelIndex(namespaces.values);
+    this.#nodes = new LabelIndex(nodeLabels.values);
+  }
+
+  get size(): number {
+    return this.#groups.length;
+  }
+
+  portList(group: number): number {
+    return (this.#groups[group] as Group).ports;
+  }
+
+  admittedBy(term: PeerTerm): Bits {
+    switch (term.kind) {
+      case "pods":
+        return this.#podsOf(term);
+      case "nodes":
+        return this.#nodesOf(term);
+      case "block":
+        return this.#inBlock(this.#blockKeys.get(termKey(term)) as number);
+      case "domain":
+        return emptyBits(this.size);
+    }
+  }
+
+  #podsOf({ namespace, namespaceSelector, podSelector }: PodTerm): Bits {
+    const bits = emptyBits(this.size);
+    const labels = this.#pods.select(podSelector);
+    if (namespace !== undefined) {
+      for (const group of this.#byNamespace.get(namespace) ?? []) {
+        if (hasBit(labels, this.#groups[group]?.pod as number)) setBit(bits, group);
+      }
+      return bits;
+    }
+    const namespaces = this.#namespaces.select(namespaceSelector ?? {});
+    forEachBit(labels, (set) => {
+      for (const group of this.#byLabels.get(set) ?? []) {
+        if (hasBit(namespaces, this.#groups[group]?.namespace as number)) setBit(bits, group);
+      }
+    });
+    return bits;
+  }
+
+  #nodesOf({ nodeSelector }: NodeTerm): Bits {
+    const bits = emptyBits(this.size);
+    const labels = this.#nodes.select(nodeSelector);
+    this.#groups.forEach(({ node }, group) => {
+      if (node !== undefined && hasBit(labels, node)) setBit(bits, group);
+    });
+    return bits;
+  }
+
+  #inBlock(block: number): Bits {
+    const bits = emptyBits(this.size);
+    this.#groups.forEach(({ admitting }, group) => {
+      if (hasBit(admitting.blocks, block)) setBit(bits, group);
+    });
+    return bits;
+  }
+}
+
+interface Group {
+  readonly admitting: Admitting;
+  readonly ports: number;
+  /** Numbers of label sets; absent for what is no pod, or no node. */
+  readonly namespace: number | undefined;
+  readonly pod: number | undefined;
+  readonly node: number | undefined;
+}
+
+/** Blocks that admit an address; equal sets have equal numbers. */
+interface Admitting {
+  readonly id: number;
+  readonly blocks: Bits;
+}
+
+class AddressRanges {
+  readonly #settings: PolicySettings;
+  readonly #indexes: Readonly<Record<IpFamily, BlockIndex>>;
+  readonly #sets = new Map<string, Admitting>();
+  readonly #none: Admitting;
+
+  constructor(blocks: readonly BlockTerm[], settings: PolicySettings) {
+    this.#settings = settings;
+    this.#indexes = { 4: new BlockIndex(blocks, 4), 6: new BlockIndex(blocks, 6) };
+    this.#none = this.#number(emptyBits(blocks.length));
+  }
+
+  admitting({ address, pod }: PolicyEndpoint): Admitting {
+    if (pod !== undefined && !this.#settings.blocksMatchPods) return this.#none;
+    return this.#number(this.#indexes[familyOf(address)].admitting(address));
+  }
+
+  #number(blocks: Bits): Admitting {
+    const key = blocks.join();
+    let found = this.#sets.get(key);
+    if (found === undefined) {
+      found = { id: this.#sets.size, blocks };
+      this.#sets.set(key, found);
+    }
+    return found;
+  }
+}
+
+/** Gives equal values one number. */
+class Numbering<T> {
+  readonly values: T[] = [];
+  readonly #numbers = new Map<string, number>();
+
+  of(key: string, value: T): number {
+    let number = this.#numbers.get(key);
+    if (number === undefined) {
+      number = this.values.push(value) - 1;
+      this.#numbers.set(key, number);
+    }
+    return number;
+  }
+}
+
+/** Numbers sets of labels by the keys that matter. */
+class LabelSets {
+  readonly #keys: readonly string[] | undefined;
+  readonly #numbering = new Numbering<Labels>();
+  /** Most endpoints share the object with others. */
+  readonly #seen = new WeakMap<Labels, number>();
+
+  /** @param keys that some selector looks at; all where absent */
+  constructor(keys?: readonly string[]) {
+    this.#keys = keys;
+  }
+
+  get values(): readonly Labels[] {
+    return this.#numbering.values;
+  }
+
+  of(labels: Labels): number {
+    let number = this.#seen.get(labels);
+    if (number === undefined) {
+      const keys = this.#keys ?? Object.keys(labels).sort();
+      const kept = keys
+        .filter((key) => Object.hasOwn(labels, key))
+        .map((key) => [key, labels[key]]);
+      number = this.#numbering.of(JSON.stringify(kept), Object.fromEntries(kept) as Labels);
+      this.#seen.set(labels, number);
+    }
+    return number;
+  }
+}
+
+function podSelectors(terms: readonly PeerTerm[]): readonly LabelSelector[] {
+  return terms.flatMap((term) => (term.kind === "pods" ? [term.podSelector] : []));
+}
+
+function nodeSelectors(terms: readonly PeerTerm[]): readonly LabelSelector[] {
+  return terms.flatMap((term) => (term.kind === "nodes" ? [term.nodeSelector] : []));
+}
+
+function usedKeys(selectors: readonly LabelSelector[]): readonly string[] {
+  return [...new Set(selectors.flatMap((each) => requirements(each).map(({ key }) => key)))].sort();
+}
+
+function push<K>(lists: Map<K, number[]>, key: K, value: number): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [value]);
+  else list.push(value);
+}

@@ -1,0 +1,112 @@
+import type { Protocol } from "@cnilab/core";
+import type { NamedPortTerm, Policy, PortRangeTerm, PortTerm } from "../policy/policy.ts";
+import { DIRECTIONS } from "../policy/policy.ts";
+import type { NamedPort } from "../policy/policy-endpoint.ts";
+
+export const PROTOCOLS: readonly Protocol[] = ["TCP", "UDP", "SCTP"];
+
+/** Destination ports of one protocol that all policies treat alike. */
+export interface PortClass {
+  readonly protocol: Protocol;
+  /** In order, apart from each other, ends included. */
+  readonly ranges: readonly (readonly [first: number, last: number])[];
+}
+
+/**
+ * Cuts the ports of each protocol into the fewest classes.
+ * @param portLists each list of named ports that some endpoint has, once
+ */
+export function portClasses(
+  policies: readonly Policy[],
+  portLists: readonly (readonly NamedPort[])[],
+): readonly PortClass[] {
+  const terms = distinctTerms(policies);
+  return PROTOCOLS.flatMap((protocol) => {
+    const ofProtocol = terms.filter((t) => t.protocol === undefined || t.protocol === protocol);
+    return classesOf(
+      protocol,
+      ofProtocol.filter((t): t is PortRangeTerm => "first" in t),
+      ofProtocol.filter((t): t is NamedPortTerm => "portName" in t),
+      portLists,
+    );
+  });
+}
+
+function distinctTerms(policies: readonly Policy[]): readonly PortTerm[] {
+  const terms = new Map<string, PortTerm>();
+  for (const policy of policies) {
+    for (const direction of DIRECTIONS) {
+      for (const { ports = [] } of policy[direction] ?? []) {
+        for (const term of ports) {
+          const name = "portName" in term ? term.portName : `${term.first}-${term.last}`;
+          terms.set(`${term.protocol ?? ""} ${name}`, term);
+        }
+      }
+    }
+  }
+  return [...terms.values()];
+}
+
+function classesOf(
+  protocol: Protocol,
+  ranges: readonly PortRangeTerm[],
+  names: readonly NamedPortTerm[],
+  portLists: readonly (readonly NamedPort[])[],
+): readonly PortClass[] {
+  // Who has a port of that number and name: two numbers are alike only where the same endpoints have them.
+  const havers = new Map<number, string>();
+  portLists.forEach((ports, list) => {
+    for (const named of ports) {
+      const term = names.findIndex(({ portName }) => portName === named.name);
+      if (named.protocol !== protocol || term < 0) continue;
+      havers.set(named.port, `${havers.get(named.port) ?? ""} ${named.name}@${list}`);
+    }
+  });
+  const changes = new Map<number, { begin: number[]; end: number[] }>();
+  const changeAt = (port: number) => {
+    let change = changes.get(port);
+    if (change === undefined) {
+      change = { begin: [], end: [] };
+      changes.set(port, change);
+    }
+    return change;
+  };
+  changeAt(1);
+  ranges.forEach(({ first, last }, term) => {
+    changeAt(first).begin.push(term);
+    changeAt(last + 1).end.push(term);
+  });
+  for (const port of havers.keys()) {
+    changeAt(port);
+    changeAt(port + 1);
+  }
+  const starts = [...changes.keys()].filter((port) => port <= 65_535).sort((x, y) => x - y);
+  const inside = new Set<number>();
+  const classes = new Map<string, [number, number][]>();
+  starts.forEach((first, i) => {
+    const { begin, end } = changeAt(first);
+    for (const term of end) inside.delete(term);
+    for (const term of begin) inside.add(term);
+    const last = (starts[i + 1] ?? 65_536) - 1;
+    const alike = `${[...inside].sort((x, y) => x - y).join()}${havers.get(first) ?? ""}`;
+    const found = classes.get(alike);
+    const before = found?.at(-1);
+    if (found === undefined) classes.set(alike, [[first, last]]);
+    else if (before !== undefined && before[1] === first - 1) before[1] = last;
+    else found.push([first, last]);
+  });
+  return [...classes.values()].map((found) => ({ protocol, ranges: found }));
+}
+
+/** The class that a port is in. `classes` are all of them. */
+export function portClassOf(
+  classes: readonly PortClass[],
+  protocol: Protocol,
+  port: number,
+): number {
+  return classes.findIndex(
+    (each) =>
+      each.protocol === protocol &&
+      each.ranges.some(([first, last]) => port >= first && port <= last),
+  );
+}

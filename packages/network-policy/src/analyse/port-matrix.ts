@@ -1,0 +1,202 @@
+import type { Direction, Policy, Rule } from "../policy/policy.ts";
+import type { NamedPort } from "../policy/policy-endpoint.ts";
+import {
+  andInto,
+  andNotInto,
+  type Bits,
+  emptyBits,
+  fullBits,
+  hasBit,
+  orInto,
+  setBit,
+  transpose32,
+  wordsFor,
+} from "./bits.ts";
+import type { EndpointClasses } from "./endpoint-classes.ts";
+import type { PortClass } from "./port-classes.ts";
+import type { Subjects } from "./subjects.ts";
+
+/**
+ * Who may reach whom on the ports of one class: for each class of endpoints the set of classes that policies let it
+ * reach (egress), or be reached from (ingress). Classes under the same policies share one row.
+ */
+export class PortMatrix {
+  readonly #classes: EndpointClasses;
+  readonly #port: PortClass;
+  readonly #egress: readonly Bits[];
+  readonly #ingress: readonly Bits[];
+  readonly #size: number;
+  readonly #all: Bits;
+  readonly #peers: RulePeers;
+  readonly #named = new Map<string, Bits>();
+
+  constructor(classes: EndpointClasses, subjects: Subjects, peers: RulePeers, port: PortClass) {
+    this.#classes = classes;
+    this.#port = port;
+    this.#size = classes.classes.length;
+    this.#all = fullBits(this.#size);
+    this.#peers = peers;
+    this.#egress = this.#rows("egress", subjects);
+    this.#ingress = this.#rows("ingress", subjects);
+  }
+
+  /** Classes that policies at the source let it reach. Not to be written to. */
+  egress(source: number): Bits {
+    return this.#egress[source] as Bits;
+  }
+
+  /** Classes that policies at the destination let reach it. Not to be written to. */
+  ingress(destination: number): Bits {
+    return this.#ingress[destination] as Bits;
+  }
+
+  /** Whether both sides allow it, between different endpoints of these classes. */
+  allows(source: number, destination: number): boolean {
+    return hasBit(this.egress(source), destination) && hasBit(this.ingress(destination), source);
+  }
+
+  /**
+   * Calls `each` with every source and the classes that it reaches. The set is written anew for the next: keep none.
+   */
+  forEachSource(each: (source: number, reaches: Bits) => void): void {
+    const words = wordsFor(this.#size);
+    const strip = Array.from({ length: 32 }, () => new Uint32Array(words));
+    const square = new Uint32Array(32);
+    for (let block = 0; block < words; block++) {
+      this.#turnIngress(block, strip, square);
+      const end = Math.min(32, this.#size - block * 32);
+      for (let i = 0; i < end; i++) {
+        const source = block * 32 + i;
+        const reaches = strip[i] as Bits;
+        andInto(reaches, this.egress(source));
+        each(source, reaches);
+      }
+    }
+  }
+
+  /** Into `strip`: for each of 32 sources, which destinations let it in. */
+  #turnIngress(block: number, strip: readonly Bits[], square: Uint32Array): void {
+    for (let word = 0; word < wordsFor(this.#size); word++) {
+      for (let i = 0; i < 32; i++) {
+        square[i] = this.#ingress[word * 32 + i]?.[block] ?? 0;
+      }
+      transpose32(square);
+      for (let i = 0; i < 32; i++) (strip[i] as Bits)[word] = square[i] as number;
+    }
+  }
+
+  #rows(direction: Direction, subjects: Subjects): readonly Bits[] {
+    const rows = new Map<string, Bits>();
+    return this.#classes.classes.map(({ portList }, i) => {
+      const set = subjects.policiesOf(direction, i);
+      // Names of ports are the destination's: its own for ingress.
+      const key = direction === "ingress" && set.namesPorts ? `${set.id} ${portList}` : `${set.id}`;
+      let row = rows.get(key);
+      if (row === undefined) {
+        const ports = this.#classes.portLists[portList] as readonly NamedPort[];
+        row = this.#row(direction, set.policies, ports);
+        rows.set(key, row);
+      }
+      return row;
+    });
+  }
+
+  #row(direction: Direction, policies: readonly Policy[], own: readonly NamedPort[]): Bits {
+    if (policies.length === 0) return this.#all;
+    const allowed = emptyBits(this.#size);
+    let open = this.#all.slice();
+    const decide = (policy: Policy, passed: Bits) => {
+      for (const rule of policy[direction] ?? []) {
+        const fits = this.#matching(rule, direction, own);
+        if (fits === undefined) continue;
+        const decided = fits.slice();
+        andInto(decided, open);
+        if (rule.action === "Allow") orInto(allowed, decided);
+        else if (rule.action === "Pass") orInto(passed, decided);
+        andNotInto(open, decided);
+      }
+    };
+    for (const tier of ["Admin", "NetworkPolicy", "Baseline"] as const) {
+      const ofTier = policies.filter((policy) => policy.tier === tier);
+      if (ofTier.length === 0) continue;
+      const passed = emptyBits(this.#size);
+      for (const policy of ofTier) decide(policy, passed);
+      // Whom a NetworkPolicy selects may only what one allows.
+      if (tier === "NetworkPolicy") return allowed;
+      orInto(passed, open);
+      open = passed;
+    }
+    orInto(allowed, open);
+    return allowed;
+  }
+
+  /** Classes that a rule fits on this port; `undefined` for none. Not to be written to. */
+  #matching(rule: Rule, direction: Direction, own: readonly NamedPort[]): Bits | undefined {
+    const peers = this.#peers.of(rule);
+    if (rule.ports === undefined) return peers;
+    const { protocol, ranges } = this.#port;
+    const [[port]] = ranges as [readonly [number, number]];
+    let byName: Bits | undefined;
+    for (const term of rule.ports) {
+      if (term.protocol !== undefined && term.protocol !== protocol) continue;
+      if (!("portName" in term)) {
+        if (port >= term.first && port <= term.last) return peers;
+      } else if (direction === "ingress") {
+        if (hasPort(own, term.portName, this.#port)) return peers;
+      } else {
+        byName ??= emptyBits(this.#size);
+        orInto(byName, this.#havingPort(term.portName));
+      }
+    }
+    if (byName !== undefined) andInto(byName, peers);
+    return byName;
+  }
+
+  /** Classes whose endpoints have a port of this name here. */
+  #havingPort(name: string): Bits {
+    let bits = this.#named.get(name);
+    if (bits === undefined) {
+      bits = emptyBits(this.#size);
+      const lists = this.#classes.portLists.map((ports) => hasPort(ports, name, this.#port));
+      this.#classes.classes.forEach(({ portList }, i) => {
+        if (lists[portList] === true) setBit(bits as Bits, i);
+      });
+      this.#named.set(name, bits);
+    }
+    return bits;
+  }
+}
+
+function hasPort(
+  ports: readonly NamedPort[],
+  name: string,
+  { protocol, ranges }: PortClass,
+): boolean {
+  const [[port]] = ranges as [readonly [number, number]];
+  return ports.some((p) => p.name === name && p.protocol === protocol && p.port === port);
+}
+
+/** Which classes each rule admits as peers, whatever the port. */
+export class RulePeers {
+  readonly #classes: EndpointClasses;
+  readonly #all: Bits;
+  readonly #peers = new Map<Rule, Bits>();
+
+  constructor(classes: EndpointClasses) {
+    this.#classes = classes;
+    this.#all = fullBits(classes.classes.length);
+  }
+
+  /** Not to be written to. */
+  of(rule: Rule): Bits {
+    const { peers } = rule;
+    if (peers === undefined) return this.#all;
+    let bits = this.#peers.get(rule);
+    if (bits === undefined) {
+      bits = emptyBits(this.#classes.classes.length);
+      for (const term of peers) orInto(bits, this.#classes.admittedBy(term));
+      this.#peers.set(rule, bits);
+    }
+    return bits;
+  }
+}

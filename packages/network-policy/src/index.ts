@@ -1,0 +1,53 @@
+import "./api/kinds.ts";
+
+export type { Bits } from "./analyse/bits.ts";
+export type { EndpointClass, EndpointClasses } from "./analyse/endpoint-classes.ts";
+export { type PairVerdict, PolicyAnalysis } from "./analyse/policy-analysis.ts";
+export type { PortClass } from "./analyse/port-classes.ts";
+export type { PortMatrix } from "./analyse/port-matrix.ts";
+export type { PolicySet, Subjects } from "./analyse/subjects.ts";
+export type {
+  AdminNetworkPolicy,
+  AdminPolicyPeer,
+  AdminPolicyPort,
+  BaselineAdminNetworkPolicy,
+  NamespacedPod,
+  PolicySubject,
+} from "./api/admin-network-policy.ts";
+export type {
+  ClusterNetworkPolicy,
+  ClusterPolicyPeer,
+  ClusterPolicyProtocol,
+} from "./api/cluster-network-policy.ts";
+export {
+  evaluate,
+  evaluateSide,
+  type FlowVerdict,
+  type PolicyFlow,
+  type SideVerdict,
+  type TierStep,
+} from "./policy/evaluate.ts";
+export { DEFAULT_SETTINGS, type PolicySettings } from "./policy/match.ts";
+export {
+  type Action,
+  type BlockTerm,
+  type Direction,
+  type DomainTerm,
+  type NamedPortTerm,
+  type NodeTerm,
+  type PeerTerm,
+  type PodTerm,
+  type Policy,
+  type PortRangeTerm,
+  type PortTerm,
+  policyName,
+  type Rule,
+  type Tier,
+} from "./policy/policy.ts";
+export {
+  type NamedPort,
+  outsideEndpoint,
+  type PolicyEndpoint,
+  policyEndpoints,
+} from "./policy/policy-endpoint.ts";
+export { readPolicies } from "./policy/read-policies.ts";

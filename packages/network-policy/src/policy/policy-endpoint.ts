@@ -1,0 +1,112 @@
+import type { KubeObject, Labels, Namespace, Node, Pod, Protocol } from "@cnilab/core";
+import { familyOf, formatIp, type IpAddress, type IpFamily, tryParseIp } from "@cnilab/net";
+
+/** A container port that has a name. */
+export interface NamedPort {
+  readonly name: string;
+  readonly protocol: Protocol;
+  readonly port: number;
+}
+
+/** One end of a flow, as policies see it. */
+export interface PolicyEndpoint {
+  /** `namespace/pod`, `node/NAME`, or an address. */
+  readonly name: string;
+  readonly address: IpAddress;
+  /** A pod with a network of its own; absent for nodes, pods on a node's network, and what is outside. */
+  readonly pod?: {
+    readonly namespace: string;
+    readonly namespaceLabels: Labels;
+    readonly labels: Labels;
+    readonly ports: readonly NamedPort[];
+  };
+  /** Labels of the node that has this address. */
+  readonly nodeLabels?: Labels;
+}
+
+/** The API server gives it to every namespace; one that is not among the objects has it alone. */
+const NAME_LABEL = "kubernetes.io/metadata.name";
+
+/**
+ * The pods and nodes among some objects, each with its address of one family; those without one are left out, and
+ * pods that have ended. A pod on its node's network is not here: its traffic is the node's.
+ */
+export function policyEndpoints(
+  objects: Iterable<KubeObject>,
+  family: IpFamily = 4,
+): readonly PolicyEndpoint[] {
+  const all = [...objects];
+  const namespaces = new Map<string, Labels>();
+  for (const object of all) {
+    if (object.kind !== "Namespace") continue;
+    const { name, labels } = (object as Namespace).metadata;
+    namespaces.set(name, labels ?? {});
+  }
+  const endpoints: PolicyEndpoint[] = [];
+  for (const object of all) {
+    const endpoint =
+      object.kind === "Pod"
+        ? podEndpoint(object as Pod, namespaces, family)
+        : object.kind === "Node"
+          ? nodeEndpoint(object as Node, family)
+          : undefined;
+    if (endpoint !== undefined) endpoints.push(endpoint);
+  }
+  return endpoints;
+}
+
+/** An address that is neither a pod's nor a node's. */
+export function outsideEndpoint(address: IpAddress): PolicyEndpoint {
+  return { name: formatIp(address), address };
+}
+
+function podEndpoint(
+  { metadata, spec, status }: Pod,
+  namespaces: Map<string, Labels>,
+  family: IpFamily,
+): PolicyEndpoint | undefined {
+  if (spec.hostNetwork === true || status?.phase === "Succeeded" || status?.phase === "Failed") {
+    return undefined;
+  }
+  const texts = status?.podIPs?.map(({ ip }) => ip) ?? [status?.podIP];
+  const address = ofFamily(texts, family);
+  if (address === undefined) return undefined;
+  const namespace = metadata.namespace ?? "default";
+  let namespaceLabels = namespaces.get(namespace);
+  if (namespaceLabels === undefined) {
+    namespaceLabels = { [NAME_LABEL]: namespace };
+    namespaces.set(namespace, namespaceLabels);
+  }
+  return {
+    name: `${namespace}/${metadata.name}`,
+    address,
+    pod: { namespace, namespaceLabels, labels: metadata.labels ?? {}, ports: namedPorts(spec) },
+  };
+}
+
+function namedPorts({ containers, initContainers = [] }: Pod["spec"]): readonly NamedPort[] {
+  // Init containers that go on running (sidecars) have ports, too.
+  const running = [...containers, ...initContainers.filter((c) => c.restartPolicy === "Always")];
+  return running.flatMap(({ ports = [] }) =>
+    ports.flatMap(({ name, protocol = "TCP", containerPort }) =>
+      name === undefined ? [] : [{ name, protocol, port: containerPort }],
+    ),
+  );
+}
+
+function nodeEndpoint({ metadata, status }: Node, family: IpFamily): PolicyEndpoint | undefined {
+  const address = ofFamily(
+    (status?.addresses ?? []).map((entry) => entry.address),
+    family,
+  );
+  if (address === undefined) return undefined;
+  return { name: `node/${metadata.name}`, address, nodeLabels: metadata.labels ?? {} };
+}
+
+function ofFamily(texts: readonly (string | undefined)[], family: IpFamily): IpAddress | undefined {
+  for (const text of texts) {
+    const address = text === undefined ? undefined : tryParseIp(text);
+    if (address !== undefined && familyOf(address) === family) return address;
+  }
+  return undefined;
+}
