@@ -18,17 +18,21 @@ export class ServerReport {
   /** Source of the request as it arrived. */
   readonly seenAddress: IpAddress;
   readonly seenPort: number;
+  /** TTL of the datagram or SYN as it arrived, where the server knows it. */
+  readonly seenTtl: number | undefined;
 
   constructor(
     netns: NetNamespace,
     owner: string,
     local: readonly [IpAddress, number],
     seen: readonly [IpAddress, number],
+    seenTtl?: number,
   ) {
     this.netns = netns;
     this.owner = owner;
     [this.address, this.port] = local;
     [this.seenAddress, this.seenPort] = seen;
+    this.seenTtl = seenTtl;
   }
 }
 
@@ -39,6 +43,7 @@ function serveStream(connection: TcpConnection | SctpAssociation): void {
     connection.owner,
     [connection.localAddress, connection.localPort],
     [connection.remoteAddress, connection.remotePort],
+    "synTtl" in connection ? connection.synTtl : undefined,
   );
   connection.onData = () => connection.send(connection.maxSegmentSize, report);
 }
@@ -49,6 +54,7 @@ function reportOn(datagram: ReceivedDatagram, netns: NetNamespace, owner: string
     owner,
     [datagram.dst, datagram.dstPort],
     [datagram.src, datagram.srcPort],
+    datagram.skb.ip.ttl,
   );
   return new Message(datagram.payload.length, report);
 }

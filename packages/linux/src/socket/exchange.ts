@@ -47,6 +47,8 @@ export interface ExchangeRequest {
   readonly waitMs?: number;
   /** Bytes of a UDP or ICMP request. */
   readonly length?: number;
+  /** Of what a TCP client sends. */
+  readonly ttl?: number | undefined;
 }
 
 /** What a person sees of an attempt to talk to somebody. */
@@ -114,6 +116,7 @@ function stream(netns: NetNamespace, request: ExchangeRequest): Attempt {
     src: request.src,
     localPort: request.srcPort,
     owner: request.owner ?? "client",
+    ttl: request.ttl,
     trace: request.trace,
   };
   const connection =

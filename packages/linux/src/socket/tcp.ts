@@ -86,6 +86,8 @@ export interface TcpConnectOptions {
   readonly localPort?: number | undefined;
   readonly owner: string;
   readonly mark?: number;
+  /** The namespace's own where it is absent. */
+  readonly ttl?: number | undefined;
   readonly trace?: Trace | undefined;
 }
 
@@ -102,6 +104,10 @@ export class TcpConnection implements Socket {
   readonly remotePort: number;
   readonly owner: string;
   readonly mark: number;
+  /** Of what it sends (`IP_TTL`); `undefined` for the namespace's own. */
+  readonly ttl: number | undefined;
+  /** TTL of the SYN that opened it, for a server (`TCP_SAVED_SYN`). */
+  synTtl: number | undefined = undefined;
   state: TcpState;
   /** What ended it early. */
   error: SocketError | undefined = undefined;
@@ -139,6 +145,7 @@ export class TcpConnection implements Socket {
     options: {
       readonly owner: string;
       readonly mark: number;
+      readonly ttl?: number | undefined;
       readonly dst: Dst;
       readonly routeSource: IpAddress | undefined;
       readonly state: TcpState;
@@ -153,6 +160,7 @@ export class TcpConnection implements Socket {
     this.remotePort = ends.remotePort;
     this.owner = options.owner;
     this.mark = options.mark;
+    this.ttl = options.ttl;
     this.state = options.state;
     this.trace = options.trace;
     this.#dst = options.dst;
@@ -190,6 +198,7 @@ export class TcpConnection implements Socket {
       {
         owner: options.owner,
         mark: options.mark ?? 0,
+        ttl: options.ttl,
         dst: route.dst,
         routeSource: typeof options.dst === "number" ? route.src : options.src,
         state: "SYN-SENT",
@@ -317,7 +326,7 @@ export class TcpConnection implements Socket {
       this.remoteAddress,
       IPPROTO_TCP,
       segment,
-      netns.defaultTtl(version),
+      this.ttl ?? netns.defaultTtl(version),
     );
     packet.dontFragment = true; // ip_no_pmtu_disc = 0
     const route = routeOutput(netns, {
@@ -507,6 +516,7 @@ export function tcpReceive(skb: Skb, netns: NetNamespace): void {
         onAccept: listener === undefined ? netns.sockets.catchAll?.onAccept : listener.onAccept,
       },
     );
+    accepted.synTtl = packet.ttl;
     accepted.answerSyn(segment);
     return;
   }

@@ -34,6 +34,8 @@ export interface UdpOptions {
   readonly remotePort?: number;
   readonly owner: string;
   readonly mark?: number;
+  /** The local address need not be this machine's (`IP_TRANSPARENT`). */
+  readonly transparent?: boolean;
   /** A tunnel of the kernel's own: datagrams go on as other packets. */
   readonly tunnel?: boolean;
   readonly onReceive?: (datagram: ReceivedDatagram, socket: UdpSocket) => void;
@@ -65,6 +67,7 @@ export class UdpSocket implements Socket, FlowReceiver {
   readonly remotePort: number;
   readonly owner: string;
   readonly mark: number;
+  readonly #transparent: boolean;
   /** Whether packets end here, as opposed to a tunnel. */
   readonly isEndpoint: boolean;
   onReceive: ((datagram: ReceivedDatagram, socket: UdpSocket) => void) | undefined;
@@ -82,6 +85,7 @@ export class UdpSocket implements Socket, FlowReceiver {
     this.remotePort = options.remotePort ?? 0;
     this.owner = options.owner;
     this.mark = options.mark ?? 0;
+    this.#transparent = options.transparent ?? false;
     this.isEndpoint = options.tunnel !== true;
     this.onReceive = options.onReceive;
     this.onError = options.onError;
@@ -151,6 +155,7 @@ export class UdpSocket implements Socket, FlowReceiver {
       protocol: IPPROTO_UDP,
       srcPort: this.localPort,
       dstPort,
+      anySource: this.#transparent,
     });
     if (typeof route === "string") {
       return { errno: route, from: undefined, message: `no route to ${formatIp(dst)}` };
