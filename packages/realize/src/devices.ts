@@ -2,6 +2,7 @@ import {
   ALL_ZEROS_MAC,
   Bridge,
   Dummy,
+  Geneve,
   Ifb,
   IpTunnel,
   Loopback,
@@ -12,20 +13,41 @@ import {
   Tun,
   Veth,
   Vxlan,
+  Wireguard,
 } from "@cnilab/linux";
 import { formatIp, formatMac, isMulticast } from "@cnilab/net";
 import type { NamespaceNames } from "./namespace-names.ts";
+import { type WireNames, wireMtu } from "./segments.ts";
+import { UnrealizableError } from "./unrealizable-error.ts";
 
-/** State that cannot be made of real devices; the message names it. */
-export class UnrealizableError extends Error {
-  override readonly name = "UnrealizableError";
+/**
+ * The namespace in which a device is made. A tunnel that was moved leaves its own packets behind: where it
+ * was made is where they go.
+ */
+export function birthplace(dev: NetDevice): NetNamespace {
+  return dev instanceof Vxlan ||
+    dev instanceof Geneve ||
+    dev instanceof Wireguard ||
+    dev instanceof IpTunnel
+    ? dev.underlay
+    : dev.netns;
 }
 
-/** What a device is called in the namespace of its segment: `node1.eth0` may be longer than a name can be. */
-export type WireNames = ReadonlyMap<Nic, string>;
-
-/** `ip link add …` for one device, to be run in its namespace; empty where another device's line makes it. */
+/** `ip link …` that make one device, to be run in its {@link birthplace}; none where another device's line makes it. */
 export function linkAdd(
+  dev: NetDevice,
+  names: NamespaceNames,
+  wires: WireNames,
+  made: ReadonlySet<NetDevice>,
+): string[] {
+  const lines = creation(dev, names, wires, made);
+  if (birthplace(dev) !== dev.netns) {
+    lines.push(`link set dev ${dev.name} netns ${names.of(dev.netns)}`);
+  }
+  return lines;
+}
+
+function creation(
   dev: NetDevice,
   names: NamespaceNames,
   wires: WireNames,
@@ -38,7 +60,7 @@ export function linkAdd(
   if (dev instanceof Nic) {
     const wire = wires.get(dev);
     return [
-      `${head} ${common} type veth peer name ${wire} mtu 65535 netns ${names.of(dev.segment)}`,
+      `${head} ${common} type veth peer name ${wire} mtu ${wireMtu(dev.segment)} netns ${names.of(dev.segment)}`,
     ];
   }
   if (dev instanceof Veth) {
@@ -53,6 +75,8 @@ export function linkAdd(
   // The machines that this runs on may lack dummy: a bridge without ports swallows packets as well.
   if (dev instanceof Dummy) return [`${head} ${common} type bridge`];
   if (dev instanceof Vxlan) return [`${head} ${common} type vxlan ${vxlanOptions(dev)}`];
+  if (dev instanceof Geneve) return [`${head} ${common} type geneve ${geneveOptions(dev)}`];
+  if (dev instanceof Wireguard) return [`${head} mtu ${dev.mtu} type wireguard`];
   if (dev instanceof Macvlan) {
     return [`${head} link ${dev.lower.name} ${common} type macvlan mode ${dev.mode}`];
   }
@@ -82,6 +106,14 @@ function vxlanOptions(dev: Vxlan): string {
   words.push(`ageing ${dev.ageing}`, dev.learning ? "learning" : "nolearning");
   if (dev.groupPolicy) words.push("gbp");
   words.push(dev.udpChecksum ? "udpcsum" : "noudpcsum");
+  return words.join(" ");
+}
+
+function geneveOptions(dev: Geneve): string {
+  const words = [`id ${dev.vni}`, `remote ${formatIp(dev.remote)}`, `dstport ${dev.port}`];
+  if (dev.ttl !== 0) words.push(`ttl ${dev.ttl}`);
+  if (typeof dev.remote === "number") words.push(dev.udpChecksum ? "udpcsum" : "noudpcsum");
+  else words.push(dev.udpChecksum ? "noudp6zerocsumtx" : "udp6zerocsumtx");
   return words.join(" ");
 }
 

@@ -1,8 +1,22 @@
 import { SeededRandom, VirtualClock } from "@cnilab/core";
-import { Bridge, Kernel, Network, Nic, Segment, Veth, Vxlan, Wireguard } from "@cnilab/linux";
+import {
+  Bridge,
+  Geneve,
+  Ifb,
+  IpTunnel,
+  Kernel,
+  Network,
+  Nic,
+  Segment,
+  TrafficControl,
+  Veth,
+  Vxlan,
+  Wireguard,
+} from "@cnilab/linux";
 import { parseIp, parsePrefix } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
-import { script } from "./script.ts";
+import { type Script, script } from "./script.ts";
+import { publicKey } from "./wireguard.ts";
 
 function emptyNetwork(): Network {
   return new Network(new VirtualClock(), new SeededRandom(1));
@@ -67,8 +81,8 @@ describe("the script of two nodes", () => {
     ]);
   });
 
-  test("names the kinds of devices that it needs", () => {
-    expect([...made.deviceKinds].sort()).toEqual(["bridge", "veth", "vxlan"]);
+  test("names what the kernel must have", () => {
+    expect([...made.features].sort()).toEqual(["bridge devices", "veth devices", "vxlan devices"]);
   });
 
   test.each([
@@ -99,11 +113,162 @@ describe("the script of two nodes", () => {
   });
 });
 
-test("a device that cannot be made is refused by name", () => {
+/** The script of one machine, and its lines without what all machines have. */
+function scriptOf(build: (node: Kernel, network: Network) => void): Script {
   const network = emptyNetwork();
-  const { initNs } = new Kernel(network, "node1");
-  new Wireguard(initNs, { name: "wg0", publicKey: "key" });
-  expect(() => script(network)).toThrow("node1/wg0: wireguard devices are not realised");
+  build(new Kernel(network, "node1"), network);
+  return script(network, { prefix: "t" });
+}
+
+describe("tunnels", () => {
+  const remote = parseIp("192.168.0.12") as number;
+  const common = { name: "tun0", mac: 0x020000000001, remote };
+
+  test.each<[string, (node: Kernel) => void, string, string]>([
+    [
+      "geneve over IPv4",
+      ({ initNs }) => new Geneve(initNs, { ...common, vni: 7, ttl: 9 }),
+      "link add name tun0 address 02:00:00:00:00:01 mtu 1500 type geneve id 7 remote 192.168.0.12 dstport 6081 ttl 9 noudpcsum",
+      "geneve devices",
+    ],
+    [
+      "geneve over IPv6",
+      ({ initNs }) =>
+        new Geneve(initNs, { ...common, vni: 7, port: 99, remote: parseIp("fd00::2") }),
+      "link add name tun0 address 02:00:00:00:00:01 mtu 1500 type geneve id 7 remote fd00::2 dstport 99 noudp6zerocsumtx",
+      "geneve devices",
+    ],
+    [
+      "sit",
+      ({ initNs }) => new IpTunnel(initNs, { ...common, kind: "sit", local: 0, ttl: 64 }),
+      "link add name tun0 mtu 1480 type sit local any remote 192.168.0.12 ttl 64 pmtudisc",
+      "sit devices",
+    ],
+    [
+      "wireguard",
+      ({ initNs }) => new Wireguard(initNs, { name: "tun0", publicKey: "a" }),
+      "link add name tun0 mtu 1420 type wireguard",
+      "wireguard devices",
+    ],
+  ])("%s", (_, build, line, feature) => {
+    const made = scriptOf(build);
+    expect(made.text.split("\n")).toContain(line);
+    expect([...made.features]).toEqual([feature]);
+  });
+
+  test("a tunnel that was moved is made where its packets go", () => {
+    const { text } = scriptOf((node) => {
+      const dev = new Vxlan(node.initNs, { name: "vx", vni: 7 });
+      dev.moveTo(node.addNamespace("overlay"));
+      dev.setUp();
+    });
+    expect(text).toMatch(
+      /^ip -n t\.node1 -batch - <<'END'\nlink add name vx .*\nlink set dev vx netns t\.node1\.overlay\nEND$/m,
+    );
+    expect(text).toMatch(/^ip -n t\.node1\.overlay -batch - <<'END'\nlink set dev vx up$/m);
+  });
+
+  test("WireGuard's keys are made of the names in the model, and its peers are set", () => {
+    const { text } = scriptOf(({ initNs }) => {
+      const wg = new Wireguard(initNs, { name: "wg0", publicKey: "key1" });
+      const endpoint = { address: parseIp("fd00::2"), port: 51821 };
+      const allowedIps = [parsePrefix("10.2.0.0/16"), parsePrefix("fd02::/64")];
+      wg.setPeer({
+        publicKey: "key2",
+        presharedKey: "p",
+        endpoint,
+        allowedIps,
+        persistentKeepalive: 25,
+      });
+      wg.setPeer({
+        publicKey: "key3",
+        endpoint: undefined,
+        allowedIps: [],
+        persistentKeepalive: 0,
+      });
+    });
+    // Each PublicKey is what `wg pubkey` makes of the PrivateKey of the device with that name.
+    expect(text).toContain(`ip netns exec t.node1 wg setconf wg0 /dev/stdin <<'END'
+[Interface]
+PrivateKey = ACRJLfIMt6yaKKlaPJIR8n+miQxp4bUl7og+0c5GSnw=
+ListenPort = 51820
+[Peer]
+PublicKey = ${publicKey("key2")}
+PresharedKey = vKaOxBUZUP1WB6K6UAGV4CufHuPKVwzsO1TqHvfzZsA=
+AllowedIPs = 10.2.0.0/16, fd02::/64
+Endpoint = [fd00::2]:51821
+PersistentKeepalive = 25
+[Peer]
+PublicKey = ${publicKey("key3")}
+END
+`);
+    expect(publicKey("key1")).toBe("O83O/Xd73ktJOnpJfLiuFblaHFyJShySIHE9rqX5EXM=");
+  });
+});
+
+test("what comes in is redirected as the bandwidth plugin does it", () => {
+  const made = scriptOf(({ initNs }) => {
+    const ifb = new Ifb(initNs, { name: "ifb0" });
+    const dev = new Bridge(initNs, { name: "br0" });
+    dev.tc = new TrafficControl(dev);
+    dev.tc.redirect = { kind: "mirred", to: ifb };
+  });
+  expect(made.text).toContain(`tc -n t.node1 -batch - <<'END'
+qdisc add dev br0 ingress
+filter add dev br0 parent ffff: protocol all u32 match u32 0 0 action mirred egress redirect dev ifb0
+END
+`);
+  expect(made.features).toContain("redirection by tc");
+});
+
+describe("a segment", () => {
+  const made = scriptOf((_, network) => {
+    const lan = new Segment(network, "lan", 1400);
+    const [one, two, three] = ["a", "b", "c"].map((name) => {
+      const { initNs } = new Kernel(network, name);
+      return new Nic(initNs, { name: "eth0", segment: lan });
+    }) as [Nic, Nic, Nic];
+    lan.setFault(one, two, { cut: true });
+    lan.setFault(one, three, { loss: 0.25, delayMs: 20 });
+    lan.setFault(two, three, { delayMs: 1.5 });
+  });
+
+  test("loses what is longer than its MTU", () => {
+    expect(made.text).toMatch(
+      /^link add name eth0 .* type veth peer name w1 mtu 1396 netns t\.\.lan$/m,
+    );
+  });
+
+  test("loses and marks what a fault says", () => {
+    expect(made.ruleSets).toEqual([
+      {
+        netns: "t..lan",
+        command: "nft -f -",
+        text: `table bridge faults {
+	chain forward {
+		type filter hook forward priority 0;
+		iifname "w1" oifname "w2" drop
+		iifname "w1" oifname "w3" numgen random mod 1000000 < 250000 drop
+		iifname "w1" oifname "w3" meta mark set 1
+		iifname "w2" oifname "w3" meta mark set 2
+	}
+}
+`,
+      },
+    ]);
+  });
+
+  test("delays by mark", () => {
+    expect(made.text).toContain(`tc -n t..lan -batch - <<'END'
+qdisc add dev w3 root handle 1: prio bands 3 priomap 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0
+qdisc add dev w3 parent 1:2 netem delay 20ms limit 100000
+filter add dev w3 parent 1: protocol all handle 1 fw classid 1:2
+qdisc add dev w3 parent 1:3 netem delay 1.5ms limit 100000
+filter add dev w3 parent 1: protocol all handle 2 fw classid 1:3
+END
+`);
+    expect(made.features).toContain("netem queues");
+  });
 });
 
 test.each(["", "a b", "a/b", "x".repeat(33)])('the prefix "%s" is refused', (prefix) => {

@@ -1,8 +1,19 @@
-import { type NetDevice, type NetNamespace, type Network, Nic } from "@cnilab/linux";
-import { bridgeLines, linkAdd, linkSet, UnrealizableError, type WireNames } from "./devices.ts";
+import type { NetDevice, NetNamespace, Network, Segment } from "@cnilab/linux";
+import { birthplace, bridgeLines, linkAdd, linkSet } from "./devices.ts";
+import { featuresOf, type KernelFeature } from "./kernel-features.ts";
 import { NamespaceNames, namespacesOf, segmentsOf } from "./namespace-names.ts";
 import { addressLines, neighbourLines, routeLines, ruleLines } from "./routing.ts";
+import {
+  delayLines,
+  faultRules,
+  plugLines,
+  switchLines,
+  type WireNames,
+  wireNames,
+} from "./segments.ts";
 import { deviceSysctls, namespaceSysctls } from "./sysctls.ts";
+import { trafficControlLines } from "./traffic-control.ts";
+import { wireguardConfigurations } from "./wireguard.ts";
 
 export interface ScriptOptions {
   /** What the names of all namespaces begin with; default `cnilab`. */
@@ -22,8 +33,8 @@ export interface Script {
   readonly prefix: string;
   /** Namespaces that it makes. */
   readonly namespaces: readonly string[];
-  /** Kinds of devices that the kernel must have. */
-  readonly deviceKinds: ReadonlySet<string>;
+  /** What the kernel must have. */
+  readonly features: ReadonlySet<KernelFeature>;
   /** In the order in which they are loaded. */
   readonly ruleSets: readonly RuleSet[];
   /** For bash. */
@@ -34,35 +45,30 @@ export interface Script {
 export function script(network: Network, options: ScriptOptions = {}): Script {
   const names = new NamespaceNames(options.prefix ?? "cnilab", network);
   const all = [...network.kernels.values()].flatMap(namespacesOf);
+  const segments = segmentsOf(network);
   const wires = wireNames(network);
-  const ruleSets = all.flatMap((netns) => ruleSetsOf(netns, names.of(netns)));
+  const ruleSets = [
+    ...all.flatMap((netns) => ruleSetsOf(netns, names.of(netns))),
+    ...segments.flatMap((segment) => segmentRules(segment, names.of(segment), wires)),
+  ];
   const parts = [
     `prefix=${names.prefix}`,
     PROLOGUE,
     ...names.all.map((name) => `netns ${name}`),
     ...all.map((netns) => sysctlCommand(names.of(netns), namespaceSysctls(netns))),
-    ...segmentsOf(network).map((segment) =>
-      batch("ip", names.of(segment), [
-        "link add name wire mtu 65535 type bridge",
-        "link set dev wire type bridge mcast_snooping 0",
-        "link set dev wire up",
-      ]),
-    ),
+    ...segments.map((segment) => batch("ip", names.of(segment), switchLines())),
     ...linkBatches(all, names, wires),
-    ...segmentsOf(network).map((segment) =>
-      batch(
-        "ip",
-        names.of(segment),
-        [...segment.nics].map((nic) => `link set dev ${wires.get(nic)} master wire up`),
-      ),
-    ),
+    ...segments.flatMap((segment) => [
+      batch("ip", names.of(segment), plugLines(segment, wires)),
+      batch("tc", names.of(segment), delayLines(segment, wires)),
+    ]),
     ...all.flatMap((netns) => stateOf(netns, names.of(netns))),
     ...ruleSets.map((rules) => `ip netns exec ${rules.netns} ${loading(rules)}`),
   ];
   return {
     prefix: names.prefix,
     namespaces: names.all,
-    deviceKinds: new Set(all.flatMap((n) => n.devices).flatMap(realKind)),
+    features: featuresOf(network),
     ruleSets,
     text: `${parts.filter((part) => part !== "").join("\n")}\n`,
   };
@@ -88,20 +94,6 @@ trap '[ "$finished" ] || undo' EXIT
 trap 'exit 130' INT TERM HUP
 `.trim();
 
-function realKind(dev: NetDevice): string[] {
-  if (dev.isLoopback) return [];
-  if (dev instanceof Nic) return ["veth"];
-  return [dev.kind === "dummy" ? "bridge" : dev.kind];
-}
-
-function wireNames(network: Network): WireNames {
-  const wires = new Map<Nic, string>();
-  for (const segment of segmentsOf(network)) {
-    for (const nic of segment.nics) wires.set(nic, `w${wires.size + 1}`);
-  }
-  return wires;
-}
-
 /** All devices, lower ones first: those of one namespace in the order of their making. */
 function linkBatches(
   all: readonly NetNamespace[],
@@ -110,7 +102,11 @@ function linkBatches(
 ): string[] {
   const made = new Set<NetDevice>();
   return all.map((netns) => {
-    const lines = netns.devices.flatMap((dev) => {
+    const moved = all.flatMap(({ devices }) =>
+      devices.filter((dev) => dev.netns !== netns && birthplace(dev) === netns),
+    );
+    const lines = [...netns.devices, ...moved].flatMap((dev) => {
+      if (birthplace(dev) !== netns) return [];
       const own = linkAdd(dev, names, wires, made);
       made.add(dev);
       return own;
@@ -137,24 +133,11 @@ function stateOf(netns: NetNamespace, name: string): string[] {
     ]),
     batch("ip -6", name, [...routeLines(netns, 6), ...ruleLines(netns, 6)]),
     batch("bridge", name, bridgeLines(netns)),
-    ...trafficControl(netns, name),
+    batch("tc", name, trafficControlLines(netns)),
+    ...wireguardConfigurations(netns).map((dev) =>
+      input(`ip netns exec ${name} wg setconf ${dev.name} /dev/stdin`, dev.text),
+    ),
   ];
-}
-
-function trafficControl(netns: NetNamespace, name: string): string[] {
-  return netns.devices.flatMap(({ name: dev, tc }) => {
-    const lines: string[] = [];
-    if (tc?.root !== undefined) {
-      const { handle, rate, burst, limit } = tc.root;
-      lines.push(
-        `qdisc add dev ${dev} root handle ${handle} tbf rate ${8 * rate}bit burst ${burst} limit ${limit}`,
-      );
-    }
-    if (tc?.redirect !== undefined) {
-      throw new UnrealizableError(`${netns}/${dev}: redirection by tc is not realised`);
-    }
-    return lines.length === 0 ? [] : [batch("tc", name, lines)];
-  });
 }
 
 function ruleSetsOf(netns: NetNamespace, name: string): RuleSet[] {
@@ -169,6 +152,11 @@ function ruleSetsOf(netns: NetNamespace, name: string): RuleSet[] {
   return sets
     .filter(([, text]) => text.trim() !== "")
     .map(([command, text]) => ({ netns: name, command, text }));
+}
+
+function segmentRules(segment: Segment, netns: string, wires: WireNames): RuleSet[] {
+  const text = faultRules(segment, wires);
+  return text === "" ? [] : [{ netns, command: "nft -f -", text }];
 }
 
 function sysctlCommand(netns: string, assignments: readonly string[]): string {

@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import type { Writable } from "node:stream";
-import { UnrealizableError } from "./devices.ts";
+import { PROBES, PROGRAMS } from "./kernel-features.ts";
 import { loading, type Script } from "./script.ts";
+import { UnrealizableError } from "./unrealizable-error.ts";
 
 /** Namespaces that were made, and go again when this process ends, whatever ends it. */
 export class Realized {
@@ -98,10 +99,13 @@ export function whyNotHere(): string | undefined {
  * @throws UnrealizableError naming what is missing
  */
 export function checkKernel(script: Script): void {
-  for (const kind of script.deviceKinds) {
-    const command = PROBES[kind];
-    if (command === undefined || shell(command).status === 0) continue;
-    throw new UnrealizableError(`this kernel has no ${kind} devices`);
+  for (const feature of script.features) {
+    const program = PROGRAMS[feature];
+    if (program !== undefined && spawnSync("which", [program]).status !== 0) {
+      throw new UnrealizableError(`${feature} need ${program}`);
+    }
+    if (shell(PROBES[feature]).status === 0) continue;
+    throw new UnrealizableError(`this kernel has no ${feature}`);
   }
   for (const netns of new Set(script.ruleSets.map((rules) => rules.netns))) {
     const own = script.ruleSets.filter((rules) => rules.netns === netns);
@@ -118,18 +122,6 @@ export function checkKernel(script: Script): void {
     }
   }
 }
-
-/** How a device of each kind is made. */
-const PROBES: Readonly<Record<string, string>> = {
-  veth: "ip link add type veth",
-  bridge: "ip link add type bridge",
-  vxlan: "ip link add type vxlan id 1 dstport 8472",
-  macvlan: "ip link add name up0 type bridge && ip link add link up0 type macvlan",
-  ipip: "ip link add name tunnel type ipip local 192.0.2.1 remote any",
-  sit: "ip link add name tunnel type sit local 192.0.2.1 remote any",
-  ifb: "ip link add type ifb",
-  tun: "ip tuntap add dev tun9 mode tun",
-};
 
 function shell(commands: string): { status: number | null; stderr: string } {
   return spawnSync("unshare", ["-n", "bash"], { input: `set -e\n${commands}\n`, encoding: "utf8" });

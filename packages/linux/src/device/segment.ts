@@ -13,6 +13,12 @@ export interface LinkFault {
   readonly delayMs?: number;
 }
 
+export interface SegmentFault {
+  readonly from: Nic;
+  readonly to: Nic;
+  readonly fault: LinkFault;
+}
+
 /**
  * The wires and the switch between machines: one Ethernet broadcast domain. It learns where MACs are,
  * and knows those of its own NICs from the start.
@@ -24,7 +30,7 @@ export class Segment {
   mtu: number;
   readonly nics: Set<Nic> = new Set();
   readonly #macs = new Map<Mac, Nic>();
-  readonly #faults = new Map<string, LinkFault>();
+  readonly #faults = new Map<string, SegmentFault>();
 
   constructor(network: Network, name: string, mtu = 65535) {
     this.network = network;
@@ -54,8 +60,13 @@ export class Segment {
   setFault(from: Nic, to: Nic, fault: LinkFault | undefined): void {
     const key = faultKey(from, to);
     if (fault === undefined) this.#faults.delete(key);
-    else this.#faults.set(key, fault);
+    else this.#faults.set(key, { from, to, fault });
     this.network.touch();
+  }
+
+  /** What is wrong, from whom to whom. */
+  get faults(): Iterable<SegmentFault> {
+    return this.#faults.values();
   }
 
   /** A frame leaves a NIC. */
@@ -94,7 +105,7 @@ export class Segment {
   }
 
   #deliver(from: Nic, to: Nic, skb: Skb): void {
-    const fault = this.#faults.size === 0 ? undefined : this.#faults.get(faultKey(from, to));
+    const fault = this.#faults.size === 0 ? undefined : this.#faults.get(faultKey(from, to))?.fault;
     if (fault?.cut) {
       from.drop(skb, "PARTITION", `${from.netns} and ${to.netns} are cut off from each other`);
       return;
