@@ -19,8 +19,9 @@ import {
   Veth,
   Vxlan,
 } from "@cnilab/linux";
-import { formatIp, IPPROTO_TCP, parseInterfaceAddress, parseIp, parsePrefix } from "@cnilab/net";
+import { formatIp, IPPROTO_SCTP, IPPROTO_TCP, parseInterfaceAddress, parseIp, parsePrefix } from "@cnilab/net";
 import { addressIn, type Flow, lengthOf, type Step, type Verdict } from "./topology.ts";
+import { addTunnel } from "./tunnels.ts";
 
 const TCP_PORT = 80;
 const UDP_PORT = 53;
@@ -105,6 +106,9 @@ export class Model {
       }
       case "iptables":
         this.#netns(step.netns).iptables(step.family).append(step.table, step.chain, step.rule);
+        return;
+      case "tunnel":
+        addTunnel(this.kernel, step);
         return;
       case "flow":
         this.#flow(step.flow);
@@ -199,7 +203,9 @@ export class Model {
   }
 
   #serve(netns: NetNamespace, ttls: Map<number, number>): void {
-    startEchoServer(netns, { protocol: IPPROTO_TCP, port: TCP_PORT, owner: "server" });
+    for (const protocol of [IPPROTO_TCP, IPPROTO_SCTP]) {
+      startEchoServer(netns, { protocol, port: TCP_PORT, owner: "server" });
+    }
     new UdpSocket(netns, {
       localPort: UDP_PORT,
       owner: "server",
@@ -221,8 +227,9 @@ export class Model {
     const netns = this.#netns(flow.netns);
     const dst = parseIp(flow.dst);
     const src = flow.src === undefined ? undefined : parseIp(flow.src);
-    if (flow.protocol === "tcp") {
-      const request = { protocol: IPPROTO_TCP, dst, port: flow.dstPort, src, srcPort: port };
+    if (flow.protocol === "tcp" || flow.protocol === "sctp") {
+      const protocol = flow.protocol === "tcp" ? IPPROTO_TCP : IPPROTO_SCTP;
+      const request = { protocol, dst, port: flow.dstPort, src, srcPort: port };
       const result = exchange(netns, { ...request, waitMs: WAIT_MS });
       const { outcome, error, report } = result;
       return {

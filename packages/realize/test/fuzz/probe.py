@@ -6,6 +6,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 IP_PKTINFO, IP_TTL, IP_RECVERR, IP_RECVTTL = 8, 2, 11, 12
 IPV6_RECVPKTINFO, IPV6_PKTINFO, IPV6_RECVERR, IPV6_RECVHOPLIMIT, IPV6_HOPLIMIT, IPV6_UNICAST_HOPS = 49, 50, 25, 51, 52, 16
+SCTP_MAXSEG = 13
 TCP_PORT, UDP_PORT = 80, 53
 WAIT = 3.8  # an address that does not answer is given up after 3 s
 
@@ -20,8 +21,15 @@ def name_of(number):
     return errno.errorcode.get(number, str(number))
 
 
+def sctp_socket(family):
+    try:
+        return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_SCTP)
+    except OSError:
+        return None
+
+
 class Servers:
-    """Echo servers of both families in each namespace; they note whom they saw."""
+    """Echo servers of both families in each namespace; they note whom they saw. SCTP where the kernel has it."""
 
     def __init__(self, namespaces):
         self.seen, self.poll, self.sockets, self.stop = {}, select.poll(), {}, False
@@ -52,6 +60,13 @@ class Servers:
             udp.bind((any_address, UDP_PORT))
             tcp.listen(64)
             self.add(tcp, netns, self.accept)
+            if sctp := sctp_socket(family):
+                sctp.setblocking(False)
+                if family == socket.AF_INET6:
+                    sctp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                sctp.bind((any_address, TCP_PORT))
+                sctp.listen(64)
+                self.add(sctp, netns, self.accept)
             self.add(udp, netns, self.datagram)
 
     def add(self, sock, netns, handler):
@@ -148,12 +163,15 @@ def client(flow, kind, protocol=0):
 
 def segment(sock, number):
     """One segment, as full as it can be: number of the flow, length, filling."""
-    length = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+    if sock.proto == socket.IPPROTO_SCTP:
+        length = sock.getsockopt(socket.IPPROTO_SCTP, SCTP_MAXSEG)
+    else:
+        length = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
     return b"%08d%08d" % (number, length) + bytes(length - 16)
 
 
-def tcp(flow):
-    sock = client(flow, socket.SOCK_STREAM)
+def stream(flow, protocol):
+    sock = client(flow, socket.SOCK_STREAM, protocol)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind((flow.get("src") or ("::" if v6(flow) else "0.0.0.0"), flow["port"]))
     # A call that waits in the kernel: SO_ERROR after one that does not tells of errors that end nothing.
@@ -252,7 +270,12 @@ def icmp(flow):
     return await_answer(sock, lambda: sock.sendto(request, (flow["dst"], 0)))
 
 
-KINDS = {"tcp": tcp, "udp": udp, "icmp": icmp}
+KINDS = {
+    "tcp": lambda flow: stream(flow, socket.IPPROTO_TCP),
+    "sctp": lambda flow: stream(flow, socket.IPPROTO_SCTP),
+    "udp": udp,
+    "icmp": icmp,
+}
 
 
 def answer(request, out):

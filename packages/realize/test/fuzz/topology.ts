@@ -1,4 +1,5 @@
 import type { FibRule, RouteType } from "@cnilab/linux";
+import type { TunnelStep } from "./tunnels.ts";
 
 /** One thing that is done to an empty machine. Written as data, so that a case can be cut down and kept. */
 export type Step =
@@ -74,11 +75,13 @@ export type Step =
       readonly chain: string;
       readonly rule: string;
     }
+  | TunnelStep
   | { readonly do: "flow"; readonly flow: Flow };
 
 export interface Flow {
   readonly netns: string;
-  readonly protocol: "tcp" | "udp" | "icmp";
+  /** SCTP needs a kernel that has it: not this machine's. */
+  readonly protocol: "tcp" | "udp" | "icmp" | "sctp";
   readonly dst: string;
   /** Not for ICMP. */
   readonly dstPort: number;
