@@ -20,6 +20,15 @@ export type {
   ClusterPolicyProtocol,
 } from "./api/cluster-network-policy.ts";
 export {
+  connectionLines,
+  type Peer,
+  type PermittedConnection,
+  peerName,
+  permittedConnections,
+} from "./connections/connections.ts";
+export type { PortSet } from "./connections/port-set.ts";
+export { type Workload, workloadName } from "./connections/workloads.ts";
+export {
   evaluate,
   evaluateSide,
   type FlowVerdict,

@@ -2,10 +2,10 @@ import type { KubeObject, LabelSelector, Protocol } from "@cnilab/core";
 
 // policy.networking.k8s.io/v1alpha1 in the shape of network-policy-api v0.1.5 (apis/v1alpha1).
 
-/** Pods by their namespace's labels and their own. */
+/** Pods by their namespace's labels and their own; the Go types make an absent selector an empty one, which admits all. */
 export interface NamespacedPod {
-  readonly namespaceSelector: LabelSelector;
-  readonly podSelector: LabelSelector;
+  readonly namespaceSelector?: LabelSelector;
+  readonly podSelector?: LabelSelector;
 }
 
 /** Exactly one of the fields. */

@@ -1,4 +1,4 @@
-import type { KubeObject, Labels, Namespace, Node, Pod, Protocol } from "@cnilab/core";
+import type { KubeObject, Labels, Node, Pod, PodSpec, Protocol } from "@cnilab/core";
 import { familyOf, formatIp, type IpAddress, type IpFamily, tryParseIp } from "@cnilab/net";
 
 /** A container port that has a name. */
@@ -36,23 +36,34 @@ export function policyEndpoints(
   family: IpFamily = 4,
 ): readonly PolicyEndpoint[] {
   const all = [...objects];
-  const namespaces = new Map<string, Labels>();
-  for (const object of all) {
-    if (object.kind !== "Namespace") continue;
-    const { name, labels } = (object as Namespace).metadata;
-    namespaces.set(name, labels ?? {});
-  }
+  const labelsOf = namespaceLabels(all);
   const endpoints: PolicyEndpoint[] = [];
   for (const object of all) {
     const endpoint =
       object.kind === "Pod"
-        ? podEndpoint(object as Pod, namespaces, family)
+        ? podEndpoint(object as Pod, labelsOf, family)
         : object.kind === "Node"
           ? nodeEndpoint(object as Node, family)
           : undefined;
     if (endpoint !== undefined) endpoints.push(endpoint);
   }
   return endpoints;
+}
+
+/** The labels of each namespace: those of its object, or what the API server gives to every namespace. */
+export function namespaceLabels(objects: Iterable<KubeObject>): (namespace: string) => Labels {
+  const known = new Map<string, Labels>();
+  for (const object of objects) {
+    if (object.kind === "Namespace") known.set(object.metadata.name, object.metadata.labels ?? {});
+  }
+  return (namespace) => {
+    let labels = known.get(namespace);
+    if (labels === undefined) {
+      labels = { [NAME_LABEL]: namespace };
+      known.set(namespace, labels);
+    }
+    return labels;
+  };
 }
 
 /** An address that is neither a pod's nor a node's. */
@@ -62,7 +73,7 @@ export function outsideEndpoint(address: IpAddress): PolicyEndpoint {
 
 function podEndpoint(
   { metadata, spec, status }: Pod,
-  namespaces: Map<string, Labels>,
+  labelsOf: (namespace: string) => Labels,
   family: IpFamily,
 ): PolicyEndpoint | undefined {
   if (spec.hostNetwork === true || status?.phase === "Succeeded" || status?.phase === "Failed") {
@@ -72,19 +83,20 @@ function podEndpoint(
   const address = ofFamily(texts, family);
   if (address === undefined) return undefined;
   const namespace = metadata.namespace ?? "default";
-  let namespaceLabels = namespaces.get(namespace);
-  if (namespaceLabels === undefined) {
-    namespaceLabels = { [NAME_LABEL]: namespace };
-    namespaces.set(namespace, namespaceLabels);
-  }
   return {
     name: `${namespace}/${metadata.name}`,
     address,
-    pod: { namespace, namespaceLabels, labels: metadata.labels ?? {}, ports: namedPorts(spec) },
+    pod: {
+      namespace,
+      namespaceLabels: labelsOf(namespace),
+      labels: metadata.labels ?? {},
+      ports: namedPorts(spec),
+    },
   };
 }
 
-function namedPorts({ containers, initContainers = [] }: Pod["spec"]): readonly NamedPort[] {
+/** Ports of a pod that have a name. */
+export function namedPorts({ containers, initContainers = [] }: PodSpec): readonly NamedPort[] {
   // Init containers that go on running (sidecars) have ports, too.
   const running = [...containers, ...initContainers.filter((c) => c.restartPolicy === "Always")];
   return running.flatMap(({ ports = [] }) =>

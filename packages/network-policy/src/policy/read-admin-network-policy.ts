@@ -35,9 +35,11 @@ export function readAdminNetworkPolicy(object: AnyAdminPolicy): Policy {
 }
 
 export function readSubject({ namespaces, pods }: PolicySubject): PodTerm {
-  return pods === undefined
-    ? { kind: "pods", namespaceSelector: namespaces ?? {}, podSelector: {} }
-    : { kind: "pods", ...pods };
+  return {
+    kind: "pods",
+    namespaceSelector: pods?.namespaceSelector ?? namespaces ?? {},
+    podSelector: pods?.podSelector ?? {},
+  };
 }
 
 /** A peer of the Admin or Baseline tier; one with several networks is as many. */

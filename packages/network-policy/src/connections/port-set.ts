@@ -1,0 +1,66 @@
+import type { Protocol } from "@cnilab/core";
+import { type Bits, countBits, emptyBits, forEachBit, orInto, setBit } from "../analyse/bits.ts";
+import { type PortClass, PROTOCOLS } from "../analyse/port-classes.ts";
+
+/** Destination ports, as a set of the classes of one analysis. */
+export class PortSet {
+  readonly #classes: readonly PortClass[];
+  readonly #bits: Bits;
+
+  constructor(classes: readonly PortClass[], members: Iterable<number>) {
+    this.#classes = classes;
+    this.#bits = emptyBits(classes.length);
+    for (const i of members) setBit(this.#bits, i);
+  }
+
+  get isEmpty(): boolean {
+    return this.#bits.every((word) => word === 0);
+  }
+
+  /** Every port of every protocol. */
+  get isAll(): boolean {
+    return countBits(this.#bits) === this.#classes.length;
+  }
+
+  equals(other: PortSet): boolean {
+    return this.#bits.every((word, i) => word === other.#bits[i]);
+  }
+
+  union(other: PortSet): PortSet {
+    const union = new PortSet(this.#classes, []);
+    orInto(union.#bits, this.#bits);
+    orInto(union.#bits, other.#bits);
+    return union;
+  }
+
+  /** Ranges of one protocol, in order and apart, ends included. */
+  ranges(protocol: Protocol): readonly (readonly [first: number, last: number])[] {
+    const all: (readonly [number, number])[] = [];
+    forEachBit(this.#bits, (i) => {
+      const found = this.#classes[i] as PortClass;
+      if (found.protocol === protocol) all.push(...found.ranges);
+    });
+    const joined: [number, number][] = [];
+    for (const [first, last] of all.sort(([x], [y]) => x - y)) {
+      const before = joined.at(-1);
+      if (before !== undefined && before[1] === first - 1) before[1] = last;
+      else joined.push([first, last]);
+    }
+    return joined;
+  }
+
+  /** As netpol-analyzer writes it: `All Connections`, or `TCP 80,8080-8090,UDP 53`. */
+  toString(): string {
+    if (this.isAll) return "All Connections";
+    if (this.isEmpty) return "No Connections";
+    return [...PROTOCOLS]
+      .sort()
+      .flatMap((protocol) => {
+        const ranges = this.ranges(protocol).map(([first, last]) =>
+          first === last ? `${first}` : `${first}-${last}`,
+        );
+        return ranges.length === 0 ? [] : [`${protocol} ${ranges.join(",")}`];
+      })
+      .join(",");
+  }
+}
