@@ -1,6 +1,8 @@
 import "reflect-metadata";
 import {
+  CLUSTER,
   type ClusterConfig,
+  type ClusterContext,
   type CniModel,
   type CniOptionValues,
   type CniResult,
@@ -8,6 +10,7 @@ import {
   InputError,
   type Kind,
   type KubeObject,
+  LOAD_BALANCER,
   type Node,
   objectKey,
   type Pod,
@@ -19,6 +22,7 @@ import { formatIp, IPPROTO_TCP, type IpAddress } from "@cnilab/net";
 import { type Observable, Subject, Subscription } from "rxjs";
 import { container as rootContainer } from "tsyringe";
 import { ApiStore } from "./api/api-store.ts";
+import { EventRecorder } from "./api/event-recorder.ts";
 import { GarbageCollector } from "./api/garbage-collector.ts";
 import { ClusterNode } from "./cluster-node.ts";
 import { clusterConfig } from "./cluster-settings.ts";
@@ -145,6 +149,7 @@ export class Cluster {
     this.#kept = new KeptAddresses(this.#nodes, () => this.#outside?.hosts ?? []);
     this.#lifecycle = new NodeLifecycleController(this.api, this.clock, (n) => this.#nodes.has(n));
     this.#connector = new Connector(this.#surroundings());
+    this.container.register(CLUSTER, { useValue: this.#context() });
     options.cni?.register(this.container, options.cniOptions ?? {}, this.config);
     options.register?.(this.container);
   }
@@ -303,6 +308,7 @@ export class Cluster {
         if (type === "DELETED") this.#nodeDeleted(object.metadata.name);
       }),
     );
+    if (this.container.isRegistered(LOAD_BALANCER)) this.container.resolve(LOAD_BALANCER).start();
     if (given.length > 0) return;
     for (let k = 1; k <= (this.#options.nodes ?? DEFAULT_NODES); k++)
       this.#createNode(`node${k}`, undefined);
@@ -393,6 +399,29 @@ export class Cluster {
     node.powerOff();
     this.#underlay?.unplug(node.machine);
     node.machine.remove();
+  }
+
+  /** What engines of the whole cluster see of it. */
+  #context(): ClusterContext<Kernel> {
+    const { api, clock, config } = this;
+    const underlay = () => this.underlay;
+    return {
+      api,
+      clock,
+      config,
+      random: this.#random.fork("cluster"),
+      get router() {
+        return underlay().router;
+      },
+      get nodeNetworks() {
+        const [first] = api.list("Node");
+        const own = first === undefined ? [] : internalAddresses(first);
+        return own.length > 0 ? own.map((a) => underlay().networkOf(a)) : underlay().nodeNetworks;
+      },
+      machine: (node) => this.#nodes.get(node)?.machine,
+      addMachine: (hostname) => underlay().addMachine(hostname),
+      events: (component) => new EventRecorder(api, clock, component),
+    };
   }
 
   #surroundings(): Surroundings {

@@ -1,6 +1,8 @@
 import type { DependencyContainer, InjectionToken } from "tsyringe";
+import type { ClusterContext } from "./cluster-context.ts";
 import type { BridgeEngine } from "./engines/bridge.ts";
 import type { IpamEngine } from "./engines/ipam.ts";
+import type { LoadBalancerEngine } from "./engines/load-balancer.ts";
 import type { OverlayEngine } from "./engines/overlay.ts";
 import type { PolicyEngine } from "./engines/policy.ts";
 import type { ProxyEngine } from "./engines/proxy.ts";
@@ -19,3 +21,11 @@ export const BRIDGE: InjectionToken<BridgeEngine> = Symbol.for("@cnilab/core/bri
 export const OVERLAY: InjectionToken<OverlayEngine> = Symbol.for("@cnilab/core/overlay");
 export const PROXY: InjectionToken<ProxyEngine> = Symbol.for("@cnilab/core/proxy");
 export const POLICY: InjectionToken<PolicyEngine> = Symbol.for("@cnilab/core/policy");
+
+/** What engines of the whole cluster are given. */
+export const CLUSTER: InjectionToken<ClusterContext> = Symbol.for("@cnilab/core/cluster");
+
+/** The cluster's provider of load balancers. */
+export const LOAD_BALANCER: InjectionToken<LoadBalancerEngine> = Symbol.for(
+  "@cnilab/core/load-balancer",
+);

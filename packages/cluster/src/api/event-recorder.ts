@@ -1,4 +1,11 @@
-import { type ApiClient, type Clock, type Event, type KubeObject, objectKey } from "@cnilab/core";
+import {
+  type ApiClient,
+  type Clock,
+  type Event,
+  type EventSink,
+  type KubeObject,
+  objectKey,
+} from "@cnilab/core";
 import { fnv32a } from "./name-suffix.ts";
 import { timestamp } from "./timestamp.ts";
 
@@ -6,7 +13,7 @@ import { timestamp } from "./timestamp.ts";
  * Writes Events as client-go's recorder does: the same thing again raises the count of the one there
  * is.
  */
-export class EventRecorder {
+export class EventRecorder implements EventSink {
   readonly #api: ApiClient;
   readonly #clock: Clock;
   readonly #component: string;

@@ -284,7 +284,7 @@ function checkAddresses(objects: readonly KubeObject[]): void {
 }
 
 /** Names of the machines beside the nodes. */
-const RESERVED: readonly string[] = [ROUTER, API_SERVER, INTERNET];
+const RESERVED: readonly string[] = [ROUTER, API_SERVER, INTERNET, "load-balancer"];
 
 /** Nodes must differ in name from other machines, and in addresses and pod ranges from each other. */
 function checkNodes(

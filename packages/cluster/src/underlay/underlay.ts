@@ -43,6 +43,8 @@ export class Underlay {
   /** The nodes' network, one of each family. */
   readonly #nodeNetworks: readonly Prefix[];
   readonly #routerAddresses: readonly IpAddress[];
+  /** Addresses of nodes to come. */
+  readonly #taken: ReadonlySet<IpAddress>;
   readonly #machines = new Map<IpAddress, Nic>();
   readonly #prefixes: Prefix[];
   #nextNode = FIRST_NODE;
@@ -57,15 +59,9 @@ export class Underlay {
     this.segment = new Segment(network, "underlay");
     this.#nodeNetworks = families.map((family) => nodeNetwork(family, config));
     this.#prefixes = [...this.#nodeNetworks];
-    const free = (offset: number, besides: readonly IpAddress[]): IpAddress[] =>
-      this.#prefixes.map((prefix) => {
-        for (let at = offset; ; at++) {
-          const address = addToIp(prefix.address, at);
-          if (!taken.has(address) && !besides.includes(address)) return address;
-        }
-      });
-    this.#routerAddresses = free(1, []);
-    this.apiServerAddresses = free(2, this.#routerAddresses);
+    this.#taken = taken;
+    this.#routerAddresses = this.#free(1, []);
+    this.apiServerAddresses = this.#free(2, this.#routerAddresses);
     this.router = new Kernel(network, ROUTER);
     forwarding(this.router, families);
     // It is only asked by those who cannot know better: nothing is to be mended by a redirect.
@@ -74,6 +70,26 @@ export class Underlay {
     this.plug(this.router, this.#routerAddresses);
     this.apiServer = new Kernel(network, API_SERVER);
     this.plug(this.apiServer, this.apiServerAddresses);
+  }
+
+  /**
+   * A further machine beside the nodes, with the first free addresses below theirs.
+   * @throws KernelError EEXIST for a name that is taken
+   */
+  addMachine(hostname: string): Kernel {
+    const kernel = new Kernel(this.network, hostname);
+    this.plug(kernel, this.#free(1, []));
+    return kernel;
+  }
+
+  /** The network that an address is on; a host's own where it is on none. */
+  networkOf(address: IpAddress): Prefix {
+    return this.#prefixOf(address);
+  }
+
+  /** Where the first nodes go that bring no address along, one network of each family. */
+  get nodeNetworks(): readonly Prefix[] {
+    return this.#nodeNetworks;
   }
 
   /** Addresses for the next node, one of each family. */
@@ -154,6 +170,17 @@ export class Underlay {
     const prefix = new Prefix(address, NETWORK_BITS[typeof address === "number" ? 4 : 6]);
     this.#prefixes.push(prefix);
     for (const nic of this.segment.nics) this.#routeOnLink(nic, prefix);
+  }
+
+  /** The first addresses, one of each family, that neither a machine has nor a node will have. */
+  #free(offset: number, besides: readonly IpAddress[]): IpAddress[] {
+    return this.#nodeNetworks.map((prefix) => {
+      for (let at = offset; ; at++) {
+        const address = addToIp(prefix.address, at);
+        const used = this.#machines.has(address) || this.#taken.has(address);
+        if (!used && !besides.includes(address)) return address;
+      }
+    });
   }
 
   #prefixOf(address: IpAddress): Prefix {

@@ -1,0 +1,148 @@
+import {
+  type Clock,
+  type LoadBalancerIngress,
+  type Node,
+  objectKey,
+  type Service,
+} from "@cnilab/core";
+import type { NetNamespace } from "@cnilab/linux";
+import { familyOf, type IpAddress, tryParseIp } from "@cnilab/net";
+import type { LoadBalancerDataplane } from "../load-balancer-dataplane.ts";
+import type { Forwarder } from "./forwarder.ts";
+import {
+  HealthCheck,
+  type HealthCheckSettings,
+  KUBE_PROXY_CHECK,
+  localEndpointsCheck,
+} from "./health-check.ts";
+import { isEligible, subset } from "./target-nodes.ts";
+
+/** One load balancer: what it serves, and the checks that say which nodes it may use. */
+interface LoadBalancer {
+  readonly service: Service;
+  readonly addresses: readonly IpAddress[];
+  readonly settings: HealthCheckSettings;
+}
+
+/** The checks of all nodes for one port, which several load balancers may go by. */
+interface CheckGroup {
+  readonly settings: HealthCheckSettings;
+  readonly users: Set<string>;
+  readonly checks: Map<string, HealthCheck>;
+}
+
+/** The cloud's side: keeps the forwarder in step with Services, with nodes and with what health checks find. */
+export class CloudDataplane implements LoadBalancerDataplane {
+  readonly ipMode: NonNullable<LoadBalancerIngress["ipMode"]>;
+  readonly #forwarder: Forwarder;
+  readonly #from: NetNamespace;
+  readonly #clock: Clock;
+  readonly #balancers = new Map<string, LoadBalancer>();
+  /** By the port that is asked. */
+  readonly #groups = new Map<number, CheckGroup>();
+  #nodes: ReadonlyMap<string, Node> = new Map();
+
+  /** @param from where health checks come from: the forwarder's machine */
+  constructor(forwarder: Forwarder, from: NetNamespace, clock: Clock, sourcePreserving: boolean) {
+    this.#forwarder = forwarder;
+    this.#from = from;
+    this.#clock = clock;
+    this.ipMode = sourcePreserving ? "VIP" : "Proxy";
+  }
+
+  program(service: Service, addresses: readonly IpAddress[]): void {
+    const key = objectKey(service);
+    const before = this.#balancers.get(key);
+    const balancer = { service, addresses, settings: settingsOf(service) };
+    this.#balancers.set(key, balancer);
+    if (before !== undefined) this.#forget(key, before, balancer);
+    this.#join(key, balancer.settings);
+    this.#forward(key, balancer);
+  }
+
+  remove(key: string): void {
+    const balancer = this.#balancers.get(key);
+    this.#balancers.delete(key);
+    if (balancer !== undefined) this.#forget(key, balancer, undefined);
+  }
+
+  /** Nodes have come, gone or changed. */
+  setNodes(nodes: ReadonlyMap<string, Node>): void {
+    this.#nodes = new Map([...nodes].filter(([, node]) => isEligible(node)));
+    for (const group of this.#groups.values()) this.#checkNodes(group);
+    for (const [key, balancer] of this.#balancers) this.#forward(key, balancer);
+  }
+
+  stop(): void {
+    for (const { checks } of this.#groups.values())
+      for (const check of checks.values()) check.stop();
+    this.#groups.clear();
+  }
+
+  /** Takes away what the load balancer was and is no longer. */
+  #forget(key: string, before: LoadBalancer, now: LoadBalancer | undefined): void {
+    for (const address of before.addresses) {
+      if (now?.addresses.includes(address) !== true) this.#forwarder.remove(address);
+    }
+    if (before.settings.port === now?.settings.port) return;
+    const group = this.#groups.get(before.settings.port);
+    group?.users.delete(key);
+    if (group === undefined || group.users.size > 0) return;
+    for (const check of group.checks.values()) check.stop();
+    this.#groups.delete(before.settings.port);
+  }
+
+  #join(key: string, settings: HealthCheckSettings): void {
+    let group = this.#groups.get(settings.port);
+    if (group === undefined) {
+      group = { settings, users: new Set(), checks: new Map() };
+      this.#groups.set(settings.port, group);
+      this.#checkNodes(group);
+    }
+    group.users.add(key);
+  }
+
+  #checkNodes({ settings, users, checks }: CheckGroup): void {
+    for (const [name, check] of checks) {
+      if (this.#nodes.has(name)) continue;
+      check.stop();
+      checks.delete(name);
+    }
+    for (const [name, node] of this.#nodes) {
+      const address = addressesOf(node)[0];
+      if (address === undefined || checks.has(name)) continue;
+      const changed = () => {
+        for (const key of users) {
+          const balancer = this.#balancers.get(key);
+          if (balancer !== undefined) this.#forward(key, balancer);
+        }
+      };
+      checks.set(name, new HealthCheck(this.#from, address, settings, this.#clock, changed));
+    }
+  }
+
+  #forward(key: string, { service, addresses, settings }: LoadBalancer): void {
+    const checks = this.#groups.get(settings.port)?.checks;
+    const healthy = subset([...this.#nodes.keys()], key).filter((n) => checks?.get(n)?.healthy);
+    for (const address of addresses) {
+      const nodes = healthy.flatMap((name) => {
+        const own = addressesOf(this.#nodes.get(name) as Node);
+        return own.find((a) => familyOf(a) === familyOf(address)) ?? [];
+      });
+      this.#forwarder.set({ key, service, address, nodes });
+    }
+  }
+}
+
+function settingsOf({ spec }: Service): HealthCheckSettings {
+  const { externalTrafficPolicy, healthCheckNodePort } = spec;
+  if (externalTrafficPolicy !== "Local" || healthCheckNodePort === undefined)
+    return KUBE_PROXY_CHECK;
+  return localEndpointsCheck(healthCheckNodePort);
+}
+
+function addressesOf({ status }: Node): IpAddress[] {
+  return (status?.addresses ?? [])
+    .filter(({ type }) => type === "InternalIP")
+    .flatMap(({ address }) => tryParseIp(address) ?? []);
+}
