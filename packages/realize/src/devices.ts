@@ -25,6 +25,7 @@ import { UnrealizableError } from "./unrealizable-error.ts";
  * was made is where they go.
  */
 export function birthplace(dev: NetDevice): NetNamespace {
+  if (dev instanceof Macvlan) return dev.lower.netns;
   return dev instanceof Vxlan ||
     dev instanceof Geneve ||
     dev instanceof Wireguard ||
@@ -78,7 +79,8 @@ function creation(
   if (dev instanceof Geneve) return [`${head} ${common} type geneve ${geneveOptions(dev)}`];
   if (dev instanceof Wireguard) return [`${head} mtu ${dev.mtu} type wireguard`];
   if (dev instanceof Macvlan) {
-    return [`${head} link ${dev.lower.name} ${common} type macvlan mode ${dev.mode}`];
+    const there = dev.netns === dev.lower.netns ? "" : ` netns ${names.of(dev.netns)}`;
+    return [`${head}${there} link ${dev.lower.name} ${common} type macvlan mode ${dev.mode}`];
   }
   if (dev instanceof IpTunnel) {
     const link = dev.link === undefined ? "" : ` dev ${dev.link.name}`;

@@ -5,6 +5,7 @@ import {
   Ifb,
   IpTunnel,
   Kernel,
+  Macvlan,
   Network,
   Nic,
   Segment,
@@ -273,4 +274,16 @@ END
 
 test.each(["", "a b", "a/b", "x".repeat(33)])('the prefix "%s" is refused', (prefix) => {
   expect(() => script(emptyNetwork(), { prefix })).toThrow(/prefix/);
+});
+
+test("a macvlan is made beside the device below it, for the namespace that it is in", () => {
+  const network = emptyNetwork();
+  const kernel = new Kernel(network, "m");
+  const [pod, other] = [kernel.addNamespace("pod"), kernel.addNamespace("other")];
+  const [, lower] = Veth.pair(kernel.initNs, { name: "up0" }, other, { name: "eth0" });
+  const dev = new Macvlan(other, { name: "eth1", mac: 0x020000000501, lower, mode: "bridge" });
+  dev.moveTo(pod);
+  expect(script(network, { prefix: "t" }).text).toContain(
+    "link add name eth1 netns t.m.pod link eth0 address 02:00:00:00:05:01 mtu 1500 type macvlan mode bridge",
+  );
 });

@@ -276,7 +276,7 @@ describe("others", () => {
     ]);
   });
 
-  test.each<[table: string, chain: string, rule: string]>([
+  test.each<[table: string, chain: string, rule: string, family?: 4 | 6]>([
     ["filter", "FORWARD", "-j DNAT --to-destination 10.0.0.1"],
     ["nat", "PREROUTING", "-j MASQUERADE"],
     ["nat", "POSTROUTING", "-j DNAT --to-destination 10.0.0.1"],
@@ -289,8 +289,11 @@ describe("others", () => {
     ["filter", "FORWARD", "-p tcp -j TPROXY --on-port 3"],
     ["filter", "INPUT", "-m addrtype --dst-type LOCAL --limit-iface-out"],
     ["filter", "OUTPUT", "-m physdev --physdev-out eth0"],
-  ])("the kernel refuses %s %s %s", (table, chain, rule) => {
-    const tables = new Router().netns.iptables(4);
+    ["filter", "INPUT", "-m addrtype --dst-type PROHIBIT", 6],
+    ["filter", "INPUT", "-m addrtype ! --src-type BLACKHOLE", 6],
+    ["filter", "INPUT", "-m addrtype --src-type LOCAL --dst-type BROADCAST", 6],
+  ])("the kernel refuses %s %s %s", (table, chain, rule, family = 4) => {
+    const tables = new Router().netns.iptables(family);
     const refused = `RULE_APPEND failed (Invalid argument): rule in chain ${chain}`;
     expect(() => tables.append(table, chain, rule)).toThrow(refused);
   });

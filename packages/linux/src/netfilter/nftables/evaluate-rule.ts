@@ -316,7 +316,9 @@ class RuleEvaluator {
       address?.kind === "map" &&
       address.mappings.kind === "setRef" &&
       address.mappings.set?.options.dataInterval === true;
-    const showFamily = this.#scope.family === "inet" || mapped || toRanges;
+    // A redirection and a masquerade have no address that could be of a family.
+    const showFamily =
+      address !== undefined && (this.#scope.family === "inet" || mapped || toRanges);
     return { ...nat, family, showFamily, address, port, addressAndPort: mapped };
   }
 

@@ -504,3 +504,19 @@ test("a set that packets fill has a size", () => {
   }`);
   expect(nftables.list()).toContain("size 65535");
 });
+
+test.each([
+  ["prerouting", "ip daddr 10.0.0.1 tcp dport 8080 redirect to :80"],
+  ["prerouting", "ip daddr 10.0.0.1 tcp dport 8080 redirect"],
+  ["postrouting", "ip6 saddr fd00::/64 tcp dport 80 masquerade to :1-2"],
+  ["prerouting", "ip daddr 10.0.0.1 tcp dport 8080 dnat ip to 10.0.0.2:80"],
+])(
+  "in a table of both families the %s rule %s is listed as it was written, as nft lists it",
+  (hook, rule) => {
+    const [netns] = new Lab().machine("test");
+    netns.nftables.apply(
+      `table inet t { chain c { type nat hook ${hook} priority 0; ${rule}; }; }`,
+    );
+    expect(netns.nftables.list()).toContain(`\t\t${rule}\n`);
+  },
+);

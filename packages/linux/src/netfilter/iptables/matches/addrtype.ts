@@ -49,8 +49,12 @@ class AddrtypeMatch implements Match {
   }
 
   check(place: RulePlace): void {
-    const { chain } = place;
+    const { chain, family } = place;
+    const mask = (this.#src?.mask ?? 0) | (this.#dst?.mask ?? 0);
+    // addrtype_mt_checkentry_v1: routing tables of IPv6 do not tell these.
+    const unknown = bitOf("BROADCAST") | bitOf("BLACKHOLE");
     const wrong =
+      (family === 6 && ((mask & unknown) !== 0 || mask >= bitOf("PROHIBIT"))) ||
       (this.#limit === "out" && (chain === "PREROUTING" || chain === "INPUT")) ||
       (this.#limit === "in" && (chain === "POSTROUTING" || chain === "OUTPUT"));
     if (wrong)
