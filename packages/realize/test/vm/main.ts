@@ -1,0 +1,82 @@
+// Random networks of what this machine's kernel may lack, through the model and through a second kernel:
+//   npm run fuzz:vm -- --seconds 600 --seed 1 [--subjects ipip,sctp] [--topologies N] [--first N] [--flows N] [--at-once N]
+import { parseArgs } from "node:util";
+import { compare, type Disagreement } from "../fuzz/compare.ts";
+import type { Step } from "../fuzz/topology.ts";
+import { generate, SUBJECTS, type Subject } from "./generate.ts";
+import { VirtualMachine, whyNoMachine } from "./machine.ts";
+
+const { values } = parseArgs({
+  options: {
+    seconds: { type: "string", default: "600" },
+    seed: { type: "string", default: "1" },
+    subjects: { type: "string", default: SUBJECTS.join(",") },
+    topologies: { type: "string" },
+    /** Number of the first topology, to look at one again. */
+    first: { type: "string", default: "0" },
+    flows: { type: "string", default: "12" },
+    "at-once": { type: "string", default: "2" },
+    steps: { type: "boolean", default: false },
+  },
+});
+const subjects = values.subjects.split(",") as Subject[];
+const unknown = subjects.find((subject) => !SUBJECTS.includes(subject));
+const missing = unknown === undefined ? whyNoMachine() : `does not know ${unknown}`;
+if (missing !== undefined) {
+  console.error(`fuzz:vm ${missing}`);
+  process.exit(2);
+}
+const seed = Number(values.seed);
+const seconds = Number(values.seconds);
+const until = Date.now() + 1000 * seconds;
+const most = Number(values.first) + Number(values.topologies ?? Number.POSITIVE_INFINITY);
+
+interface Tally {
+  topologies: number;
+  flows: number;
+  disagreements: number;
+}
+
+const tallies = new Map(
+  subjects.map((subject) => [subject, { topologies: 0, flows: 0, disagreements: 0 } as Tally]),
+);
+// What is under way at the end is finished.
+const machine = await VirtualMachine.start(seconds + 300);
+let started = Number(values.first);
+
+async function work(worker: number): Promise<void> {
+  while (started < most && Date.now() < until) {
+    const number = started++;
+    const subject = subjects[number % subjects.length] as Subject;
+    const steps = generate(subject, seed * 1_000_003 + number, Number(values.flows));
+    const result = await compare(steps, machine, `vm${worker}`);
+    const tally = tallies.get(subject) as Tally;
+    tally.topologies++;
+    tally.flows += result.flows;
+    tally.disagreements += result.disagreements.length;
+    for (const disagreement of result.disagreements) say(number, subject, steps, disagreement);
+  }
+}
+
+function say(number: number, subject: Subject, steps: readonly Step[], found: Disagreement): void {
+  console.log(`topology ${number} (${subject}): ${JSON.stringify(found.flow)}`);
+  console.log(`  model:  ${found.model}\n  kernel: ${found.kernel}`);
+  if (!values.steps) return;
+  for (const step of steps) {
+    if (step.do !== "flow") console.log(`  ${JSON.stringify(step)}`);
+  }
+}
+
+await Promise.all(Array.from({ length: Number(values["at-once"]) }, (_, i) => work(i)));
+await machine.stop();
+
+const sum = (of: keyof Tally): number => [...tallies.values()].reduce((n, t) => n + t[of], 0);
+for (const [subject, { topologies, flows, disagreements }] of tallies) {
+  console.log(
+    `${subject}: ${topologies} topologies, ${flows} flows, ${disagreements} disagreements`,
+  );
+}
+console.log(
+  `${sum("topologies")} topologies, ${sum("flows")} flows, ${sum("disagreements")} disagreements, seed ${seed}`,
+);
+process.exitCode = sum("topologies") > 0 && sum("disagreements") === 0 ? 0 : 1;
