@@ -68,4 +68,7 @@ export type DropReason =
   | "WIREGUARD_ALLOWED_IPS"
   | "TUN_NO_READER"
   | "PACKET_STORM"
-  | "IP_DISABLED";
+  | "IP_DISABLED"
+  // of the virtual switch of a Windows machine
+  | "VFP_BLOCK"
+  | "VFP_NO_ROUTE";

@@ -4,9 +4,12 @@ import { KernelError } from "./kernel-error.ts";
 import { NetNamespace } from "./net-namespace.ts";
 import type { Network } from "./network.ts";
 
-/** One machine that runs Linux: its network namespaces and its few files. */
+/**
+ * One machine: its network namespaces and its few files. It runs Linux, unless it is a subclass of another package
+ * that has more than this package's TCP/IP stacks.
+ */
 export class Kernel implements Machine {
-  readonly os = "linux";
+  readonly os: Machine["os"] = "linux";
   readonly network: Network;
   readonly hostname: string;
   readonly files: HostFiles = new MemoryFiles();

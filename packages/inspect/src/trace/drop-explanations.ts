@@ -195,4 +195,12 @@ export const DROP_EXPLANATIONS: Readonly<Record<DropReason, DropExplanation>> = 
     meaning: "IP is switched off on the device",
     hint: "give it an address, or set disable_ipv6=0",
   },
+  VFP_BLOCK: {
+    meaning: "a blocking VFP rule took it",
+    hint: "`cnilab show vfp` lists the rules of every port",
+  },
+  VFP_NO_ROUTE: {
+    meaning: "no endpoint or remote subnet of the overlay has its destination",
+    hint: "`cnilab show hns-networks` lists the remote subnets; is flanneld up on the other node?",
+  },
 };
