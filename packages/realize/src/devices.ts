@@ -42,7 +42,8 @@ export function linkAdd(
   made: ReadonlySet<NetDevice>,
 ): string[] {
   const lines = creation(dev, names, wires, made);
-  if (birthplace(dev) !== dev.netns) {
+  // A macvlan's line says by itself where it goes, as its name may be taken here.
+  if (birthplace(dev) !== dev.netns && !(dev instanceof Macvlan)) {
     lines.push(`link set dev ${dev.name} netns ${names.of(dev.netns)}`);
   }
   return lines;

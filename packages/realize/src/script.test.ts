@@ -282,8 +282,9 @@ test("a macvlan is made beside the device below it, for the namespace that it is
   const [pod, other] = [kernel.addNamespace("pod"), kernel.addNamespace("other")];
   const [, lower] = Veth.pair(kernel.initNs, { name: "up0" }, other, { name: "eth0" });
   const dev = new Macvlan(other, { name: "eth1", mac: 0x020000000501, lower, mode: "bridge" });
-  dev.moveTo(pod);
-  expect(script(network, { prefix: "t" }).text).toContain(
-    "link add name eth1 netns t.m.pod link eth0 address 02:00:00:00:05:01 mtu 1500 type macvlan mode bridge",
-  );
+  dev.moveTo(pod, "eth0");
+  const lines = script(network, { prefix: "t" }).text.split("\n");
+  expect(lines.filter((line) => line.includes("netns t.m.pod") && line.includes("eth0"))).toEqual([
+    "link add name eth0 netns t.m.pod link eth0 address 02:00:00:00:05:01 mtu 1500 type macvlan mode bridge",
+  ]);
 });

@@ -70,7 +70,7 @@ export function verdictText({ outcome, errno, from, seen, ttl }: Verdict): strin
     ...(from === undefined ? [] : [`from ${from}`]),
     // What the server of a stalled connection saw depends on which of the two ways loses data.
     ...(seen === undefined || outcome === "stalled" ? [] : [`server saw ${seen}`]),
-    ...(ttl === undefined ? [] : [`TTL ${ttl}`]),
+    ...(ttl === undefined || outcome === "stalled" ? [] : [`TTL ${ttl}`]),
   ].join(", ");
 }
 

@@ -4,12 +4,15 @@ import {
   type ExchangeOutcome,
   exchange,
   type FibRule,
+  IpsetError,
   IptablesError,
   Kernel,
   KernelError,
+  Macvlan,
   Message,
   type NetNamespace,
   Network,
+  NftablesError,
   PingSocket,
   type RouteSpec,
   ServerReport,
@@ -23,12 +26,16 @@ import { formatIp, IPPROTO_SCTP, IPPROTO_TCP, parseInterfaceAddress, parseIp, pa
 import { addressIn, type Flow, lengthOf, type Step, type Verdict } from "./topology.ts";
 import { addTunnel } from "./tunnels.ts";
 
+const BUILTIN_CHAINS = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
+
 const TCP_PORT = 80;
 const UDP_PORT = 53;
 /** As long as the program in the real namespaces waits. */
 const WAIT_MS = 3800;
 /** The first source port; each flow has one of its own. */
 export const FIRST_PORT = 20_000;
+
+const REFUSALS = [KernelError, IptablesError, IpsetError, NftablesError];
 
 /** The steps done to a machine of the model. */
 export class Model {
@@ -44,8 +51,8 @@ export class Model {
       try {
         this.#do(step);
       } catch (error) {
-        if (!(error instanceof KernelError || error instanceof IptablesError)) throw error;
-        this.refused.push({ step, reason: error.message });
+        if (!REFUSALS.some((kind) => error instanceof kind)) throw error;
+        this.refused.push({ step, reason: (error as Error).message });
       }
     }
   }
@@ -104,9 +111,29 @@ export class Model {
         if (port !== undefined) port[step.do] = true;
         return;
       }
-      case "iptables":
-        this.#netns(step.netns).iptables(step.family).append(step.table, step.chain, step.rule);
+      case "iptables": {
+        const iptables = this.#netns(step.netns).iptables(step.family);
+        const { table, chain, rule } = step;
+        if (!BUILTIN_CHAINS.includes(chain) && !iptables.hasChain(table, chain)) {
+          iptables.newChain(table, chain);
+        }
+        iptables.append(table, chain, rule);
         return;
+      }
+      case "ipset":
+        this.#netns(step.netns).ipsets.restore(step.text);
+        return;
+      case "nftables":
+        this.#netns(step.netns).nftables.apply(step.text);
+        return;
+      case "macvlan":
+        this.#macvlan(step);
+        return;
+      case "proxy": {
+        const netns = this.#netns(step.netns);
+        netns.neighboursOf(netns.device(step.dev)).addProxy(parseIp(step.address));
+        return;
+      }
       case "tunnel":
         addTunnel(this.kernel, step);
         return;
@@ -118,7 +145,7 @@ export class Model {
 
   #flow(flow: Flow): void {
     const netns = this.#netns(flow.netns);
-    if (flow.src !== undefined && !netns.hasAddress(parseIp(flow.src))) {
+    if (flow.src !== undefined && flow.spoofed !== true && !netns.hasAddress(parseIp(flow.src))) {
       throw new KernelError("EADDRNOTAVAIL", flow.src); // as bind(2) says
     }
     this.flows.push(flow);
@@ -176,9 +203,18 @@ export class Model {
     }
   }
 
+  #macvlan({ owner, lower, netns, subnet, host, mode }: Step & { do: "macvlan" }): void {
+    const below = this.#netns(owner).device(lower);
+    const name = `e${subnet}`;
+    const macvlan = new Macvlan(this.#netns(owner), { name: `m${subnet}`, lower: below, mode });
+    macvlan.moveTo(this.#netns(netns), name);
+    macvlan.setUp();
+    this.#number(netns, name, subnet, host);
+  }
+
   #route(step: Step & { do: "route" }): void {
     const netns = this.#netns(step.netns);
-    const { do: _, netns: _name, dst, via, dev, src, ...rest } = step;
+    const { do: _, netns: _name, dst, via, dev, src, nexthops, ...rest } = step;
     // A prefix as people write it may have host bits, which `ip route` clears.
     const { address, length } = parseInterfaceAddress(dst);
     const spec: RouteSpec = {
@@ -187,22 +223,20 @@ export class Model {
       ...(via === undefined ? {} : { via: parseIp(via) }),
       ...(dev === undefined ? {} : { dev: netns.device(dev) }),
       ...(src === undefined ? {} : { src: parseIp(src) }),
+      ...(nexthops === undefined
+        ? {}
+        : { nexthops: nexthops.map((n) => ({ via: parseIp(n.via), weight: n.weight })) }),
     };
     netns.addRoute(spec);
   }
 
   /** What becomes of each flow, one after the other. */
   verdicts(): Verdict[] {
-    const ttls = new Map<number, number>();
-    for (const netns of this.kernel.namespaces) this.#serve(netns, ttls);
-    return this.flows.map((flow, i) => {
-      const verdict = this.#run(flow, FIRST_PORT + i, i);
-      const ttl = ttls.get(i);
-      return ttl === undefined ? verdict : { ...verdict, ttl };
-    });
+    for (const netns of this.kernel.namespaces) this.#serve(netns);
+    return this.flows.map((flow, i) => this.#run(flow, FIRST_PORT + i, i));
   }
 
-  #serve(netns: NetNamespace, ttls: Map<number, number>): void {
+  #serve(netns: NetNamespace): void {
     for (const protocol of [IPPROTO_TCP, IPPROTO_SCTP]) {
       startEchoServer(netns, { protocol, port: TCP_PORT, owner: "server" });
     }
@@ -211,10 +245,9 @@ export class Model {
       owner: "server",
       onReceive: ({ payload, src, srcPort, dst, dstPort, skb }, socket) => {
         const request = payload instanceof Message ? payload.message : undefined;
-        if (typeof request === "number") ttls.set(request, skb.ip.ttl);
-        const report = new ServerReport(netns, "server", [dst, dstPort], [src, srcPort]);
-        const { seen } = this;
-        if (typeof request === "number") seen.set(request, report);
+        const { ttl } = skb.ip;
+        const report = new ServerReport(netns, "server", [dst, dstPort], [src, srcPort], ttl);
+        if (typeof request === "number") this.seen.set(request, report);
         socket.sendTo(src, srcPort, new Message(payload.length, report), { src: dst });
       },
     });
@@ -230,7 +263,7 @@ export class Model {
     if (flow.protocol === "tcp" || flow.protocol === "sctp") {
       const protocol = flow.protocol === "tcp" ? IPPROTO_TCP : IPPROTO_SCTP;
       const request = { protocol, dst, port: flow.dstPort, src, srcPort: port };
-      const result = exchange(netns, { ...request, waitMs: WAIT_MS });
+      const result = exchange(netns, { ...request, ttl: flow.ttl, waitMs: WAIT_MS });
       const { outcome, error, report } = result;
       return {
         outcome,
@@ -250,6 +283,7 @@ export class Model {
     let error: SocketError | undefined;
     const socket = new UdpSocket(netns, {
       ...(flow.src === undefined ? {} : { localAddress: parseIp(flow.src) }),
+      transparent: flow.spoofed === true,
       localPort: port,
       remoteAddress: dst,
       remotePort: flow.dstPort,
@@ -333,8 +367,8 @@ export class Model {
   }
 }
 
-function seenText(report: ServerReport): { seen: string } {
-  return { seen: `${formatIp(report.seenAddress)} at ${report.netns.name}` };
+function seenText({ seenAddress, seenTtl, netns }: ServerReport): Pick<Verdict, "seen" | "ttl"> {
+  return { seen: `${formatIp(seenAddress)} at ${netns.name}`, ttl: seenTtl };
 }
 
 /** As `exchange` tells them apart. */

@@ -6,6 +6,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 IP_PKTINFO, IP_TTL, IP_RECVERR, IP_RECVTTL = 8, 2, 11, 12
 IPV6_RECVPKTINFO, IPV6_PKTINFO, IPV6_RECVERR, IPV6_RECVHOPLIMIT, IPV6_HOPLIMIT, IPV6_UNICAST_HOPS = 49, 50, 25, 51, 52, 16
+IP_TRANSPARENT, IPV6_TRANSPARENT, TCP_SAVE_SYN, TCP_SAVED_SYN = 19, 75, 27, 28
 SCTP_MAXSEG = 13
 TCP_PORT, UDP_PORT = 80, 53
 WAIT = 3.8  # an address that does not answer is given up after 3 s
@@ -56,6 +57,7 @@ class Servers:
             else:
                 udp.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
                 udp.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1)
+            tcp.setsockopt(socket.IPPROTO_TCP, TCP_SAVE_SYN, 1)
             tcp.bind((any_address, TCP_PORT))
             udp.bind((any_address, UDP_PORT))
             tcp.listen(64)
@@ -93,6 +95,10 @@ class Servers:
     def accept(self, sock, netns):
         connection, peer = sock.accept()
         connection.setblocking(False)
+        ttl = None
+        if sock.proto != socket.IPPROTO_SCTP:
+            syn = connection.getsockopt(socket.IPPROTO_TCP, TCP_SAVED_SYN, 256)
+            ttl = syn[8] if sock.family == socket.AF_INET else syn[7]
         got = bytearray()
 
         def data(conn, _):
@@ -108,7 +114,7 @@ class Servers:
             got.extend(chunk)
             if len(got) < 16:
                 return
-            self.seen.setdefault(int(got[:8]), {"at": netns, "src": peer[0]})
+            self.seen.setdefault(int(got[:8]), {"at": netns, "src": peer[0], "ttl": ttl})
             if len(got) == int(got[8:16]):
                 conn.send(segment(conn, int(got[:8])))
 
@@ -156,6 +162,8 @@ def client(flow, kind, protocol=0):
     level = socket.IPPROTO_IPV6 if v6(flow) else socket.IPPROTO_IP
     if kind == socket.SOCK_DGRAM:
         sock.setsockopt(level, IPV6_RECVERR if v6(flow) else IP_RECVERR, 1)
+    if flow.get("spoofed"):
+        sock.setsockopt(level, IPV6_TRANSPARENT if v6(flow) else IP_TRANSPARENT, 1)
     if flow.get("ttl"):
         sock.setsockopt(level, IPV6_UNICAST_HOPS if v6(flow) else IP_TTL, flow["ttl"])
     return sock

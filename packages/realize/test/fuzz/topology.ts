@@ -1,4 +1,4 @@
-import type { FibRule, RouteType } from "@cnilab/linux";
+import type { FibRule, MacvlanMode, RouteType } from "@cnilab/linux";
 import type { TunnelStep } from "./tunnels.ts";
 
 /** One thing that is done to an empty machine. Written as data, so that a case can be cut down and kept. */
@@ -27,6 +27,23 @@ export type Step =
       readonly local: readonly [string, string];
       readonly subnet: number;
     }
+  /** A namespace with a macvlan `e<subnet>` on a device of another namespace. */
+  | {
+      readonly do: "macvlan";
+      readonly owner: string;
+      readonly lower: string;
+      readonly netns: string;
+      readonly subnet: number;
+      readonly host: number;
+      readonly mode: MacvlanMode;
+    }
+  /** A router answers neighbours that ask for an address behind it. */
+  | {
+      readonly do: "proxy";
+      readonly netns: string;
+      readonly dev: string;
+      readonly address: string;
+    }
   | { readonly do: "mtu"; readonly netns: string; readonly dev: string; readonly mtu: number }
   | {
       readonly do: "address";
@@ -45,6 +62,8 @@ export type Step =
       readonly metric?: number;
       readonly src?: string;
       readonly mtu?: number;
+      /** Several ways, in place of `via`. */
+      readonly nexthops?: readonly { readonly via: string; readonly weight: number }[];
     }
   | {
       readonly do: "rule";
@@ -67,6 +86,7 @@ export type Step =
       readonly port: number;
       readonly bridge: string;
     }
+  /** A rule behind the others of its chain, which is made where it is none of the table's own. */
   | {
       readonly do: "iptables";
       readonly netns: string;
@@ -75,6 +95,8 @@ export type Step =
       readonly chain: string;
       readonly rule: string;
     }
+  /** Lines for `ipset restore` and `nft -f`. */
+  | { readonly do: "ipset" | "nftables"; readonly netns: string; readonly text: string }
   | TunnelStep
   | { readonly do: "flow"; readonly flow: Flow };
 
@@ -86,6 +108,8 @@ export interface Flow {
   /** Not for ICMP. */
   readonly dstPort: number;
   readonly src?: string;
+  /** The sender need not have the source (`IP_TRANSPARENT`). UDP only. */
+  readonly spoofed?: boolean;
   readonly ttl?: number;
   /** Bytes of a UDP or ICMP request. */
   readonly length: number;
