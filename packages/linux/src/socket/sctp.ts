@@ -2,6 +2,7 @@ import {
   Data,
   formatIp,
   IPPROTO_SCTP,
+  IPV6_ANY,
   type IpAddress,
   IpPacket,
   type Payload,
@@ -105,7 +106,7 @@ export class SctpAssociation implements Socket {
   acknowledged = 0;
   onData: ((data: Payload, association: SctpAssociation) => void) | undefined = undefined;
   trace: Trace | undefined;
-  readonly #dst: Dst;
+  readonly #dst: Dst | undefined;
   readonly #tag: number;
   #peerTag: number;
   #sent: { readonly length: number; readonly message: unknown } | undefined;
@@ -120,7 +121,8 @@ export class SctpAssociation implements Socket {
     },
     options: {
       readonly owner: string;
-      readonly dst: Dst;
+      /** `undefined` where there is no way to the other end. */
+      readonly dst: Dst | undefined;
       /** The tag that its packets carry; 0 while it is not known. */
       readonly peerTag: number;
       /** The tag that packets to it carry; chosen at random where it is absent. */
@@ -142,7 +144,10 @@ export class SctpAssociation implements Socket {
     netns.sockets.sctpAssociations.add(this);
   }
 
-  /** Sends an INIT and lets it run to its end. */
+  /**
+   * Sends an INIT and lets it run to its end. Where there is no way nothing is sent, and nothing is said
+   * until the caller's patience ends (`sctp_packet_transmit`, "drop packet if no dst").
+   */
   static connect(
     netns: NetNamespace,
     options: {
@@ -153,7 +158,7 @@ export class SctpAssociation implements Socket {
       readonly owner: string;
       readonly trace?: Trace | undefined;
     },
-  ): SctpAssociation | SocketError {
+  ): SctpAssociation {
     const localPort = options.localPort ?? netns.sockets.ephemeralPort(IPPROTO_SCTP);
     const route = routeOutput(netns, {
       dst: options.dst,
@@ -162,14 +167,22 @@ export class SctpAssociation implements Socket {
       srcPort: localPort,
       dstPort: options.port,
     });
-    if (typeof route === "string") {
-      return { errno: route, from: undefined, message: `no route to ${formatIp(options.dst)}` };
-    }
+    const found = typeof route === "string" ? undefined : route;
+    const any = typeof options.dst === "number" ? 0 : IPV6_ANY;
     const association = new SctpAssociation(
       netns,
-      { localAddress: route.src, localPort, remoteAddress: options.dst, remotePort: options.port },
-      { owner: options.owner, dst: route.dst, peerTag: 0, trace: options.trace },
+      {
+        localAddress: found?.src ?? options.src ?? any,
+        localPort,
+        remoteAddress: options.dst,
+        remotePort: options.port,
+      },
+      { owner: options.owner, dst: found?.dst, peerTag: 0, trace: options.trace },
     );
+    if (typeof route === "string") {
+      const message = `no route to ${formatIp(options.dst)}`;
+      association.softError = { errno: route, from: undefined, message };
+    }
     // The tag of an INIT is 0; its own tag is inside the chunk.
     association.transmit(SCTP_INIT, 0, 0);
     netns.network.run();
@@ -182,7 +195,8 @@ export class SctpAssociation implements Socket {
 
   /** Bytes of data in one packet; a chunk is padded to four bytes (kernel `SCTP_TRUNC4`). */
   get maxSegmentSize(): number {
-    const mtu = this.netns.pathMtu(this.#dst, this.remoteAddress);
+    const dst = this.#dst;
+    const mtu = dst === undefined ? 1500 : this.netns.pathMtu(dst, this.remoteAddress);
     // IP header, common header, DATA chunk header
     return (mtu - (typeof this.remoteAddress === "number" ? 20 : 40) - 12 - 16) & ~3;
   }
@@ -209,7 +223,14 @@ export class SctpAssociation implements Socket {
     this.netns.sockets.sctpAssociations.remove(this);
   }
 
-  transmit(chunkType: number, tag: number, length: number, message?: unknown): void {
+  /** @param mayBeCut whether the packet may be sent in pieces (`ipfragok`) */
+  transmit(
+    chunkType: number,
+    tag: number,
+    length: number,
+    message?: unknown,
+    mayBeCut = false,
+  ): void {
     const { netns } = this;
     const route = routeOutput(netns, {
       dst: this.remoteAddress,
@@ -235,7 +256,7 @@ export class SctpAssociation implements Socket {
       chunk,
       netns.defaultTtl(version),
     );
-    packet.dontFragment = true;
+    packet.dontFragment = !mayBeCut;
     const skb = Skb.ofIp(packet, this.trace);
     skb.socket = this;
     skb.dst = route.dst;
@@ -287,17 +308,22 @@ export class SctpAssociation implements Socket {
     }
   }
 
+  /**
+   * `sctp_v4_err_handle`: only a host that does not speak SCTP ends the attempt, whatever else is said is
+   * "only an error on timeout". What was too long is sent again, as it is, in pieces (`sctp_packet_will_fit`).
+   */
   icmpError(error: SocketError): void {
-    if (error.errno === "EMSGSIZE") {
-      this.softError = error;
-      if (this.#sent === undefined) return;
-      const { length, message } = this.#sent;
-      const shorter = this.maxSegmentSize;
-      if (shorter < length) this.send(shorter, message); // the same size would not fit again
+    if (error.errno === "ENOPROTOOPT" && this.state === "COOKIE-WAIT") {
+      this.error = error;
+      this.#end();
       return;
     }
-    this.error = error;
-    if (this.state !== "ESTAB") this.#end();
+    this.softError = error;
+    if (error.errno !== "EMSGSIZE" || this.#sent === undefined) return;
+    const { length, message } = this.#sent;
+    if (length <= this.maxSegmentSize) return;
+    this.transmit(SCTP_DATA, this.#peerTag, length, message, true);
+    this.netns.network.run();
   }
 }
 

@@ -1,6 +1,16 @@
 import { Data, formatIp, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, parseIp } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
-import { cable, connect, Lab, outcome, ping, serve, up } from "../../test/lab.ts";
+import {
+  cable,
+  connect,
+  forwarding,
+  Lab,
+  outcome,
+  ping,
+  routes,
+  serve,
+  up,
+} from "../../test/lab.ts";
 import type { Nic } from "../device/nic.ts";
 import type { Segment } from "../device/segment.ts";
 import type { NetNamespace } from "../net-namespace.ts";
@@ -70,10 +80,11 @@ describe.each(EVERY)("%s to %s", (_, to, protocol) => {
     expect(outcome(connect(client, to, 80, { protocol }))).toBe("timeout, NO_CARRIER in client");
   });
 
-  test("is unreachable without a route", () => {
+  test("is unreachable without a route; SCTP says nothing of that", () => {
     const { client } = linked();
     const elsewhere = to.startsWith("fd") ? "2001:db8::1" : "192.0.2.1";
-    expect(outcome(connect(client, elsewhere, 80, { protocol }))).toBe("unreachable, ENETUNREACH");
+    const expected = protocol === IPPROTO_SCTP ? "timeout" : "unreachable, ENETUNREACH";
+    expect(outcome(connect(client, elsewhere, 80, { protocol }))).toBe(expected);
   });
 
   test("keeps source address and port that are asked for", () => {
@@ -267,6 +278,60 @@ test.each([1500, 1450, 1449, 1281])("SCTP fills packets of %d bytes, padding cou
   for (const to of ["10.0.0.2", "fd00::2"]) {
     expect(outcome(connect(client, to, 80, { protocol: IPPROTO_SCTP }))).toBe("connected");
   }
+});
+
+// net/sctp/input.c sctp_v4_err_handle, output.c sctp_packet_transmit; each asked of a 6.1 kernel.
+describe("SCTP is told of", () => {
+  const request = { protocol: IPPROTO_SCTP };
+
+  test.each([
+    [
+      "nothing but the end of its patience where a router refuses",
+      "icmp-host-prohibited",
+      "timeout, NETFILTER_DROP in server",
+    ],
+    [
+      "a host that does not speak it",
+      "icmp-proto-unreachable",
+      "unreachable, ENOPROTOOPT, NETFILTER_DROP in server",
+    ],
+  ])("%s", (_, kind, expected) => {
+    const { client, server } = linked();
+    server.iptables(4).append("filter", "INPUT", `-p sctp -j REJECT --reject-with ${kind}`);
+    expect(outcome(connect(client, "10.0.0.2", 80, request))).toBe(expected);
+  });
+
+  test("no neighbour that is not there", () => {
+    const { client } = linked();
+    expect(outcome(connect(client, "10.0.0.9", 80, { ...request, waitMs: 4000 }))).toMatch(
+      /^timeout/,
+    );
+  });
+
+  test.each([
+    ["which arrive", "-p udp -j DROP", "connected"],
+    [
+      "which do not",
+      "-f -j DROP",
+      "stalled, EMSGSIZE, PKT_TOO_BIG in router, NETFILTER_DROP in server",
+    ],
+  ])("a narrow path: the same packet goes again in pieces %s", (_, rule, expected) => {
+    const lab = new Lab();
+    const [client, router, server] = lab.machine("client", "router", "server");
+    const [a] = cable(client, "eth0", router, "left");
+    const [b, c] = cable(router, "right", server, "eth0");
+    for (const dev of [b, c]) dev.setMtu(1400);
+    up(a, "10.0.1.2/24");
+    up(router.device("left"), "10.0.1.1/24");
+    up(b, "10.0.2.1/24");
+    up(c, "10.0.2.2/24");
+    forwarding(router);
+    routes(client, "0.0.0.0/0 via 10.0.1.1");
+    routes(server, "0.0.0.0/0 via 10.0.2.1");
+    serve(server, 80, IPPROTO_SCTP);
+    server.iptables(4).append("raw", "PREROUTING", rule);
+    expect(outcome(connect(client, "10.0.2.2", 80, request))).toBe(expected);
+  });
 });
 
 describe("UDP", () => {
