@@ -1,6 +1,6 @@
 // @ts-check
 // Every npm script of the root that a user calls: sets up what is missing, then runs the command.
-//   node tools/run.mjs start | cnilab | test | vectors | bench | fuzz-kernel | exec | pnpm [ARGS]
+//   node tools/run.mjs start | cnilab | test | vectors | bench | fuzz-kernel | fuzz-vm | exec | pnpm [ARGS]
 
 import { join } from "node:path";
 import { pass } from "./child.mjs";
@@ -15,6 +15,7 @@ const commands = {
   vectors: (args) => typescript("tools/vectors.ts", args),
   bench: (args) => typescript("tools/bench.ts", args),
   "fuzz-kernel": (args) => typescript("packages/realize/test/fuzz/main.ts", args),
+  "fuzz-vm": (args) => typescript("packages/realize/test/vm/main.ts", args),
   /** Any program of node_modules/.bin, with the project's Node. */
   exec: ([program = "node", ...args]) => pass(program, args, { cwd: root, env: toolEnvironment() }),
   /** The pinned pnpm, also where node_modules and the lock file disagree, which is what it is there to mend. */
