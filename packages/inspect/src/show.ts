@@ -40,6 +40,7 @@ export type ViewName =
   | "ip6tables"
   | "nft"
   | "ipset"
+  | "ipvs"
   | "conntrack"
   | "sockets"
   | "sysctl";
@@ -80,6 +81,7 @@ export const VIEWS: Readonly<Record<ViewName, View>> = {
     json: (netns) => netns.nftables.json(),
   },
   ipset: { command: "ipset save", text: (netns) => (netns as WithIpsets).ipsets?.save() ?? "" },
+  ipvs: { command: "ipvsadm -Ln; ipvsadm -Lnc", text: ipvsText },
   conntrack: {
     command: "conntrack -L",
     text: (netns) => conntrackText(netns),
@@ -146,6 +148,13 @@ function routesJsonOf(netns: NetNamespace, options: ShowOptions): JsonValue {
 
 function savedTables(netns: NetNamespace, family: IpFamily): string {
   return netns.findIptables(family)?.save() ?? "";
+}
+
+/** The virtual services with their real servers, and the connections that there are. */
+function ipvsText(netns: NetNamespace): string {
+  const ipvs = netns.findIpvs();
+  if (ipvs === undefined || ipvs.serviceCount === 0) return "";
+  return ipvs.list() + (ipvs.connections.size === 0 ? "" : `\n${ipvs.listConnections()}`);
 }
 
 /** Namespaces get their sets on demand. */

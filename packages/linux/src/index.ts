@@ -28,6 +28,22 @@ export type { AddressOptions } from "./ip/address.ts";
 export type { Reassembled, Reassembly } from "./ip/fragment.ts";
 export type { RouteErrno } from "./ip/route-input.ts";
 export type { OutputFlow, OutputRoute } from "./ip/route-output.ts";
+export type { Hashed } from "./ipvs/hash-chains.ts";
+export { IpVsConn, type IpVsConnKey } from "./ipvs/ip-vs-conn.ts";
+export { IpVsConnTable } from "./ipvs/ip-vs-conn-table.ts";
+export { type ForwardingMethod, IpVsDest, type IpVsDestSpec } from "./ipvs/ip-vs-dest.ts";
+export type { IpVsDirection, IpVsProtocol } from "./ipvs/ip-vs-protocol.ts";
+export {
+  IpVsService,
+  type IpVsServiceKey,
+  type IpVsServiceSettings,
+} from "./ipvs/ip-vs-service.ts";
+export * from "./ipvs/ip-vs-service-flags.ts";
+export { IpVsStats } from "./ipvs/ip-vs-stats.ts";
+export { Ipvs, type IpvsTimeouts } from "./ipvs/ipvs.ts";
+export { IpvsSettings } from "./ipvs/ipvs-settings.ts";
+export { IpvsadmError } from "./ipvs/ipvsadm-error.ts";
+export type { ScheduledConnection, Scheduler, SchedulerName } from "./ipvs/scheduler.ts";
 export * from "./kernel.ts";
 export * from "./kernel-error.ts";
 export * from "./neighbour/neighbour.ts";

@@ -22,6 +22,7 @@ import { unreachableNeighbour } from "./ip/link-failure.ts";
 import type { RouteErrno } from "./ip/route-input.ts";
 import { type OutputFlow, type OutputRoute, routeOutput } from "./ip/route-output.ts";
 import type { Kernel } from "./kernel.ts";
+import { Ipvs } from "./ipvs/ipvs.ts";
 import { KernelError } from "./kernel-error.ts";
 import { arpSolicit } from "./neighbour/arp.ts";
 import { ndSolicit } from "./neighbour/ndisc.ts";
@@ -82,6 +83,7 @@ export class NetNamespace {
   #iptables6: Iptables | undefined;
   #nfacct: Nfacct | undefined;
   #reassembly: Reassembly | undefined;
+  #ipvs: Ipvs | undefined;
   #sockets: SocketTable | undefined;
   /** Sockets that see frames; hardly any namespace has one. */
   packetSockets: readonly PacketSocket[] | undefined = undefined;
@@ -201,6 +203,16 @@ export class NetNamespace {
   }
 
   get reassembly(): Reassembly {
+  /** IP virtual servers, made on demand. */
+  get ipvs(): Ipvs {
+    this.#ipvs ??= new Ipvs(this);
+    return this.#ipvs;
+  }
+
+  findIpvs(): Ipvs | undefined {
+    return this.#ipvs;
+  }
+
     this.#reassembly ??= new Reassembly(this);
     return this.#reassembly;
   }

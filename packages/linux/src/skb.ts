@@ -64,6 +64,8 @@ export class Skb {
   /** The socket that sent it. */
   socket: Socket | undefined = undefined;
   nfBridge: NfBridgeInfo | undefined = undefined;
+  /** IPVS has done with it what it does (`ipvs_property`). */
+  ipvsProperty = false;
   /** Put together from fragments no larger than this; 0 for a packet that was whole. */
   fragMaxSize = 0;
   /** What the call that sent it fails with, once the machine that sent it has refused it. */
@@ -126,6 +128,7 @@ export class Skb {
     copy.dst = this.dst;
     copy.socket = this.socket;
     copy.nfBridge = this.nfBridge && { ...this.nfBridge };
+    copy.ipvsProperty = this.ipvsProperty;
     copy.fragMaxSize = this.fragMaxSize;
     return copy;
   }
@@ -143,6 +146,7 @@ export class Skb {
     this.priority = 0;
     if (crossesNamespace) {
       this.mark = 0;
+      this.ipvsProperty = false;
       this.socket = undefined;
     }
   }

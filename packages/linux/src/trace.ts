@@ -105,6 +105,20 @@ export interface NatStep extends StepBase {
   readonly reply: boolean;
 }
 
+/** IPVS takes a packet; for a new connection its scheduler has chosen a real server. */
+export interface IpvsStep extends StepBase {
+  readonly kind: "ipvs";
+  readonly event: "new" | "established" | "reply" | "no-server";
+  /** The virtual service, in the syntax of `ipvsadm -Sn`. */
+  readonly service: FilterRule;
+  /** As `rr`. */
+  readonly scheduler: string;
+  /** Address and port of the real server; empty where there is none. */
+  readonly server: string;
+  /** For a new connection, why it was this server. */
+  readonly detail: string;
+}
+
 export interface TunnelStep extends StepBase {
   readonly kind: "encapsulate" | "decapsulate";
   readonly dev: NetDevice;
@@ -159,6 +173,7 @@ export type TraceStep =
   | HookStep
   | ConntrackStep
   | NatStep
+  | IpvsStep
   | TunnelStep
   | FragmentStep
   | ForwardStep

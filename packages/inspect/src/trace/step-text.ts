@@ -5,6 +5,7 @@ import type {
   DropStep,
   FilterStep,
   HookStep,
+  IpvsStep,
   NatStep,
   NeighbourStep,
   RouteStep,
@@ -82,6 +83,8 @@ export function stepText({ step, before, idle }: TracedStep, nameOf?: NameOf): S
       return conntrackText(step);
     case "nat":
       return natText(step);
+    case "ipvs":
+      return ipvsText(step);
     case "encapsulate":
     case "decapsulate":
       return tunnelText(step);
@@ -259,6 +262,21 @@ function natText({ manip, from, to, reply }: NatStep): StepText {
     ? `the answer gets back the ${manip} that the client knows: ${from} -> ${to}`
     : `the ${manip} changes: ${from} -> ${to}`;
   return line(reply ? `un-${translated}` : translated, text, "summary", [translated, "NAT"]);
+}
+
+function ipvsText({ event, service, scheduler, server, detail }: IpvsStep): StepText {
+  const cause = service.origin === undefined ? [] : [`from ${formatOrigin(service.origin)}`];
+  const more = [service.text, ...cause];
+  switch (event) {
+    case "new":
+      return line("ipvs", `${scheduler} chooses ${server}: ${detail}`, "summary", ["IPVS"], more);
+    case "no-server":
+      return line("ipvs", `${scheduler} chooses nobody: ${detail}`, "summary", ["IPVS"], more);
+    case "established":
+      return line("ipvs", `the connection goes on to ${server}`, "normal", ["IPVS"]);
+    case "reply":
+      return line("ipvs", `an answer of ${server}`, "normal", ["IPVS"]);
+  }
 }
 
 function tunnelText({ kind, dev, outer, protocol }: TunnelStep): StepText {

@@ -120,6 +120,14 @@ export type TraceStepJson = { readonly text: string } & (
       readonly to: string;
       readonly reply: boolean;
     }
+  | (RuleJson & {
+      readonly kind: "ipvs";
+      readonly event: "new" | "established" | "reply" | "no-server";
+      readonly scheduler: string;
+      /** Empty where there is none. */
+      readonly server: string;
+      readonly detail: string;
+    })
   | {
       readonly kind: "encapsulate" | "decapsulate";
       readonly dev: string;
@@ -238,6 +246,10 @@ function stepJson(traced: TracedStep, nameOf: NameOf | undefined): TraceStepJson
     case "nat": {
       const { kind, manip, from, to, reply } = step;
       return { kind, text, manip, from, to, reply };
+    }
+    case "ipvs": {
+      const { kind, event, service, scheduler, server, detail } = step;
+      return { kind, text, event, ...ruleJson(service), scheduler, server, detail };
     }
     case "encapsulate":
     case "decapsulate": {

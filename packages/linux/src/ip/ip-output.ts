@@ -101,6 +101,7 @@ function ipFinishOutput(skb: Skb, netns: NetNamespace): void {
     piece.ctInfo = skb.ctInfo;
     piece.socket = skb.socket;
     piece.nfBridge = skb.nfBridge;
+    piece.ipvsProperty = skb.ipvsProperty;
     ipFinishOutput2(piece, netns);
     if (piece.sendErrno !== undefined) {
       skb.sendErrno = piece.sendErrno;

@@ -7,6 +7,7 @@ import {
   type IpAddress,
 } from "@cnilab/net";
 import type { NetDevice } from "../device/net-device.ts";
+import type { NetNamespace } from "../net-namespace.ts";
 import type { Skb } from "../skb.ts";
 import { icmpSend } from "./icmp-error.ts";
 
@@ -17,4 +18,10 @@ export function unreachableNeighbour(dev: NetDevice, ip: IpAddress, waiting: rea
     else icmpSend(skb, dev.netns, ICMPV6_DEST_UNREACH, ICMPV6_ADDR_UNREACH);
     dev.drop(skb, "NEIGH_FAILED", `nobody on ${dev.name} answers for ${formatIp(ip)}`);
   }
+}
+
+/** There is no route to the real server of a virtual service: clients are told (`dst_link_failure`). */
+export function unreachableRealServer(skb: Skb, netns: NetNamespace): void {
+  if (skb.ip.version === 4) icmpSend(skb, netns, ICMP_DEST_UNREACH, ICMP_HOST_UNREACH);
+  else icmpSend(skb, netns, ICMPV6_DEST_UNREACH, ICMPV6_ADDR_UNREACH);
 }

@@ -53,12 +53,22 @@ export function registerConntrackHooks(netns: NetNamespace, ipFamily: IpFamily):
   const { netfilter } = netns;
   const family = ipFamily === 4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
   if (netfilter.at(family, NF_INET_PRE_ROUTING)?.includes(conntrackIn)) return;
+  registerDefrag(netns, ipFamily);
   for (const hook of [NF_INET_PRE_ROUTING, NF_INET_LOCAL_OUT] as const) {
-    netfilter.register(family, hook, defrag);
     netfilter.register(family, hook, conntrackIn);
   }
   for (const hook of [NF_INET_LOCAL_IN, NF_INET_POST_ROUTING] as const) {
     netfilter.register(family, hook, confirm);
   }
   netns.network.touch();
+}
+
+/** Puts fragments together as soon as they come (`nf_defrag_ipv4_enable`, `nf_defrag_ipv6_enable`). */
+export function registerDefrag(netns: NetNamespace, ipFamily: IpFamily): void {
+  const { netfilter } = netns;
+  const family = ipFamily === 4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
+  if (netfilter.at(family, NF_INET_PRE_ROUTING)?.includes(defrag)) return;
+  for (const hook of [NF_INET_PRE_ROUTING, NF_INET_LOCAL_OUT] as const) {
+    netfilter.register(family, hook, defrag);
+  }
 }
