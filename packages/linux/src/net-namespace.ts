@@ -1,4 +1,5 @@
 import { type IpAddress, type IpFamily, type Ipv6Address, ipv6 } from "@cnilab/net";
+import { IPV6_MIN_MTU } from "./device/interface-address.ts";
 import { Loopback } from "./device/loopback.ts";
 import type { NetDevice } from "./device/net-device.ts";
 import type { Dst } from "./fib/dst.ts";
@@ -410,7 +411,9 @@ export class NetNamespace {
 
   /** A router told that packets to `address` must be no longer than `mtu` (`ip_rt_update_pmtu`). */
   learnPathMtu(address: IpAddress, mtu: number): void {
-    const least = typeof address === "number" ? this.sysctl.get("net/ipv4/route/min_pmtu") : 1280;
+    const isIpv4 = typeof address === "number";
+    if (!isIpv4 && mtu < IPV6_MIN_MTU) return; // __ip6_rt_update_pmtu
+    const least = isIpv4 ? this.sysctl.get("net/ipv4/route/min_pmtu") : IPV6_MIN_MTU;
     const expires = this.network.clock.now + 1000 * this.sysctl.get("net/ipv4/route/mtu_expires");
     this.#pathMtus ??= new Map();
     this.#pathMtus.set(address, { mtu: Math.max(mtu, least), expires });
@@ -431,8 +434,12 @@ export class NetNamespace {
     return (family === 4 ? this.sysctl.fwmarkReflect4 : this.sysctl.fwmarkReflect6) !== 0;
   }
 
-  /** Bytes that a packet which this machine passes on may have (`ip_dst_mtu_maybe_forward`). */
+  /**
+   * Bytes that a packet which this machine passes on may have (`ip_dst_mtu_maybe_forward`). For IPv6 the
+   * device alone counts (`ip6_dst_mtu_maybe_forward`): the route's MTU is met when the packet leaves.
+   */
   forwardMtu(dst: Dst, address: IpAddress): number {
+    if (typeof address !== "number") return Math.max(dst.dev.mtu, IPV6_MIN_MTU);
     return this.sysctl.forwardUsePmtu === 0 ? dst.mtu : this.pathMtu(dst, address);
   }
 

@@ -181,4 +181,12 @@ describe("a destination that changes in PREROUTING", () => {
     const { a } = translating("203.0.113.1");
     expect(outcome(connect(a, "10.96.0.1", 80))).toBe("timeout, IP_INNOROUTES in node");
   });
+
+  // The error route's device is no bridge, so the frame goes up, and ip_error has the last word.
+  test("to a pod on the same bridge is lost where the node is no router", () => {
+    const { a, b, node } = translating("10.244.0.3");
+    node.sysctl.set("net/ipv4/ip_forward", "0");
+    serve(b, 80);
+    expect(outcome(connect(a, "10.96.0.1", 80))).toBe("timeout, FORWARDING_DISABLED in node");
+  });
 });

@@ -1,9 +1,7 @@
 import { ETH_P_IP, ETH_P_IPV6, formatIp, type IpPacket } from "@cnilab/net";
 import type { NetDevice } from "../device/net-device.ts";
-import type { Dst } from "../fib/dst.ts";
 import { fragmentPacket } from "../ip/fragment.ts";
-import { routeReceived } from "../ip/ip-input.ts";
-import { routeOutput } from "../ip/route-output.ts";
+import { isErrno, routeReceived } from "../ip/ip-input.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import {
   type HookFunction,
@@ -114,23 +112,20 @@ function preRoutingFinish(skb: Skb, netns: NetNamespace): void {
   nfBridge.inPrerouting = false;
   let goOn: OkFn = bridgeForwardFrame;
   if (skb.ip.dst !== nfBridge.originalDst) {
-    skb.dst = undefined;
-    const dst = routeDnat(skb, netns, bridge);
-    if (dst === undefined) {
-      netns.network.drop(
-        skb,
-        netns,
-        "IP_INNOROUTES",
-        bridge,
-        `no route to ${formatIp(skb.ip.dst)} after DNAT`,
-      );
+    const result = routeReceived(skb, bridge);
+    if (typeof result === "string" && (skb.ip.version === 6 || !isErrno(result))) {
+      const reason = isErrno(result) ? "IP_INNOROUTES" : result;
+      const detail = `${formatIp(skb.ip.dst)} is no way to go on ${bridge.name} after DNAT`;
+      netns.network.drop(skb, netns, reason, bridge, detail);
       return;
     }
-    skb.dst = dst;
-    if (dst.dev === bridge) {
+    skb.dst = typeof result === "string" ? undefined : result;
+    if (skb.dst?.dev === bridge) {
       goOn = bridgeToNewNeighbour;
     } else {
-      // Not behind this bridge: up to the IP stack, which forwards it.
+      // Not behind this bridge: up to the IP stack, which forwards it, or says why not. An IPv4 machine
+      // that is no router does so, too: ip_route_input makes a route of its error (ip_error), so that the
+      // kernel's exception for bridged packets, which waits for EHOSTUNREACH, never comes true.
       skb.dstMac = bridge.mac;
       skb.packetType = PACKET_HOST;
     }
@@ -144,15 +139,6 @@ function preRoutingFinish(skb: Skb, netns: NetNamespace): void {
     out: undefined,
     okfn: goOn,
   });
-}
-
-function routeDnat(skb: Skb, netns: NetNamespace, bridge: Bridge): Dst | undefined {
-  const result = routeReceived(skb, bridge);
-  if (typeof result !== "string") return result;
-  // Bridged DNAT works on a machine that is no router, too.
-  if (result !== "EHOSTUNREACH" || bridge.conf4.forwarding !== 0) return undefined;
-  const output = routeOutput(netns, { dst: skb.ip.dst, tos: skb.ip.tos });
-  return typeof output !== "string" && output.dst.dev === bridge ? output.dst : undefined;
 }
 
 /** The new destination is behind the same bridge: only the MAC changes (`…_finish_bridge`). */

@@ -1,6 +1,9 @@
 import { IPV4_LOOPBACK, IPV6_LOOPBACK, type IpAddress } from "@cnilab/net";
 import { type RouteScope, RT_SCOPE_HOST } from "../fib/route.ts";
 
+/** A link that carries less has no IPv6 (RFC 8200 section 5). */
+export const IPV6_MIN_MTU = 1280;
+
 /** An address on a device, as `ip address` has it. Immutable but for `secondary`. */
 export interface DeviceAddress {
   readonly address: IpAddress;

@@ -25,7 +25,7 @@ import {
 } from "../skb.ts";
 import type { Ipv4DeviceConf, Ipv6DeviceConf } from "../sysctl.ts";
 import type { TrafficControl } from "../tc/traffic-control.ts";
-import type { DeviceAddress } from "./interface-address.ts";
+import { type DeviceAddress, IPV6_MIN_MTU } from "./interface-address.ts";
 
 /** Takes frames away from a device before the protocols see them (`rx_handler`). True: it has it. */
 export interface ReceiveHandler {
@@ -198,7 +198,10 @@ export abstract class NetDevice {
     if (!Number.isInteger(mtu) || mtu < 68)
       throw new KernelError("EINVAL", `MTU ${mtu} of ${this.name}`);
     if (this.startsIpv6Later) this.netns.startIpv6();
+    const carriesIpv6 = mtu >= IPV6_MIN_MTU;
+    const toggles = carriesIpv6 !== this.#mtu >= IPV6_MIN_MTU;
     this.#mtu = mtu;
+    if (toggles) this.ipv6Toggled();
     this.master?.portMtuChanged();
     this.network.touch();
   }
@@ -270,7 +273,7 @@ export abstract class NetDevice {
     return false;
   }
 
-  /** `disable_ipv6` was written. */
+  /** Whether the device takes part in IPv6 may have changed. */
   ipv6Toggled(): void {
     this.netns.ipv6Toggled(this);
   }

@@ -4,6 +4,7 @@ import { cable, forwarding, Lab, outcome, ping, routes, up } from "../../test/la
 import { TrafficControl } from "../tc/traffic-control.ts";
 import { Dummy } from "./dummy.ts";
 import { Ifb } from "./ifb.ts";
+import type { NetDevice } from "./net-device.ts";
 import { Tun } from "./tun.ts";
 
 test("a dummy swallows what is sent, and holds addresses", () => {
@@ -125,6 +126,30 @@ describe("an ifb", () => {
 test.each([[67], [1.5], [Number.NaN]])("an MTU of %d is refused", (mtu) => {
   const [a] = new Lab().machine("a");
   expect(() => new Dummy(a, { name: "d" }).setMtu(mtu)).toThrow("EINVAL");
+});
+
+// net/ipv6/addrconf.c ipv6_add_dev, addrconf_notify (NETDEV_CHANGEMTU); RFC 8200 section 5
+describe("a device whose MTU is below 1280", () => {
+  const families = (dev: NetDevice): string =>
+    dev.addresses.map(({ address }) => (typeof address === "number" ? 4 : 6)).join();
+
+  test("gets IPv4 addresses only", () => {
+    const [a] = new Lab().machine("a");
+    const d = up(new Dummy(a, { name: "d", mtu: 1279 }), "10.0.0.1/24");
+    expect(() => up(d, "fd00::1/64")).toThrow("EINVAL");
+    expect(families(d)).toBe("4");
+  });
+
+  test("loses its IPv6 addresses and routes; with a larger MTU the link-local one is back", () => {
+    const [a] = new Lab().machine("a");
+    const d = up(new Dummy(a, { name: "d" }), "10.0.0.1/24", "fd00::1/64");
+    const toNet = () => typeof a.routeGet({ dst: parseIp("fd00::2") }) !== "string";
+    expect([families(d), toNet()]).toEqual(["4,6,6", true]);
+    d.setMtu(1279);
+    expect([families(d), toNet()]).toEqual(["4", false]);
+    d.setMtu(1280);
+    expect([families(d), toNet()]).toEqual(["4,6", false]);
+  });
 });
 
 describe("renaming", () => {

@@ -65,10 +65,11 @@ export function udpTunnelTransmit(
   const ttl = dev.ttl || (isMulticast(remote) ? 1 : netns.defaultTtl(family));
   const outer = new IpPacket(route.src, remote, IPPROTO_UDP, datagram, ttl);
   if (skb.isIp) outer.tos = skb.ip.tos & 3; // ECN goes along (RFC 6040)
-  const mtu = netns.pathMtu(route.dst, remote);
-  if (outer.length > mtu && skb.isIp && skb.iif === undefined) {
+  if (skb.isIp && skb.dst !== undefined) {
     // skb_tunnel_check_pmtu: the inner route learns, the outer packet is cut.
-    dev.netns.learnPathMtu(skb.ip.dst, mtu - (outer.length - skb.packet.length));
+    const room = netns.pathMtu(route.dst, remote) - (outer.length - skb.packet.length);
+    const inner = dev.netns;
+    if (room < inner.pathMtu(skb.dst, skb.ip.dst)) inner.learnPathMtu(skb.ip.dst, room);
   }
   skb.trace?.steps.push({
     kind: "encapsulate",

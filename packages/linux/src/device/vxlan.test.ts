@@ -1,4 +1,11 @@
-import { formatIp, parseIp, type UdpDatagram, type VxlanPacket } from "@cnilab/net";
+import {
+  type EthernetFrame,
+  formatIp,
+  IpPacket,
+  parseIp,
+  UdpDatagram,
+  VxlanPacket,
+} from "@cnilab/net";
 import { describe, expect, test } from "vitest";
 import {
   cable,
@@ -15,6 +22,7 @@ import { Bridge } from "../bridge/bridge.ts";
 import type { KernelError } from "../kernel-error.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { Trace } from "../trace.ts";
+import type { Veth } from "./veth.ts";
 import { ALL_ZEROS_MAC, Vxlan, type VxlanOptions } from "./vxlan.ts";
 
 // RFC 7348; kernel drivers/net/vxlan/vxlan_core.c
@@ -180,6 +188,54 @@ describe("remote", () => {
     );
     expect(outcome(ping(h1, "10.1.0.2"))).toBe("connected");
     expect(v1?.remotesOf(ALL_ZEROS_MAC)).toEqual([endpoint(2)]);
+  });
+
+  const isVxlan = ({ payload }: EthernetFrame): boolean =>
+    payload instanceof IpPacket &&
+    payload.payload instanceof UdpDatagram &&
+    payload.payload.payload instanceof VxlanPacket;
+
+  /** Two machines with a cable and another way; the tunnel is made on the cable where `link` says so. */
+  const twoWays = (link: boolean) => {
+    const [h1, h2] = new Lab().machine("h1", "h2");
+    const ends = cable(h1, "eth0", h2, "eth0");
+    const others = cable(h1, "eth1", h2, "eth1");
+    const tunnels = ends.map((end, i) => {
+      up(end, `10.0.0.${i + 1}/24`, `fd00::${i + 1}/64`);
+      up(others[i] as Veth, `10.9.0.${i + 1}/24`);
+      const options = { name: "vx0", vni: 1, mac: vtep(i + 1), local: endpoint(i + 1) };
+      const on = link ? { link: end } : {};
+      const vxlan = new Vxlan(end.netns, { ...options, ...on, remote: endpoint(2 - i) });
+      return up(vxlan, `10.1.0.${i + 1}/24`);
+    });
+    return { h1, h2, v1: tunnels[0] as Vxlan };
+  };
+
+  // vxlan_snoop notes an address without a device; the tunnel's own remote has its link (remote_ifindex).
+  test.each([
+    [true, ["eth0", "eth1"]],
+    [false, ["eth1", "eth1"]],
+  ])(
+    "is looked for on the link if there is one (%j), what was learned is not: %j",
+    (link, expected) => {
+      const { h1 } = twoWays(link);
+      routes(h1, "10.0.0.2 dev eth1");
+      const trace = new Trace();
+      expect(outcome(ping(h1, "10.1.0.2", { trace }))).toBe("connected");
+      const outer = trace.steps.flatMap((s) =>
+        s.kind === "transmit" && s.netns === h1 && isVxlan(s.frame) ? [s.dev.name] : [],
+      );
+      expect(outer).toEqual(expected); // the question, the request
+    },
+  );
+
+  test("a route that forbids the way stops what was learned, not what goes by the link", () => {
+    const { h1, h2, v1 } = twoWays(true);
+    routes(h1, "prohibit 10.0.0.2");
+    expect(outcome(ping(h1, "10.1.0.2"))).toBe("timeout, IP_OUTNOROUTES in h1");
+    expect(v1.remotesOf(vtep(2))).toEqual([endpoint(2)]);
+    v1.deleteFdb(vtep(2));
+    expect(outcome(ping(h2, "10.1.0.1"))).toBe("timeout, IP_OUTNOROUTES in h1");
   });
 
   test("a multicast group reaches all machines of the segment that have the device", () => {

@@ -5,6 +5,7 @@ import {
   formatMac,
   type IpAddress,
   type IpFamily,
+  isLinkLocal,
   isMulticast,
   type Mac,
   VxlanPacket,
@@ -41,6 +42,11 @@ export interface VxlanFdbEntry {
   readonly mac: Mac;
   remotes: readonly IpAddress[];
   readonly permanent: boolean;
+  /**
+   * The device by which the first remote is looked for (`rdst->remote_ifindex`): the tunnel's own one for
+   * the remote that the device was made with, and the one that it was learned from for a link-local remote.
+   */
+  oif: NetDevice | undefined;
   /** Virtual milliseconds when it was last used, either way: it ages from then on. */
   updated: number;
 }
@@ -105,7 +111,7 @@ export class Vxlan extends NetDevice {
     this.#stopWatching = netns.onLinkDeleted((dev) => {
       if (dev === this.link) this.remove(); // vxlan_handle_lowerdev_unregister
     });
-    if (options.remote !== undefined) this.addFdb(ALL_ZEROS_MAC, options.remote);
+    if (options.remote !== undefined) this.#replace(ALL_ZEROS_MAC, options.remote, this.link);
   }
 
   override remove(): void {
@@ -135,12 +141,12 @@ export class Vxlan extends NetDevice {
 
   /** `bridge fdb replace MAC dev DEV dst REMOTE`. */
   replaceFdb(mac: Mac, remote: IpAddress): void {
-    this.#fdb.set(mac, {
-      mac,
-      remotes: [remote],
-      permanent: true,
-      updated: this.network.clock.now,
-    });
+    this.#replace(mac, remote, undefined);
+  }
+
+  #replace(mac: Mac, remote: IpAddress, oif: NetDevice | undefined): void {
+    const updated = this.network.clock.now;
+    this.#fdb.set(mac, { mac, remotes: [remote], permanent: true, oif, updated });
     this.network.touch();
   }
 
@@ -170,6 +176,7 @@ export class Vxlan extends NetDevice {
       throw new KernelError("ENOENT", `fdb entry ${formatMac(mac)}`);
     }
     const left = remote === undefined ? [] : entry.remotes.filter((r) => r !== remote);
+    if (left[0] !== entry.remotes[0]) entry.oif = undefined;
     if (left.length > 0) entry.remotes = left;
     else this.#fdb.delete(mac);
     this.network.touch();
@@ -224,33 +231,36 @@ export class Vxlan extends NetDevice {
     }
     for (const [mac, remote] of this.#layer ?? []) {
       if (this.#fdb.has(mac) || this.#withoutFromLayer.has(mac)) continue;
-      yield { mac, remotes: [remote], permanent: true, updated: 0 };
+      yield { mac, remotes: [remote], permanent: true, oif: undefined, updated: 0 };
     }
   }
 
   protected transmit(skb: Skb): void {
     // Learned entries age, and flooding makes copies.
     if (this.learning || this.remote !== undefined) this.network.recording?.unrepeatable();
-    const remotes = this.#use(skb.dstMac) ?? this.remotesOf(ALL_ZEROS_MAC);
+    const known = this.#use(skb.dstMac);
+    const remotes = known ?? this.remotesOf(ALL_ZEROS_MAC);
     if (remotes === undefined) {
       this.txDropped++;
       this.drop(skb, "VXLAN_NO_REMOTE", `no fdb entry for ${formatMac(skb.dstMac)}`);
       return;
     }
+    const oif = this.#fdb.get(known === undefined ? ALL_ZEROS_MAC : skb.dstMac)?.oif;
     remotes.forEach((remote, i) => {
-      this.#encapsulate(i === remotes.length - 1 ? skb : skb.clone(), remote);
+      const copy = i === remotes.length - 1 ? skb : skb.clone();
+      this.#encapsulate(copy, remote, i === 0 ? oif : undefined);
     });
   }
 
   /** Puts a frame into UDP and sends that (`vxlan_xmit_one`). */
-  #encapsulate(skb: Skb, remote: IpAddress): void {
+  #encapsulate(skb: Skb, remote: IpAddress, oif: NetDevice | undefined): void {
     const inner = new EthernetFrame(skb.dstMac, skb.srcMac, skb.etherType, skb.packet);
     const vxlan = new VxlanPacket(this.vni, inner);
     if (this.groupPolicy) vxlan.groupPolicyId = skb.mark & 0xffff;
     const srcPort = udpFlowSourcePort(skb, 32768, 60999); // ip_local_port_range
     const text = `VXLAN VNI ${this.vni}`;
     const noChecksum = !this.udpChecksum;
-    udpTunnelTransmit(this, skb, remote, this.link, srcPort, vxlan, noChecksum, text);
+    udpTunnelTransmit(this, skb, remote, oif, srcPort, vxlan, noChecksum, text);
   }
 
   /** A VXLAN datagram with this device's VNI arrived (`vxlan_rcv`). */
@@ -259,7 +269,7 @@ export class Vxlan extends NetDevice {
     const { frame } = vxlan;
     if (this.learning) this.network.recording?.unrepeatable();
     if (frame.src === this.mac) return; // our own frame, looped back
-    if (this.learning && !this.#learn(frame.src, datagram.src)) {
+    if (this.learning && !this.#learn(frame.src, datagram)) {
       this.drop(
         skb,
         "VXLAN_ENTRY_EXISTS",
@@ -286,16 +296,17 @@ export class Vxlan extends NetDevice {
   }
 
   /** `vxlan_snoop`. False: the frame is not to be taken. */
-  #learn(mac: Mac, from: IpAddress): boolean {
+  #learn(mac: Mac, { src: from, dev }: ReceivedDatagram): boolean {
     const known = this.#use(mac);
+    const oif = isLinkLocal(from) ? dev : undefined;
     if (known === undefined) {
       const updated = this.network.clock.now;
-      this.#fdb.set(mac, { mac, remotes: [from], permanent: false, updated });
+      this.#fdb.set(mac, { mac, remotes: [from], permanent: false, oif, updated });
       this.network.touch();
       return true;
     }
-    if (known[0] === from) return true;
     const entry = this.#fdb.get(mac);
+    if (known[0] === from && entry?.oif === oif) return true;
     if (entry === undefined || entry.permanent) return false;
     entry.remotes = [from];
     this.network.touch();

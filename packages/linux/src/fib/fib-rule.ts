@@ -10,6 +10,8 @@ export interface Flow {
   readonly iif: NetDevice | undefined;
   /** Device it must leave by. */
   readonly oif: NetDevice | undefined;
+  /** It should leave by {@link oif}, but need not (IPv6 without `RT6_LOOKUP_F_IFACE`). */
+  readonly oifPreferred?: boolean;
   readonly mark: number;
   readonly tos: number;
   readonly protocol: number;

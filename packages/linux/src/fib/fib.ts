@@ -157,7 +157,8 @@ export class Fib {
         if (route.tos !== 0 && route.tos !== flow.tos) continue;
         if (this.family === 4 && route.scope < minScope) continue;
         const nexthop = selectNexthop(route, flow);
-        if (nexthop !== undefined) return nexthop;
+        if (nexthop === undefined) continue;
+        return flow.oifPreferred === true ? preferDevice(nexthop, flow) : nexthop;
       }
       below = first.prefix.length;
     }
@@ -238,6 +239,16 @@ function selectNexthop(route: Route, flow: Flow): Nexthop | undefined {
   return undefined;
 }
 
+/** Of the routes that are as good as the first one, that which leaves by the device (`rt6_score_route`). */
+function preferDevice(first: Nexthop, flow: Flow): Nexthop {
+  const { metric } = first.route;
+  for (let route = first.route as Route | undefined; route?.metric === metric; route = route.next) {
+    const fitting = route.nexthops.find((n) => n.dev === flow.oif && usable(n, flow));
+    if (fitting !== undefined) return fitting;
+  }
+  return first;
+}
+
 /**
  * What picks the nexthop (`fib_multipath_hash`): by policy 0 the addresses, by policy 1 also protocol and ports, so that
  * connections of one client spread. The kernel's hash is keyed at boot: which flow goes where is arbitrary there as well.
@@ -265,7 +276,7 @@ function usable(nexthop: Nexthop, flow: Flow): boolean {
   ) {
     return false;
   }
-  return flow.oif === undefined || flow.oif === nexthop.dev;
+  return flow.oif === undefined || flow.oif === nexthop.dev || flow.oifPreferred === true;
 }
 
 /** A rule that refuses acts like a route that does. */

@@ -10,6 +10,7 @@ import {
 } from "@cnilab/net";
 import {
   type DeviceAddress,
+  IPV6_MIN_MTU,
   LOOPBACK_ADDRESS4,
   LOOPBACK_ADDRESS6,
 } from "../device/interface-address.ts";
@@ -31,8 +32,6 @@ import { defaultScope } from "./route-output.ts";
 
 /** Metric of IPv6 routes that come with an address (`IP6_RT_PRIO_ADDRCONF`). */
 const ADDRCONF_METRIC = 256;
-/** A link that carries less has no IPv6 (RFC 8200 section 5). */
-const IPV6_MIN_MTU = 1280;
 const IPV6_MULTICAST = parsePrefix("ff00::/8");
 
 export interface AddressOptions {
@@ -282,10 +281,10 @@ function ipv6Down(dev: NetDevice): void {
   fib6.deviceDown(dev);
 }
 
-/** `disable_ipv6` was written. */
+/** `disable_ipv6` was written, or the MTU has become too small for IPv6 or large enough (`addrconf_notify`). */
 export function ipv6Toggled(dev: NetDevice): void {
   if (!dev.up) return;
-  if (dev.conf6.disable_ipv6 === 0) {
+  if (allowsIpv6(dev)) {
     ipv6Up(dev);
     return;
   }

@@ -11,6 +11,7 @@ import {
   type IpAddress,
   IpPacket,
   isIcmpError,
+  isLinkLocal,
   isMulticast,
   isUnspecified,
   QuotedPacket,
@@ -48,8 +49,10 @@ export function icmpSend(
     if (message instanceof IcmpMessage && isIcmpError(version, message.type)) return;
   }
   const mark = netns.reflectsMark(version) ? skb.mark : 0;
-  const src = errorSource(skb, netns, mark);
-  const route = routeOutput(netns, { dst: about.src, src, mark, protocol });
+  const src = errorSource(skb, netns);
+  // A link-local sender is one on the link that the packet came by.
+  const oif = version === 6 && isLinkLocal(about.src) ? skb.iif : undefined;
+  const route = routeOutput(netns, { dst: about.src, src, oif, mark, protocol });
   if (typeof route === "string") return;
   const quoted = new QuotedPacket(
     about.clone(),
@@ -72,7 +75,7 @@ export function icmpSend(
  * but for IPv6 routes without a preferred source and with `icmp_errors_use_inbound_ifaddr`: then it is an
  * address of the device that the packet came by (`icmp6_send`, `__icmp_send`).
  */
-function errorSource(skb: Skb, netns: NetNamespace, mark: number): IpAddress | undefined {
+function errorSource(skb: Skb, netns: NetNamespace): IpAddress | undefined {
   const about = skb.ip;
   if (netns.isLocalAddress(about.dst)) return about.dst;
   if (skb.iif === undefined) return undefined;
@@ -80,7 +83,8 @@ function errorSource(skb: Skb, netns: NetNamespace, mark: number): IpAddress | u
     if (netns.sysctl.get("net/ipv4/icmp_errors_use_inbound_ifaddr") === 0) return undefined;
     return selectAddress(skb.iif, about.src, RT_SCOPE_LINK);
   }
-  const route = routeOutput(netns, { dst: about.src, mark, protocol: IPPROTO_ICMPV6 });
+  // Neither the mark nor the device is known yet where this is asked (icmpv6_rt_has_prefsrc).
+  const route = routeOutput(netns, { dst: about.src, protocol: IPPROTO_ICMPV6 });
   if (typeof route !== "string" && route.dst.nexthop?.route.prefsrc !== undefined) return route.src;
   return selectIpv6Address(netns, skb.iif, about.src);
 }

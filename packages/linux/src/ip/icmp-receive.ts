@@ -21,6 +21,7 @@ import {
   type IpAddress,
   IpPacket,
   isIcmpError,
+  isLinkLocal,
   isMulticast,
   NeighbourMessage,
   QuotedPacket,
@@ -97,7 +98,8 @@ function echoReply(skb: Skb, netns: NetNamespace, request: IcmpMessage): void {
   const src: IpAddress | undefined =
     isMulticast(packet.dst) || skb.dst?.type !== "local" ? undefined : packet.dst;
   const protocol = version === 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
-  const route = routeOutput(netns, { dst: packet.src, src, mark, protocol, tos: packet.tos });
+  const oif = version === 6 && isLinkLocal(packet.src) ? skb.iif : undefined;
+  const route = routeOutput(netns, { dst: packet.src, src, oif, mark, protocol, tos: packet.tos });
   if (typeof route === "string") {
     netns.network.drop(skb, netns, "IP_OUTNOROUTES", skb.dev, `no route back to ${packet.src}`);
     return;

@@ -1,4 +1,11 @@
-import { ICMP_TIME_EXCEEDED, ICMPV6_TIME_EXCEED, type IpPacket } from "@cnilab/net";
+import {
+  ICMP_TIME_EXCEEDED,
+  ICMPV6_DEST_UNREACH,
+  ICMPV6_TIME_EXCEED,
+  type IpPacket,
+  isLinkLocal,
+  isUnspecified,
+} from "@cnilab/net";
 import type { NetDevice } from "../device/net-device.ts";
 import type { Dst } from "../fib/dst.ts";
 import type { NetNamespace } from "../net-namespace.ts";
@@ -7,11 +14,20 @@ import { PACKET_HOST, type Skb } from "../skb.ts";
 import { icmpPacketTooBig, icmpSend } from "./icmp-error.ts";
 import { dstOutput } from "./ip-output.ts";
 
+/** The destination is beyond the scope of the source (RFC 4443 section 3.1). */
+const ICMPV6_NOT_NEIGHBOUR = 2;
+
 /** Passes on a packet for somebody else (`ip_forward`, `ip6_forward`). Redirects are not sent. */
 export function ipForward(skb: Skb, netns: NetNamespace): void {
   const dst = skb.dst as Dst;
   const dev = skb.dev as NetDevice;
   const packet = skb.ip;
+  if (packet.version === 6 && netns.sysctl.conf6All.forwarding === 0) {
+    // A device's own setting makes no router (Linux 6.17 has force_forwarding for that).
+    const detail = "not for this machine, and it is no router";
+    netns.network.drop(skb, netns, "FORWARDING_DISABLED", dev, detail);
+    return;
+  }
   if (skb.packetType !== PACKET_HOST) {
     netns.network.drop(
       skb,
@@ -25,6 +41,15 @@ export function ipForward(skb: Skb, netns: NetNamespace): void {
   if (packet.ttl <= 1) {
     icmpSend(skb, netns, packet.version === 4 ? ICMP_TIME_EXCEEDED : ICMPV6_TIME_EXCEED, 0);
     netns.network.drop(skb, netns, "TTL_EXCEEDED", dev, "time to live is over");
+    return;
+  }
+  if (packet.version === 6 && dst.dev !== dev && isUnspecified(packet.src)) {
+    netns.network.drop(skb, netns, "IP_INVALID_SOURCE", dev, "from the unspecified address");
+    return;
+  }
+  if (packet.version === 6 && dst.dev !== dev && isLinkLocal(packet.src)) {
+    icmpSend(skb, netns, ICMPV6_DEST_UNREACH, ICMPV6_NOT_NEIGHBOUR);
+    netns.network.drop(skb, netns, "IP_INVALID_SOURCE", dev, "from an address of another link");
     return;
   }
   const mtu = netns.forwardMtu(dst, packet.dst);

@@ -126,7 +126,8 @@ function refuse(
   netns.network.drop(skb, netns, reason[result], dev, `no route to ${formatIp(packet.dst)}`);
 }
 
-function isErrno(result: string): result is RouteErrno {
+/** Whether a route refuses the packet, as opposed to the packet being unfit for any. */
+export function isErrno(result: string): result is RouteErrno {
   return (
     result === "ENETUNREACH" ||
     result === "EHOSTUNREACH" ||

@@ -62,7 +62,7 @@ function loopBackToGroup(skb: Skb, netns: NetNamespace, dst: Dst): void {
 function ipFinishOutput(skb: Skb, netns: NetNamespace): void {
   const packet = skb.ip;
   const dst = skb.dst as Dst;
-  const mtu = netns.pathMtu(dst, packet.dst);
+  const mtu = outputMtu(skb, netns, dst);
   if (packet.length <= mtu && (skb.fragMaxSize === 0 || packet.length <= skb.fragMaxSize)) {
     ipFinishOutput2(skb, netns);
     return;
@@ -108,6 +108,12 @@ function ipFinishOutput(skb: Skb, netns: NetNamespace): void {
       return; // ip_do_fragment
     }
   }
+}
+
+/** What was learnt of paths does not count for IPv4 packets that are passed on (`ip_skb_dst_mtu`, `ip6_skb_dst_mtu`). */
+function outputMtu({ iif, ip }: Skb, netns: NetNamespace, dst: Dst): number {
+  const forwarded = iif !== undefined && ip.version === 4;
+  return forwarded ? netns.forwardMtu(dst, ip.dst) : netns.pathMtu(dst, ip.dst);
 }
 
 /** Finds the neighbour and hands the packet to the device (`ip_finish_output2`). */

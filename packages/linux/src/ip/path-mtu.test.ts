@@ -117,6 +117,38 @@ describe("a narrow link in the middle", () => {
   });
 });
 
+describe("a route's MTU on a router", () => {
+  // [its device's MTU, the route's, what the client hears of]
+  test.each([
+    ["10.2.0.2", 1400, 1300, [1300]],
+    ["10.2.0.2", 1300, 1400, [1400]],
+    // ip6_forward looks at the device (ip6_dst_mtu_maybe_forward), ip6_fragment at the route.
+    ["fd02::2", 1400, 1300, [1400, 1300]],
+    ["fd02::2", 1300, 1400, [1300]],
+    ["fd02::2", 1500, 1300, [1300]],
+  ])("to %s over a link of %i, by a route with mtu %i: %j", (to, device, route, expected) => {
+    const { client, r1 } = narrow(device);
+    for (const [dst, via] of [
+      ["10.2.0.2", "10.9.0.2"],
+      ["fd02::2", "fd09::2"],
+    ]) {
+      routes(r1, `${dst} via ${via} mtu ${route}`);
+    }
+    const heard: (number | undefined)[] = [];
+    for (let i = 0; i < expected.length; i++) {
+      ping(client, to, { length: (known(client, to) ?? 1500) - 48 });
+      heard.push(known(client, to));
+    }
+    expect(heard).toEqual(expected);
+  });
+});
+
+test("what a router learnt of a path for itself does not count for IPv4 packets that it passes on", () => {
+  const { client, r1 } = narrow(1500);
+  r1.learnPathMtu(parseIp("10.2.0.2"), 1300);
+  expect(outcome(ping(client, "10.2.0.2", { length: 1400 }))).toBe("connected");
+});
+
 test("a connection whose link is as narrow as it says needs no discovery", () => {
   const { client, server } = narrow(1500);
   expect(outcome(connect(client, "10.2.0.2", 80))).toBe("connected");
@@ -146,11 +178,11 @@ describe("what is known of a path", () => {
     expect(client.pathMtus.size).toBe(0);
   });
 
-  // net.ipv4.route.min_pmtu; RFC 8200: at least 1280
+  // net.ipv4.route.min_pmtu; IPv6 takes no word of less than 1280 (__ip6_rt_update_pmtu)
   test.each([
     ["10.2.0.2", 100, 552],
     ["10.2.0.2", 600, 600],
-    ["fd02::2", 100, 1280],
+    ["fd02::2", 1279, undefined],
     ["fd02::2", 1300, 1300],
   ])("to %s, when told %i: %i", (to, told, expected) => {
     const { client } = narrow(1500);

@@ -1,11 +1,4 @@
-import {
-  IPV4_BROADCAST,
-  type IpAddress,
-  isLinkLocal,
-  isLoopback,
-  isMulticast,
-  isUnspecified,
-} from "@cnilab/net";
+import { IPV4_BROADCAST, type IpAddress, isLinkLocal, isLoopback, isMulticast } from "@cnilab/net";
 import type { NetDevice } from "../device/net-device.ts";
 import type { DropReason } from "../drop-reason.ts";
 import { Dst } from "../fib/dst.ts";
@@ -127,10 +120,6 @@ function routeInput6(dev: NetDevice, flow: Flow): RouteInputResult {
   if (nexthop === undefined) return "ENETUNREACH";
   const refused = refusalOf(nexthop);
   if (refused !== undefined) return refused;
-  const type = nexthop.route.type;
-  if (type !== "unicast") return cachedDst(nexthop, netns);
-  if (dev.conf6.forwarding === 0) return "FORWARDING_DISABLED";
-  if (isUnspecified(src) || isLinkLocal(src)) return "IP_INVALID_SOURCE";
   return cachedDst(nexthop, netns);
 }
 

@@ -50,6 +50,34 @@ describe("a rule for the source that the route chose (ip_route_connect)", () => 
   });
 });
 
+describe("with a device given", () => {
+  // ip_route_output_key_hash_rcu; ip6_route_output_flags
+  test.each([
+    ["10.9.0.1", "where no route leads", [], "on the link"],
+    ["10.0.0.2", "that a route forbids", ["prohibit 10.0.0.2"], "on the link"],
+    ["10.0.0.2", "in a black hole", ["blackhole 10.0.0.0/25"], "on the link"],
+    ["fd09::1", "where no route leads", [], "ENETUNREACH"],
+    ["fd00::2", "that a route forbids", ["prohibit fd00::2"], "EACCES"],
+  ])("%s, %s", (to, _, lines, expected) => {
+    const { client } = linked();
+    routes(client, ...lines);
+    const route = client.routeGet({ dst: parseIp(to), oif: client.device("eth0") });
+    expect(typeof route === "string" ? route : (route.dst.gateway ?? "on the link")).toBe(expected);
+  });
+
+  test("IPv6 leaves by another one all the same, where the source is given, too", () => {
+    const { client } = linked();
+    routes(client, "fd00::2 dev lo");
+    const eth0 = client.device("eth0");
+    const devOf = (src?: string): string => {
+      const dst = parseIp("fd00::2");
+      const route = client.routeGet({ dst, oif: eth0, ...(src && { src: parseIp(src) }) });
+      return typeof route === "string" ? route : route.dst.dev.name;
+    };
+    expect([devOf(), devOf("fd00::1")]).toEqual(["eth0", "lo"]);
+  });
+});
+
 describe("a route's MTU", () => {
   test.each([
     ["counts where it is less than the device's", "1300", 1300],

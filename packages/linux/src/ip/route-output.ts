@@ -90,16 +90,15 @@ function routeOutput4(
   }
   if (dst >>> 24 === 0) return "EINVAL";
   const nexthop = netns.fib4.lookup({ ...fullFlow(flow), oif });
-  if (nexthop === undefined) {
-    if (oif === undefined) return "ENETUNREACH";
-    // With a device given, the destination is assumed to be on its link.
+  const refused = nexthop === undefined ? "ENETUNREACH" : refusalOf(nexthop);
+  if (nexthop === undefined || refused !== undefined) {
+    if (oif === undefined) return refused as RouteErrno;
+    // With a device given, the destination is assumed to be on its link, also where a route refuses it.
     return {
       dst: new Dst(group ? "multicast" : "unicast", oif, undefined, undefined),
       src: src ?? selectAddress(oif, undefined, RT_SCOPE_LINK) ?? 0,
     };
   }
-  const refused = refusalOf(nexthop);
-  if (refused !== undefined) return refused;
   const route = nexthop.route;
   if (route.type === "local") {
     return {
@@ -140,7 +139,10 @@ function routeOutput6(netns: NetNamespace, flow: OutputFlow): OutputRoute | Rout
   }
   // A link-local address means nothing without its link.
   if (isLinkLocal(dst) && oif === undefined && !netns.isLocalAddress(dst)) return "EINVAL";
-  const nexthop = netns.fib6.lookup(fullFlow(flow));
+  // A device binds the look-up only where there is no source yet (ip6_route_output_flags).
+  const preferred = oif !== undefined && src !== undefined && !isLinkLocal(dst);
+  const full = fullFlow(flow);
+  const nexthop = netns.fib6.lookup(preferred ? { ...full, oifPreferred: true } : full);
   const refused = nexthop === undefined ? "ENETUNREACH" : refusalOf(nexthop);
   if (nexthop === undefined || refused !== undefined) {
     // Where there is no way without a source, there may be one with it (ip6_dst_lookup_tail).

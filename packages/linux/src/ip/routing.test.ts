@@ -5,6 +5,7 @@ import {
   IPV4_BROADCAST,
   type IpAddress,
   IpPacket,
+  isLinkLocal,
   parseIp,
   UdpDatagram,
 } from "@cnilab/net";
@@ -78,6 +79,23 @@ describe("forwarding", () => {
     router.sysctl.set("net/ipv4/conf/out0/forwarding", "1");
     router.sysctl.set("net/ipv4/conf/in0/forwarding", "0");
     expect(outcome(ping(client, "10.2.0.2"))).toBe("timeout, FORWARDING_DISABLED in router");
+  });
+});
+
+describe("IPv6 forwarding (ip6_forward)", () => {
+  test("is asked of the machine, not of the device", () => {
+    const { client, router } = routed();
+    router.sysctl.set("net/ipv6/conf/all/forwarding", "0");
+    router.sysctl.set("net/ipv6/conf/in0/forwarding", "1");
+    expect(outcome(ping(client, "fd02::2"))).toBe("timeout, FORWARDING_DISABLED in router");
+  });
+
+  test("does not carry link-local sources to another link, and says so", () => {
+    const { client, eth0 } = routed();
+    const src = eth0.addresses6.map((a) => a.address).find(isLinkLocal);
+    const exchange = ping(client, "fd02::2", { src: formatIp(src as IpAddress) });
+    expect(outcome(exchange)).toBe("unreachable, EHOSTUNREACH, IP_INVALID_SOURCE in router");
+    expect(answerer(exchange)).toMatch(/^fe80:.*: ICMP beyond scope of source address$/);
   });
 });
 
@@ -267,7 +285,8 @@ describe("what a machine does not accept", () => {
     ["fd01::2", "::1", "IP_INVALID_SOURCE"],
     ["::1", "fd02::2", "IP_INVALID_SOURCE"],
     ["ff02::1", "fd02::2", "IP_INVALID_SOURCE"],
-    ["fe80::1", "fd02::2", "IP_INVALID_SOURCE"],
+    // The router wants to tell fe80::1, and asks for it on the link.
+    ["fe80::1", "fd02::2", "IP_INVALID_SOURCE,IP_INVALID_DEST"],
     ["::", "fd02::2", "IP_INVALID_SOURCE"],
     ["fd01::2", "fd02::2", "NO_SOCKET"],
   ])("from %s to %s: %s", (src, dst, expected) => {

@@ -4,6 +4,7 @@ import {
   IpPacket,
   type Ipv6Address,
   ipv6,
+  isLinkLocal,
   isMulticast,
   type Mac,
   NDISC_NEIGHBOUR_ADVERTISEMENT,
@@ -33,10 +34,19 @@ export function ndSolicit(
   const from = cause?.isIp ? cause.ip.src : undefined;
   const own =
     from !== undefined && typeof from !== "number" && dev.hasAddress(from) ? from : undefined;
-  const src = own ?? selectIpv6Address(dev.netns, dev, ip);
+  // Packets that are only passed on are asked for from the link-local address (ndisc_send_ns).
+  const src = own ?? linkLocalOf(dev);
   if (src === undefined) return;
   const message = new NeighbourMessage(NDISC_NEIGHBOUR_SOLICITATION, ip, dev.mac);
   send(dev, message, src, mac === undefined ? solicitedNode(ip) : ip, cause?.trace);
+}
+
+/** `ipv6_get_lladdr`. */
+function linkLocalOf(dev: NetDevice): Ipv6Address | undefined {
+  for (const { address } of dev.addresses6) {
+    if (typeof address !== "number" && isLinkLocal(address)) return address;
+  }
+  return undefined;
 }
 
 /** Tells all neighbours this device's MAC for an address (unsolicited advertisement). */

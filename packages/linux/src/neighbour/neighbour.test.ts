@@ -331,6 +331,31 @@ test("proxy ARP makes a routed pod reachable, as Calico does", () => {
   expect(outcome(ping(host, "10.244.0.5"))).toBe("connected");
 });
 
+describe("the source of a question for an IPv6 address (ndisc_solicit)", () => {
+  const sourceOf = (from: "router" | "behind it"): string => {
+    const [a, r, b] = new Lab().machine("a", "r", "b");
+    const [a0, r0] = cable(a, "eth0", r, "r0");
+    const [r1, b0] = cable(r, "r1", b, "eth0");
+    up(a0, "fd00::1/64");
+    up(r0, "fd00::fe/64");
+    up(r1, "fd01::fe/64");
+    up(b0, "fd01::2/64");
+    routes(a, "::/0 via fd00::fe");
+    forwarding(r);
+    ping(from === "router" ? r : a, "fd01::2");
+    const asked = [...(b0.neighbours?.entries() ?? [])][0]?.ip;
+    return asked === undefined ? "" : formatIp(asked).replace(/^fe80:.*/, "link-local");
+  };
+
+  test("is that of the packet that waits, where it is this machine's", () => {
+    expect(sourceOf("router")).toBe("fd01::fe");
+  });
+
+  test("is the link-local one for packets that are passed on", () => {
+    expect(sourceOf("behind it")).toBe("link-local");
+  });
+});
+
 describe("neighbour discovery", () => {
   test("answers for others by proxy_ndp", () => {
     const [a, r, b] = new Lab().machine("a", "r", "b");
