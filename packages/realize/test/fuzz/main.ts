@@ -1,5 +1,6 @@
 // Random networks and flows, through the model and through the kernel of this machine:
 //   npm run fuzz:kernel -- --seconds 60 --seed 1 [--topologies N] [--flows N] [--at-once N]
+import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { whyNotHere } from "../../src/index.ts";
 import {
@@ -23,6 +24,8 @@ const { values } = parseArgs({
     /** Number of the first topology, to look at one again. */
     first: { type: "string", default: "0" },
     flows: { type: "string", default: "12" },
+    /** A file of steps, one a line, in place of random ones. */
+    case: { type: "string" },
     "at-once": { type: "string", default: "6" },
     shrink: { type: "boolean", default: true },
     script: { type: "boolean", default: false },
@@ -30,7 +33,9 @@ const { values } = parseArgs({
   allowNegative: true,
 });
 const seed = Number(values.seed);
-const most = Number(values.first) + Number(values.topologies ?? Number.POSITIVE_INFINITY);
+const most =
+  Number(values.first) +
+  Number(values.case === undefined ? (values.topologies ?? Number.POSITIVE_INFINITY) : 1);
 const until = Date.now() + 1000 * Number(values.seconds);
 
 const missing = whyNotHere();
@@ -46,10 +51,18 @@ let flows = 0;
 const found: { readonly topology: number; readonly disagreement: Disagreement }[] = [];
 const failing: { readonly number: number; readonly steps: readonly Step[] }[] = [];
 
+function readCase(path: string): Step[] {
+  const lines = readFileSync(path, "utf8").split("\n");
+  return lines.filter((line) => line.trim() !== "").map((line) => JSON.parse(line));
+}
+
 async function work(worker: number): Promise<void> {
   while (started < most && Date.now() < until) {
     const number = started++;
-    const steps = generate(seed * 1_000_003 + number, Number(values.flows));
+    const steps =
+      values.case === undefined
+        ? generate(seed * 1_000_003 + number, Number(values.flows))
+        : readCase(values.case);
     const result = await compare(steps, prober, `fuzz${process.pid}-${worker}`);
     topologies++;
     flows += result.flows;
