@@ -13,6 +13,7 @@ import {
   announceAll,
   deviceDown,
   deviceUp,
+  IPV6_MIN_MTU,
   ipv6Toggled,
   ipv6Up,
   removeAddress,
@@ -22,8 +23,8 @@ import { ipLocalOut } from "./ip/ip-output.ts";
 import { unreachableNeighbour } from "./ip/link-failure.ts";
 import type { RouteErrno } from "./ip/route-input.ts";
 import { type OutputFlow, type OutputRoute, routeOutput } from "./ip/route-output.ts";
-import type { Kernel } from "./kernel.ts";
 import { Ipvs } from "./ipvs/ipvs.ts";
+import type { Kernel } from "./kernel.ts";
 import { KernelError } from "./kernel-error.ts";
 import { arpSolicit } from "./neighbour/arp.ts";
 import { ndSolicit } from "./neighbour/ndisc.ts";
@@ -83,8 +84,8 @@ export class NetNamespace {
   #iptables4: Iptables | undefined;
   #iptables6: Iptables | undefined;
   #nfacct: Nfacct | undefined;
-  #reassembly: Reassembly | undefined;
   #ipvs: Ipvs | undefined;
+  #reassembly: Reassembly | undefined;
   #sockets: SocketTable | undefined;
   /** Sockets that see frames; hardly any namespace has one. */
   packetSockets: readonly PacketSocket[] | undefined = undefined;
@@ -203,7 +204,6 @@ export class NetNamespace {
     return this.#nfacct;
   }
 
-  get reassembly(): Reassembly {
   /** IP virtual servers, made on demand. */
   get ipvs(): Ipvs {
     this.#ipvs ??= new Ipvs(this);
@@ -214,6 +214,7 @@ export class NetNamespace {
     return this.#ipvs;
   }
 
+  get reassembly(): Reassembly {
     this.#reassembly ??= new Reassembly(this);
     return this.#reassembly;
   }
