@@ -15,11 +15,13 @@ const LAYERS = [
   ["net"],
   ["core"],
   ["linux"],
+  ["windows"],
   ["cni-plugins", "kube-proxy", "network-policy", "dns", "gateway", "cloud", "bgp"],
   ["flannel", "calico", "cilium", "weave", "docker"],
   ["cluster"],
   ["inspect"],
   ["conformance"],
+  ["import"],
   ["realize"],
 ];
 const CNIS = ["flannel", "calico", "cilium", "weave"];

@@ -1,0 +1,80 @@
+import { InputError } from "@cnilab/core";
+import type { IpAddress } from "@cnilab/net";
+import { readAddresses, type SavedAddress } from "./address-list.ts";
+import { foldersIn, type SavedFiles } from "./saved-files.ts";
+import { LINKS, type SavedLink } from "./saved-link.ts";
+import { readNamespaces, type SavedNamespace } from "./saved-namespace.ts";
+import { pairVeths, type VethEnd } from "./veth-pairs.ts";
+
+/** One machine as it was saved. */
+export interface SavedNode {
+  readonly name: string;
+  /** The one that it boots with first. */
+  readonly namespaces: readonly SavedNamespace[];
+  readonly addresses: ReadonlyMap<SavedNamespace, readonly SavedAddress[]>;
+  /** Both ends of each cable by each of its links. */
+  readonly pairs: ReadonlyMap<SavedLink, VethEnd>;
+}
+
+/** What a device is taken for that is no piece of its machine's own. */
+export type CardKind = "card" | "bond" | "team" | "vlan";
+
+/** All machines of a folder. @throws InputError where there is none */
+export function readNodes(files: SavedFiles): SavedNode[] {
+  const names = foldersIn(files, "").filter((name) => files.has(`${name}/${LINKS}`));
+  if (names.length === 0) {
+    throw new InputError(
+      `there is no node in it: each is a folder with ${LINKS}, as the collect script makes them`,
+    );
+  }
+  return names.map((name) => {
+    const namespaces = readNamespaces(files, name);
+    return {
+      name,
+      namespaces,
+      addresses: new Map(namespaces.map((n) => [n, readAddresses(n)])),
+      pairs: pairVeths(namespaces),
+    };
+  });
+}
+
+/**
+ * Whether a device leads out of the machine: hardware, what is stacked on it, and a cable whose other end
+ * nobody has seen where the machine is a container itself.
+ */
+export function cardKind(
+  node: SavedNode,
+  namespace: SavedNamespace,
+  link: SavedLink,
+): CardKind | undefined {
+  if (link.flags.has("LOOPBACK")) return undefined;
+  switch (link.kind) {
+    case undefined:
+      return "card";
+    case "bond":
+    case "team":
+    case "vlan":
+      return link.kind;
+    case "veth":
+      return namespace.name === "" && !node.pairs.has(link) ? "card" : undefined;
+    default:
+      return undefined;
+  }
+}
+
+/** Addresses by which a card is reached: its own, or those of the bridge that it is a port of. */
+export function addressesOfCard(
+  node: SavedNode,
+  namespace: SavedNamespace,
+  link: SavedLink,
+): SavedAddress[] {
+  const holders = [link.name, link.master];
+  return (node.addresses.get(namespace) ?? []).filter((a) => holders.includes(a.dev));
+}
+
+/** Whether a device of any machine has an address. */
+export function hasAddress(nodes: readonly SavedNode[], address: IpAddress): boolean {
+  return nodes.some((node) =>
+    [...node.addresses.values()].some((list) => list.some((a) => a.address === address)),
+  );
+}
