@@ -13,7 +13,6 @@ import {
   announceAll,
   deviceDown,
   deviceUp,
-  IPV6_MIN_MTU,
   ipv6Toggled,
   ipv6Up,
   removeAddress,
