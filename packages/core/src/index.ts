@@ -1,3 +1,5 @@
+export * from "./api/admin-network-policy.ts";
+export * from "./api/cluster-network-policy.ts";
 export * from "./api/event.ts";
 export * from "./api/kinds.ts";
 export * from "./api/label-selector.ts";

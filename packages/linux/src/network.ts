@@ -50,6 +50,12 @@ export class Network {
   #length = 0;
   #running = false;
 
+  /**
+   * Rules that drop nothing for now, as if they were not there: for the question what would become of a packet
+   * without them. Those that reject still do.
+   */
+  overlooks: ((rule: FilterRule) => boolean) | undefined = undefined;
+
   /** Notes what the walk under way does, while somebody wants to repeat it. */
   recording: FlowRecording | undefined = undefined;
   /** Flows that have sent packets whose effects are not in kernel state yet. */

@@ -1,24 +1,12 @@
-import "./api/kinds.ts";
-
+export { PolicyAgent } from "./agent/policy-agent.ts";
+export type { PolicySnapshots, PolicyTables } from "./agent/policy-tables.ts";
+export { registerPolicyAgent } from "./agent/register.ts";
 export type { Bits } from "./analyse/bits.ts";
 export type { EndpointClass, EndpointClasses } from "./analyse/endpoint-classes.ts";
 export { type PairVerdict, PolicyAnalysis } from "./analyse/policy-analysis.ts";
 export type { PortClass } from "./analyse/port-classes.ts";
 export type { PortMatrix } from "./analyse/port-matrix.ts";
 export type { PolicySet, Subjects } from "./analyse/subjects.ts";
-export type {
-  AdminNetworkPolicy,
-  AdminPolicyPeer,
-  AdminPolicyPort,
-  BaselineAdminNetworkPolicy,
-  NamespacedPod,
-  PolicySubject,
-} from "./api/admin-network-policy.ts";
-export type {
-  ClusterNetworkPolicy,
-  ClusterPolicyPeer,
-  ClusterPolicyProtocol,
-} from "./api/cluster-network-policy.ts";
 export {
   connectionLines,
   type Peer,

@@ -2,7 +2,9 @@ import { type ApiClient, type ClusterConfig, InputError, objectKey, type Pod } f
 import {
   type Drop,
   type Exchange,
+  type ExchangeRequest,
   exchange,
+  type FilterRule,
   type Kernel,
   type NetNamespace,
   type Trace,
@@ -20,7 +22,7 @@ import {
 } from "@cnilab/net";
 import type { Endpoint } from "./endpoint.ts";
 import { NameResolution, searchDomains, slicesOf } from "./name-resolution.ts";
-import { policyDrop, reasonOf, type Verdict, verdictOf } from "./verdict.ts";
+import { isPolicy, policyDrop, reasonOf, type Verdict, verdictOf } from "./verdict.ts";
 
 export type ConnectProtocol = "TCP" | "UDP" | "SCTP" | "ICMP";
 
@@ -122,14 +124,21 @@ export class Connector {
       return failed({ verdict: "unreachable", reason: `${request.to.text} has no address` });
     }
     this.#makeOutsider(address);
-    const done = exchange(source.netns, {
+    const asked = {
       protocol: PROTOCOLS[protocol],
       dst: address,
       port: port ?? 0,
       owner: source.name,
-      trace: request.trace,
-    });
-    return this.#describe(done, address, protocol === "ICMP" ? undefined : port, source);
+    };
+    const done = exchange(source.netns, { ...asked, trace: request.trace });
+    const sides = { egress: true, ingress: true };
+    const policy = policyDrop(done.drops);
+    if (policy !== undefined) {
+      const side = sideOf(policy, source.netns);
+      sides[side] = false;
+      if (side === "egress") sides.ingress = admitted(source.netns, asked);
+    }
+    return this.#describe(done, address, protocol === "ICMP" ? undefined : port, sides);
   }
 
   /** Looks for both ends and the port, and sends nothing. @throws InputError as {@link connect} */
@@ -142,17 +151,14 @@ export class Connector {
     done: Exchange,
     address: IpAddress,
     port: number | undefined,
-    source: Source,
+    sides: Pick<Connection, "egress" | "ingress">,
   ): Connection {
     const backend = this.#backend(done);
     const verdict = verdictOf(done);
-    const policy = policyDrop(done.drops);
-    const onEgress = policy !== undefined && isEgress(policy, source.netns);
     return {
       verdict,
       reason: reasonOf(done, { address, port }, backend),
-      egress: policy === undefined || !onEgress,
-      ingress: policy === undefined || onEgress,
+      ...sides,
       ...(backend === undefined || verdict !== "allowed" ? {} : { backend }),
       ...(done.report === undefined ? {} : { seenAs: formatIp(done.report.seenAddress) }),
       address,
@@ -401,11 +407,18 @@ function notRunning(pod: Pod): string {
 }
 
 /** A rule's origin says which side it is for; otherwise the place where the packet was dropped does. */
-function isEgress(drop: Drop, source: NetNamespace): boolean {
+function sideOf(drop: Drop, source: NetNamespace): "egress" | "ingress" {
   const detail = drop.rule?.origin?.detail ?? "";
-  if (detail.startsWith("egress")) return true;
-  if (detail.startsWith("ingress")) return false;
-  return drop.netns.kernel === source.kernel;
+  if (detail.startsWith("egress")) return "egress";
+  if (detail.startsWith("ingress")) return "ingress";
+  return drop.netns.kernel === source.kernel ? "egress" : "ingress";
+}
+
+/** Whether the destination's policies let in what the source's do not let out. */
+function admitted(source: NetNamespace, asked: ExchangeRequest): boolean {
+  const overlooks = ({ origin }: FilterRule) =>
+    isPolicy(origin) && origin?.detail?.startsWith("egress") === true;
+  return policyDrop(exchange(source, { ...asked, overlooks }).drops) === undefined;
 }
 
 /** Whether a namespace has an address with which it can talk to that one. */

@@ -1,3 +1,5 @@
+import type { AdminNetworkPolicy, BaselineAdminNetworkPolicy } from "./admin-network-policy.ts";
+import type { ClusterNetworkPolicy } from "./cluster-network-policy.ts";
 import type { Event } from "./event.ts";
 import type { NetworkPolicy } from "./network-policy.ts";
 import type { Namespace, Node } from "./node.ts";
@@ -10,6 +12,9 @@ import type { DaemonSet, Deployment, Job, ReplicaSet, StatefulSet } from "./work
  * merging: `declare module "@cnilab/core" { interface Kinds { IPPool: IPPool } }`.
  */
 export interface Kinds {
+  AdminNetworkPolicy: AdminNetworkPolicy;
+  BaselineAdminNetworkPolicy: BaselineAdminNetworkPolicy;
+  ClusterNetworkPolicy: ClusterNetworkPolicy;
   DaemonSet: DaemonSet;
   Deployment: Deployment;
   Endpoints: Endpoints;

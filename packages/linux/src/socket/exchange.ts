@@ -18,6 +18,7 @@ import {
 import type { NetDevice } from "../device/net-device.ts";
 import { KernelError } from "../kernel-error.ts";
 import type { NetNamespace } from "../net-namespace.ts";
+import type { FilterRule } from "../netfilter/filter-rule.ts";
 import type { Drop } from "../network.ts";
 import type { Trace } from "../trace.ts";
 import { ServerReport } from "./echo-server.ts";
@@ -49,6 +50,8 @@ export interface ExchangeRequest {
   readonly length?: number;
   /** Of what a TCP client sends. */
   readonly ttl?: number | undefined;
+  /** Rules that drop nothing of this exchange, as in {@link Network.overlooks}. */
+  readonly overlooks?: ((rule: FilterRule) => boolean) | undefined;
 }
 
 /** What a person sees of an attempt to talk to somebody. */
@@ -86,10 +89,16 @@ const IN_FLIGHT_LIMIT_MS = 60_000;
  * @throws KernelError for a protocol that has no exchange
  */
 export function exchange(netns: NetNamespace, request: ExchangeRequest): Exchange {
-  netns.network.takeDrops();
-  const result = attempt(netns, request);
-  const drops = netns.network.takeDrops().filter((d) => concerns(d, request));
-  return { ...result, drops, unresolved: [...netns.network.unresolved] };
+  const { network } = netns;
+  network.takeDrops();
+  network.overlooks = request.overlooks;
+  try {
+    const result = attempt(netns, request);
+    const drops = network.takeDrops().filter((d) => concerns(d, request));
+    return { ...result, drops, unresolved: [...network.unresolved] };
+  } finally {
+    network.overlooks = undefined;
+  }
 }
 
 type Attempt = Omit<Exchange, "drops" | "unresolved">;

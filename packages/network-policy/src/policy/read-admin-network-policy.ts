@@ -1,11 +1,11 @@
-import { parsePrefix } from "@cnilab/net";
 import type {
   AdminNetworkPolicy,
   AdminPolicyPeer,
   AdminPolicyPort,
   BaselineAdminNetworkPolicy,
   PolicySubject,
-} from "../api/admin-network-policy.ts";
+} from "@cnilab/core";
+import { parsePrefix } from "@cnilab/net";
 import type { Direction, PeerTerm, PodTerm, Policy, PortTerm, Rule } from "./policy.ts";
 import { portRange } from "./read-network-policy.ts";
 

@@ -1,8 +1,4 @@
-import type {
-  ClusterNetworkPolicy,
-  ClusterPolicyPeer,
-  ClusterPolicyProtocol,
-} from "../api/cluster-network-policy.ts";
+import type { ClusterNetworkPolicy, ClusterPolicyPeer, ClusterPolicyProtocol } from "@cnilab/core";
 import type { Direction, PeerTerm, Policy, PortTerm, Rule } from "./policy.ts";
 import { readSubject, readTierPeer } from "./read-admin-network-policy.ts";
 import { portRange } from "./read-network-policy.ts";

@@ -1,9 +1,9 @@
-import { type KubeObject, type NetworkPolicy, objectKey } from "@cnilab/core";
 import type {
   AdminNetworkPolicy,
   BaselineAdminNetworkPolicy,
-} from "../api/admin-network-policy.ts";
-import type { ClusterNetworkPolicy } from "../api/cluster-network-policy.ts";
+  ClusterNetworkPolicy,
+} from "@cnilab/core";
+import { type KubeObject, type NetworkPolicy, objectKey } from "@cnilab/core";
 import type { Policy, Tier } from "./policy.ts";
 import { readAdminNetworkPolicy } from "./read-admin-network-policy.ts";
 import { readClusterNetworkPolicy } from "./read-cluster-network-policy.ts";

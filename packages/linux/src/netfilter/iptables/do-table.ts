@@ -73,7 +73,10 @@ function runRule(table: Table, entry: RuleEntry, position: number, walk: Walk): 
   if (target === undefined) return XT_CONTINUE;
   const verdict = target.run(walk);
   if (step !== undefined) step.effect = target.effect(walk);
-  if (verdict === NF_DROP && target.dropsItself !== true) walk.dropRule = entry;
+  if (verdict === NF_DROP && target.dropsItself !== true) {
+    if (walk.netns.network.overlooks?.(entry) === true) return XT_CONTINUE;
+    walk.dropRule = entry;
+  }
   return verdict;
 }
 

@@ -139,6 +139,7 @@ class ChainRun {
         case ACCEPT:
           return this.#end(NF_ACCEPT);
         case DROP:
+          if (this.#walk.netns.network.overlooks?.(plan.rule) === true) continue;
           return this.#drop(plan.rule);
         case DROPPED:
           return this.#end(NF_DROP);

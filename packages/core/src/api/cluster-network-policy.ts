@@ -1,5 +1,5 @@
-import type { KubeObject } from "@cnilab/core";
 import type { AdminPolicyPeer, PolicySubject } from "./admin-network-policy.ts";
+import type { KubeObject } from "./meta.ts";
 
 // policy.networking.k8s.io/v1alpha2 (network-policy-api 0eec1b0, apis/v1alpha2).
 

@@ -1,4 +1,4 @@
-import type { KubeObject, LabelSelector, Protocol } from "@cnilab/core";
+import type { KubeObject, LabelSelector, Protocol } from "./meta.ts";
 
 // policy.networking.k8s.io/v1alpha1 in the shape of network-policy-api v0.1.5 (apis/v1alpha1).
 
