@@ -56,12 +56,12 @@ describe("who may send what", () => {
     [
       "an address that no peer may have",
       (n) => (n === 1 ? { allowedIps: [] } : {}),
-      "unreachable, EHOSTUNREACH, WIREGUARD_NO_PEER in h1",
+      "unreachable, ENOKEY, WIREGUARD_NO_PEER in h1",
     ],
     [
       "a peer without endpoint",
       (n) => (n === 1 ? { endpoint: undefined } : {}),
-      "unreachable, EHOSTUNREACH, WIREGUARD_NO_PEER in h1",
+      "unreachable, EDESTADDRREQ, WIREGUARD_NO_PEER in h1",
     ],
     [
       "a sender whose key is unknown",
@@ -108,6 +108,14 @@ describe("who may send what", () => {
     });
     expect(outcome(ping(h1, "10.1.0.2"))).toBe("connected");
     expect(outcome(ping(h1, "10.1.0.3"))).toBe(
+      "unreachable, EDESTADDRREQ, WIREGUARD_NO_PEER in h1",
+    );
+  });
+
+  // wg_xmit fails with ENOKEY; TCP does not look at that, and hears of the ICMP message.
+  test("TCP hears of the missing peer by ICMP", () => {
+    const { h1 } = paired(() => ({ allowedIps: [] }));
+    expect(outcome(connect(h1, "10.1.0.2", 80))).toBe(
       "unreachable, EHOSTUNREACH, WIREGUARD_NO_PEER in h1",
     );
   });
@@ -142,9 +150,9 @@ test("a layer of peers takes the place of the device's own, and may be changed a
   for (const wg of [w1, w2]) wg.setPeerLayer(layer);
   expect(w1.peerLayer).toBe(layer);
   expect(outcome(ping(h1, "10.1.0.2"))).toBe("connected");
-  expect(outcome(ping(h1, "fd01::2"))).toBe("unreachable, EHOSTUNREACH, WIREGUARD_NO_PEER in h1");
+  expect(outcome(ping(h1, "fd01::2"))).toBe("unreachable, ENOKEY, WIREGUARD_NO_PEER in h1");
   w1.removePeer("key2");
   expect(w1.peerLayer).toBeUndefined();
-  expect(outcome(ping(h1, "10.1.0.2"))).toBe("unreachable, EHOSTUNREACH, WIREGUARD_NO_PEER in h1");
+  expect(outcome(ping(h1, "10.1.0.2"))).toBe("unreachable, ENOKEY, WIREGUARD_NO_PEER in h1");
   expect([...w2.peers].map((p) => p.publicKey)).toEqual(["key1"]);
 });

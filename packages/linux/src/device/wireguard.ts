@@ -181,12 +181,12 @@ export class Wireguard extends NetDevice {
     const packet = skb.ip;
     const peer = skb.isIp ? this.#peerFor(packet.dst) : undefined;
     if (peer === undefined) {
-      this.#refuse(skb, `no peer may have ${formatIp(packet.dst)}`);
+      this.#refuse(skb, "ENOKEY", `no peer may have ${formatIp(packet.dst)}`);
       return;
     }
     const endpoint = this.#roamed.get(peer.publicKey) ?? peer.endpoint;
     if (endpoint === undefined || this.#socket === undefined) {
-      this.#refuse(skb, `peer ${peer.publicKey} has no endpoint`);
+      this.#refuse(skb, "EDESTADDRREQ", `peer ${peer.publicKey} has no endpoint`);
       return;
     }
     const { address, port } = endpoint;
@@ -205,7 +205,9 @@ export class Wireguard extends NetDevice {
     if (error !== undefined) this.drop(skb, "IP_OUTNOROUTES", error.message);
   }
 
-  #refuse(skb: Skb, detail: string): void {
+  /** The sender hears of it twice: its call fails, and an ICMP message comes. */
+  #refuse(skb: Skb, errno: "ENOKEY" | "EDESTADDRREQ", detail: string): void {
+    skb.sendErrno ??= errno;
     if (skb.ip.version === 4) icmpSend(skb, this.netns, ICMP_DEST_UNREACH, ICMP_HOST_UNREACH);
     else icmpSend(skb, this.netns, ICMPV6_DEST_UNREACH, ICMPV6_ADDR_UNREACH);
     this.drop(skb, "WIREGUARD_NO_PEER", detail);

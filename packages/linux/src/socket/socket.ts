@@ -32,7 +32,9 @@ export interface SocketError {
     | "ETIMEDOUT"
     | "EPROTO"
     | "ENOPROTOOPT"
-    | "ENOBUFS";
+    | "ENOBUFS"
+    | "ENOKEY"
+    | "EDESTADDRREQ";
   /** Address of the machine whose message told of it; `undefined` when it was this machine. */
   readonly from: IpAddress | undefined;
   /** As `RST` or `ICMP port unreachable`. */
