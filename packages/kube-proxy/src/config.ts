@@ -46,3 +46,11 @@ export const DEFAULT_CONFIG: KubeProxyConfig = {
   nodePortAddresses: [],
   minSyncPeriod: 1000,
 };
+
+/** Where node ports answer, with each mode's default (cmd/kube-proxy/app/server_linux.go `platformApplyDefaults`). */
+export function nodePortAddresses({
+  mode,
+  nodePortAddresses: given,
+}: KubeProxyConfig): readonly string[] {
+  return given.length === 0 && mode === "nftables" ? ["primary"] : given;
+}

@@ -92,3 +92,13 @@ test.each<[string, Partial<ServicePort>, string[], boolean]>([
 ])("%s", (_name, policy, endpoints, expected) => {
   expect(dependsOnNode({ ...PORT, ...policy }, endpoints.map(endpoint))).toBe(expected);
 });
+
+test("of one that slices tell twice the first counts, but on its own node the last", () => {
+  const first = endpoint("a@n1!");
+  const again = endpoint("a@n1");
+  const twice = { ...first, byNode: new Map([["n1", again]]) };
+  const usedOn = (name: string) =>
+    categorizeEndpoints([twice], PORT, { name, zone: "z1" }).cluster.map((e) => e.ready);
+  expect([usedOn("n1"), usedOn("n2")]).toEqual([[true], []]);
+  expect(dependsOnNode(PORT, [twice])).toBe(true);
+});

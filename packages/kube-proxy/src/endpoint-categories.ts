@@ -21,10 +21,11 @@ export interface EndpointCategories {
 }
 
 export function categorizeEndpoints(
-  endpoints: readonly ProxyEndpoint[],
+  all: readonly ProxyEndpoint[],
   port: ServicePort,
   node: NodeTopology,
 ): EndpointCategories {
+  const endpoints = asSeenFrom(node, all);
   const usesCluster = usesClusterEndpoints(port);
   const usesLocal = usesLocalEndpoints(port);
   const cluster = usesCluster ? clusterEndpoints(endpoints, node) : [];
@@ -41,9 +42,19 @@ export function categorizeEndpoints(
 export function dependsOnNode(port: ServicePort, endpoints: readonly ProxyEndpoint[]): boolean {
   return (
     usesLocalEndpoints(port) ||
+    endpoints.some((e) => e.byNode !== undefined) ||
     (usesClusterEndpoints(port) &&
       endpoints.some((e) => e.zoneHints !== undefined || e.nodeHints !== undefined))
   );
+}
+
+/** What kube-proxy on a node takes endpoints for, where slices say different things of one. */
+export function asSeenFrom(
+  node: NodeTopology,
+  endpoints: readonly ProxyEndpoint[],
+): readonly ProxyEndpoint[] {
+  if (!endpoints.some((e) => e.byNode?.has(node.name))) return endpoints;
+  return endpoints.map((e) => e.byNode?.get(node.name) ?? e);
 }
 
 /** Ready ones that the hints grant this node; failing that, those that still serve while they end (KEP-1669). */

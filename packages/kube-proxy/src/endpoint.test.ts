@@ -93,3 +93,28 @@ test.each<[string, Partial<Endpoint>, Partial<ProxyEndpoint>]>([
     endpointsByPort([{ ...slice("web", HTTP, []), endpoints }], 4).get("http/tcp") ?? [];
   expect(endpoint).toMatchObject(expected);
 });
+
+test.each<[string, Partial<Endpoint>, Partial<Endpoint>, boolean, Record<string, boolean>]>([
+  ["alike", { nodeName: "n1" }, { nodeName: "n1" }, true, {}],
+  [
+    "with other conditions",
+    { nodeName: "n1", conditions: { ready: false } },
+    { nodeName: "n1" },
+    false,
+    { n1: true },
+  ],
+  [
+    "with other conditions and no node",
+    { conditions: { ready: false } },
+    { conditions: { ready: true } },
+    false,
+    {},
+  ],
+])("an endpoint twice, %s", (_name, first, second, ready, byNode) => {
+  const endpoints = [first, second].map((about) => ({ addresses: ["10.244.1.1"], ...about }));
+  const slices = endpoints.map((e) => ({ ...slice("web", HTTP, []), endpoints: [e] }));
+  const all = endpointsByPort(slices, 4).get("http/tcp") ?? [];
+  expect(all.map((e) => e.ready)).toEqual([ready]);
+  const versions = [...(all[0]?.byNode ?? [])].map(([node, e]) => [node, e.ready]);
+  expect(Object.fromEntries(versions)).toEqual(byNode);
+});

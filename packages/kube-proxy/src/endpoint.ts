@@ -24,6 +24,8 @@ export interface ProxyEndpoint {
   /** Zones that should use it; `undefined` without hints. */
   readonly zoneHints: readonly string[] | undefined;
   readonly nodeHints: readonly string[] | undefined;
+  /** By node, what kube-proxy there takes it for; only where several slices say different things of it. */
+  readonly byNode?: ReadonlyMap<string, ProxyEndpoint>;
 }
 
 export const SERVICE_NAME = "kubernetes.io/service-name";
@@ -61,7 +63,9 @@ export function endpointsByPort(
       }
       for (const each of slice.endpoints) {
         const endpoint = proxyEndpoint(each, port.port, family);
-        if (endpoint !== undefined) endpoints.set(endpoint.text, endpoint);
+        if (endpoint === undefined) continue;
+        const known = endpoints.get(endpoint.text);
+        endpoints.set(endpoint.text, known === undefined ? endpoint : joined(known, endpoint));
       }
     }
   }
@@ -72,6 +76,19 @@ export function endpointsByPort(
       [...endpoints.values()].sort((x, y) => (x.text < y.text ? -1 : x.text > y.text ? 1 : 0)),
     ]),
   );
+}
+
+/** The first one counts, but on its own node the last (pkg/proxy/endpointslicecache.go `addEndpoints`). */
+function joined(first: ProxyEndpoint, again: ProxyEndpoint): ProxyEndpoint {
+  const { nodeName } = again;
+  if (nodeName === undefined || sameJudgement(first, again)) return first;
+  return { ...first, byNode: new Map([...(first.byNode ?? []), [nodeName, again]]) };
+}
+
+function sameJudgement(x: ProxyEndpoint, y: ProxyEndpoint): boolean {
+  const of = (e: ProxyEndpoint) =>
+    JSON.stringify([e.nodeName, e.ready, e.serving, e.terminating, e.zoneHints, e.nodeHints]);
+  return x.byNode === undefined && of(x) === of(y);
 }
 
 /** `undefined` for one without an address of the family. Absent conditions mean a ready one. */

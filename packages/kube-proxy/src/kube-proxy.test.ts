@@ -1,15 +1,19 @@
 import {
   type ApiClient,
   type EndpointSlice,
+  SeededRandom,
   type Service,
   type Snapshot,
   VirtualClock,
 } from "@cnilab/core";
+import { Kernel, Network } from "@cnilab/linux";
 import { BehaviorSubject, Subject } from "rxjs";
 import { beforeEach, describe, expect, test } from "vitest";
 import { service } from "../test/objects.ts";
 import { DEFAULT_CONFIG } from "./config.ts";
 import { KubeProxy } from "./kube-proxy.ts";
+import { ProxyHealthServer } from "./proxy-health-server.ts";
+import { ServiceHealthServer } from "./service-health-server.ts";
 import { type ServiceState, ServiceStates } from "./service-state.ts";
 
 let clock: VirtualClock;
@@ -33,8 +37,12 @@ function makeProxy(): KubeProxy {
   const snapshots = (kind: string) => (kind === "Service" ? services : slices);
   const api = { snapshots } as unknown as ApiClient;
   const sync = (state: ServiceState) => void syncs.push([clock.now, state.ports.length]);
-  const families = [{ states: new ServiceStates(4), proxier: { sync } }];
-  return new KubeProxy({ api, clock }, { ...DEFAULT_CONFIG, minSyncPeriod: 1000 }, families);
+  const { initNs } = new Kernel(new Network(clock, new SeededRandom(1)), "n1");
+  const node = { name: "n1", api, clock };
+  const server = new ServiceHealthServer(initNs, { name: "n1", zone: "" }, [undefined], () => true);
+  const families = [{ states: new ServiceStates(4), proxier: { sync }, health: server }];
+  const config = { ...DEFAULT_CONFIG, minSyncPeriod: 1000 };
+  return new KubeProxy(node, config, families, new ProxyHealthServer(initNs, node));
 }
 
 function servicesNamed(...names: string[]): Snapshot<Service> {

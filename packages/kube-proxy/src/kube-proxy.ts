@@ -9,12 +9,15 @@ import type {
 import { BehaviorSubject, combineLatest, type Observable, type Subscription } from "rxjs";
 import type { KubeProxyConfig } from "./config.ts";
 import type { Proxier } from "./proxier.ts";
+import type { ProxyHealthServer } from "./proxy-health-server.ts";
+import type { ServiceHealthServer } from "./service-health-server.ts";
 import type { ServiceStates } from "./service-state.ts";
 
 /** One address family: where its states come from and who programs them. */
 export interface ProxiedFamily {
   readonly states: ServiceStates;
   readonly proxier: Proxier;
+  readonly health: ServiceHealthServer;
 }
 
 /**
@@ -26,6 +29,7 @@ export class KubeProxy implements ProxyEngine {
   readonly #node: Pick<NodeContext, "api" | "clock">;
   readonly #config: KubeProxyConfig;
   readonly #families: readonly ProxiedFamily[];
+  readonly #health: ProxyHealthServer;
   readonly #ready = new BehaviorSubject(false);
   #subscription: Subscription | undefined;
   #seen: readonly [Snapshot<Service>, Snapshot<EndpointSlice>] | undefined;
@@ -36,7 +40,9 @@ export class KubeProxy implements ProxyEngine {
     node: Pick<NodeContext, "api" | "clock">,
     config: KubeProxyConfig,
     families: readonly ProxiedFamily[],
+    health: ProxyHealthServer,
   ) {
+    this.#health = health;
     this.#node = node;
     this.#config = config;
     this.#families = families;
@@ -48,17 +54,21 @@ export class KubeProxy implements ProxyEngine {
 
   start(): void {
     const { api } = this.#node;
+    this.#health.start();
     this.#subscription ??= combineLatest([
       api.snapshots("Service"),
       api.snapshots("EndpointSlice"),
     ]).subscribe((seen) => {
       this.#seen = seen;
+      this.#health.queuedUpdate();
       this.#schedule();
     });
   }
 
-  /** What it programmed stays, as with the real one. */
+  /** What it programmed stays, as with the real one; its servers go with it. */
   stop(): void {
+    this.#health.stop();
+    for (const { health } of this.#families) health.stop();
     this.#subscription?.unsubscribe();
     this.#subscription = undefined;
     this.#timer?.cancel();
@@ -82,9 +92,12 @@ export class KubeProxy implements ProxyEngine {
     const [services, slices] = this.#seen;
     const { now } = this.#node.clock;
     this.#lastSync = now;
-    for (const { states, proxier } of this.#families) {
-      proxier.sync(states.of(services, slices), now);
+    for (const { states, proxier, health } of this.#families) {
+      const state = states.of(services, slices);
+      proxier.sync(state, now);
+      health.sync(state);
     }
+    this.#health.updated();
     if (!this.#ready.value) this.#ready.next(true);
   }
 }

@@ -1,5 +1,5 @@
-import type { IpFamily } from "@cnilab/net";
-import type { KubeProxyConfig } from "./config.ts";
+import { type IpFamily, parseIp } from "@cnilab/net";
+import { type KubeProxyConfig, nodePortAddresses } from "./config.ts";
 import { IptablesProxier } from "./iptables/iptables-proxier.ts";
 import { Layers } from "./iptables/layers.ts";
 import { RulesetRenderer } from "./iptables/ruleset.ts";
@@ -7,32 +7,46 @@ import type { ProxiedFamily } from "./kube-proxy.ts";
 import { NftablesProxier } from "./nftables/nftables-proxier.ts";
 import { SharedTables } from "./nftables/shared-tables.ts";
 import type { Proxier } from "./proxier.ts";
-import type { ProxierNode } from "./proxier-node.ts";
+import { nodePortIps, type ProxierNode } from "./proxier-node.ts";
+import { ServiceHealthServer } from "./service-health-server.ts";
 import { ServiceStates } from "./service-state.ts";
 import { ConntrackCleaningProxier } from "./stale-conntrack.ts";
 
 interface SharedFamily {
+  readonly family: IpFamily;
   readonly states: ServiceStates;
   readonly proxierOf: (node: ProxierNode) => Proxier;
 }
 
 /** Makes the proxiers of nodes whose kube-proxies have equal settings; they share what is equal. */
 export class Proxiers {
+  readonly #config: KubeProxyConfig;
   readonly #families: readonly SharedFamily[];
 
   /** @param serviceCidrs ServiceCIDRs of the API server, of both families */
   constructor(config: KubeProxyConfig, serviceCidrs: readonly string[]) {
+    this.#config = config;
     this.#families = ([4, 6] as const).map((family) => ({
+      family,
       states: new ServiceStates(family),
       proxierOf: proxierMaker(family, config, serviceCidrs),
     }));
   }
 
-  /** One for each family, as the real kube-proxy runs on a machine that has both. */
-  of(node: ProxierNode): ProxiedFamily[] {
-    return this.#families.map(({ states, proxierOf }) => ({
+  /**
+   * One for each family, as the real kube-proxy runs on a machine that has both.
+   * @param healthy whether kube-proxy keeps up with changes
+   */
+  of(node: ProxierNode, healthy: () => boolean = () => true): ProxiedFamily[] {
+    return this.#families.map(({ family, states, proxierOf }) => ({
       states,
       proxier: new ConntrackCleaningProxier(node.netns, proxierOf(node)),
+      health: new ServiceHealthServer(
+        node.netns,
+        node.topology,
+        nodePortIps(node, nodePortAddresses(this.#config), family)?.map(parseIp) ?? [undefined],
+        healthy,
+      ),
     }));
   }
 }

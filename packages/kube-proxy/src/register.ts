@@ -11,6 +11,7 @@ import type { Kernel } from "@cnilab/linux";
 import { DEFAULT_CONFIG, type KubeProxyConfig, type KubeProxyMode } from "./config.ts";
 import { KubeProxy } from "./kube-proxy.ts";
 import { Proxiers } from "./proxiers.ts";
+import { ProxyHealthServer } from "./proxy-health-server.ts";
 
 /** The release whose behaviour this package has. */
 export const KUBE_PROXY_RELEASE = "v1.35.4";
@@ -38,13 +39,16 @@ export function registerKubeProxy(
         ...settings,
       };
       proxiers ??= new Proxiers(config, serviceCidrs.map(String));
-      const families = proxiers.of({
-        netns: context.machine.initNs,
+      const netns = context.machine.initNs;
+      const health = new ProxyHealthServer(netns, context);
+      const proxierNode = {
+        netns,
         topology: { name: context.name, zone: zoneOf(context) },
         addresses: context.addresses,
         podCidrs: () => context.podCidrs().map(String),
-      });
-      return new KubeProxy(context, config, families);
+      };
+      const families = proxiers.of(proxierNode, () => health.healthy);
+      return new KubeProxy(context, config, families, health);
     }),
   );
 }

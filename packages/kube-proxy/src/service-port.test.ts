@@ -89,10 +89,16 @@ test.each<[string, ServiceSpec, 4 | 6, Partial<ServicePort>]>([
     { sourceRanges: ["192.0.2.0/24"] },
   ],
   [
-    "source ranges of no load balancer",
-    { ...CLUSTER_IP, loadBalancerSourceRanges: ["192.0.2.0/24"] },
+    "a source range of all addresses",
+    { ...LOAD_BALANCER, loadBalancerSourceRanges: ["192.0.2.0/24", "0.0.0.0/0"] },
     4,
     { sourceRanges: [] },
+  ],
+  [
+    "a source range of all addresses of the other family",
+    { ...LOAD_BALANCER, loadBalancerSourceRanges: ["192.0.2.0/24", "::/0"] },
+    4,
+    { sourceRanges: ["192.0.2.0/24"] },
   ],
   [
     "a health check port",
@@ -133,7 +139,8 @@ test.each<
     [],
   ],
   ["a host name", "LoadBalancer", { hostname: "lb.example" }, []],
-  ["a type that has no load balancer any more", "NodePort", { ip: "203.0.113.1" }, []],
+  // The API server empties the status of such a Service; kube-proxy does not look at the type.
+  ["a type that has none", "NodePort", { ip: "203.0.113.1" }, ["203.0.113.1"]],
 ])("load balancer with %s", (_name, type = "LoadBalancer", ingress, expected) => {
   const object = {
     ...service("web", { ...CLUSTER_IP, type }),
@@ -156,7 +163,12 @@ test.each<[string, ServiceSpec, boolean, boolean, boolean]>([
   ["an external IP", { ...CLUSTER_IP, externalIPs: ["198.51.100.80"] }, true, true, false],
   [
     "a node port, external Local",
-    { ...CLUSTER_IP, ports: [{ port: 80, nodePort: 30_080 }], externalTrafficPolicy: "Local" },
+    {
+      ...CLUSTER_IP,
+      type: "NodePort",
+      ports: [{ port: 80, nodePort: 30_080 }],
+      externalTrafficPolicy: "Local",
+    },
     true,
     true,
     true,

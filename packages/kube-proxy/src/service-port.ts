@@ -1,4 +1,4 @@
-import type { Origin, Service } from "@cnilab/core";
+import type { Origin, Service, ServiceSpec } from "@cnilab/core";
 import { familyOf, formatIp, type IpFamily, tryParseIp, tryParsePrefix } from "@cnilab/net";
 
 /** One port of a Service in one address family, as proxying needs it (pkg/proxy/serviceport.go). */
@@ -55,8 +55,8 @@ export function servicePorts(service: Service, family: IpFamily): readonly Servi
   if (clusterIP === undefined) return [];
 
   const affinity = spec.sessionAffinity === "ClientIP";
-  const isLoadBalancer = spec.type === "LoadBalancer";
-  const ingress = isLoadBalancer ? (service.status?.loadBalancer?.ingress ?? []) : [];
+  const ingress = service.status?.loadBalancer?.ingress ?? [];
+  const externalPolicyLocal = hasExternalPolicyLocal(spec);
   const shared = {
     clusterIP,
     externalIPs: ofFamily(spec.externalIPs ?? [], family),
@@ -64,16 +64,14 @@ export function servicePorts(service: Service, family: IpFamily): readonly Servi
       ingress.flatMap((i) => (i.ip === undefined || i.ipMode === "Proxy" ? [] : [i.ip])),
       family,
     ),
-    sourceRanges: isLoadBalancer ? rangesOfFamily(spec.loadBalancerSourceRanges ?? [], family) : [],
+    sourceRanges: sourceRanges(spec.loadBalancerSourceRanges ?? [], family),
     internalPolicyLocal: spec.internalTrafficPolicy === "Local",
-    externalPolicyLocal: spec.externalTrafficPolicy === "Local",
+    externalPolicyLocal,
     affinitySeconds: affinity
       ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? DEFAULT_AFFINITY_SECONDS)
       : 0,
     healthCheckNodePort:
-      isLoadBalancer && spec.externalTrafficPolicy === "Local"
-        ? (spec.healthCheckNodePort ?? 0)
-        : 0,
+      spec.type === "LoadBalancer" && externalPolicyLocal ? (spec.healthCheckNodePort ?? 0) : 0,
   };
   const namespace = metadata.namespace ?? "default";
   return (spec.ports ?? []).map((port) => {
@@ -96,6 +94,16 @@ export function servicePorts(service: Service, family: IpFamily): readonly Servi
   });
 }
 
+/** The policy counts only where something leads in from outside (pkg/api/v1/service/util.go `ExternalPolicyLocal`). */
+function hasExternalPolicyLocal({
+  type,
+  externalIPs,
+  externalTrafficPolicy,
+}: ServiceSpec): boolean {
+  if (externalTrafficPolicy !== "Local") return false;
+  return type === "LoadBalancer" || type === "NodePort" || (externalIPs ?? []).length > 0;
+}
+
 /** Those of the family, in the usual spelling. */
 function ofFamily(addresses: readonly string[], family: IpFamily): string[] {
   return addresses.flatMap((text) => {
@@ -104,9 +112,9 @@ function ofFamily(addresses: readonly string[], family: IpFamily): string[] {
   });
 }
 
-function rangesOfFamily(ranges: readonly string[], family: IpFamily): string[] {
-  return ranges.flatMap((text) => {
-    const range = tryParsePrefix(text.trim());
-    return range === undefined || range.family !== family ? [] : [range.toString()];
-  });
+/** Those of the family; a range of all addresses is as none. */
+function sourceRanges(texts: readonly string[], family: IpFamily): string[] {
+  const ranges = texts.flatMap((text) => tryParsePrefix(text.trim()) ?? []);
+  const own = ranges.filter((range) => range.family === family);
+  return own.some(({ length }) => length === 0) ? [] : own.map(String);
 }

@@ -33,8 +33,10 @@ export class StandAloneKubeProxy {
     const services = this.#snapshot<Service>(objects, "Service");
     const slices = this.#snapshot<EndpointSlice>(objects, "EndpointSlice");
     const now = this.#version * SYNC_INTERVAL;
-    for (const { states, proxier } of this.#families) {
-      proxier.sync(states.of(services, slices), now);
+    for (const { states, proxier, health } of this.#families) {
+      const state = states.of(services, slices);
+      proxier.sync(state, now);
+      health.sync(state);
     }
   }
 

@@ -1,4 +1,4 @@
-import { type IpFamily, tryParseIp, tryParsePrefix } from "@cnilab/net";
+import { type IpFamily, isLoopback, parseIp, tryParsePrefix } from "@cnilab/net";
 import type { KubeProxyConfig } from "../config.ts";
 import { localTraffic } from "../local-traffic.ts";
 import type { Proxier } from "../proxier.ts";
@@ -55,19 +55,25 @@ export class IptablesProxier implements Proxier {
       topology: node.topology,
       localTraffic: localTraffic(this.#config, node.podCidrs(), family),
       localhostNodePorts: this.#localhostNodePorts,
-      nodePortIps: nodePortIps(node, this.#config.nodePortAddresses, family),
+      nodePortIps: nodePortIps(node, this.#config.nodePortAddresses, family)?.filter(
+        (ip) => this.#localhostNodePorts || !isLoopback(parseIp(ip)),
+      ),
       nodeIsIn: nodeIsIn(node, family),
     };
   }
 
   get #localhostNodePorts(): boolean {
     if (this.#family !== 4 || !this.#config.localhostNodePorts) return false;
-    const { nodePortAddresses } = this.#config;
-    return nodePortAddresses.length === 0 || nodePortAddresses.some(holdsLoopback);
+    const ranges = this.#config.nodePortAddresses.filter((range) => !range.includes(":"));
+    return ranges.length === 0 || ranges.some(holdsLoopback);
   }
 }
 
-function holdsLoopback(range: string): boolean {
-  const loopback = tryParseIp("127.0.0.1");
-  return loopback !== undefined && tryParsePrefix(range)?.contains(loopback) === true;
+/** As the real one judges a range (pkg/proxy/util/nodeport_addresses.go `containsIPv4Loopback`). */
+function holdsLoopback(text: string): boolean {
+  const range = tryParsePrefix(text);
+  if (range === undefined) return false;
+  return isLoopback(range.address) || range.contains(LOOPBACK_START);
 }
+
+const LOOPBACK_START = parseIp("127.0.0.0");

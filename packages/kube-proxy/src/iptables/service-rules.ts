@@ -225,7 +225,7 @@ class ServiceRuleWriter {
     const { spn, sourceRanges, loadBalancerIPs } = this.#port;
     const comment = `-m comment --comment "${spn} loadbalancer IP"`;
     const jump = `-j ${this.#chains.external}`;
-    const rules = sourceRanges.map((range) => `${source(range)}${comment} ${jump}`);
+    const rules = sourceRanges.map((range) => `-s ${range} ${comment} ${jump}`);
     if (sourceRanges.some((range) => this.#options.nodeIsIn(range))) {
       for (const ip of loadBalancerIPs) rules.push(`-s ${this.#host(ip)} ${comment} ${jump}`);
     }
@@ -299,11 +299,6 @@ class ServiceRuleWriter {
       ? "255.255.255.255"
       : "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
   }
-}
-
-/** iptables leaves a match on any address out. */
-function source(range: string): string {
-  return range.endsWith("/0") ? "" : `-s ${range} `;
 }
 
 const TWO_31 = 2 ** 31;

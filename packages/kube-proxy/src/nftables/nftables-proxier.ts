@@ -1,5 +1,5 @@
-import type { IpFamily } from "@cnilab/net";
-import type { KubeProxyConfig } from "../config.ts";
+import { type IpFamily, isLoopback, parseIp } from "@cnilab/net";
+import { type KubeProxyConfig, nodePortAddresses } from "../config.ts";
 import { localTraffic } from "../local-traffic.ts";
 import type { Proxier } from "../proxier.ts";
 import { nodeIsIn, nodePortIps, type ProxierNode } from "../proxier-node.ts";
@@ -13,8 +13,6 @@ import type { SharedTables, SyncedTable } from "./shared-tables.ts";
  * the last sync, which it has when its timer of one second fires.
  */
 const STALE_CHAIN_AGE = 1000;
-/** Without `--nodeport-addresses` (cmd/kube-proxy/app/server_linux.go). */
-const DEFAULT_NODE_PORT_ADDRESSES = ["primary"];
 
 /** kube-proxy in nftables mode, in one family, on one node (pkg/proxy/nftables/proxier.go, v1.35). */
 export class NftablesProxier implements Proxier {
@@ -53,7 +51,8 @@ export class NftablesProxier implements Proxier {
   #addNodePortIps(): void {
     const { ip } = FAMILY_WORDS[this.#family];
     for (const address of this.#nodePortIps() ?? []) {
-      if (isLoopback(address)) continue;
+      // Node ports do not answer on loopback addresses in this mode.
+      if (isLoopback(parseIp(address))) continue;
       const element = `add element ${ip} ${TABLE} nodeport-ips { ${address} }`;
       this.#node.netns.nftables.apply(element);
     }
@@ -61,9 +60,7 @@ export class NftablesProxier implements Proxier {
 
   /** `undefined` when node ports answer on all addresses. */
   #nodePortIps(): string[] | undefined {
-    const { nodePortAddresses } = this.#config;
-    const ranges = nodePortAddresses.length > 0 ? nodePortAddresses : DEFAULT_NODE_PORT_ADDRESSES;
-    return nodePortIps(this.#node, ranges, this.#family);
+    return nodePortIps(this.#node, nodePortAddresses(this.#config), this.#family);
   }
 
   #facts(): NftNodeFacts {
@@ -75,9 +72,4 @@ export class NftablesProxier implements Proxier {
       nodeIsIn: nodeIsIn(node, this.#family),
     };
   }
-}
-
-/** Node ports do not answer on 127.0.0.1 in this mode. */
-function isLoopback(ip: string): boolean {
-  return ip.startsWith("127.") || ip === "::1";
 }

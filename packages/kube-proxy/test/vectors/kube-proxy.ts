@@ -1,7 +1,14 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type KubeObject, SeededRandom, VirtualClock } from "@cnilab/core";
-import { Dummy, Kernel, type NetNamespace, Network } from "@cnilab/linux";
+import {
+  Dummy,
+  type HttpResponse,
+  httpGet,
+  Kernel,
+  type NetNamespace,
+  Network,
+} from "@cnilab/linux";
 import { parseIp } from "@cnilab/net";
 import { loadAll } from "js-yaml";
 import type { VectorCase } from "../../../../tools/vector-suite.ts";
@@ -81,6 +88,38 @@ function* compareDumps(
         name === "nftables.txt" ? [sortBlocks(expected), sortBlocks(actual)] : [expected, actual];
       yield* differences(file, want, have);
     }
+    const health = join(folder, `healthcheck${suffix}.json`);
+    if (existsSync(health)) yield* compareHealth(health, config.mode, initNs);
+  }
+}
+
+/** What the real one answered to `GET /healthz` on a health check port. */
+interface RecordedHealth {
+  readonly status: number;
+  readonly body: unknown;
+  readonly weight: string;
+}
+
+/** Asks each health check port. (Recorded in iptables mode; the same code answers in all.) */
+function* compareHealth(file: string, mode: string, node: NetNamespace): Iterable<string> {
+  const recorded = JSON.parse(readFileSync(file, "utf8")) as Record<string, RecordedHealth>;
+  for (const [port, { status, body, weight }] of Object.entries(recorded)) {
+    let answer: HttpResponse | undefined;
+    const dst = parseIp("192.168.100.11");
+    const request = { dst, port: Number(port), path: "/healthz", owner: "curl", timeoutMs: 1000 };
+    httpGet(node, request, (response) => {
+      answer = response;
+    });
+    const want = JSON.stringify([status, body, weight]);
+    const have =
+      answer === undefined
+        ? "no answer"
+        : JSON.stringify([
+            answer.status,
+            JSON.parse(answer.body),
+            answer.headers["X-Load-Balancing-Endpoint-Weight"],
+          ]);
+    if (want !== have) yield `healthcheck.json, ${mode}: port ${port}: ${have}; recorded: ${want}`;
   }
 }
 
