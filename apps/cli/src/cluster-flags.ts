@@ -137,7 +137,8 @@ function shop(): string {
   return fileURLToPath(import.meta.resolve("@cnilab/examples/shop"));
 }
 
-function readObjects(sources: readonly Source[]): {
+/** Objects of all sources, and what of them is left out. @throws InputError */
+export function readObjects(sources: readonly Source[]): {
   readonly objects: readonly KubeObject[];
   readonly warnings: readonly string[];
 } {
