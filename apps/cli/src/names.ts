@@ -1,8 +1,8 @@
-import type { Cluster } from "@cnilab/cluster";
 import { objectKey } from "@cnilab/core";
+import type { Walkable } from "./walkable.ts";
 
 /** Names for the addresses of a cluster: pods, Services, nodes. */
-export function nameOf(cluster: Cluster): (ip: string) => string | undefined {
+export function nameOf(cluster: Walkable): (ip: string) => string | undefined {
   const names = new Map<string, string>();
   for (const node of cluster.api.list("Node")) {
     for (const { address } of node.status?.addresses ?? []) names.set(address, node.metadata.name);

@@ -1,10 +1,10 @@
-import type { Cluster } from "@cnilab/cluster";
 import { InputError } from "@cnilab/core";
 import type { NetNamespace } from "@cnilab/linux";
+import type { Walkable } from "./walkable.ts";
 
 /** The network namespace of a pod, named as `ns/pod`, `pod` or `deploy/NAME`. @throws InputError */
 export function podNamespace(
-  cluster: Cluster,
+  cluster: Walkable,
   name: string,
   where: { readonly node?: string | undefined; readonly namespace?: string | undefined } = {},
 ): NetNamespace {

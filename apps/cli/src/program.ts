@@ -4,6 +4,7 @@ import { addCompletionCommand } from "./commands/completion.ts";
 import { addExplainCommand } from "./commands/explain.ts";
 import { addGetCommand } from "./commands/get.ts";
 import { addHelpCommand } from "./commands/help.ts";
+import { addImportNodeCommand } from "./commands/import-node.ts";
 import { addProbeCommand } from "./commands/probe.ts";
 import { addRealizeCommand } from "./commands/realize.ts";
 import { addRenderCommand } from "./commands/render.ts";
@@ -41,6 +42,7 @@ export function createProgram(): Command {
     addExplainCommand,
     addRenderCommand,
     addRealizeCommand,
+    addImportNodeCommand,
     addCniCommand,
     addCompletionCommand,
     addHelpCommand,

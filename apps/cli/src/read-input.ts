@@ -6,7 +6,7 @@ import {
   type Stats,
   statSync,
 } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import process from "node:process";
 import { InputError } from "@cnilab/core";
 
@@ -61,6 +61,28 @@ export async function readSource(path: string): Promise<Source> {
   const text = decode(Buffer.concat(chunks, length), name);
   if (text.trim() === "") throw new InputError("is empty; check what was meant to be in it", name);
   return { name, text };
+}
+
+/** Every file of a folder and of those in it, by path from there, with slashes. @throws InputError */
+export function readFolder(folder: string): Map<string, string> {
+  if (!status(folder).isDirectory()) throw new InputError("is no folder", folder);
+  const files = new Map<string, string>();
+  let length = 0;
+  for (const path of filesIn(folder)) {
+    if (!status(path).isFile()) continue;
+    let bytes: Uint8Array;
+    try {
+      bytes = readFileSync(path);
+    } catch (error) {
+      throw unreadable(error, path);
+    }
+    length += bytes.length;
+    if (length > MAX_BYTES) {
+      throw new InputError(`holds more than ${MAX_BYTES >> 20} MiB; name a smaller one`, folder);
+    }
+    files.set(relative(folder, path).replaceAll("\\", "/"), decode(bytes, path));
+  }
+  return files;
 }
 
 /** Text of one of our own files, which is there. */

@@ -1,5 +1,6 @@
-import type { Cluster, ConnectRequest } from "@cnilab/cluster";
+import type { ConnectRequest } from "@cnilab/cluster";
 import { type Command, Option } from "commander";
+import type { Walkable } from "./walkable.ts";
 
 /** Flags that say what is asked for. */
 export interface TargetFlags {
@@ -21,7 +22,7 @@ export function addTargetFlags(command: Command): Command {
 
 /** Finds both ends; a port of its own stands behind what it belongs to. @throws InputError */
 export function readTarget(
-  cluster: Cluster,
+  cluster: Walkable,
   src: string,
   dst: string,
   flags: TargetFlags,

@@ -1,13 +1,14 @@
 import process from "node:process";
-import type { Cluster, Connection } from "@cnilab/cluster";
+import type { Connection } from "@cnilab/cluster";
 import { InputError } from "@cnilab/core";
 import { type Command, Option } from "commander";
-import { addClusterFlags, bringUp, type ClusterFlags, warn } from "../cluster-flags.ts";
+import { warn } from "../cluster-flags.ts";
 import { print, printJson } from "../output.ts";
 import { readSource } from "../read-input.ts";
 import { addTargetFlags, readTarget, type Target, type TargetFlags } from "../target.ts";
+import { addWalkFlags, type Walkable, type WalkFlags, walkable } from "../walkable.ts";
 
-interface ProbeFlags extends ClusterFlags, TargetFlags {
+interface ProbeFlags extends WalkFlags, TargetFlags {
   readonly probes?: string;
   readonly output: "text" | "json";
 }
@@ -33,7 +34,7 @@ export function addProbeCommand(program: Command): void {
         .choices(["text", "json"])
         .default("text"),
     );
-  addTargetFlags(addClusterFlags(command)).action(probe);
+  addTargetFlags(addWalkFlags(command)).action(probe);
 }
 
 async function probe(
@@ -54,7 +55,7 @@ async function probe(
       "probe",
     );
   }
-  const { cluster, warnings } = await bringUp(flags);
+  const { cluster, warnings } = await walkable(flags);
   const connection = cluster.connect(readTarget(cluster, src, dst, flags));
   warn([...warnings, ...cluster.warnings]);
   if (flags.output === "json") printJson({ src, dst, ...answer(connection) });
@@ -68,7 +69,7 @@ async function probeBatch(file: string, flags: ProbeFlags): Promise<void> {
   }
   const { name, text } = await readSource(file);
   const lines = readLines(text, name);
-  const { cluster, warnings } = await bringUp(flags);
+  const { cluster, warnings } = await walkable(flags);
   // Every line is understood before the first is answered.
   const probes = lines.map(({ probe, where }) => ({
     probe,
@@ -125,7 +126,7 @@ function readLine(line: string, where: string): ProbeLine {
   return value as ProbeLine;
 }
 
-function find(cluster: Cluster, probe: ProbeLine, where: string, flags: ProbeFlags): Target {
+function find(cluster: Walkable, probe: ProbeLine, where: string, flags: ProbeFlags): Target {
   try {
     const { src, dst, port } = probe;
     const protocol = (probe.protocol?.toLowerCase() ?? flags.protocol) as TargetFlags["protocol"];

@@ -9,10 +9,11 @@ import {
   whyNotHere,
 } from "@cnilab/realize";
 import { Argument, type Command } from "commander";
-import { addClusterFlags, bringUp, type ClusterFlags, warn } from "../cluster-flags.ts";
+import { warn } from "../cluster-flags.ts";
 import { print } from "../output.ts";
+import { addWalkFlags, type WalkFlags, walkable } from "../walkable.ts";
 
-interface RealizeFlags extends ClusterFlags {
+interface RealizeFlags extends WalkFlags {
   readonly print?: boolean;
   readonly prefix: string;
 }
@@ -24,7 +25,7 @@ export function addRealizeCommand(program: Command): void {
     .addArgument(new Argument("[action]", "take away what realize made").choices(["down"]))
     .option("--print", "only write the script that would be run")
     .option("--prefix <name>", "what the namespaces' names begin with", "cnilab");
-  addClusterFlags(command).action(realize);
+  addWalkFlags(command).action(realize);
 }
 
 async function realize(action: "down" | undefined, flags: RealizeFlags): Promise<void> {
@@ -32,7 +33,7 @@ async function realize(action: "down" | undefined, flags: RealizeFlags): Promise
     print(`removed ${down(flags.prefix)} namespaces`);
     return;
   }
-  const { cluster, warnings } = await bringUp(flags);
+  const { cluster, warnings } = await walkable(flags);
   warn(warnings);
   try {
     const made = script(cluster.network, { prefix: flags.prefix });

@@ -1,13 +1,13 @@
-import type { Cluster } from "@cnilab/cluster";
 import { InputError } from "@cnilab/core";
 import { show, showJson, VIEWS, type ViewName } from "@cnilab/inspect";
 import type { NetNamespace } from "@cnilab/linux";
 import { Argument, type Command, Option } from "commander";
-import { addClusterFlags, bringUp, type ClusterFlags, warn } from "../cluster-flags.ts";
+import { warn } from "../cluster-flags.ts";
 import { print, printJson } from "../output.ts";
 import { podNamespace } from "../pod-namespace.ts";
+import { addWalkFlags, type Walkable, type WalkFlags, walkable } from "../walkable.ts";
 
-interface ShowFlags extends ClusterFlags {
+interface ShowFlags extends WalkFlags {
   readonly node?: string;
   readonly pod?: string;
   readonly namespace?: string;
@@ -29,7 +29,7 @@ export function addShowCommand(program: Command): void {
         .choices(["text", "json"])
         .default("text"),
     );
-  addClusterFlags(command).action(showState);
+  addWalkFlags(command).action(showState);
 }
 
 async function showState(what: ViewName, flags: ShowFlags): Promise<void> {
@@ -43,21 +43,21 @@ async function showState(what: ViewName, flags: ShowFlags): Promise<void> {
     );
   }
   const options = flags.table === undefined ? {} : { table: readTable(flags.table) };
-  const { cluster, warnings } = await bringUp(flags);
+  const { cluster, warnings } = await walkable(flags);
   const netns = namespaceOf(cluster, flags);
   warn(warnings);
   if (flags.output === "json") printJson(showJson(what, netns, options));
   else print(show(what, netns, options));
 }
 
-function namespaceOf(cluster: Cluster, { node, pod, namespace }: ShowFlags): NetNamespace {
+function namespaceOf(cluster: Walkable, { node, pod, namespace }: ShowFlags): NetNamespace {
   if (pod !== undefined) return podNamespace(cluster, pod, { node, namespace });
   const found = cluster.nodes.get(node ?? "");
   if (found !== undefined) return found.kernel.initNs;
   throw new InputError(`there is no node "${node}"; there are ${names(cluster)}`, "--node");
 }
 
-function names(cluster: Cluster): string {
+function names(cluster: Walkable): string {
   const all = [...cluster.nodes.keys()];
   return all.length <= 8 ? all.join(", ") : `${all.slice(0, 8).join(", ")}…`;
 }

@@ -2,12 +2,13 @@ import process from "node:process";
 import { ANSI_STYLE, PLAIN_STYLE, traceJson, tracePcapng, traceText } from "@cnilab/inspect";
 import { Trace } from "@cnilab/linux";
 import { type Command, Option } from "commander";
-import { addClusterFlags, bringUp, type ClusterFlags, warn } from "../cluster-flags.ts";
+import { warn } from "../cluster-flags.ts";
 import { nameOf } from "../names.ts";
 import { print, printJson, wantsColour } from "../output.ts";
 import { addTargetFlags, readTarget, type TargetFlags } from "../target.ts";
+import { addWalkFlags, type WalkFlags, walkable } from "../walkable.ts";
 
-interface TraceFlags extends ClusterFlags, TargetFlags {
+interface TraceFlags extends WalkFlags, TargetFlags {
   readonly output: "text" | "json" | "pcapng";
   readonly level: "summary" | "normal" | "verbose";
 }
@@ -28,11 +29,11 @@ export function addTraceCommand(program: Command): void {
         .choices(["summary", "normal", "verbose"])
         .default("normal"),
     );
-  addTargetFlags(addClusterFlags(command)).action(trace);
+  addTargetFlags(addWalkFlags(command)).action(trace);
 }
 
 async function trace(src: string, dst: string, flags: TraceFlags): Promise<void> {
-  const { cluster, warnings } = await bringUp(flags);
+  const { cluster, warnings } = await walkable(flags);
   const target = readTarget(cluster, src, dst, flags);
   const walk = new Trace();
   const connection = cluster.connect({ ...target, trace: walk });

@@ -1,0 +1,231 @@
+import {
+  AddressBook,
+  ApiError,
+  ApiStore,
+  type Connection,
+  Connector,
+  type ConnectRequest,
+  clusterConfig,
+  type Endpoint,
+  type EndpointScope,
+  type NodeNamespaces,
+  parseEndpoint,
+} from "@cnilab/cluster";
+import {
+  type ClusterConfig,
+  InputError,
+  type KubeObject,
+  type Node,
+  objectKey,
+  type Pod,
+  SeededRandom,
+} from "@cnilab/core";
+import type { Kernel, NetNamespace, Network } from "@cnilab/linux";
+import {
+  formatIp,
+  type IpAddress,
+  isLinkLocal,
+  isLoopback,
+  Prefix,
+  tryParseIp,
+  tryParsePrefix,
+} from "@cnilab/net";
+import { type ImportedState, type ImportOptions, importState } from "./import-state.ts";
+import type { SavedFiles } from "./saved-files.ts";
+import type { Unmodelled } from "./unmodelled.ts";
+
+/** A saved machine with the pods that run on it. */
+export class ImportedNode implements NodeNamespaces {
+  readonly kernel: Kernel;
+  readonly addresses: readonly IpAddress[];
+  readonly kubelet: { sandboxOf(podUid: string): NetNamespace | undefined };
+  /** Namespaces of pods, by the pods' uid. */
+  readonly sandboxes: ReadonlyMap<string, NetNamespace>;
+
+  constructor(kernel: Kernel, sandboxes: ReadonlyMap<string, NetNamespace>) {
+    this.kernel = kernel;
+    this.sandboxes = sandboxes;
+    this.addresses = addressesOf(kernel.initNs);
+    this.kubelet = { sandboxOf: (podUid) => sandboxes.get(podUid) };
+  }
+
+  get machine(): Kernel {
+    return this.kernel;
+  }
+}
+
+/** Names of a warning that are told. */
+const MOST_NAMES = 5;
+
+/** Bits of the ranges that are taken to be pods' or Services', around each address that one has. */
+const RANGE_BITS = { 4: 16, 6: 112 } as const;
+
+/**
+ * Saved machines and the objects that were saved beside them: what can be asked of a simulated cluster's
+ * network, without anything that runs.
+ */
+export class ImportedCluster {
+  readonly network: Network;
+  readonly api: ApiStore;
+  readonly nodes: ReadonlyMap<string, ImportedNode>;
+  /** What was saved and is not modelled. */
+  readonly unmodelled: Unmodelled;
+  /** What of objects and machines does not fit together. */
+  readonly warnings: readonly string[];
+  readonly #connector: Connector;
+
+  /** @throws InputError where two objects have one name */
+  constructor(state: ImportedState, objects: readonly KubeObject[], seed: number = 1) {
+    this.network = state.network;
+    this.unmodelled = state.unmodelled;
+    this.api = new ApiStore(state.network.clock, new SeededRandom(seed).fork("api"));
+    for (const object of objects) store(this.api, object);
+    for (const kernel of state.nodes.values()) addNode(this.api, kernel);
+    const nodes = new Map<string, ImportedNode>();
+    const names = new Map<NetNamespace, string>();
+    const missing: string[] = [];
+    for (const [name, kernel] of state.nodes) {
+      const sandboxes = new Map<string, NetNamespace>();
+      for (const pod of this.api.podsOfNode(name)) {
+        const netns = namespaceOf(kernel, pod);
+        if (netns !== undefined) sandboxes.set(pod.metadata.uid ?? "", netns);
+        else if (isRunning(pod)) missing.push(objectKey(pod));
+        if (netns !== undefined && netns !== kernel.initNs) names.set(netns, objectKey(pod));
+      }
+      names.set(kernel.initNs, `node/${name}`);
+      nodes.set(name, new ImportedNode(kernel, sandboxes));
+    }
+    this.nodes = nodes;
+    this.warnings = [
+      ...named("running pods without a namespace that has their address", missing),
+      ...named("nodes that were not collected", uncollected(this.api, nodes)),
+    ];
+    const holders = new AddressBook(this.api);
+    this.#connector = new Connector({
+      api: this.api,
+      config: ranges(this.api),
+      nodes,
+      holderOf: (address) => holders.find(address),
+      outside: (address) => machineWith(state, address) ?? state.outside.host(address),
+      internet: () => state.outside.internet,
+      nameOf: (netns) => names.get(netns) ?? state.outside.nameOf(netns) ?? String(netns),
+    });
+  }
+
+  /** Reads an endpoint as people write it. @throws InputError */
+  endpoint(text: string, scope: EndpointScope = {}): Endpoint {
+    return parseEndpoint(this.api, text, scope);
+  }
+
+  /** Lets one endpoint talk to another. @throws InputError */
+  connect(request: ConnectRequest): Connection {
+    return this.#connector.connect(request);
+  }
+
+  /** Throws what {@link connect} would throw, and sends nothing. @throws InputError */
+  check(request: ConnectRequest): void {
+    this.#connector.check(request);
+  }
+
+  /** Empties all connection tracking, so that the next connection is everybody's first. */
+  forgetConnections(): void {
+    for (const kernel of this.network.kernels.values()) {
+      for (const netns of [kernel.initNs, ...kernel.namespaces]) netns.conntrack?.flush();
+    }
+  }
+}
+
+/** Reads machines and takes objects beside them. @throws InputError */
+export function importCluster(
+  files: SavedFiles,
+  objects: readonly KubeObject[],
+  options: ImportOptions = {},
+): ImportedCluster {
+  return new ImportedCluster(importState(files, options), objects, options.seed);
+}
+
+function store(api: ApiStore, object: KubeObject): void {
+  try {
+    api.create(object as never);
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    throw new InputError(
+      "is there twice; give each object once",
+      `${object.kind} ${objectKey(object)}`,
+    );
+  }
+}
+
+/** A node that was collected is one, also where nobody saved the objects. */
+function addNode(api: ApiStore, { hostname, initNs }: Kernel): void {
+  if (api.get("Node", hostname) !== undefined) return;
+  const addresses = addressesOf(initNs).map((a) => ({ type: "InternalIP", address: formatIp(a) }));
+  const node = { apiVersion: "v1", kind: "Node", metadata: { name: hostname } };
+  store(api, { ...node, status: { addresses } } as Node);
+}
+
+function addressesOf(netns: NetNamespace): IpAddress[] {
+  return netns.devices
+    .flatMap((dev) => dev.addresses.map((a) => a.address))
+    .filter((a) => !isLoopback(a) && !isLinkLocal(a));
+}
+
+/** The namespace that has one of a pod's addresses. */
+function namespaceOf(kernel: Kernel, pod: Pod): NetNamespace | undefined {
+  if (pod.spec.hostNetwork === true) return kernel.initNs;
+  if (!isRunning(pod)) return undefined;
+  const own = pod.status?.podIP;
+  const texts = [...(pod.status?.podIPs ?? []).map(({ ip }) => ip), ...(own ? [own] : [])];
+  const addresses = texts.map(tryParseIp).filter((a) => a !== undefined);
+  return [...kernel.namespaces].find((netns) => addresses.some((a) => netns.hasAddress(a)));
+}
+
+function isRunning({ status }: Pod): boolean {
+  return status?.phase === undefined || status.phase === "Running";
+}
+
+function uncollected(api: ApiStore, nodes: ReadonlyMap<string, ImportedNode>): string[] {
+  return api
+    .list("Node")
+    .map(({ metadata }) => metadata.name)
+    .filter((name) => !nodes.has(name));
+}
+
+function named(kind: string, names: readonly string[]): string[] {
+  if (names.length === 0) return [];
+  const more = names.length > MOST_NAMES ? ` and ${names.length - MOST_NAMES} more` : "";
+  return [`${kind}: ${names.slice(0, MOST_NAMES).join(", ")}${more}`];
+}
+
+function machineWith({ nodes }: ImportedState, address: IpAddress): NetNamespace | undefined {
+  for (const kernel of nodes.values()) {
+    for (const netns of [kernel.initNs, ...kernel.namespaces]) {
+      if (netns.hasAddress(address)) return netns;
+    }
+  }
+  return undefined;
+}
+
+/** Where no host outside can be: around the addresses of pods and Services. */
+function ranges(api: ApiStore): ClusterConfig {
+  const around = (texts: readonly (string | undefined)[]): Prefix[] => {
+    const found = new Map<string, Prefix>();
+    for (const text of texts) {
+      const address = tryParseIp(text ?? "");
+      if (address === undefined) continue;
+      const prefix = new Prefix(address, RANGE_BITS[typeof address === "number" ? 4 : 6]);
+      found.set(String(prefix), prefix);
+    }
+    return [...found.values()];
+  };
+  const ofNodes = api
+    .list("Node")
+    .flatMap(({ spec }) => spec?.podCIDRs ?? [])
+    .map(tryParsePrefix)
+    .filter((p) => p !== undefined);
+  return {
+    ...clusterConfig(),
+    clusterCidrs: ofNodes,
+    serviceCidrs: around(api.list("Service").flatMap(({ spec }) => spec.clusterIPs ?? [])),
+  };
+}
