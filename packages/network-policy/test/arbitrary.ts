@@ -84,7 +84,9 @@ const tierEgressPeer = fc.oneof(subject, fc.record({ nodes: selector }), fc.reco
 
 const adminPort = fc.oneof(
   fc.record({ portNumber: fc.record({ protocol, port }) }),
-  fc.record({ portRange: fc.record({ protocol, start: fc.constant(60), end: port }) }),
+  fc.record({
+    portRange: fc.record({ protocol, start: fc.constant(60), end: fc.constantFrom(80, 9000) }),
+  }),
   fc.record({ namedPort: fc.constantFrom(...PORT_NAMES) }),
 );
 const adminRules = (action: fc.Arbitrary<string>) => ({
@@ -181,7 +183,12 @@ export const clusters: fc.Arbitrary<readonly KubeObject[]> = fc
     namespaces: fc.tuple(labels, labels, labels),
     nodes: fc.array(labels, { maxLength: 2 }),
     pods: fc.array(
-      fc.record({ namespace: fc.constantFrom(...NAMESPACES), labels, ports: containerPorts }),
+      fc.record({
+        namespace: fc.constantFrom(...NAMESPACES),
+        nodeName: fc.constantFrom("n0", "n1"),
+        labels,
+        ports: containerPorts,
+      }),
       { maxLength: 8 },
     ),
   })
@@ -201,7 +208,7 @@ export const clusters: fc.Arbitrary<readonly KubeObject[]> = fc
       apiVersion: "v1",
       kind: "Pod",
       metadata: { name: `p${i}`, namespace: pod.namespace, labels: pod.labels },
-      spec: { containers: [{ name: "c", ports: pod.ports }] },
+      spec: { nodeName: pod.nodeName, containers: [{ name: "c", ports: pod.ports }] },
       status: { podIP: `10.0.0.${i + 1}` },
     })),
   ]);
