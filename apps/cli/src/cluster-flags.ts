@@ -13,12 +13,17 @@ import { registerKubeProxy } from "@cnilab/kube-proxy";
 import { type IpFamily, type Prefix, tryParsePrefix } from "@cnilab/net";
 import { type Command, Option } from "commander";
 import { of } from "rxjs";
+import {
+  addLoadBalancerFlags,
+  type LoadBalancerFlags,
+  readLoadBalancer,
+} from "./load-balancer-flags.ts";
 import { loadModel, MODELS, NO_CNI, readModelOptions } from "./load-model.ts";
 import { showProgress } from "./progress.ts";
 import { readSources, type Source } from "./read-input.ts";
 
 /** Flags of every command that brings up a cluster, as commander hands them over. */
-export interface ClusterFlags {
+export interface ClusterFlags extends LoadBalancerFlags {
   readonly filename: readonly string[];
   readonly cni: string;
   readonly cniSet: readonly string[];
@@ -41,6 +46,10 @@ export interface BroughtUp {
 }
 
 export function addClusterFlags(command: Command): Command {
+  return addLoadBalancerFlags(addBasicFlags(command));
+}
+
+function addBasicFlags(command: Command): Command {
   return command
     .addOption(
       new Option(
@@ -109,6 +118,7 @@ const NO_POLICY: PolicyEngine = {
 export async function bringUp(flags: ClusterFlags): Promise<BroughtUp> {
   const model = await loadModel(flags.cni);
   const cniOptions = readModelOptions(model, flags.cniSet);
+  const registerLoadBalancer = readLoadBalancer(flags);
   const sources = await readSources(flags.filename.length > 0 ? flags.filename : [shop()]);
   const { objects, warnings } = readObjects(sources);
   const cluster = createCluster({
@@ -119,6 +129,7 @@ export async function bringUp(flags: ClusterFlags): Promise<BroughtUp> {
     ...(model === undefined ? {} : { cni: model, cniOptions }),
     register: (root) => {
       registerKubeProxy(root);
+      registerLoadBalancer(root);
       if (flags.policy === "none") root.register(POLICY, { useValue: NO_POLICY });
     },
   });

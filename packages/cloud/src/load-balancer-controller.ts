@@ -30,7 +30,8 @@ export interface LoadBalancerControllerOptions {
   readonly api: ApiClient;
   readonly clock: Clock;
   readonly events: EventSink;
-  readonly pools: AddressPools;
+  /** Asked once, when the first Service is served. */
+  readonly pools: () => AddressPools;
   readonly dataplane: LoadBalancerDataplane;
   readonly says: ProviderEvents;
   /** Virtual milliseconds from the wish to the address, and from a change to its effect. */
@@ -68,6 +69,7 @@ export class LoadBalancerController {
   readonly #due = new Map<string, Timer>();
   readonly #failures = new Map<string, Failures>();
   #subscription: Subscription | undefined;
+  #addressPools: AddressPools | undefined;
 
   constructor(options: LoadBalancerControllerOptions) {
     this.#options = options;
@@ -76,6 +78,11 @@ export class LoadBalancerController {
   /** Services that have their addresses now, by `namespace/name`. */
   get addresses(): ReadonlyMap<string, readonly IpAddress[]> {
     return new Map([...this.#made].map(([key, { addresses }]) => [key, addresses]));
+  }
+
+  get #pools(): AddressPools {
+    this.#addressPools ??= this.#options.pools();
+    return this.#addressPools;
   }
 
   start(): void {
@@ -117,9 +124,9 @@ export class LoadBalancerController {
   #adopts(key: string, service: Service): boolean {
     const given = ingressAddresses(service);
     if (given.length === 0) return false;
-    const addresses = this.#options.pools.adopt(key, given);
+    const addresses = this.#pools.adopt(key, given);
     if (addresses.length < given.length) {
-      this.#options.pools.release(key);
+      this.#pools.release(key);
       return false;
     }
     this.#make(key, service, addresses);
@@ -160,7 +167,7 @@ export class LoadBalancerController {
   }
 
   #allocate(key: string, service: Service): readonly IpAddress[] {
-    const { pools } = this.#options;
+    const pools = this.#pools;
     const { families, addresses, pool } = requestedAddresses(service);
     if (addresses.length > 0) return pools.take(key, addresses, pool);
     const held = pools.heldBy(key);
@@ -171,7 +178,7 @@ export class LoadBalancerController {
     try {
       this.#options.dataplane.program(service, addresses);
     } catch (error) {
-      if (!this.#made.has(key)) this.#options.pools.release(key);
+      if (!this.#made.has(key)) this.#pools.release(key);
       throw error;
     }
     this.#made.set(key, { addresses, from: asked(service) });
@@ -179,14 +186,14 @@ export class LoadBalancerController {
 
   /** @param there whether the Service is still there, as another type */
   #remove(key: string, service: Service, there: boolean): void {
-    const { says, dataplane, pools } = this.#options;
+    const { says, dataplane } = this.#options;
     this.#due.get(key)?.cancel();
     this.#due.delete(key);
     this.#failures.delete(key);
     if (!this.#made.delete(key)) return;
     this.#tell(service, says.deleting);
     dataplane.remove(key);
-    pools.release(key);
+    this.#pools.release(key);
     if (there) this.#writeStatus(key, []);
     this.#tell(service, says.deleted);
     if (this.#options.retryMs === undefined) this.#retryFailed();

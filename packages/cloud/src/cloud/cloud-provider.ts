@@ -55,7 +55,7 @@ export class CloudProvider implements LoadBalancerEngine {
       api,
       clock,
       events: this.#cluster.events("service-controller"),
-      pools: new AddressPools(pools),
+      pools: () => new AddressPools(pools),
       dataplane,
       says: SERVICE_CONTROLLER,
       latencyMs,
