@@ -89,12 +89,42 @@ export function object(
   };
 }
 
-export function list(item: Check, least = 0): Check {
+/** A mapping with these fields and no others, as `kubectl apply` wants it (strict field validation). */
+export function strictObject(
+  fields: Readonly<Record<string, Check>>,
+  required: readonly string[] = [],
+): Check {
+  const check = object(fields, required);
+  const known = Object.keys(fields);
+  return (value, path) => {
+    if (value !== null && typeof value === "object" && !Array.isArray(value)) {
+      const unknown = Object.keys(value).find((name) => !known.includes(name));
+      if (unknown !== undefined) {
+        fail([...path, unknown], `is no field there; there are ${known.join(", ")}`);
+      }
+    }
+    check(value, path);
+  };
+}
+
+/** A mapping with exactly one of these fields. */
+export function oneField(fields: Readonly<Record<string, Check>>): Check {
+  const check = strictObject(fields);
+  const names = Object.keys(fields).join(", ");
+  return (value, path) => {
+    check(value, path);
+    const set = Object.values(value as object).filter((field) => field !== undefined);
+    if (set.length !== 1) fail(path, `must have exactly one of ${names}`);
+  };
+}
+
+export function list(item: Check, least = 0, most: number = Number.MAX_SAFE_INTEGER): Check {
   return (value, path) => {
     if (!Array.isArray(value)) fail(path, `must be a list, not ${describe(value)}`);
     const items = value as readonly unknown[];
     if (items.length < least)
       fail(path, `must have at least ${least} ${least === 1 ? "item" : "items"}`);
+    if (items.length > most) fail(path, `must have at most ${most} items, not ${items.length}`);
     for (let i = 0; i < items.length; i++) inside(item, items[i], path, i);
   };
 }

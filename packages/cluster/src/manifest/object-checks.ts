@@ -10,7 +10,6 @@ import {
   fail,
   integer,
   ip,
-  labelKey,
   labels,
   list,
   map,
@@ -24,6 +23,9 @@ import {
   unread,
 } from "./field-check.ts";
 import type { FieldPath } from "./field-error.ts";
+import { type KindChecks, kind } from "./kind-checks.ts";
+import { POLICY_CHECKS } from "./policy-checks.ts";
+import { selector } from "./selector-check.ts";
 
 // What is read of each kind, and how the API server (v1.35) wants it. Fields that nothing here reads
 // are not looked at.
@@ -31,30 +33,6 @@ import type { FieldPath } from "./field-error.ts";
 const protocol = oneOf("TCP", "UDP", "SCTP");
 const strings = list(string);
 const count = integer(0);
-
-const requirement = object(
-  {
-    key: (value, path) => {
-      string(value, path);
-      const wrong = labelKey(value as string);
-      if (wrong !== undefined) fail(path, wrong);
-    },
-    operator: oneOf("In", "NotIn", "Exists", "DoesNotExist"),
-    values: strings,
-  },
-  ["key", "operator"],
-);
-
-const selector: Check = (value, path) => {
-  object({ matchLabels: labels, matchExpressions: list(requirement) })(value, path);
-  const { matchExpressions = [] } = value as LabelSelector;
-  matchExpressions.forEach(({ operator, values = [] }, i) => {
-    const needs = operator === "In" || operator === "NotIn";
-    if (needs === values.length > 0) return;
-    const text = needs ? "must have at least one value" : "must be left out";
-    fail([...path, "matchExpressions", i, "values"], `${text} for operator ${operator}`);
-  });
-};
 
 const probe = object({
   httpGet: object({ port: portOrName }, ["port"]),
@@ -308,37 +286,6 @@ const serviceSpec: Check = (value, path) => {
   });
 };
 
-const policyPort: Check = (value, path) => {
-  object({ protocol, port: portOrName, endPort: port })(value, path);
-  const { port: first, endPort } = value as { readonly port?: unknown; readonly endPort?: number };
-  if (endPort === undefined) return;
-  if (typeof first !== "number") fail([...path, "endPort"], "needs a numeric port beside it");
-  if (endPort < (first as number)) {
-    fail([...path, "endPort"], `must not be less than port ${first}, but is ${endPort}`);
-  }
-};
-const policyPeer: Check = (value, path) => {
-  object({
-    podSelector: selector,
-    namespaceSelector: selector,
-    ipBlock: object({ cidr, except: list(cidr) }, ["cidr"]),
-  })(value, path);
-  const { ipBlock, podSelector, namespaceSelector } = value as Readonly<Record<string, unknown>>;
-  if (ipBlock !== undefined && (podSelector !== undefined || namespaceSelector !== undefined)) {
-    fail(
-      [...path, "ipBlock"],
-      "cannot stand beside podSelector or namespaceSelector; make it a peer of its own",
-    );
-  }
-};
-
-const networkPolicySpec = object({
-  podSelector: selector,
-  policyTypes: list(oneOf("Ingress", "Egress")),
-  ingress: list(object({ from: list(policyPeer), ports: list(policyPort) })),
-  egress: list(object({ to: list(policyPeer), ports: list(policyPort) })),
-});
-
 const endpointPort = object({ name: string, protocol, port, appProtocol: string });
 const targetRef = object({ kind: string, name: string, namespace: string, uid: string });
 const endpointsAddress = object({ ip, hostname: dnsLabel, nodeName: string, targetRef }, ["ip"]);
@@ -369,25 +316,6 @@ const podStatus = object({
   podIPs: list(object({ ip }, ["ip"])),
   hostIP: ip,
 });
-
-/** What is known of a kind: which API it is in, and what it must look like. */
-export interface KindChecks {
-  /** Group of the API; empty for the core one. */
-  readonly group: string;
-  readonly version: string;
-  readonly name: Check;
-  readonly fields: Readonly<Record<string, Check>>;
-  readonly required: readonly string[];
-}
-
-function kind(
-  group: string,
-  fields: Readonly<Record<string, Check>>,
-  required: readonly string[] = ["spec"],
-  name: Check = dnsSubdomain,
-): KindChecks {
-  return { group, version: "v1", name, fields, required };
-}
 
 export const KIND_CHECKS: Readonly<Record<string, KindChecks>> = {
   Namespace: kind("", {}, [], dnsLabel),
@@ -476,7 +404,7 @@ export const KIND_CHECKS: Readonly<Record<string, KindChecks>> = {
       ["template"],
     ),
   }),
-  NetworkPolicy: kind("networking.k8s.io", { spec: networkPolicySpec }),
+  ...POLICY_CHECKS,
 };
 
 /** Looks at a whole object of a known kind. @throws FieldError */

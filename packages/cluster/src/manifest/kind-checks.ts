@@ -1,0 +1,20 @@
+import { type Check, dnsSubdomain } from "./field-check.ts";
+
+/** What is known of a kind: which API it is in, and what it must look like. */
+export interface KindChecks {
+  /** Group of the API; empty for the core one. */
+  readonly group: string;
+  readonly version: string;
+  readonly name: Check;
+  readonly fields: Readonly<Record<string, Check>>;
+  readonly required: readonly string[];
+}
+
+export function kind(
+  group: string,
+  fields: Readonly<Record<string, Check>>,
+  required: readonly string[] = ["spec"],
+  name: Check = dnsSubdomain,
+): KindChecks {
+  return { group, version: "v1", name, fields, required };
+}
