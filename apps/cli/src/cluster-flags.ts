@@ -10,6 +10,7 @@ import {
   type ProxyMode,
 } from "@cnilab/core";
 import { registerKubeProxy } from "@cnilab/kube-proxy";
+import { SCHEDULER_NAMES, type SchedulerName } from "@cnilab/linux";
 import { type IpFamily, type Prefix, tryParsePrefix } from "@cnilab/net";
 import { type Command, Option } from "commander";
 import { of } from "rxjs";
@@ -29,6 +30,7 @@ export interface ClusterFlags extends LoadBalancerFlags {
   readonly cniSet: readonly string[];
   readonly policy: "cni" | "none";
   readonly proxyMode: ProxyMode;
+  readonly ipvsScheduler: SchedulerName;
   readonly nodes: number;
   readonly clusterCidr?: readonly Prefix[];
   readonly nodeCidrMaskSize?: readonly number[];
@@ -76,8 +78,13 @@ function addBasicFlags(command: Command): Command {
     )
     .addOption(
       new Option("--proxy-mode <mode>", "how kube-proxy programs Services")
-        .choices(["iptables", "nftables"])
+        .choices(["iptables", "nftables", "ipvs"])
         .default("iptables"),
+    )
+    .addOption(
+      new Option("--ipvs-scheduler <name>", "how IPVS chooses an endpoint, with --proxy-mode ipvs")
+        .choices(SCHEDULER_NAMES)
+        .default("rr"),
     )
     .option(
       "--nodes <n>",
@@ -128,7 +135,7 @@ export async function bringUp(flags: ClusterFlags): Promise<BroughtUp> {
     listen: flags.listen,
     ...(model === undefined ? {} : { cni: model, cniOptions }),
     register: (root) => {
-      registerKubeProxy(root);
+      registerKubeProxy(root, { ipvsScheduler: flags.ipvsScheduler });
       registerLoadBalancer(root);
       if (flags.policy === "none") root.register(POLICY, { useValue: NO_POLICY });
     },

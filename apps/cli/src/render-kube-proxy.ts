@@ -1,6 +1,10 @@
 import { InputError, type KubeObject, type Node, SeededRandom, VirtualClock } from "@cnilab/core";
 import {
+  canonicalAddrs,
+  canonicalIpset,
   canonicalIptables,
+  canonicalIpvs,
+  canonicalIpvsIptables,
   canonicalNftables,
   DEFAULT_CONFIG,
   type KubeProxyMode,
@@ -20,6 +24,13 @@ const OUTPUTS: Readonly<Record<KubeProxyMode, Readonly<Record<string, Output>>>>
   nftables: {
     nftables: (netns) => netns.nftables.list(),
     "nftables-json": (netns) => canonicalNftables(netns.nftables.json()),
+  },
+  ipvs: {
+    ipvs: (netns) => canonicalIpvs(netns.ipvs.save()),
+    ipset: (netns) => canonicalIpset(netns.ipsets.save()),
+    iptables: (netns) => canonicalIpvsIptables(netns.iptables(4).save()),
+    ip6tables: (netns) => canonicalIpvsIptables(netns.iptables(6).save()),
+    addrs: (netns) => canonicalAddrs(netns),
   },
 };
 type Output = (netns: NetNamespace) => string;
@@ -48,7 +59,7 @@ function chooseOutput({ proxyMode, output }: RenderFlags): {
     const print = OUTPUTS[mode][output];
     if (print !== undefined) return { mode, print };
   }
-  const known = modes.flatMap((mode) => Object.keys(OUTPUTS[mode])).join(", ");
+  const known = [...new Set(modes.flatMap((mode) => Object.keys(OUTPUTS[mode])))].join(", ");
   const where = proxyMode === undefined ? "" : ` in mode ${proxyMode}`;
   throw new InputError(`kube-proxy has no output "${output}"${where}; it has ${known}`, "-o");
 }

@@ -133,7 +133,8 @@ function programmed({ cluster, flags }: SummaryInput): string[] {
   const ofKind = (kind: string) => initNs.devices.filter((d) => d.kind === kind);
   const routes = cluster.config.ipFamilies.reduce((n, f) => n + initNs.fib(f).main.size, 0);
   const { proxyMode } = flags;
-  const count = proxyMode === "nftables" ? countNftRules : countIptablesRules;
+  const [table, count] =
+    proxyMode === "nftables" ? ["nftables", countNftRules] : ["iptables", countIptablesRules];
   const rules = cluster.config.ipFamilies.reduce((n, family) => n + count(initNs, family), 0);
   const parts = [
     ...ofKind("bridge").map((d) => `bridge ${d.name} (a switch for its pods)`),
@@ -141,7 +142,8 @@ function programmed({ cluster, flags }: SummaryInput): string[] {
       ofKind(kind).map((d) => `${kind} tunnel ${d.name} (to other nodes)`),
     ),
     plural(routes, "route"),
-    `${plural(rules, `${proxyMode} rule`)} (they turn a Service's address into a pod's)`,
+    ...(proxyMode === "ipvs" ? [plural(initNs.ipvs.serviceCount, "virtual server")] : []),
+    `${plural(rules, `${table} rule`)} (they turn a Service's address into a pod's)`,
   ];
   return wrap(`Programmed on ${node.name}: ${parts.join(", ")}`, "  ");
 }

@@ -285,7 +285,7 @@ const ARGUMENTS: readonly (readonly [string, string])[] = [
   ["render kube-proxy -f services.yaml", "required option '--node <name>' not specified"],
   [
     "render kube-proxy --node n1 -f services.yaml -o tea",
-    '-o: kube-proxy has no output "tea"; it has iptables, ip6tables, nftables, nftables-json',
+    '-o: kube-proxy has no output "tea"; it has iptables, ip6tables, nftables, nftables-json, ipvs, ipset, addrs',
   ],
   [
     "render kube-proxy --node n1 -f services.yaml --proxy-mode nftables -o iptables",

@@ -1,4 +1,5 @@
 import { InputError } from "@cnilab/core";
+import { SCHEDULER_NAMES, type SchedulerName } from "@cnilab/linux";
 import { DEFAULT_CONFIG, type DetectLocalMode, type KubeProxyConfig } from "./config.ts";
 
 const MODES: readonly DetectLocalMode[] = [
@@ -15,6 +16,7 @@ const MODES: readonly DetectLocalMode[] = [
 export function readConfig(json: unknown, where: string): KubeProxyConfig {
   const settings = readObject(json, "kube-proxy's configuration", where);
   const local = readObject(settings["detectLocal"] ?? {}, "detectLocal", where);
+  const ipvs = readObject(settings["ipvs"] ?? {}, "ipvs", where);
   const mode = read(settings, "detectLocalMode", "string", DEFAULT_CONFIG.detectLocalMode, where);
   if (!MODES.includes(mode as DetectLocalMode)) {
     throw new InputError(`detectLocalMode must be one of ${MODES.join(", ")}, not ${mode}`, where);
@@ -23,9 +25,10 @@ export function readConfig(json: unknown, where: string): KubeProxyConfig {
   if (!Number.isInteger(bit) || bit < 0 || bit > 31) {
     throw new InputError(`masqueradeBit must be a whole number from 0 to 31, not ${bit}`, where);
   }
-  const addresses = settings["nodePortAddresses"] ?? [];
-  if (!Array.isArray(addresses) || addresses.some((a) => typeof a !== "string")) {
-    throw new InputError("nodePortAddresses must be a list of CIDRs", where);
+  const scheduler = read(ipvs, "scheduler", "string", "", where) || DEFAULT_CONFIG.ipvsScheduler;
+  if (!SCHEDULER_NAMES.includes(scheduler as SchedulerName)) {
+    const known = SCHEDULER_NAMES.join(", ");
+    throw new InputError(`ipvs.scheduler must be one of ${known}, not ${scheduler}`, where);
   }
   return {
     ...DEFAULT_CONFIG,
@@ -36,8 +39,19 @@ export function readConfig(json: unknown, where: string): KubeProxyConfig {
     masqueradeAll: read(settings, "masqueradeAll", "boolean", false, where),
     masqueradeBit: bit,
     localhostNodePorts: read(settings, "localhostNodePorts", "boolean", true, where),
-    nodePortAddresses: addresses as string[],
+    nodePortAddresses: readCidrs(settings, "nodePortAddresses", where),
+    ipvsScheduler: scheduler as SchedulerName,
+    ipvsStrictARP: read(ipvs, "strictARP", "boolean", false, where),
+    ipvsExcludeCIDRs: readCidrs(ipvs, "excludeCIDRs", where),
   };
+}
+
+function readCidrs(from: Record<string, unknown>, key: string, where: string): string[] {
+  const cidrs = from[key] ?? [];
+  if (!Array.isArray(cidrs) || cidrs.some((c) => typeof c !== "string")) {
+    throw new InputError(`${key} must be a list of CIDRs`, where);
+  }
+  return cidrs as string[];
 }
 
 function readObject(json: unknown, name: string, where: string): Record<string, unknown> {

@@ -1,3 +1,5 @@
+import type { SchedulerName } from "@cnilab/linux";
+
 /** What counts as traffic of this node's own pods, which keeps its source address (`--detect-local-mode`). */
 export type DetectLocalMode =
   | "ClusterCIDR"
@@ -6,7 +8,7 @@ export type DetectLocalMode =
   | "InterfaceNamePrefix";
 
 /** How kube-proxy programs Services (`--proxy-mode`). */
-export type KubeProxyMode = "iptables" | "nftables";
+export type KubeProxyMode = "iptables" | "nftables" | "ipvs";
 
 /** Settings of kube-proxy that change what it programs, named as in KubeProxyConfiguration. */
 export interface KubeProxyConfig {
@@ -25,10 +27,16 @@ export interface KubeProxyConfig {
   /** Node ports answer on 127.0.0.1 as well (iptables mode, IPv4). */
   readonly localhostNodePorts: boolean;
   /**
-   * CIDRs of the addresses that node ports answer on, or `primary`; empty for all in iptables mode,
-   * for `primary` in nftables mode.
+   * CIDRs of the addresses that node ports answer on, or `primary`; empty for all in iptables and IPVS
+   * modes, for `primary` in nftables mode.
    */
   readonly nodePortAddresses: readonly string[];
+  /** IPVS mode: how a virtual server chooses among its endpoints (`--ipvs-scheduler`). */
+  readonly ipvsScheduler: SchedulerName;
+  /** IPVS mode: the node does not answer ARP for services' addresses (`--ipvs-strict-arp`). */
+  readonly ipvsStrictARP: boolean;
+  /** IPVS mode: ranges of addresses whose virtual servers are left alone (`--ipvs-exclude-cidrs`). */
+  readonly ipvsExcludeCIDRs: readonly string[];
   /** Virtual milliseconds that lie between two syncs at least. */
   readonly minSyncPeriod: number;
 }
@@ -44,6 +52,9 @@ export const DEFAULT_CONFIG: KubeProxyConfig = {
   masqueradeBit: 14,
   localhostNodePorts: true,
   nodePortAddresses: [],
+  ipvsScheduler: "rr",
+  ipvsStrictARP: false,
+  ipvsExcludeCIDRs: [],
   minSyncPeriod: 1000,
 };
 

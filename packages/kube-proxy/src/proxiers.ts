@@ -3,6 +3,7 @@ import { type KubeProxyConfig, nodePortAddresses } from "./config.ts";
 import { IptablesProxier } from "./iptables/iptables-proxier.ts";
 import { Layers } from "./iptables/layers.ts";
 import { RulesetRenderer } from "./iptables/ruleset.ts";
+import { IpvsProxier } from "./ipvs/ipvs-proxier.ts";
 import type { ProxiedFamily } from "./kube-proxy.ts";
 import { NftablesProxier } from "./nftables/nftables-proxier.ts";
 import { SharedTables } from "./nftables/shared-tables.ts";
@@ -66,5 +67,7 @@ function proxierMaker(
       const tables = new SharedTables(family, config, ofFamily);
       return (node) => new NftablesProxier(family, config, node, tables);
     }
+    case "ipvs":
+      return (node) => new IpvsProxier(family, config, node);
   }
 }

@@ -1,14 +1,9 @@
-import {
-  type ClusterConfig,
-  type DependencyContainer,
-  InputError,
-  NODE,
-  type NodeContext,
-  PROXY,
-  perNode,
-} from "@cnilab/core";
+import { type DependencyContainer, NODE, type NodeContext, PROXY, perNode } from "@cnilab/core";
 import type { Kernel } from "@cnilab/linux";
-import { DEFAULT_CONFIG, type KubeProxyConfig, type KubeProxyMode } from "./config.ts";
+import { WindowsMachine } from "@cnilab/windows";
+import { DEFAULT_CONFIG, type KubeProxyConfig } from "./config.ts";
+import { KernelspaceProxies } from "./kernelspace/kernelspace-proxies.ts";
+import { WINKERNEL_DEFAULTS, type WinkernelConfig } from "./kernelspace/winkernel-config.ts";
 import { KubeProxy } from "./kube-proxy.ts";
 import { Proxiers } from "./proxiers.ts";
 import { ProxyHealthServer } from "./proxy-health-server.ts";
@@ -20,13 +15,16 @@ const ZONE = "topology.kubernetes.io/zone";
 
 /**
  * Registers kube-proxy under `PROXY`, one for each node, in the mode that the cluster's configuration
- * says unless `settings` do. What nodes share is made once for `container`.
+ * says unless `settings` do. What nodes share is made once for `container`. Windows nodes have kernelspace mode
+ * whatever the others have, with settings of its own.
  */
 export function registerKubeProxy(
   container: DependencyContainer,
   settings: Partial<KubeProxyConfig> = {},
+  winkernel: Partial<WinkernelConfig> = {},
 ): void {
   let proxiers: Proxiers | undefined;
+  const kernelspace = new KernelspaceProxies({ ...WINKERNEL_DEFAULTS, ...winkernel });
   container.register(
     PROXY,
     perNode((node) => {
@@ -34,10 +32,13 @@ export function registerKubeProxy(
       const { clusterCidrs, serviceCidrs } = context.config;
       const config: KubeProxyConfig = {
         ...DEFAULT_CONFIG,
-        mode: modeOf(context.config),
+        mode: context.config.proxyMode,
         clusterCIDRs: clusterCidrs.map(String),
         ...settings,
       };
+      if (context.machine instanceof WindowsMachine) {
+        return kernelspace.of(context as NodeContext<WindowsMachine>, config);
+      }
       proxiers ??= new Proxiers(config, serviceCidrs.map(String));
       const netns = context.machine.initNs;
       const health = new ProxyHealthServer(netns, context);
@@ -51,11 +52,6 @@ export function registerKubeProxy(
       return new KubeProxy(context, config, families, health);
     }),
   );
-}
-
-function modeOf({ proxyMode }: ClusterConfig): KubeProxyMode {
-  if (proxyMode !== "ipvs") return proxyMode;
-  throw new InputError("kube-proxy is modelled in modes iptables and nftables", "--proxy-mode");
 }
 
 function zoneOf(node: NodeContext): string {

@@ -43,7 +43,12 @@ export { IpVsStats } from "./ipvs/ip-vs-stats.ts";
 export { Ipvs, type IpvsTimeouts } from "./ipvs/ipvs.ts";
 export { IpvsSettings } from "./ipvs/ipvs-settings.ts";
 export { IpvsadmError } from "./ipvs/ipvsadm-error.ts";
-export type { ScheduledConnection, Scheduler, SchedulerName } from "./ipvs/scheduler.ts";
+export {
+  SCHEDULER_NAMES,
+  type ScheduledConnection,
+  type Scheduler,
+  type SchedulerName,
+} from "./ipvs/scheduler.ts";
 export * from "./kernel.ts";
 export * from "./kernel-error.ts";
 export * from "./neighbour/neighbour.ts";

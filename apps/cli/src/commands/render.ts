@@ -29,11 +29,11 @@ export function addRenderCommand(program: Command): void {
       new Option(
         "--proxy-mode <mode>",
         "of kube-proxy; without it the mode that has the output",
-      ).choices(["iptables", "nftables"]),
+      ).choices(["iptables", "nftables", "ipvs"]),
     )
     .option(
       "-o, --output <format>",
-      "iptables, ip6tables, nftables, nftables-json; of flannel also routes, fdb…",
+      "iptables, ip6tables, nftables, nftables-json, ipvs, ipset, addrs; of flannel also routes, fdb…",
       "iptables",
     )
     .action(async (agent: AgentName, flags: RenderFlags) => print(await AGENTS[agent](flags)));

@@ -12,8 +12,12 @@ const BUILT_IN = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
  * iptables-save text in an order that two runs agree on: tables and chains by name (built-in ones
  * first, in the order of the hooks), counters and comments gone, and rules sorted where kube-proxy's
  * own order is random.
+ * @param unordered chains whose rules are sorted
  */
-export function canonicalIptables(text: string): string {
+export function canonicalIptables(
+  text: string,
+  unordered: ReadonlySet<string> = UNORDERED,
+): string {
   const out: string[] = [];
   const tables = splitTables(text);
   for (const name of TABLES) {
@@ -24,7 +28,7 @@ export function canonicalIptables(text: string): string {
     for (const chain of chains) out.push(`:${chain} ${table.get(chain)?.policy}`);
     for (const chain of chains) {
       const rules = table.get(chain)?.rules ?? [];
-      out.push(...(UNORDERED.has(chain) ? [...rules].sort(byText) : rules));
+      out.push(...(unordered.has(chain) ? [...rules].sort(byText) : rules));
     }
     out.push("COMMIT");
   }

@@ -13,7 +13,11 @@ import { parseIp } from "@cnilab/net";
 import { loadAll } from "js-yaml";
 import type { VectorCase } from "../../../../tools/vector-suite.ts";
 import {
+  canonicalAddrs,
+  canonicalIpset,
   canonicalIptables,
+  canonicalIpvs,
+  canonicalIpvsIptables,
   canonicalNftables,
   type KubeProxyConfig,
   type KubeProxyMode,
@@ -34,8 +38,15 @@ const DUMPS: Readonly<
     "nftables.json": canonicalNftables(netns.nftables.json()),
     "nftables.txt": netns.nftables.list(),
   }),
+  ipvs: (netns) => ({
+    "ipvs.txt": canonicalIpvs(netns.ipvs.save()),
+    "ipset.txt": canonicalIpset(netns.ipsets.save()),
+    "ipvs-iptables.txt": canonicalIpvsIptables(netns.iptables(4).save()),
+    "ipvs-ip6tables.txt": canonicalIpvsIptables(netns.iptables(6).save()),
+    "ipvs-addrs.txt": canonicalAddrs(netns),
+  }),
 };
-const MODES: readonly KubeProxyMode[] = ["iptables", "nftables"];
+const MODES: readonly KubeProxyMode[] = ["iptables", "nftables", "ipvs"];
 
 /**
  * Cases of the real kube-proxy: what it leaves in the kernel after each input, in each mode, and what

@@ -58,6 +58,8 @@ const SCHEDULERS: Readonly<Record<SchedulerName, new (service: IpVsService) => S
   ovf: Overflow,
 };
 
+export const SCHEDULER_NAMES: readonly SchedulerName[] = Object.keys(SCHEDULERS) as SchedulerName[];
+
 export function isSchedulerName(name: string): name is SchedulerName {
   return Object.hasOwn(SCHEDULERS, name);
 }
