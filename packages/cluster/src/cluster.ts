@@ -22,6 +22,7 @@ import { formatIp, IPPROTO_TCP, type IpAddress } from "@cnilab/net";
 import { type Observable, Subject, Subscription } from "rxjs";
 import { container as rootContainer } from "tsyringe";
 import { ApiStore } from "./api/api-store.ts";
+import { NAMESPACE_ADMISSION } from "./api/namespace-admission.ts";
 import { EventRecorder } from "./api/event-recorder.ts";
 import { GarbageCollector } from "./api/garbage-collector.ts";
 import { ClusterNode } from "./cluster-node.ts";
@@ -138,6 +139,7 @@ export class Cluster {
     this.api = new ApiStore(this.clock, this.#random.fork("api"));
     const services = new ServiceAdmission(this.config, seed);
     this.api.admit(services);
+    this.api.admit(NAMESPACE_ADMISSION);
     for (const name of INITIAL_NAMESPACES) this.api.create<"Namespace">(namespace(name));
     this.#applier = new Applier(
       this.api,
