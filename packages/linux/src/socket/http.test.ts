@@ -39,8 +39,12 @@ test.each([
   ["10.0.0.2", 81, "/healthz", "no answer"],
   ["10.0.1.2", 80, "/healthz", "no answer"],
 ])("GET from %s:%i %s: %s", (dst, port, path, expected) => {
-  const { client, server } = served();
+  const { client, server, clock } = served();
   expect(get(client, dst, port, path)).toBe(expected);
+  clock.settle();
+  expect(client.network.takeDrops().filter((d) => d.reason === "NO_SOCKET").length).toBe(
+    port === 81 ? 1 : 0,
+  );
   for (const netns of [client, server]) expect([...netns.sockets.tcpConnections.all()]).toEqual([]);
 });
 

@@ -87,7 +87,8 @@ export function httpGet(
     if (!waiting) return;
     waiting = false;
     timer.cancel();
-    if (connection.state === "ESTAB") connection.close();
+    // Not before what brought the answer is done with: the goodbye takes its own packets there and back.
+    if (connection.state === "ESTAB") netns.network.clock.schedule(0, () => connection.close());
     else connection.abandon();
     done(response);
   };
