@@ -113,6 +113,7 @@ describe("routing rules", () => {
     "0.0.0.0/0 via 10.0.0.254",
     "0.0.0.0/0 via 10.1.0.100 table 100",
     "10.2.0.0/16 via 10.1.0.2 table 100",
+    "blackhole 0.0.0.0/0 table 101",
   ];
 
   test.each<[string, string[], string, Asked, string]>([
@@ -225,6 +226,14 @@ describe("routing rules", () => {
       "10.0.0.9",
       {},
       "eth0",
+    ],
+    // fib_rules_lookup: only a way that was found is suppressed
+    [
+      "suppress_prefixlength, a default route that refuses",
+      ["priority 10 lookup 101 suppress_prefixlength 0", "priority 20 lookup 100"],
+      "8.8.8.8",
+      {},
+      "EINVAL",
     ],
     ["blackhole", ["priority 10 to 10.2.0.0/16 blackhole"], "10.2.0.1", {}, "EINVAL"],
     ["unreachable", ["priority 10 to 10.2.0.0/16 unreachable"], "10.2.0.1", {}, "ENETUNREACH"],

@@ -136,12 +136,7 @@ export class Fib {
       if (table === undefined) continue;
       const found = this.lookupTable(table, flow, minScope);
       if (found === undefined || found.route.type === "throw") continue;
-      if (
-        rule.suppressPrefixLength !== undefined &&
-        found.route.prefix.length <= rule.suppressPrefixLength
-      ) {
-        continue;
-      }
+      if (suppresses(rule, found)) continue;
       return found;
     }
     return undefined;
@@ -221,6 +216,15 @@ export class Fib {
     return this.findTable(table)?.routesTo(prefix) ?? [];
   }
 }
+
+/** Whether a rule does not want what it found. A route that refuses stands: it is no success (`fib_rules_lookup`). */
+function suppresses({ suppressPrefixLength }: FibRule, { route }: Nexthop): boolean {
+  if (suppressPrefixLength === undefined || route.prefix.length > suppressPrefixLength)
+    return false;
+  return !REFUSING.has(route.type);
+}
+
+const REFUSING: ReadonlySet<Route["type"]> = new Set(["blackhole", "unreachable", "prohibit"]);
 
 /** A usable nexthop of a route: by hash where there are several (`fib_select_multipath`). */
 function selectNexthop(route: Route, flow: Flow): Nexthop | undefined {

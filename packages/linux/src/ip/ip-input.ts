@@ -136,11 +136,22 @@ export function isErrno(result: string): result is RouteErrno {
   );
 }
 
-/** A packet for this machine (`ip_local_deliver`). */
+/**
+ * A packet for this machine. IPv4 puts fragments together before INPUT (`ip_local_deliver`); for IPv6 they are
+ * a protocol above it, so that INPUT sees each one (`ip6_input`, `ipv6_frag_rcv`).
+ */
 export function ipLocalDeliver(skb: Skb, netns: NetNamespace): void {
+  if (skb.ip.version === 6) {
+    nfHook(netns, NFPROTO_IPV6, NF_INET_LOCAL_IN, skb, skb.dev, undefined, ipv6InputFinish);
+    return;
+  }
   if (skb.ip.isFragment && !reassemble(skb, netns)) return;
-  const family = skb.ip.version === 4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
-  nfHook(netns, family, NF_INET_LOCAL_IN, skb, skb.dev, undefined, deliverToProtocol);
+  nfHook(netns, NFPROTO_IPV4, NF_INET_LOCAL_IN, skb, skb.dev, undefined, deliverToProtocol);
+}
+
+function ipv6InputFinish(skb: Skb, netns: NetNamespace): void {
+  if (skb.ip.isFragment && !reassemble(skb, netns)) return;
+  deliverToProtocol(skb, netns);
 }
 
 /** Adds a fragment to its queue; true when `skb` has become the whole packet. */

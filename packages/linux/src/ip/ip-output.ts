@@ -107,6 +107,8 @@ function ipFinishOutput(skb: Skb, netns: NetNamespace): void {
       skb.sendErrno = piece.sendErrno;
       return; // ip_do_fragment
     }
+    // What one has set off is done before the next is sent (__local_bh_enable_ip): an answer to ARP, for one.
+    netns.network.run();
   }
 }
 

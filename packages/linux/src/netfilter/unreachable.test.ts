@@ -3,6 +3,21 @@ import { IPPROTO_UDP } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
 import { cable, connect, forwarding, Lab, routes, up } from "../../test/lab.ts";
 
+/** client 10.1.0.2 (fd01::2), a router that forwards, server 10.2.0.2 (fd02::2). */
+function routed() {
+  const [client, router, server] = new Lab().machine("client", "router", "server");
+  const [a, b] = cable(client, "eth0", router, "in0");
+  const [c, d] = cable(router, "out0", server, "eth0");
+  up(a, "10.1.0.2/24", "fd01::2/64");
+  up(b, "10.1.0.1/24", "fd01::1/64");
+  up(c, "10.2.0.1/24", "fd02::1/64");
+  up(d, "10.2.0.2/24", "fd02::2/64");
+  forwarding(router);
+  routes(client, "0.0.0.0/0 via 10.1.0.1", "::/0 via fd01::1");
+  routes(server, "0.0.0.0/0 via 10.2.0.1", "::/0 via fd02::1");
+  return { client, router, server };
+}
+
 describe.each([
   ["10.2.0.2", 4],
   ["fd02::2", 6],
@@ -12,15 +27,7 @@ describe.each([
     ["in fragments, whose checksum cannot be checked", 4000, false, "timeout"],
     ["put together by connection tracking", 4000, true, "refused"],
   ])("%s", (_, length, track, expected) => {
-    const [client, router, server] = new Lab().machine("client", "router", "server");
-    const [a, b] = cable(client, "eth0", router, "in0");
-    const [c, d] = cable(router, "out0", server, "eth0");
-    up(a, "10.1.0.2/24", "fd01::2/64");
-    up(b, "10.1.0.1/24", "fd01::1/64");
-    up(c, "10.2.0.1/24", "fd02::1/64");
-    up(d, "10.2.0.2/24", "fd02::2/64");
-    forwarding(router);
-    routes(client, "0.0.0.0/0 via 10.1.0.1", "::/0 via fd01::1");
+    const { client, router } = routed();
     const filter = router.iptables(family);
     if (track) filter.append("filter", "FORWARD", "-m conntrack --ctstate NEW");
     filter.append("filter", "FORWARD", "-p udp -j REJECT");
@@ -28,3 +35,20 @@ describe.each([
     expect(result.outcome).toBe(expected);
   });
 });
+
+// ip_local_deliver puts fragments together before INPUT; for IPv6 they are a protocol above it (ipv6_frag_rcv).
+test.each([
+  ["10.2.0.2", 4, false, "refused"],
+  ["fd02::2", 6, false, "timeout"],
+  ["fd02::2", 6, true, "refused"],
+] as const)(
+  "REJECT of fragments to %s in INPUT, IPv%i, tracked %s: %s",
+  (to, family, track, expected) => {
+    const { client, server } = routed();
+    const filter = server.iptables(family);
+    if (track) filter.append("filter", "INPUT", "-m conntrack --ctstate NEW");
+    filter.append("filter", "INPUT", "-p udp -m udp --dport 53 -j REJECT");
+    const result = connect(client, to, 53, { protocol: IPPROTO_UDP, length: 4000 });
+    expect(result.outcome).toBe(expected);
+  },
+);

@@ -71,3 +71,21 @@ describe("a frame that the other end of a veth does not take", () => {
     );
   });
 });
+
+// ip_do_fragment; the first fragment waits for ARP, whose answer is there before the second one is sent.
+test.each(["10.9.0.1", "fd09::1"])(
+  "a fragment to %s that the link does not take fails the call",
+  (to) => {
+    const [client, router] = new Lab().machine("client", "router");
+    const ends = cable(client, "eth0", router, "eth0");
+    for (const end of ends) end.setMtu(1280);
+    up(ends[0], "10.0.0.1/24", "fd00::1/64");
+    up(ends[1], "10.0.0.2/24", "fd00::2/64");
+    routes(client, "10.9.0.0/16 via 10.0.0.2 mtu 1300", "fd09::/16 via fd00::2 mtu 1300");
+    const length = { length: 4000 };
+    const asUdp = connect(client, to, 53, { protocol: IPPROTO_UDP, ...length });
+    expect(outcome(asUdp)).toMatch(/^timeout, PKT_TOO_BIG/); // udp_send_skb hides ENOBUFS
+    const asked = outcome(ping(client, to, length));
+    expect(asked).toMatch(to.includes(":") ? /^timeout/ : /^unreachable, ENOBUFS, PKT_TOO_BIG/);
+  },
+);

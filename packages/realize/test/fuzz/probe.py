@@ -274,7 +274,10 @@ def icmp(flow):
     sock = client(flow, socket.SOCK_DGRAM, protocol)
     if flow.get("src"):
         sock.bind((flow["src"], 0))
-    request = struct.pack("!BBHHH", kind, 0, 0, 0, 1) + bytes(flow["length"])
+    # As ping fills it. With zeros the sum over a first fragment would be that of the whole message, and REJECT,
+    # which leaves alone what has a wrong sum (nf_ip_checksum), would answer fragments of ICMP as of nothing else.
+    filling = bytes(i % 256 for i in range(flow["length"]))
+    request = struct.pack("!BBHHH", kind, 0, 0, 0, 1) + filling
     return await_answer(sock, lambda: sock.sendto(request, (flow["dst"], 0)))
 
 
