@@ -35,6 +35,8 @@ export interface ClusterNodeOptions {
   readonly addresses: readonly IpAddress[];
   /** The container in which engines are registered. */
   readonly root: DependencyContainer;
+  /** Whether the engines are for this kind of machine; otherwise it has none. */
+  readonly hasEngines: boolean;
   readonly listenOnAll: boolean;
   readonly keptAddresses: (podKey: string) => readonly IpAddress[] | undefined;
   readonly observer: KubeletObserver;
@@ -75,14 +77,14 @@ export class ClusterNode implements NodeContext<Kernel> {
     this.#readyChanged = options.readyChanged;
     this.container = options.root.createChildContainer();
     this.container.register(NODE, { useValue: this });
-    const bridge = resolve(this.container, BRIDGE);
+    const engine = <T>(token: InjectionToken<T>): T | undefined =>
+      options.hasEngines ? resolve(this.container, token) : undefined;
+    const bridge = engine(BRIDGE);
     this.#hasNetworkPlugin = bridge !== undefined;
-    this.policy = resolve(this.container, POLICY);
-    this.agents = [
-      resolve(this.container, OVERLAY),
-      this.policy,
-      resolve(this.container, PROXY),
-    ].filter((agent): agent is NonNullable<typeof agent> => agent !== undefined);
+    this.policy = engine(POLICY);
+    this.agents = [engine(OVERLAY), this.policy, engine(PROXY)].filter(
+      (agent): agent is NonNullable<typeof agent> => agent !== undefined,
+    );
     this.kubelet = new Kubelet(this, {
       bridge,
       listenOnAll: options.listenOnAll,

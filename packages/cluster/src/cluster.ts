@@ -19,6 +19,7 @@ import {
 } from "@cnilab/core";
 import { Kernel, Network, startEchoServer } from "@cnilab/linux";
 import { formatIp, IPPROTO_TCP, type IpAddress } from "@cnilab/net";
+import { WindowsMachine } from "@cnilab/windows";
 import { type Observable, Subject, Subscription } from "rxjs";
 import { container as rootContainer } from "tsyringe";
 import { ApiStore } from "./api/api-store.ts";
@@ -107,6 +108,8 @@ export interface ClusterStats {
 }
 
 const DEFAULT_NODES = 3;
+/** Says what a node runs; the kubelet sets it. */
+const OS_LABEL = "kubernetes.io/os";
 
 /** A running cluster. Nothing happens but by its virtual clock: see {@link Cluster.settled}. */
 export class Cluster {
@@ -174,7 +177,21 @@ export class Cluster {
 
   /** What a person should know: policies that nothing enforces, addresses out of place. */
   get warnings(): string[] {
-    return [...unenforcedPolicies(this.api, this.#nodes), ...this.#kept.warnings];
+    return [
+      ...unenforcedPolicies(this.api, this.#nodes),
+      ...this.#kept.warnings,
+      ...this.#withoutNetwork(),
+    ];
+  }
+
+  /** Windows nodes of a CNI that knows Linux only. */
+  #withoutNetwork(): string[] {
+    const { cni } = this.#options;
+    if (cni === undefined || cni.operatingSystems?.includes("windows")) return [];
+    const names = [...this.#nodes.values()].filter((n) => n.machine.os === "windows");
+    if (names.length === 0) return [];
+    const which = names.map(({ name }) => name).join(", ");
+    return [`${cni.name} is not modelled for Windows: ${which} is NotReady and runs no pods`];
   }
 
   /** How much there is of everything. */
@@ -262,7 +279,10 @@ export class Cluster {
 
   /** Empties all connection tracking, so that the next connection is everybody's first. */
   forgetConnections(): void {
-    for (const kernel of this.network.kernels.values()) kernel.initNs.conntrack?.flush();
+    for (const kernel of this.network.kernels.values()) {
+      kernel.initNs.conntrack?.flush();
+      if (kernel instanceof WindowsMachine) kernel.forgetFlows();
+    }
   }
 
   /** Switches a node's machine off, as by a pulled plug. The control plane finds out in its own time. */
@@ -349,10 +369,8 @@ export class Cluster {
     const { name } = object.metadata;
     const given = internalAddresses(object);
     const addresses = given.length > 0 ? given : underlay.nextNodeAddresses();
-    const kernel = new Kernel(this.network, name);
-    forwarding(kernel, this.config.ipFamilies);
     for (const address of addresses) underlay.addNetwork(address);
-    underlay.plug(kernel, addresses);
+    const kernel = this.#newMachine(object, addresses);
     this.api.update("Node", name, (node) => withAddresses(node, addresses));
     const at = () => this.clock.now;
     const node = new ClusterNode({
@@ -363,6 +381,7 @@ export class Cluster {
       config: this.config,
       addresses,
       root: this.container,
+      hasEngines: this.#hasEngines(kernel),
       listenOnAll: this.#options.listen === "all",
       keptAddresses: (podKey) => this.#kept.of(podKey),
       observer: {
@@ -386,6 +405,25 @@ export class Cluster {
     this.clock.schedule(0, () => {
       if (this.#nodes.get(name) === node) node.start();
     });
+  }
+
+  /** A machine of the node's operating system, with its card on the underlay. */
+  #newMachine({ metadata }: Node, addresses: readonly IpAddress[]): Kernel {
+    const underlay = this.#underlay as Underlay;
+    if (metadata.labels?.[OS_LABEL] === "windows") {
+      const machine = new WindowsMachine(this.network, metadata.name);
+      underlay.plug(machine, addresses, "Ethernet");
+      return machine;
+    }
+    const kernel = new Kernel(this.network, metadata.name);
+    forwarding(kernel, this.config.ipFamilies);
+    underlay.plug(kernel, addresses);
+    return kernel;
+  }
+
+  /** Whether the CNI brings engines for the machine. */
+  #hasEngines({ os }: Kernel): boolean {
+    return (this.#options.cni?.operatingSystems ?? ["linux"]).includes(os);
   }
 
   #nodeDeleted(name: string): void {
@@ -490,7 +528,7 @@ function withAddresses(node: Node, addresses: readonly IpAddress[]): Node {
     ...node,
     metadata: {
       ...node.metadata,
-      labels: { "kubernetes.io/hostname": name, "kubernetes.io/os": "linux", ...labels },
+      labels: { "kubernetes.io/hostname": name, [OS_LABEL]: "linux", ...labels },
     },
     status: {
       ...node.status,

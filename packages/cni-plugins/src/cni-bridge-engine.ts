@@ -54,7 +54,9 @@ export class CniBridgeEngine implements BridgeEngine {
   attach(attachment: PodAttachment): CniResult {
     const list = this.#network();
     const runtime = this.#runtimeFor(attachment);
-    this.#runtime.addNetworkList(LOOPBACK_LIST, new PodRuntimeConf(attachment, "lo"));
+    if (this.#hasLoopback) {
+      this.#runtime.addNetworkList(LOOPBACK_LIST, new PodRuntimeConf(attachment, "lo"));
+    }
     const result = runtime.addNetworkList(list, confOf(attachment));
     if (attachment.requestedIps !== undefined) this.#routeForeign(attachment, result);
     return result;
@@ -66,7 +68,14 @@ export class CniBridgeEngine implements BridgeEngine {
       if (attachment.requestedIps !== undefined) this.#unrouteForeign(attachment);
       this.#runtimeFor(attachment).delNetworkList(list, confOf(attachment));
     }
-    this.#runtime.delNetworkList(LOOPBACK_LIST, new PodRuntimeConf(attachment, "lo"));
+    if (this.#hasLoopback) {
+      this.#runtime.delNetworkList(LOOPBACK_LIST, new PodRuntimeConf(attachment, "lo"));
+    }
+  }
+
+  /** On Windows containerd leaves it out (internal/cri/server/service_windows.go cniLoadOptions). */
+  get #hasLoopback(): boolean {
+    return this.#machine.os === "linux";
   }
 
   check(attachment: PodAttachment): void {

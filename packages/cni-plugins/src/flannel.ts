@@ -82,7 +82,9 @@ function delegateOf(call: CniCall): Delegate {
   ) {
     return last;
   }
-  const built = buildDelegate(config, readSubnetEnv(file, env));
+  const subnets = readSubnetEnv(file, env);
+  const built =
+    host.os === "windows" ? buildWindowsDelegate(config, subnets) : buildDelegate(config, subnets);
   const delegate = {
     config: built,
     text: mapJson(built),
@@ -107,17 +109,7 @@ function readSubnetEnv(file: string, text: string | undefined): SubnetEnv {
 }
 
 function buildDelegate(config: PluginConfig, env: SubnetEnv): PluginConfig {
-  const asked = (config["delegate"] as Readonly<Record<string, unknown>> | undefined) ?? {};
-  if (asked["type"] !== undefined && typeof asked["type"] !== "string") {
-    throw failure("'delegate' dictionary, if present, must have (string) 'type' field");
-  }
-  for (const field of ["name", "ipam"]) {
-    if (asked[field] !== undefined) {
-      throw failure(
-        `'delegate' dictionary must not have '${field}' field, it'll be set by flannel`,
-      );
-    }
-  }
+  const asked = askedOf(config);
   const type = (asked["type"] as string | undefined) ?? "bridge";
   return {
     // Where flanneld does not masquerade, the delegate has to.
@@ -131,6 +123,39 @@ function buildDelegate(config: PluginConfig, env: SubnetEnv): PluginConfig {
     ...(config.runtimeConfig !== undefined && { runtimeConfig: config.runtimeConfig }),
     ipam: delegateIpam(config, env),
   };
+}
+
+/** flannel_windows.go: the delegate masquerades, as there are no rules of flanneld's that could. */
+function buildWindowsDelegate(config: PluginConfig, env: SubnetEnv): PluginConfig {
+  const asked = askedOf(config);
+  const [network] = env.networks;
+  const subnet = env.subnet ?? env.ipv6Subnet;
+  return {
+    ...asked,
+    type: (asked["type"] as string | undefined) ?? "win-bridge",
+    name: config.name,
+    cniVersion: config.cniVersion,
+    ipMasq: env.ipMasq,
+    ...(network !== undefined && { ipMasqNetwork: String(network) }),
+    ...(config.runtimeConfig !== undefined && { runtimeConfig: config.runtimeConfig }),
+    ipam: { type: "host-local", subnet: String(subnet) },
+  };
+}
+
+/** The `delegate` section, checked. @throws CniError */
+function askedOf(config: PluginConfig): Readonly<Record<string, unknown>> {
+  const asked = (config["delegate"] as Readonly<Record<string, unknown>> | undefined) ?? {};
+  if (asked["type"] !== undefined && typeof asked["type"] !== "string") {
+    throw failure("'delegate' dictionary, if present, must have (string) 'type' field");
+  }
+  for (const field of ["name", "ipam"]) {
+    if (asked[field] !== undefined) {
+      throw failure(
+        `'delegate' dictionary must not have '${field}' field, it'll be set by flannel`,
+      );
+    }
+  }
+  return asked;
 }
 
 function delegateIpam(config: PluginConfig, env: SubnetEnv): NonNullable<PluginConfig["ipam"]> {

@@ -11,8 +11,10 @@ import { portmap } from "./portmap/portmap.ts";
 import { ptp } from "./ptp.ts";
 import { staticIpam } from "./static-ipam.ts";
 import { tuning } from "./tuning.ts";
+import { winBridge } from "./windows/win-bridge.ts";
+import { winOverlay } from "./windows/win-overlay.ts";
 
-/** What a node has in `/opt/cni/bin`, by type. */
+/** What a node has in `/opt/cni/bin`, by type; Windows' own are there as well, and run there only. */
 export const PLUGINS: ReadonlyMap<string, CniPlugin> = new Map(
   [
     bandwidth,
@@ -27,5 +29,7 @@ export const PLUGINS: ReadonlyMap<string, CniPlugin> = new Map(
     ptp,
     staticIpam,
     tuning,
+    winBridge,
+    winOverlay,
   ].map((plugin) => [plugin.type, plugin]),
 );

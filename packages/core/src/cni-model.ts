@@ -1,4 +1,5 @@
 import type { ClusterConfig } from "./cluster-config.ts";
+import type { Machine } from "./machine.ts";
 import type { DependencyContainer } from "./tokens.ts";
 
 /** One `--cni-set KEY=value` that a model understands. */
@@ -21,6 +22,8 @@ export interface CniModel {
   readonly release: string;
   readonly description: string;
   readonly options: readonly CniOption[];
+  /** What nodes may run that it brings engines for; Linux alone where it is absent. */
+  readonly operatingSystems?: readonly Machine["os"][];
   /**
    * Registers factories for the engines that this CNI brings, under `IPAM`, `BRIDGE`, `OVERLAY`,
    * `PROXY` and `POLICY`. They are resolved in each node's own container, where `NODE` is set.

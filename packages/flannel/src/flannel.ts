@@ -13,6 +13,7 @@ import {
   perNode,
 } from "@cnilab/core";
 import type { Kernel } from "@cnilab/linux";
+import { WindowsMachine } from "@cnilab/windows";
 import { DEFAULT_OPTIONS, type FlanneldOptions } from "./conf/flanneld-options.ts";
 import type { NetConf } from "./conf/net-conf.ts";
 import { Flanneld } from "./flanneld.ts";
@@ -20,6 +21,7 @@ import { annotationNames } from "./lease/annotations.ts";
 import { KubeSubnetManager } from "./lease/kube-subnet-manager.ts";
 import { NodeLeases } from "./lease/node-leases.ts";
 import { MODEL_OPTIONS, netConfFor } from "./model-options.ts";
+import { reserveSourceVip, windowsConflist } from "./windows/windows-node.ts";
 
 /** Release that this package models. */
 export const RELEASE = "v0.28.9";
@@ -43,6 +45,7 @@ export const flannel: CniModel = {
   description:
     "a subnet a node, and a simple way between them: vxlan, host-gw, udp, ipip, wireguard",
   options: MODEL_OPTIONS,
+  operatingSystems: ["linux", "windows"],
   register,
 };
 
@@ -51,6 +54,7 @@ interface ClusterShare {
   readonly conf: NetConf;
   readonly flags: FlanneldOptions;
   readonly leases: NodeLeases;
+  readonly config: ClusterConfig;
 }
 
 function register(
@@ -66,7 +70,7 @@ function register(
   };
   const conf = netConfFor(config, options);
   const leases = new NodeLeases(annotationNames(flags.kubeAnnotationPrefix), conf);
-  const share: ClusterShare = { conf, flags, leases };
+  const share: ClusterShare = { conf, flags, leases, config };
   container.register(
     OVERLAY,
     perNode((node) => makeFlanneld(node.resolve(NODE) as NodeContext<Kernel>, share)),
@@ -77,21 +81,36 @@ function register(
   );
 }
 
-function makeFlanneld(node: NodeContext<Kernel>, { conf, flags, leases }: ClusterShare): Flanneld {
+function makeFlanneld(node: NodeContext<Kernel>, share: ClusterShare): Flanneld {
   const { machine } = node;
-  machine.files.write(CONFLIST_FILE, CONFLIST_TEXT);
+  const { conf, flags, leases } = share;
+  machine.files.write(CONFLIST_FILE, conflistFor(node, share));
   return new Flanneld({
     netns: machine.initNs,
     files: machine.files,
     clock: node.clock,
     random: node.random.fork("flanneld"),
     conf,
-    options: flags,
+    // On Windows the deployment starts it without --ip-masq (kubernetes-sigs/sig-windows-tools).
+    options: { ...flags, ipMasq: flags.ipMasq && machine.os === "linux" },
     subnetManager: () => new KubeSubnetManager(node.api, node.name, conf, leases, flags),
+    prepared: ({ subnet }) => {
+      if (!(machine instanceof WindowsMachine) || subnet === undefined) return;
+      if (conf.backend.type === "vxlan") reserveSourceVip(machine, conf.backend, subnet);
+    },
   });
 }
 
-const CONFLIST_TEXT = `${JSON.stringify(CONFLIST, undefined, 2)}\n`;
+function conflistFor(node: NodeContext<Kernel>, { conf, config }: ClusterShare): string {
+  if (!(node.machine instanceof WindowsMachine)) return CONFLIST_TEXT;
+  return textOf(windowsConflist(conf, config, node as NodeContext<WindowsMachine>));
+}
+
+function textOf(list: NetworkConfigList): string {
+  return `${JSON.stringify(list, undefined, 2)}\n`;
+}
+
+const CONFLIST_TEXT = textOf(CONFLIST);
 
 /** Pods are joined by the CNI plugins, with another IPAM where one is registered. */
 function makeBridge(container: DependencyContainer): CniBridgeEngine {

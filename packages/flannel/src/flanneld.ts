@@ -32,6 +32,8 @@ export interface FlanneldEnvironment {
   readonly options: FlanneldOptions;
   /** Made anew for each run of the program. */
   readonly subnetManager: () => SubnetManager;
+  /** Told when the node is prepared, before pods are let in. */
+  readonly prepared?: (lease: Lease) => void;
 }
 
 /** One run of the program. */
@@ -90,7 +92,8 @@ export class Flanneld implements OverlayEngine {
   #begin(): Run {
     const { netns, files, clock, random, conf, options, subnetManager } = this.#environment;
     const manager = subnetManager();
-    if (!conf.enableNFTables && !netns.kernel.brNetfilter) {
+    const isLinux = netns.kernel.os === "linux";
+    if (isLinux && !conf.enableNFTables && !netns.kernel.brNetfilter) {
       throw new FlanneldError(
         "Failed to check br_netfilter: stat /proc/sys/net/bridge/bridge-nf-call-iptables: no such file or directory",
       );
@@ -101,10 +104,11 @@ export class Flanneld implements OverlayEngine {
     const log = (message: string) => this.#note(message);
     const backend = makeBackend({ netns, files, clock, random, conf, iface, leases: manager, log });
     const lease = register(backend, manager);
-    const traffic = this.#setUpTraffic(lease);
+    const traffic = isLinux ? this.#setUpTraffic(lease) : NO_TRAFFIC_RULES;
     files.write(options.subnetFile, formatSubnetEnv(conf, lease, backend.mtu, options.ipMasq));
     const run: Run = { backend, traffic, timers: new Set(), endings: [] };
     if (options.ipBlackholeRoute) this.#keepBlackholes(run, lease);
+    this.#environment.prepared?.(lease);
     run.endings.push(manager.completeLease(lease, () => this.#revoked()));
     // The leases are watched in a goroutine of its own. At this moment the other nodes' daemons may
     // still be starting, and all their leases come together.
@@ -204,6 +208,9 @@ export class Flanneld implements OverlayEngine {
     if (this.#log.length > LOG_LINES) this.#log.shift();
   }
 }
+
+/** Windows has none: what pods send out is translated at their own ports (iptables_windows.go). */
+const NO_TRAFFIC_RULES: TrafficRules = { setUpMasquerade() {}, setUpForward() {}, stop() {} };
 
 /** Prepares the node. What the kernel refuses meanwhile ends the program, and its devices with it. */
 function register(backend: Backend, manager: SubnetManager): Lease {

@@ -119,6 +119,8 @@ export class KeptAddresses {
     else this.#layers.set(family, layer);
     for (const netns of this.#others()) install(netns, family, layer, []);
     for (const node of this.#nodes.values()) {
+      // Windows has one routing table, which is the CNI's.
+      if (node.machine.os !== "linux") continue;
       install(node.machine.initNs, family, layer, own.get(node) ?? []);
     }
   }

@@ -112,11 +112,11 @@ export class Underlay {
   }
 
   /**
-   * Gives a machine a card `eth0` with these addresses, and routes to the networks of the underlay and
+   * Gives a machine a card with these addresses, and routes to the networks of the underlay and
    * to the rest of the world.
    * @throws InputError for an address that another machine has
    */
-  plug(kernel: Kernel, addresses: readonly IpAddress[]): Nic {
+  plug(kernel: Kernel, addresses: readonly IpAddress[], name = "eth0"): Nic {
     for (const address of addresses) {
       const other = this.#machines.get(address);
       if (other === undefined) continue;
@@ -127,7 +127,7 @@ export class Underlay {
     }
     const { initNs } = kernel;
     initNs.loopback.setUp();
-    const nic = new Nic(initNs, { name: "eth0", segment: this.segment });
+    const nic = new Nic(initNs, { name, segment: this.segment });
     nic.setUp();
     const own: Prefix[] = [];
     for (const address of addresses) {

@@ -1,3 +1,5 @@
+import { WindowsMachine } from "@cnilab/windows";
+import { makeWindowsBackend } from "../windows/make-windows-backend.ts";
 import { AllocBackend } from "./alloc-backend.ts";
 import type { Backend, BackendContext } from "./backend.ts";
 import { HostGwBackend } from "./host-gw-backend.ts";
@@ -9,6 +11,8 @@ import { WireguardBackend } from "./wireguard-backend.ts";
 /** The backend that the network configuration names. @throws FlanneldError */
 export function makeBackend(context: BackendContext): Backend {
   const { backend } = context.conf;
+  const { kernel } = context.netns;
+  if (kernel instanceof WindowsMachine) return makeWindowsBackend(context, kernel);
   switch (backend.type) {
     case "vxlan":
       return new VxlanBackend(context, backend);

@@ -1,0 +1,18 @@
+export * from "./hcn/endpoint.ts";
+export * from "./hcn/hcn-error.ts";
+export * from "./hcn/load-balancer.ts";
+export * from "./hcn/network.ts";
+export { formatWindowsMac, newGuid, newMac, parseWindowsMac } from "./hns/guid.ts";
+export * from "./hns/host-network-service.ts";
+export * from "./vfp/flow-table.ts";
+export * from "./vfp/flow-tuple.ts";
+export * from "./vfp/load-balancer-policy.ts";
+export * from "./vfp/vfp-group.ts";
+export * from "./vfp/vfp-port.ts";
+export * from "./vfp/vfp-rule.ts";
+export type { WalkContext } from "./vfp/walk.ts";
+export * from "./vswitch/outbound-nat-pool.ts";
+export * from "./vswitch/overlay-network.ts";
+export * from "./vswitch/vm-nic.ts";
+export * from "./vswitch/vswitch.ts";
+export * from "./windows-machine.ts";
