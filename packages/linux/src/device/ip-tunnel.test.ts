@@ -144,6 +144,111 @@ describe("size", () => {
   });
 });
 
+/** The machines' tunnel leads over a router whose second link takes 1400 bytes. */
+function throughNarrowPath(kind: "ipip" | "sit", options: Partial<IpTunnelOptions> = {}) {
+  const lab = new Lab();
+  const [h1, router, h2] = lab.machine("h1", "router", "h2");
+  for (const netns of [h1, router, h2]) forwarding(netns);
+  const [a, b] = cable(h1, "eth0", router, "left");
+  const [c, d] = cable(router, "right", h2, "eth0");
+  for (const dev of [c, d]) dev.setMtu(1400);
+  up(a, "10.0.1.1/24");
+  up(b, "10.0.1.9/24");
+  up(c, "10.0.2.9/24");
+  up(d, "10.0.2.1/24");
+  routes(h1, "10.0.2.0/24 via 10.0.1.9");
+  routes(h2, "10.0.1.0/24 via 10.0.2.9");
+  const ends = [parseIp("10.0.1.1") as number, parseIp("10.0.2.1") as number] as const;
+  const tunnel = (netns: NetNamespace, i: 0 | 1) =>
+    up(
+      new IpTunnel(netns, {
+        name: "tun0",
+        kind,
+        local: ends[i],
+        remote: ends[1 - i] as number,
+        ...options,
+      }),
+      `10.1.0.${i + 1}/24`,
+      `fd01::${i + 1}/64`,
+    );
+  tunnel(h1, 0);
+  tunnel(h2, 1);
+  return { lab, h1, router, h2 };
+}
+
+/** What becomes of attempts, the first that connects being the last. */
+function untilConnected(attempt: () => string): string[] {
+  const results: string[] = [];
+  while (results.at(-1) !== "connected" && results.length < 6) results.push(attempt());
+  return results;
+}
+
+// Asked of a 6.1 kernel: packages/realize, npm run fuzz:vm.
+describe("a path that is narrower than the tunnel", () => {
+  test("loses outer packets with DF set, though the inner ones may be cut; the router tells of it", () => {
+    const { h1 } = throughNarrowPath("ipip");
+    const results = untilConnected(() => outcome(ping(h1, "10.1.0.2", { length: 4000 })));
+    // Both machines learn the outer way first, then, with the next packet, the inner one.
+    expect(results[0]).toMatch(/^timeout, PKT_TOO_BIG in router/);
+    expect(results.at(-2)).toMatch(/^timeout, PKT_TOO_BIG in h2/);
+    expect(results.at(-1)).toBe("connected");
+    expect(h1.pathMtus.get(parseIp("10.1.0.2"))?.mtu).toBe(1380);
+  });
+
+  test("is nothing to a tunnel that lets its packets be cut", () => {
+    const { h1 } = throughNarrowPath("ipip", { pathMtuDiscovery: false });
+    expect(outcome(ping(h1, "10.1.0.2", { length: 1452 }))).toBe("timeout, PKT_TOO_BIG in router");
+    expect(outcome(ping(h1, "10.1.0.2", { length: 4000 }))).toBe("connected");
+  });
+
+  test("is told of to IPv6 senders, down to 1280 bytes; below that the outer packet is cut", () => {
+    const { h1, router, h2 } = throughNarrowPath("sit");
+    const results = () => untilConnected(() => outcome(ping(h1, "fd01::2", { length: 1400 })));
+    expect(results()).toEqual([
+      "timeout, PKT_TOO_BIG in router",
+      "unreachable, EMSGSIZE, PKT_TOO_BIG in h1",
+      "timeout, PKT_TOO_BIG in h2",
+      "connected",
+    ]);
+    expect(h1.pathMtus.get(parseIp("fd01::2"))?.mtu).toBe(1380);
+    for (const dev of [router.device("right"), h2.device("eth0")]) dev.setMtu(1290);
+    expect(results().at(-1)).toBe("connected");
+    expect(h1.pathMtus.get(parseIp("fd01::2"))?.mtu).toBe(1280);
+  });
+});
+
+describe("errors about the outer packet", () => {
+  test("ipip: the next packet is answered for each, for 30 seconds, and sent all the same", () => {
+    const { lab, h1 } = throughNarrowPath("ipip", { ttl: 1 });
+    const result = () => outcome(ping(h1, "10.1.0.2"));
+    expect(result()).toBe("timeout, TTL_EXCEEDED in router");
+    expect(result()).toBe("unreachable, EHOSTUNREACH, TTL_EXCEEDED in router");
+    lab.clock.advance(30_000);
+    expect(result()).toBe("timeout, TTL_EXCEEDED in router");
+  });
+
+  test("ipip: a TTL that was the sender's own is nobody's fault", () => {
+    const { h1 } = throughNarrowPath("ipip");
+    h1.sysctl.set("net/ipv4/ip_default_ttl", 1);
+    for (let n = 0; n < 2; n++) {
+      expect(outcome(ping(h1, "10.1.0.2"))).toBe("timeout, TTL_EXCEEDED in router");
+    }
+  });
+
+  test.each([
+    ["sit: a TTL that ran out", { ttl: 1 }, undefined],
+    ["sit: a router that refuses", {}, "FORWARD -j REJECT"],
+  ])("%s is told to the sender, in the router's name", (_, options, rule) => {
+    const { h1, router } = throughNarrowPath("sit", options);
+    if (rule !== undefined) router.iptables(4).append("filter", "FORWARD", rule.slice(8));
+    const { error } = ping(h1, "fd01::2");
+    expect([error?.errno, error?.from && formatIp(error.from)]).toEqual([
+      "EHOSTUNREACH",
+      "::ffff:10.0.1.9",
+    ]);
+  });
+});
+
 describe("sit", () => {
   test("carries IPv6", () => {
     const { h1, h2, pod1, pod2 } = tunnelled("sit", other);

@@ -4,18 +4,24 @@ import {
   formatIp,
   ICMP_DEST_UNREACH,
   ICMP_FRAG_NEEDED,
+  ICMP_HOST_UNREACH,
+  ICMP_TIME_EXCEEDED,
+  ICMPV6_ADDR_UNREACH,
+  ICMPV6_DEST_UNREACH,
   ICMPV6_PKT_TOOBIG,
+  ICMPV6_TIME_EXCEED,
   IPPROTO_IPIP,
   IPPROTO_IPV6,
   type IpAddress,
   IpPacket,
   type Ipv4Address,
+  Ipv6Address,
 } from "@cnilab/net";
 import { icmpSend } from "../ip/icmp-error.ts";
 import { sendVia } from "../ip/ip-output.ts";
 import { routeOutput } from "../ip/route-output.ts";
 import type { NetNamespace } from "../net-namespace.ts";
-import type { Skb } from "../skb.ts";
+import { Skb } from "../skb.ts";
 import { type DeviceOptions, NetDevice } from "./net-device.ts";
 
 export interface IpTunnelOptions extends DeviceOptions {
@@ -30,6 +36,12 @@ export interface IpTunnelOptions extends DeviceOptions {
   readonly pathMtuDiscovery?: boolean;
 }
 
+/** RFC 791 and RFC 8200: what every link carries. */
+const IPV4_MIN_MTU = 68;
+const IPV6_MIN_MTU = 1280;
+/** Milliseconds for which senders are told of an error that came back. */
+const IPTUNNEL_ERR_TIMEO = 30_000;
+
 /** IP in IPv4: `ipip` carries IPv4, `sit` carries IPv6 (kernel net/ipv4/ip_tunnel.c). */
 export class IpTunnel extends NetDevice {
   readonly kind: "ipip" | "sit";
@@ -39,6 +51,9 @@ export class IpTunnel extends NetDevice {
   readonly ttl: number;
   readonly pathMtuDiscovery: boolean;
   readonly underlay: NetNamespace;
+  /** Errors about its packets that no sender has been told of (`err_count`), and when the last one came. */
+  #errors = 0;
+  #lastError = 0;
 
   constructor(netns: NetNamespace, options: IpTunnelOptions) {
     super(netns, options, (options.link?.mtu ?? 1500) - 20);
@@ -63,7 +78,7 @@ export class IpTunnel extends NetDevice {
     return this.remote === 0 ? ["NOARP"] : ["POINTOPOINT", "NOARP"];
   }
 
-  /** `ip_tunnel_xmit`. */
+  /** `ip_tunnel_xmit`, `ipip6_tunnel_xmit`. */
   protected transmit(skb: Skb): void {
     const inner = skb.ip;
     if (!skb.isIp || inner.version !== (this.kind === "ipip" ? 4 : 6)) {
@@ -78,10 +93,10 @@ export class IpTunnel extends NetDevice {
       dst: remote,
       src: this.local === 0 ? undefined : this.local,
       oif: this.link,
-      mark: skb.mark,
       protocol,
     });
     if (typeof route === "string") {
+      if (this.kind === "sit") this.#tellUnreachable(skb);
       this.drop(skb, "IP_OUTNOROUTES", `no route to tunnel endpoint ${formatIp(remote)}`);
       return;
     }
@@ -93,20 +108,17 @@ export class IpTunnel extends NetDevice {
       );
       return;
     }
-    // tnl_update_pmtu: an inner packet that must not be cut and would not fit is sent back.
     const room = netns.pathMtu(route.dst, remote) - 20;
-    const mustFit = inner.version === 6 || inner.dontFragment;
-    if (this.pathMtuDiscovery && mustFit && inner.length > room) {
-      if (skb.iif === undefined) this.netns.learnPathMtu(inner.dst, room);
-      if (inner.version === 4) icmpSend(skb, this.netns, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, room);
-      else icmpSend(skb, this.netns, ICMPV6_PKT_TOOBIG, 0, Math.max(room, 1280));
+    const dontFragment = this.kind === "ipip" ? this.#fitIpv4(skb, room) : this.#fitIpv6(skb, room);
+    if (dontFragment === undefined) {
       this.drop(skb, "PKT_TOO_BIG", `${inner.length} bytes do not fit the tunnel's ${room}`);
       return;
     }
+    this.#reportErrors(skb);
     const ttl = this.ttl || inner.ttl;
     const outer = new IpPacket(route.src, remote, protocol, inner, ttl);
     outer.tos = inner.tos & 3;
-    outer.dontFragment = (this.pathMtuDiscovery && mustFit) || inner.dontFragment;
+    outer.dontFragment = dontFragment;
     skb.trace?.steps.push({
       kind: "encapsulate",
       netns: this.netns,
@@ -119,6 +131,62 @@ export class IpTunnel extends NetDevice {
     skb.packet = outer;
     skb.etherType = ETH_P_IP;
     sendVia(skb, netns, route.dst);
+  }
+
+  /**
+   * Whether the outer packet must not be cut, which the inner one may be without that being asked for;
+   * `undefined` where that one does not fit (`tnl_update_pmtu`).
+   */
+  #fitIpv4(skb: Skb, room: number): boolean | undefined {
+    const inner = skb.ip;
+    const dontFragment = this.pathMtuDiscovery || inner.dontFragment;
+    if (!dontFragment) return false;
+    this.#learnInner(skb, room);
+    if (!inner.dontFragment || inner.length <= room) return true;
+    icmpSend(skb, this.netns, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, room);
+    return undefined;
+  }
+
+  /** The same for IPv6, which is owed {@link IPV6_MIN_MTU}: where there is less the outer packet may be cut. */
+  #fitIpv6(skb: Skb, room: number): boolean | undefined {
+    if (!this.pathMtuDiscovery) return false;
+    if (room < IPV4_MIN_MTU) return undefined;
+    const mtu = Math.max(room, IPV6_MIN_MTU);
+    if (this.remote !== 0) this.#learnInner(skb, mtu);
+    if (skb.ip.length <= mtu) return room >= IPV6_MIN_MTU;
+    icmpSend(skb, this.netns, ICMPV6_PKT_TOOBIG, 0, mtu);
+    return undefined;
+  }
+
+  #learnInner({ dst, ip }: Skb, mtu: number): void {
+    if (dst !== undefined && this.netns.pathMtu(dst, ip.dst) > mtu) {
+      this.netns.learnPathMtu(ip.dst, mtu);
+    }
+  }
+
+  /** Somebody on the way could not pass on a packet of the tunnel: later senders are told, one for each. */
+  noteError(): void {
+    const { now } = this.network.clock;
+    this.#errors = now < this.#lastError + IPTUNNEL_ERR_TIMEO ? this.#errors + 1 : 1;
+    this.#lastError = now;
+    this.network.touch();
+  }
+
+  #reportErrors(skb: Skb): void {
+    if (this.#errors === 0) return;
+    this.network.recording?.unrepeatable();
+    if (this.network.clock.now >= this.#lastError + IPTUNNEL_ERR_TIMEO) {
+      this.#errors = 0;
+      return;
+    }
+    this.#errors--;
+    this.#tellUnreachable(skb);
+  }
+
+  /** `dst_link_failure` */
+  #tellUnreachable(skb: Skb): void {
+    if (skb.ip.version === 4) icmpSend(skb, this.netns, ICMP_DEST_UNREACH, ICMP_HOST_UNREACH);
+    else icmpSend(skb, this.netns, ICMPV6_DEST_UNREACH, ICMPV6_ADDR_UNREACH);
   }
 
   /** Whether this tunnel takes packets from `src` to `dst`; a better match is larger. */
@@ -135,16 +203,7 @@ export function tunnelReceive(skb: Skb, netns: NetNamespace): boolean {
   const outer = skb.ip;
   const inner = outer.payload;
   if (!(inner instanceof IpPacket)) return false;
-  let best: IpTunnel | undefined;
-  let score = 0;
-  for (const dev of netns.devices) {
-    if (!(dev instanceof IpTunnel)) continue;
-    const its = dev.matches(outer.src, outer.dst, outer.protocol);
-    if (its > score) {
-      best = dev;
-      score = its;
-    }
-  }
+  const best = tunnelOf(netns, outer.src, outer.dst, outer.protocol);
   if (best === undefined) return false;
   skb.trace?.steps.push({
     kind: "decapsulate",
@@ -159,4 +218,45 @@ export function tunnelReceive(skb: Skb, netns: NetNamespace): boolean {
   skb.etherType = inner.version === 4 ? ETH_P_IP : ETH_P_IPV6;
   netns.network.enqueue(best, skb);
   return true;
+}
+
+/** An ICMP error about a packet of a tunnel (`ipip_err`, `ipip6_err`). */
+export function tunnelError(skb: Skb, netns: NetNamespace, outer: IpPacket, type: number): void {
+  const tunnel = tunnelOf(netns, outer.dst, outer.src, outer.protocol);
+  if (tunnel === undefined) return;
+  const inner = outer.payload;
+  if (tunnel.kind === "sit" && inner instanceof IpPacket) {
+    // ip6_err_gen_icmpv6_unreach: the sender is told at once, in the name of who told this machine.
+    const from = Ipv6Address.of(0, 0, 0xffff, skb.ip.src as Ipv4Address);
+    const about = Skb.ofIp(inner, skb.trace);
+    const [type6, code6] =
+      type === ICMP_TIME_EXCEEDED
+        ? [ICMPV6_TIME_EXCEED, 0]
+        : [ICMPV6_DEST_UNREACH, ICMPV6_ADDR_UNREACH];
+    icmpSend(about, netns, type6, code6, 0, from);
+    return;
+  }
+  if (tunnel.remote === 0) return;
+  if (tunnel.ttl === 0 && type === ICMP_TIME_EXCEEDED) return;
+  tunnel.noteError();
+}
+
+/** The tunnel for packets from `src` to `dst`: the one that says most about them (`ip_tunnel_lookup`). */
+function tunnelOf(
+  netns: NetNamespace,
+  src: IpAddress,
+  dst: IpAddress,
+  protocol: number,
+): IpTunnel | undefined {
+  let best: IpTunnel | undefined;
+  let score = 0;
+  for (const dev of netns.devices) {
+    if (!(dev instanceof IpTunnel)) continue;
+    const its = dev.matches(src, dst, protocol);
+    if (its > score) {
+      best = dev;
+      score = its;
+    }
+  }
+  return best;
 }

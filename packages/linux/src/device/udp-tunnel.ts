@@ -69,7 +69,9 @@ export function udpTunnelTransmit(
     // skb_tunnel_check_pmtu: the inner route learns, the outer packet is cut.
     const room = netns.pathMtu(route.dst, remote) - (outer.length - skb.packet.length);
     const inner = dev.netns;
-    if (room < inner.pathMtu(skb.dst, skb.ip.dst)) inner.learnPathMtu(skb.ip.dst, room);
+    if (skb.packet.length > room && room < inner.pathMtu(skb.dst, skb.ip.dst)) {
+      inner.learnPathMtu(skb.ip.dst, room);
+    }
   }
   skb.trace?.steps.push({
     kind: "encapsulate",

@@ -15,6 +15,8 @@ import {
   IcmpMessage,
   IPPROTO_ICMP,
   IPPROTO_ICMPV6,
+  IPPROTO_IPIP,
+  IPPROTO_IPV6,
   IPPROTO_SCTP,
   IPPROTO_TCP,
   IPPROTO_UDP,
@@ -26,6 +28,7 @@ import {
   NeighbourMessage,
   QuotedPacket,
 } from "@cnilab/net";
+import { tunnelError } from "../device/ip-tunnel.ts";
 import type { NetDevice } from "../device/net-device.ts";
 import { ndReceive } from "../neighbour/ndisc.ts";
 import type { NetNamespace } from "../net-namespace.ts";
@@ -153,6 +156,10 @@ function icmpErrorReceived(skb: Skb, netns: NetNamespace, message: IcmpMessage):
       return;
     case IPPROTO_SCTP:
       sctpError(netns, inner, error);
+      return;
+    case IPPROTO_IPIP:
+    case IPPROTO_IPV6:
+      if (!tooBig) tunnelError(skb, netns, about, message.type);
       return;
     case IPPROTO_ICMP:
     case IPPROTO_ICMPV6: {
