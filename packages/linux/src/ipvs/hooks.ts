@@ -9,7 +9,8 @@ import {
   QuotedPacket,
   type UdpDatagram,
 } from "@cnilab/net";
-import type { Dst } from "../fib/dst.ts";
+import type { NetDevice } from "../device/net-device.ts";
+import { Dst } from "../fib/dst.ts";
 import type { FlowEffect } from "../flow-cache.ts";
 import { reassemble } from "../ip/ip-input.ts";
 import {
@@ -181,7 +182,7 @@ class AnswerHook implements HookFunction {
 
   run(skb: Skb, state: HookState): NfVerdict {
     const ipvs = this.#ipvs;
-    if (skb.ipvsProperty || skb.dst === undefined) return NF_ACCEPT;
+    if (skb.ipvsProperty) return NF_ACCEPT;
     if (isIcmpOf(skb.ip)) return answerError(ipvs, skb, state);
     const protocol = ipvs.protocol(skb.ip.protocol);
     if (protocol === undefined) return NF_ACCEPT;
@@ -295,10 +296,15 @@ function quotedPacket(packet: IpPacket): IpPacket | undefined {
 }
 
 /** Routes an answer as one of this machine's own (`ip_vs_route_me_harder`). False where there is no way. */
-function reroute(ipvs: Ipvs, skb: Skb, { hook, netns }: HookState): boolean {
+function reroute(ipvs: Ipvs, skb: Skb, { hook, netns, out }: HookState): boolean {
   if (!ipvs.settings.snatReroute || hook === NF_INET_LOCAL_IN) return true;
-  if ((skb.dst as Dst).isLocal) return true;
-  if (routeMeHarder(skb, netns) === undefined) return true;
+  if (skb.dst?.isLocal === true) return true;
+  const isBridged = skb.dst === undefined;
+  // br_netfilter's stand-in for a route; the frame goes where it is addressed to, whatever comes of it.
+  if (isBridged) skb.dst = new Dst("unicast", out as NetDevice, undefined, undefined);
+  const errno = routeMeHarder(skb, netns);
+  if (isBridged) skb.dst = undefined;
+  if (errno === undefined) return true;
   const detail = "no route for the answer from its virtual address";
   netns.network.drop(skb, netns, "IP_OUTNOROUTES", skb.dev, detail);
   return false;
