@@ -1,6 +1,6 @@
 import { vectorTests } from "../../../tools/vector-tests.ts";
-import { runSuite as runPolicy } from "./vectors/policy.ts";
+import { runShortSuite } from "./vectors/policy.ts";
 import { runSuite as runNetpolAnalyzer } from "./vectors/policy-netpol-analyzer.ts";
 
-await vectorTests("policy", runPolicy);
+await vectorTests("policy", runShortSuite);
 await vectorTests("policy-netpol-analyzer", runNetpolAnalyzer);
