@@ -8,7 +8,11 @@ export function nameOf(cluster: Walkable): (ip: string) => string | undefined {
     for (const { address } of node.status?.addresses ?? []) names.set(address, node.metadata.name);
   }
   for (const service of cluster.api.list("Service")) {
-    for (const ip of service.spec.clusterIPs ?? []) names.set(ip, `svc ${objectKey(service)}`);
+    const ingress = service.status?.loadBalancer?.ingress ?? [];
+    const { clusterIPs = [], externalIPs = [] } = service.spec;
+    for (const ip of [...clusterIPs, ...externalIPs, ...ingress.map((i) => i.ip ?? "")]) {
+      if (!names.has(ip)) names.set(ip, `svc ${objectKey(service)}`);
+    }
   }
   for (const pod of cluster.api.list("Pod")) {
     if (pod.spec.hostNetwork === true) continue;

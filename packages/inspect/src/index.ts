@@ -25,6 +25,7 @@ export * from "./trace/drop-explanations.ts";
 export { placeOf } from "./trace/hops.ts";
 export type { NameOf } from "./trace/packet-text.ts";
 export { plainWalk } from "./trace/plain-walk.ts";
+export { serviceSummary } from "./trace/service-summary.ts";
 export type { Weight } from "./trace/step-text.ts";
 export * from "./trace/style.ts";
 export * from "./trace/trace-json.ts";

@@ -1,5 +1,12 @@
 import process from "node:process";
-import { ANSI_STYLE, PLAIN_STYLE, traceJson, tracePcapng, traceText } from "@cnilab/inspect";
+import {
+  ANSI_STYLE,
+  PLAIN_STYLE,
+  serviceSummary,
+  traceJson,
+  tracePcapng,
+  traceText,
+} from "@cnilab/inspect";
 import { Trace } from "@cnilab/linux";
 import { type Command, Option } from "commander";
 import { warn } from "../cluster-flags.ts";
@@ -47,6 +54,7 @@ async function trace(src: string, dst: string, flags: TraceFlags): Promise<void>
         reason: connection.reason,
         ...(connection.backend === undefined ? {} : { backend: connection.backend }),
         ...(connection.seenAs === undefined ? {} : { seenAs: connection.seenAs }),
+        services: serviceSummary(walk, nameOf(cluster)),
         ...traceJson(walk, { nameOf: nameOf(cluster) }),
       });
       break;
@@ -61,7 +69,8 @@ async function trace(src: string, dst: string, flags: TraceFlags): Promise<void>
           nameOf: nameOf(cluster),
         }),
       );
-      print(`\n${connection.verdict}: ${connection.reason}`);
+      print(["", ...serviceSummary(walk, nameOf(cluster))].join("\n"));
+      print(`${connection.verdict}: ${connection.reason}`);
   }
   if (connection.verdict !== "allowed") process.exitCode = 1;
 }

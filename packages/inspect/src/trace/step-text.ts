@@ -37,6 +37,7 @@ import { DROP_EXPLANATIONS } from "./drop-explanations.ts";
 import type { TracedStep } from "./hops.ts";
 import { isTunnelSocket } from "./hops.ts";
 import { addressText, frameText, type NameOf } from "./packet-text.ts";
+import { proxyReason } from "./proxy-reasons.ts";
 
 /** From which level on a line is worth reading. */
 export type Weight = "summary" | "normal" | "verbose";
@@ -189,7 +190,10 @@ function routeStepText(step: RouteStep, nameOf: NameOf | undefined): StepText {
     return line("route", `no route holds ${dst}`, "summary", ["route table", "LPM"]);
   }
   const origin = route.origin === undefined ? [] : [`from ${formatOrigin(route.origin)}`];
-  const text = routeText(route).trimEnd().split("\n")[0] as string;
+  const several = route.nexthops.length;
+  // Of a multipath route the first line is its prefix, the others are its nexthops.
+  const lines = routeText(route).trimEnd().split("\n");
+  const text = several > 1 ? `${lines[0]?.trim()}, ${several} nexthops` : (lines[0] as string);
   if (route.table === RT_TABLE_LOCAL && route.type === "local") {
     const why = `${dst} is an address of this namespace itself (table local)`;
     return line("route", why, "normal", ["route table"], origin);
@@ -204,13 +208,15 @@ function routeStepText(step: RouteStep, nameOf: NameOf | undefined): StepText {
       ? ""
       : nexthop.onlink
         ? `; ${formatIp(nexthop.gateway)} counts as a neighbour on ${nexthop.dev?.name} (onlink)`
-        : `; the next hop is ${addressText(nexthop.gateway, nameOf)}`;
+        : `; the next hop is ${addressText(nexthop.gateway, nameOf)}${several > 1 ? ", by a hash over the flow" : ""}`;
   const terms = ["route table", "LPM", ...(nexthop?.onlink ? ["onlink"] : [])];
   return line("route", `${text}${table}`, "summary", terms, [`${why}${way}`, ...origin]);
 }
 
 function ruleText({ rule, effect, evaluated }: FilterStep, idle: boolean): StepText {
   const cause = rule.origin === undefined ? [] : [`from ${formatOrigin(rule.origin)}`];
+  const reason = proxyReason(rule, effect);
+  const why = reason === undefined ? [] : [`why: ${reason.text}`];
   const rank = `${evaluated} ${evaluated === 1 ? "rule" : "rules"} evaluated in the chain`;
   const chain = rule.location.split(" ").at(-1) ?? "";
   // That nothing came of it, or that nothing objected, is worth a line only to those who want all.
@@ -221,7 +227,7 @@ function ruleText({ rule, effect, evaluated }: FilterStep, idle: boolean): StepT
     `${rule.location}: ${effect}`,
     weight,
     ["chain", chain],
-    [`${rule.text}  (${rank})`, ...cause],
+    [`${rule.text}  (${rank})`, ...cause, ...why],
   );
 }
 

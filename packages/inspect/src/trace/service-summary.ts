@@ -1,0 +1,53 @@
+import type { Origin } from "@cnilab/core";
+import type { Trace } from "@cnilab/linux";
+import { tracePackets } from "./hops.ts";
+import type { NameOf } from "./packet-text.ts";
+import { proxyReason } from "./proxy-reasons.ts";
+
+/**
+ * What Services did to a connection, a line each: who chose which endpoint and why, and where the source was rewritten and why.
+ * Empty where none had a hand in it.
+ */
+export function serviceSummary(trace: Trace, nameOf?: NameOf): string[] {
+  const [first] = tracePackets(trace).filter((p) => p.direction === "there");
+  const lines = new Set<string>();
+  let service: Origin | undefined;
+  let choice: string | undefined;
+  let rewrites: string | undefined;
+  for (const step of trace.steps) {
+    if (step.packet !== first?.number) continue;
+    const node = step.netns.kernel.hostname;
+    if (step.kind === "rule") {
+      if (step.rule.origin?.kind === "Service") service = step.rule.origin;
+      const reason = proxyReason(step.rule, step.effect);
+      if (reason?.about === "endpoint") choice = reason.text;
+      // The mark says why; that it is there when the packet leaves says no more.
+      if (reason?.about === "source") rewrites ??= reason.text;
+      continue;
+    }
+    if (step.kind === "ipvs" && step.event === "new") {
+      service = step.service.origin ?? service;
+      choice = `${step.scheduler}, ${step.detail}`;
+    }
+    if (step.kind !== "nat" || step.reply) continue;
+    if (step.manip === "source") {
+      const why = rewrites === undefined ? "" : `: ${rewrites}`;
+      lines.add(`${node} rewrites the source ${host(step.from)} to ${host(step.to)}${why}`);
+      rewrites = undefined;
+      continue;
+    }
+    const by = service === undefined ? "" : ` for Service ${service.namespace}/${service.name}`;
+    const who = nameOf?.(host(step.to));
+    const named = who === undefined ? step.to : `${step.to} (${who})`;
+    lines.add(`${node} chooses ${named}${by}${choice === undefined ? "" : `: ${choice}`}`);
+    choice = undefined;
+  }
+  return [...lines];
+}
+
+/** `10.0.0.1` of `10.0.0.1:80`, `fd00::1` of `[fd00::1]:80`. */
+function host(endpoint: string): string {
+  const bracketed = /^\[(.*)\]/.exec(endpoint)?.[1];
+  if (bracketed !== undefined) return bracketed;
+  return endpoint.split(":").length === 2 ? (endpoint.split(":")[0] as string) : endpoint;
+}
