@@ -235,7 +235,7 @@ export class HostNetworkService {
     const { overlay } = endpoint.network;
     const container = this.#tables.containerPort(
       newGuid(this.#machine.random),
-      endpoint.object.Name,
+      `Container NIC ${id.slice(0, 8)}`,
       overlay?.encap,
     );
     this.#attach(netns, endpoint, container.port, nicName);

@@ -6,7 +6,6 @@ import { quotedPacket, translateIcmpError } from "./icmp-error.ts";
 import type { LoadBalancerPolicy } from "./load-balancer-policy.ts";
 import type { VfpDirection, VfpMatch } from "./vfp-group.ts";
 import type { VfpPort } from "./vfp-port.ts";
-import { actionText } from "./vfp-rule.ts";
 
 /** What the rules of a port need of the switch around it. */
 export interface WalkContext {
@@ -64,9 +63,9 @@ function walkRules(
   let policy: FlowPolicy | undefined;
   for (const group of port.groups(direction)) {
     const match = group.match(current);
-    if (match === undefined) continue;
-    traceRule(skb, netns, port, match);
-    const { action } = match.rule;
+    const action = match?.rule.action;
+    // Where a packet is sent is decided packet by packet, when it leaves the port.
+    if (match === undefined || action === undefined || action.type === "encap") continue;
     if (action.type === "block") {
       netns.network.drop(skb, netns, "VFP_BLOCK", undefined, port.name, match.rule);
       return false;
@@ -84,6 +83,7 @@ function walkRules(
       );
       return false;
     }
+    if (skb.trace !== undefined) traceRule(skb, netns, port, match, effectText(match, next));
     current = next;
   }
   const flow = new VfpFlow(tuple, current, policy, netns.network.clock.now);
@@ -155,12 +155,32 @@ function endText(tuple: FlowTuple, manip: "source" | "destination"): string {
   return port === 0 ? formatIp(address) : `${formatIp(address)} id ${port}`;
 }
 
+/** What came of a rule, and why. */
+function effectText({ rule: { action } }: VfpMatch, next: FlowTuple): string {
+  switch (action.type) {
+    case "lbnat": {
+      const { dips, distribution } = action.policy;
+      const of = dips.length === 1 ? "the only endpoint" : `one of ${dips.length} endpoints`;
+      const by = distribution === "5-tuple" ? "five-tuple" : "client's address";
+      const why = dips.length === 1 ? of : `${of}, by the hash of the ${by}`;
+      return `to ${formatEndpoint(next.dst, next.dstPort)}, ${why}`;
+    }
+    case "dynnat":
+      return `as ${formatEndpoint(next.src, next.srcPort)}`;
+    case "dnat":
+      return `to ${formatEndpoint(next.dst, next.dstPort)}`;
+    default:
+      return action.type;
+  }
+}
+
 /** Records that a rule took a packet. */
 export function traceRule(
   skb: Skb,
   netns: NetNamespace,
   port: VfpPort,
   { rule, evaluated }: VfpMatch,
+  effect: string,
 ): void {
   skb.trace?.steps.push({
     kind: "rule",
@@ -168,6 +188,6 @@ export function traceRule(
     packet: skb.number,
     rule,
     evaluated,
-    effect: `${actionText(rule.action)} at port ${port.name}`,
+    effect: `${effect} (port ${port.name})`,
   });
 }

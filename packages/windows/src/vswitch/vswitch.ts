@@ -25,7 +25,8 @@ import {
   VxlanPacket,
 } from "@cnilab/net";
 import type { VfpFlow } from "../vfp/flow-table.ts";
-import { type FlowTuple, hashTuple, tupleOf } from "../vfp/flow-tuple.ts";
+import { type FlowTuple, hashTuple, reverse, tupleOf } from "../vfp/flow-tuple.ts";
+import { quotedPacket } from "../vfp/icmp-error.ts";
 import type { LoadBalancerPolicy } from "../vfp/load-balancer-policy.ts";
 import type { VfpDirection, VfpMatch } from "../vfp/vfp-group.ts";
 import type { VfpPort } from "../vfp/vfp-port.ts";
@@ -235,25 +236,24 @@ export class VSwitch implements FrameSwitch, ReceiveHandler, WalkContext {
 
   #toHost(nic: VmNic, skb: Skb): void {
     const packet = skb.ip;
-    const tuple = tupleOf(packet);
-    const { now } = this.netns.network.clock;
-    if (!packet.isFragment && this.netns.hasAddress(packet.dst)) {
-      const owner = this.natPool.ownerOf(tuple.protocol, tuple.dstPort, now);
-      const container = owner?.isHost === false ? this.#byPort.get(owner) : undefined;
-      if (container !== undefined) {
-        this.#toContainer(container, skb);
-        return;
-      }
-    }
-    const served = this.#directServer(nic, skb);
-    if (served !== undefined) {
-      this.#toContainer(served, skb);
+    const container = this.#translatedFor(packet) ?? this.#directServer(nic, skb);
+    if (container !== undefined) {
+      this.#toContainer(container, skb);
       return;
     }
     const { dst } = packet;
     if (!walk(nic.port, "IN", skb, this)) return;
     if (packet.dst !== dst) this.#place(skb, undefined);
     else nic.deliver(this.#addressed(skb, nic));
+  }
+
+  /** The container whose flow left with the node's address, and this is an answer or an error about it. */
+  #translatedFor(packet: IpPacket): VmNic | undefined {
+    if (packet.isFragment || !this.netns.hasAddress(packet.dst)) return undefined;
+    const quoted = quotedPacket(packet);
+    const { protocol, dstPort } = quoted === undefined ? tupleOf(packet) : reverse(tupleOf(quoted));
+    const owner = this.natPool.ownerOf(protocol, dstPort, this.netns.network.clock.now);
+    return owner?.isHost === false ? this.#byPort.get(owner) : undefined;
   }
 
   /** With direct server return the backend gets the packet as it came, and answers the client itself. */
@@ -265,8 +265,9 @@ export class VSwitch implements FrameSwitch, ReceiveHandler, WalkContext {
       if (match === undefined || action?.type !== "lbnat" || !action.policy.dsr) continue;
       const dip = action.policy.choose(tuple);
       const container = dip && this.#byAddress.get(dip.address);
-      if (container === undefined) continue;
-      traceRule(skb, this.netns, nic.port, match);
+      if (dip === undefined || container === undefined) continue;
+      const effect = `direct server return: left as it is for ${formatIp(dip.address)}`;
+      traceRule(skb, this.netns, nic.port, match, effect);
       return container;
     }
     return undefined;
@@ -289,7 +290,8 @@ export class VSwitch implements FrameSwitch, ReceiveHandler, WalkContext {
     const { action } = match.rule;
     const overlay = this.overlay;
     if (overlay === undefined || action.type !== "encap") return;
-    traceRule(skb, this.netns, port, match);
+    const to = `VXLAN VNI ${action.vni} to ${formatIp(action.providerAddress)}`;
+    traceRule(skb, this.netns, port, match, to);
     const inner = new EthernetFrame(action.mac, overlay.drMac, skb.etherType, skb.packet);
     const srcPort = 49_152 + (hashTuple(tupleOf(skb.ip)) % 16_384);
     const datagram = new UdpDatagram(
