@@ -14,7 +14,19 @@ export {
   peerName,
   permittedConnections,
 } from "./connections/connections.ts";
+export {
+  type ExposedPorts,
+  type Exposure,
+  type ExposureReport,
+  exposure,
+} from "./connections/exposure.ts";
+export { exposureLines } from "./connections/exposure-lines.ts";
 export type { PortSet } from "./connections/port-set.ts";
+export {
+  ENTIRE_CLUSTER,
+  type PossiblePeer,
+  possiblePeerName,
+} from "./connections/possible-peer.ts";
 export { type Workload, workloadName } from "./connections/workloads.ts";
 export {
   evaluate,

@@ -68,30 +68,38 @@ export function evaluateSide(
   const selecting = policies.filter(
     (policy) => policy[direction] !== undefined && termSelects(policy.subject, subject),
   );
+  return askTiers(selecting, direction, (rule) => ruleMatches(rule, direction, flow, settings));
+}
+
+/**
+ * What policies that select an endpoint say, tier by tier.
+ * @param fits whether a rule is about what is asked
+ */
+export function askTiers(
+  selecting: readonly Policy[],
+  direction: Direction,
+  fits: (rule: Rule) => boolean,
+): SideVerdict {
   const steps: TierStep[] = [];
   for (const tier of ["Admin", "NetworkPolicy", "Baseline"] as const) {
     const ofTier = selecting.filter((policy) => policy.tier === tier);
     if (ofTier.length === 0) continue;
-    const step = evaluateTier(tier, ofTier, direction, flow, settings);
+    const step = askTier(tier, ofTier, direction, fits);
     steps.push(step);
     if (step.says !== "Pass") return { allowed: step.says === "Allow", steps };
   }
   return { allowed: true, steps };
 }
 
-function evaluateTier(
+function askTier(
   tier: Tier,
   selecting: readonly Policy[],
   direction: Direction,
-  flow: PolicyFlow,
-  settings: PolicySettings,
+  fits: (rule: Rule) => boolean,
 ): TierStep {
   for (const policy of selecting) {
-    for (const rule of policy[direction] ?? []) {
-      if (ruleMatches(rule, direction, flow, settings)) {
-        return { tier, selecting, rule: { policy, rule }, says: rule.action };
-      }
-    }
+    const rule = policy[direction]?.find(fits);
+    if (rule !== undefined) return { tier, selecting, rule: { policy, rule }, says: rule.action };
   }
   // Who is selected by a NetworkPolicy may only what one allows.
   return { tier, selecting, says: tier === "NetworkPolicy" ? "Deny" : "Pass" };

@@ -3,7 +3,7 @@ import { existsSync, globSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { KubeObject } from "@cnilab/core";
 import { formatIp, parseIp } from "@cnilab/net";
-import { connectionLines } from "@cnilab/network-policy";
+import { connectionLines, exposureLines } from "@cnilab/network-policy";
 import { loadAll } from "js-yaml";
 import type { VectorCase } from "../../../../tools/vector-suite.ts";
 
@@ -19,9 +19,14 @@ function runCase(name: string, dir: string): VectorCase {
   try {
     const objects = readObjects(join(dir, "manifests"));
     const wrong: string[] = [];
-    const list = join(dir, "expected.list.txt");
-    if (existsSync(list)) {
-      wrong.push(...differences(readFileSync(list, "utf8").split("\n"), connectionLines(objects)));
+    const list = connectionLines(objects);
+    for (const [file, found] of [
+      ["expected.list.txt", list],
+      ["expected.exposure.txt", [...list, ...exposureLines(objects)]],
+    ] as const) {
+      const path = join(dir, file);
+      if (!existsSync(path)) continue;
+      wrong.push(...differences(readFileSync(path, "utf8").split("\n"), found));
     }
     if (wrong.length === 0) return { name, outcome: "passed" };
     return { name, outcome: "failed", detail: wrong.slice(0, 20).join("\n") };
@@ -45,7 +50,8 @@ const EXTERNAL = /(\S+)-(\S+)\[External\]/;
 function normal(lines: readonly string[]): readonly string[] {
   const others: string[] = [];
   const ranges = new Map<string, [number, number][]>();
-  for (const line of lines) {
+  for (const padded of lines) {
+    const line = padded.replace(/ *\t/g, " \t");
     const match = EXTERNAL.exec(line);
     if (match === null) {
       if (line.trim() !== "") others.push(line);

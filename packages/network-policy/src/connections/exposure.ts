@@ -1,0 +1,171 @@
+import type { KubeObject } from "@cnilab/core";
+import { type PortClass, PROTOCOLS, portClasses } from "../analyse/port-classes.ts";
+import { askTiers } from "../policy/evaluate.ts";
+import { portMatches, termSelects } from "../policy/match.ts";
+import {
+  DIRECTIONS,
+  type Direction,
+  type NamedPortTerm,
+  type Policy,
+  type PortTerm,
+  type Rule,
+} from "../policy/policy.ts";
+import type { PolicyEndpoint } from "../policy/policy-endpoint.ts";
+import { readPolicies } from "../policy/read-policies.ts";
+import { PortSet } from "./port-set.ts";
+import { admits, ENTIRE_CLUSTER, type PossiblePeer, possiblePeers } from "./possible-peer.ts";
+import { type Workload, workloads } from "./workloads.ts";
+
+/** What a workload could exchange with pods that may be there or come. */
+export interface Exposure {
+  readonly workload: Workload;
+  readonly direction: Direction;
+  readonly peer: PossiblePeer | typeof ENTIRE_CLUSTER;
+  readonly ports: ExposedPorts;
+}
+
+export interface ExposureReport {
+  readonly exposures: readonly Exposure[];
+  /** Who is selected by no policy in that direction. */
+  readonly unprotected: readonly { readonly workload: Workload; readonly direction: Direction }[];
+}
+
+/** Ports by number, and those by a name that nobody here has. */
+export class ExposedPorts {
+  readonly #numbers: PortSet;
+  readonly #names: readonly NamedPortTerm[];
+
+  constructor(numbers: PortSet, names: readonly NamedPortTerm[]) {
+    this.#numbers = numbers;
+    this.#names = names;
+  }
+
+  get isEmpty(): boolean {
+    return this.#numbers.isEmpty && this.#names.length === 0;
+  }
+
+  equals(other: ExposedPorts): boolean {
+    return this.#numbers.equals(other.#numbers) && this.toString() === other.toString();
+  }
+
+  /** `TCP 80,http`: names behind numbers. */
+  toString(): string {
+    if (this.#numbers.isAll) return "All Connections";
+    if (this.isEmpty) return "No Connections";
+    const protocols: readonly NamedPortTerm["protocol"][] = [undefined, ...PROTOCOLS];
+    return protocols
+      .map((protocol) => {
+        const ranges = protocol === undefined ? [] : this.#numbers.ranges(protocol);
+        const whole = ranges.some(([first, last]) => first === 1 && last === 65_535);
+        // Who may open every port may open those with names.
+        const names = whole ? [] : this.#names.filter((term) => term.protocol === protocol);
+        const texts = [
+          ...ranges.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)),
+          ...names.map(({ portName }) => portName).sort(),
+        ];
+        return texts.length === 0 ? "" : `${protocol ?? ""} ${texts.join(",")}`;
+      })
+      .filter((text) => text !== "")
+      .sort()
+      .join(",");
+  }
+}
+
+/**
+ * What policies would let workloads exchange with pods that the rules speak of and with the cluster as a whole, in the
+ * input or not. A possible peer is listed where it differs from the whole cluster.
+ */
+export function exposure(objects: readonly KubeObject[]): ExposureReport {
+  const policies = readPolicies(objects);
+  const all = workloads(objects);
+  const peers = possiblePeers(policies, all);
+  const asked = new AskedPorts(policies, all);
+  const exposures: Exposure[] = [];
+  const unprotected: { workload: Workload; direction: Direction }[] = [];
+  for (const workload of all) {
+    for (const direction of DIRECTIONS) {
+      const [pod] = workload.pods as readonly [PolicyEndpoint, ...PolicyEndpoint[]];
+      const selecting = policies.filter(
+        (policy) => policy[direction] !== undefined && termSelects(policy.subject, pod),
+      );
+      if (selecting.length === 0) unprotected.push({ workload, direction });
+      const whole = asked.allowed(selecting, direction, pod, ENTIRE_CLUSTER);
+      if (!whole.isEmpty)
+        exposures.push({ workload, direction, peer: ENTIRE_CLUSTER, ports: whole });
+      if (selecting.length === 0) continue;
+      for (const peer of peers) {
+        const ports = asked.allowed(selecting, direction, pod, peer);
+        if (ports.equals(whole)) continue;
+        exposures.push({ workload, direction, peer, ports });
+      }
+    }
+  }
+  return { exposures, unprotected };
+}
+
+/** Every port that some rule tells from others. */
+class AskedPorts {
+  readonly #classes: readonly PortClass[];
+  readonly #names: readonly NamedPortTerm[];
+
+  constructor(policies: readonly Policy[], all: readonly Workload[]) {
+    const lists = all.flatMap(({ pods }) => pods.map(({ pod }) => pod?.ports ?? []));
+    this.#classes = portClasses(policies, lists);
+    this.#names = namedTerms(policies);
+  }
+
+  allowed(
+    selecting: readonly Policy[],
+    direction: Direction,
+    pod: PolicyEndpoint,
+    peer: Exposure["peer"],
+  ): ExposedPorts {
+    const allows = (portFits: (term: PortTerm) => boolean) =>
+      askTiers(selecting, direction, (rule) => isAbout(rule, peer, portFits)).allowed;
+    const numbers = [...this.#classes.keys()].filter((i) => {
+      const { protocol, ranges } = this.#classes[i] as PortClass;
+      const [[port]] = ranges as [readonly [number, number]];
+      return allows((term) =>
+        // The ports of who is not there have no names yet.
+        direction === "egress" && "portName" in term
+          ? false
+          : portMatches(term, pod, protocol, port),
+      );
+    });
+    const names =
+      direction === "ingress"
+        ? []
+        : this.#names.filter((name) => allows((term) => coversName(term, name)));
+    return new ExposedPorts(new PortSet(this.#classes, numbers), names);
+  }
+}
+
+function isAbout(
+  rule: Rule,
+  peer: Exposure["peer"],
+  portFits: (term: PortTerm) => boolean,
+): boolean {
+  const { peers, ports } = rule;
+  return (
+    (peers?.some((term) => term.kind === "pods" && admits(term, peer)) ?? true) &&
+    (ports?.some(portFits) ?? true)
+  );
+}
+
+/** A port with a name, whatever its number: only a rule for that name or for all ports is surely about it. */
+function coversName(term: PortTerm, name: NamedPortTerm): boolean {
+  if ("portName" in term) return term.portName === name.portName && term.protocol === name.protocol;
+  return term.protocol === name.protocol && term.first === 1 && term.last === 65_535;
+}
+
+function namedTerms(policies: readonly Policy[]): readonly NamedPortTerm[] {
+  const found = new Map<string, NamedPortTerm>();
+  for (const policy of policies) {
+    for (const { ports = [] } of policy.egress ?? []) {
+      for (const term of ports) {
+        if ("portName" in term) found.set(`${term.protocol ?? ""} ${term.portName}`, term);
+      }
+    }
+  }
+  return [...found.values()];
+}
