@@ -1,11 +1,14 @@
 import type { Cluster, Connection, Endpoint } from "@cnilab/cluster";
 import { type EndpointSlice, objectKey, type Protocol, type Service } from "@cnilab/core";
+import { tryParsePrefix } from "@cnilab/net";
 
 /** How one Service answered, from end to end. */
 export interface ServiceCheck {
   readonly service: Service;
   /** Endpoints that should answer. */
   readonly ready: number;
+  /** Addresses of its load balancer that answer the host `internet`. */
+  readonly outside: readonly string[];
   /** Ports that did not answer, and why. */
   readonly failures: readonly { readonly port: string; readonly connection: Connection }[];
 }
@@ -28,15 +31,40 @@ export function checkServices(cluster: Cluster, client: Endpoint): ServiceCheck[
   const ready = readySlices(cluster);
   return cluster.api.list("Service").map((service) => {
     const slices = ready.get(objectKey(service)) ?? [];
-    const failures = addressesOf(cluster, service).flatMap((to) =>
-      portsOf(service, slices).flatMap(({ port, protocol = "TCP" }) => {
-        const connection = cluster.connect({ from: client, to, port, protocol });
+    const ports = portsOf(service, slices);
+    const ask = (from: Endpoint, to: Endpoint, where: string) =>
+      ports.flatMap(({ port, protocol = "TCP" }): ServiceCheck["failures"] => {
+        const connection = cluster.connect({ from, to, port, protocol });
         if (connection.verdict === "allowed") return [];
-        return [{ port: `${port}/${protocol}`, connection }];
-      }),
-    );
+        return [{ port: `${port}/${protocol}${where}`, connection }];
+      });
+    const failures = addressesOf(cluster, service).flatMap((to) => ask(client, to, ""));
     const count = slices.reduce((sum, { endpoints }) => sum + endpoints.length, 0);
-    return { service, ready: count, failures };
+    const outside: string[] = [];
+    for (const ip of count === 0 ? [] : ingressOf(cluster, service)) {
+      const lost = ask(
+        cluster.endpoint("internet"),
+        cluster.endpoint(ip),
+        ` at ${ip} from internet`,
+      );
+      failures.push(...lost);
+      if (lost.length === 0) outside.push(ip);
+    }
+    return { service, ready: count, outside, failures };
+  });
+}
+
+/** Addresses of a Service's load balancer that the host `internet` may come to. */
+function ingressOf(cluster: Cluster, { spec, status }: Service): string[] {
+  const own = cluster.network.kernels.get("internet")?.initNs.device("eth0").addresses ?? [];
+  const ranges = (spec.loadBalancerSourceRanges ?? []).flatMap(
+    (r) => tryParsePrefix(r.trim()) ?? [],
+  );
+  return (status?.loadBalancer?.ingress ?? []).flatMap(({ ip = "" }) => {
+    const family = ip.includes(":") ? 6 : 4;
+    if (ip === "" || !cluster.config.ipFamilies.includes(family)) return [];
+    const may = own.some(({ address }) => ranges.some((r) => r.contains(address)));
+    return ranges.length === 0 || may ? [ip] : [];
   });
 }
 

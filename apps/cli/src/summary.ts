@@ -114,6 +114,7 @@ function services({ checks, client }: SummaryInput): string[] {
       `Services (one lasting address each for many pods): ${good.length} of ${asked.length} answer ${client.text}`,
     ),
     ...list(lines, MOST_SERVICE_LINES, "  … and more: get services -A"),
+    ...fromOutside(checks),
     ...bad.slice(0, MOST_FAILURES).map(({ service, failures }) => {
       const [first] = failures;
       return clip(`  ${objectKey(service)}:${first?.port} does not: ${first?.connection.reason}`);
@@ -122,6 +123,22 @@ function services({ checks, client }: SummaryInput): string[] {
     ...(empty.length > 0
       ? [clip(`  no pod is ready behind ${empty.map((c) => objectKey(c.service)).join(", ")}`)]
       : []),
+  ];
+}
+
+/** Load balancers' addresses, as far as there are any, and who waits for one. */
+function fromOutside(checks: readonly ServiceCheck[]): string[] {
+  const open = checks.flatMap(({ service, outside }) =>
+    outside.map((ip) => `${objectKey(service)} ${ip}`),
+  );
+  const pending = checks
+    .filter(({ service: { spec, status } }) => {
+      return spec.type === "LoadBalancer" && !status?.loadBalancer?.ingress?.length;
+    })
+    .map(({ service }) => objectKey(service));
+  return [
+    ...(open.length > 0 ? [clip(`  also from outside the cluster: ${open.join(", ")}`)] : []),
+    ...(pending.length > 0 ? [clip(`  no load balancer serves ${pending.join(", ")}`)] : []),
   ];
 }
 

@@ -19,6 +19,7 @@ import {
   isLinkLocal,
   isLoopback,
   parseIp,
+  tryParseIp,
 } from "@cnilab/net";
 import type { Endpoint } from "./endpoint.ts";
 import { NameResolution, searchDomains, slicesOf } from "./name-resolution.ts";
@@ -91,6 +92,8 @@ interface Source {
   readonly name: string;
   /** `undefined` where the source does not ask the cluster's DNS. */
   readonly search: readonly string[] | undefined;
+  /** Whether it is no machine of the cluster and none of its pods. */
+  readonly outside?: boolean;
 }
 
 /** Where a connection is to go. */
@@ -202,7 +205,12 @@ export class Connector {
         return { netns: node.machine.initNs, name: from.name, search: undefined };
       }
       case "internet":
-        return { netns: this.#around.internet(), name: "internet", search: undefined };
+        return {
+          netns: this.#around.internet(),
+          name: "internet",
+          search: undefined,
+          outside: true,
+        };
       case "address":
         return this.#addressSource(from.address, from.text);
       case "service":
@@ -220,7 +228,12 @@ export class Connector {
       case "service":
         throw new InputError(`is the address of Service ${holder.name}, which sends nothing`, text);
       default:
-        return { netns: this.#around.outside(address), name: text, search: undefined };
+        return {
+          netns: this.#around.outside(address),
+          name: text,
+          search: undefined,
+          outside: true,
+        };
     }
   }
 
@@ -245,7 +258,7 @@ export class Connector {
       case "pod":
         return this.#podDestination(to.key, port, protocol, to.text);
       case "service":
-        return this.#serviceDestination(to.key, port, protocol, to.text);
+        return this.#serviceDestination(to.key, port, protocol, to.text, source.outside === true);
       case "node": {
         const node = this.#around.nodes.get(to.name);
         if (node === undefined) return unreachable(`node ${to.name} is down`);
@@ -321,12 +334,24 @@ export class Connector {
     port: number | string | undefined,
     protocol: ConnectProtocol,
     text: string,
+    fromOutside: boolean,
   ): Destination | Failure {
+    const known = fromOutside ? this.#outsideAddresses(key) : [];
+    if (known.length > 0) {
+      return { addresses: known, port: this.#servicePort(key, port, protocol, text) };
+    }
     const [namespace, name] = key.split("/") as [string, string];
     const domain = this.#around.config.clusterDomain;
     const found = this.#names.resolve(`${name}.${namespace}.svc.${domain}.`, []);
     if (found.addresses.length === 0) return { verdict: "unresolved", reason: found.reason };
     return { addresses: found.addresses, port: this.#servicePort(key, port, protocol, text) };
+  }
+
+  /** By which the outside knows a Service: its load balancer's, or its external ones. */
+  #outsideAddresses(key: string): IpAddress[] {
+    const service = this.#around.api.get("Service", key);
+    const ingress = (service?.status?.loadBalancer?.ingress ?? []).map(({ ip }) => ip ?? "");
+    return [...ingress, ...(service?.spec.externalIPs ?? [])].flatMap((ip) => tryParseIp(ip) ?? []);
   }
 
   #podPort(
