@@ -1,5 +1,6 @@
 import { script } from "../../src/index.ts";
 import { Model } from "./model.ts";
+import { requestOf } from "./real.ts";
 import type { Flow, Step, Verdict } from "./topology.ts";
 
 /** A flow that the model and the kernel treat differently, or a state that only one of them takes. */
@@ -15,15 +16,30 @@ export interface RealSide {
   verdicts(model: Model, prefix: string): Promise<Verdict[]>;
 }
 
+/** A flow that the kernel did not treat the same way each time: what it did, in order, and what the model says. */
+export interface Unsteady {
+  readonly flow: Flow | undefined;
+  readonly model: string;
+  readonly kernel: readonly string[];
+}
+
 export interface Comparison {
   readonly flows: number;
   readonly disagreements: readonly Disagreement[];
+  /** Told apart from disagreements by {@link compare} alone. */
+  readonly unsteady: readonly Unsteady[];
 }
+
+/** How often a flow that seems to disagree is looked at again. */
+const LOOKS = 3;
+/** Milliseconds that both sides wait for an answer then: a loaded machine may be late. */
+const PATIENCE_MS = 9_000;
 
 /**
  * Does the steps on both sides, and compares what becomes of each flow. Flows run at once in the kernel,
- * and one can be in another's way (error messages are limited per source, for one): a disagreement
- * counts if the flow shows it alone.
+ * one can be in another's way, and the machine may be too busy to answer in time. A difference is therefore
+ * looked at again with that flow alone and more patience; it counts if it is there each time. One that comes
+ * and goes is `unsteady`.
  */
 export async function compare(
   steps: readonly Step[],
@@ -32,12 +48,38 @@ export async function compare(
 ): Promise<Comparison> {
   const together = await compareOnce(steps, prober, prefix);
   const disagreements: Disagreement[] = [];
-  for (const found of together.disagreements) {
-    const alone = steps.filter((step) => step.do !== "flow" || step.flow === found.flow);
-    const again = found.flow === undefined ? together : await compareOnce(alone, prober, prefix);
-    disagreements.push(...again.disagreements.slice(0, 1));
+  const unsteady: Unsteady[] = [];
+  const again = together.disagreements.map((found, i) =>
+    lookAgain(steps, found, prober, `${prefix}-${i}`),
+  );
+  for (const result of await Promise.all(again)) {
+    if ("agreed" in result) unsteady.push(result.agreed);
+    else disagreements.push(result);
   }
-  return { flows: together.flows, disagreements };
+  return { flows: together.flows, disagreements, unsteady };
+}
+
+async function lookAgain(
+  steps: readonly Step[],
+  found: Disagreement,
+  prober: RealSide,
+  prefix: string,
+): Promise<Disagreement | { readonly agreed: Unsteady }> {
+  const { flow } = found;
+  const alone =
+    flow === undefined ? steps : steps.filter((s) => s.do !== "flow" || s.flow === flow);
+  const kernel = [found.kernel];
+  let last = found;
+  for (let look = 0; look < LOOKS; look++) {
+    const { disagreements } = await compareOnce(alone, prober, prefix, PATIENCE_MS);
+    const [again] = disagreements;
+    if (again === undefined) {
+      return { agreed: { flow, model: last.model, kernel: [...kernel, "agreed"] } };
+    }
+    kernel.push(again.kernel);
+    last = again;
+  }
+  return last;
 }
 
 /** The same without a second look. */
@@ -45,14 +87,19 @@ export async function compareOnce(
   steps: readonly Step[],
   prober: RealSide,
   prefix: string,
+  waitMs?: number,
 ): Promise<Comparison> {
-  const model = new Model(steps);
+  const model = new Model(steps, waitMs);
   let real: Verdict[];
   try {
     real = await prober.verdicts(model, prefix);
   } catch (error) {
     const kernel = (error as Error).message;
-    return { flows: 0, disagreements: [{ flow: undefined, model: "takes the state", kernel }] };
+    return {
+      flows: 0,
+      disagreements: [{ flow: undefined, model: "takes the state", kernel }],
+      unsteady: [],
+    };
   }
   const modelled = model.verdicts();
   const disagreements: Disagreement[] = [];
@@ -60,7 +107,7 @@ export async function compareOnce(
     const [x, y] = [verdictText(modelled[i] as Verdict), verdictText(real[i] as Verdict)];
     if (x !== y) disagreements.push({ flow, model: x, kernel: y });
   }
-  return { flows: model.flows.length, disagreements };
+  return { flows: model.flows.length, disagreements, unsteady: [] };
 }
 
 export function verdictText({ outcome, errno, from, seen, ttl }: Verdict): string {
@@ -74,27 +121,47 @@ export function verdictText({ outcome, errno, from, seen, ttl }: Verdict): strin
   ].join(", ");
 }
 
-/** Takes away steps, many at first, as long as a disagreement is left. */
+/** Cases that {@link shrink} tries at once. */
+const LANES = 6;
+
+/**
+ * Takes away steps, many at first, as long as a disagreement is left.
+ * @param disagrees tries a case; several at once, each on a lane of its own
+ */
 export async function shrink(
   steps: readonly Step[],
-  disagrees: (steps: readonly Step[]) => Promise<boolean>,
+  disagrees: (steps: readonly Step[], lane: number) => Promise<boolean>,
+  until: number = Number.POSITIVE_INFINITY,
 ): Promise<readonly Step[]> {
   let left = steps;
-  for (let size = Math.ceil(steps.length / 2); size >= 1; ) {
-    let smaller = false;
-    for (let at = 0; at < left.length; ) {
-      const tried = [...left.slice(0, at), ...left.slice(at + size)];
-      if (tried.some((s) => s.do === "flow") && (await disagrees(tried))) {
-        left = tried;
+  for (let size = Math.ceil(steps.length / 2); size >= 1; size = Math.floor(size / 2)) {
+    for (let smaller = true; smaller; ) {
+      smaller = false;
+      for (let end = left.length; end > 0 && Date.now() < until; ) {
+        const starts = Array.from({ length: LANES }, (_, i) => end - (i + 1) * size).filter(
+          (start) => start > -size,
+        );
+        const superfluous = await Promise.all(
+          starts.map((start, lane) => disagrees(without(left, [start], size), lane)),
+        );
+        const all = starts.filter((_, i) => superfluous[i]);
+        end -= LANES * size;
+        if (all.length === 0) continue;
+        const together = without(left, all, size);
+        const [first] = all as [number];
+        const joint = all.length === 1 || (await disagrees(together, 0));
+        left = joint ? together : without(left, [first], size);
         smaller = true;
-      } else at += size;
-    }
-    if (!smaller || size > 1) {
-      if (size === 1) break;
-      size = Math.floor(size / 2);
+      }
+      if (size > 1) break;
     }
   }
   return left;
+}
+
+/** The steps but `size` ones from each start on. */
+function without(steps: readonly Step[], starts: readonly number[], size: number): Step[] {
+  return steps.filter((_, i) => !starts.some((start) => i >= start && i < start + size));
 }
 
 /** What kind of disagreement it is: both verdicts without the addresses and names in them. */
@@ -104,7 +171,7 @@ export function kindOf({ flow, model, kernel }: Disagreement): string {
   return [flow?.protocol, bare(model), bare(kernel)].join("|");
 }
 
-/** A case for people: its steps, what each side says, and the commands that build it. */
+/** A case for people: its steps and what each side says. */
 export function report(steps: readonly Step[], disagreement: Disagreement): string {
   return [
     ...steps.map((step) => `  ${JSON.stringify(step)}`),
@@ -113,6 +180,17 @@ export function report(steps: readonly Step[], disagreement: Disagreement): stri
   ].join("\n");
 }
 
+/**
+ * A bash script that builds a case, sends its flows, and prints what the kernel made of them beside what
+ * the model says; to be run as root in the repository's folder. It leaves nothing.
+ */
 export function scriptOf(steps: readonly Step[], prefix: string): string {
-  return script(new Model(steps).network, { prefix }).text;
+  const model = new Model(steps);
+  const request = JSON.stringify({ id: 0, ...requestOf(model, prefix) });
+  return [
+    script(model.network, { prefix }).text,
+    `echo 'kernel, by number of the flow:'`,
+    `python3 packages/realize/test/fuzz/probe.py <<'END'\n${request}\nEND`,
+    ...model.verdicts().map((v, i) => `echo 'model, flow ${i}: ${verdictText(v)}'`),
+  ].join("\n");
 }

@@ -22,7 +22,14 @@ import {
   Veth,
   Vxlan,
 } from "@cnilab/linux";
-import { formatIp, IPPROTO_SCTP, IPPROTO_TCP, parseInterfaceAddress, parseIp, parsePrefix } from "@cnilab/net";
+import {
+  formatIp,
+  IPPROTO_SCTP,
+  IPPROTO_TCP,
+  parseInterfaceAddress,
+  parseIp,
+  parsePrefix,
+} from "@cnilab/net";
 import { addressIn, type Flow, lengthOf, type Step, type Verdict } from "./topology.ts";
 import { addTunnel } from "./tunnels.ts";
 
@@ -30,7 +37,7 @@ const BUILTIN_CHAINS = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING
 
 const TCP_PORT = 80;
 const UDP_PORT = 53;
-/** As long as the program in the real namespaces waits. */
+/** How long both sides wait for an answer: an address that nobody has is given up after 3 s. */
 const WAIT_MS = 3800;
 /** The first source port; each flow has one of its own. */
 export const FIRST_PORT = 20_000;
@@ -44,8 +51,10 @@ export class Model {
   readonly flows: Flow[] = [];
   /** Steps that the model refuses, as the kernel would: they are not part of the case. */
   readonly refused: { readonly step: Step; readonly reason: string }[] = [];
+  readonly waitMs: number;
 
-  constructor(steps: readonly Step[]) {
+  constructor(steps: readonly Step[], waitMs: number = WAIT_MS) {
+    this.waitMs = waitMs;
     this.kernel.initNs.loopback.setUp();
     for (const step of steps) {
       try {
@@ -263,7 +272,7 @@ export class Model {
     if (flow.protocol === "tcp" || flow.protocol === "sctp") {
       const protocol = flow.protocol === "tcp" ? IPPROTO_TCP : IPPROTO_SCTP;
       const request = { protocol, dst, port: flow.dstPort, src, srcPort: port };
-      const result = exchange(netns, { ...request, ttl: flow.ttl, waitMs: WAIT_MS });
+      const result = exchange(netns, { ...request, ttl: flow.ttl, waitMs: this.waitMs });
       const { outcome, error, report } = result;
       return {
         outcome,
@@ -347,7 +356,7 @@ export class Model {
   ): Verdict {
     let failure = send();
     const { clock } = this.network;
-    const until = clock.now + WAIT_MS;
+    const until = clock.now + this.waitMs;
     const wait = (): void => {
       while (!answered() && failed() === undefined && clock.step(until)) {
         // Until something happened.

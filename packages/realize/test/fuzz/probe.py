@@ -9,7 +9,6 @@ IPV6_RECVPKTINFO, IPV6_PKTINFO, IPV6_RECVERR, IPV6_RECVHOPLIMIT, IPV6_HOPLIMIT, 
 IP_TRANSPARENT, IPV6_TRANSPARENT, TCP_SAVE_SYN, TCP_SAVED_SYN = 19, 75, 27, 28
 SCTP_MAXSEG = 13
 TCP_PORT, UDP_PORT = 80, 53
-WAIT = 3.8  # an address that does not answer is given up after 3 s
 
 
 def enter(netns):
@@ -133,7 +132,8 @@ class Servers:
                 answer = [(level, kind, struct.pack("I4s4s", 0, spec, bytes(4)))]
             elif (level, kind) == (socket.IPPROTO_IPV6, IPV6_PKTINFO):
                 answer = [(level, kind, value[:16] + struct.pack("I", 0))]
-        self.seen[int(payload[:8])] = {"at": netns, "src": peer[0], "ttl": ttl}
+        if payload[:8].isdigit():  # a rule may also lead packets of tunnels here
+            self.seen[int(payload[:8])] = {"at": netns, "src": peer[0], "ttl": ttl}
         sock.sendmsg([payload], answer, 0, peer)
 
     def close(self):
@@ -183,7 +183,7 @@ def stream(flow, protocol):
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind((flow.get("src") or ("::" if v6(flow) else "0.0.0.0"), flow["port"]))
     # A call that waits in the kernel: SO_ERROR after one that does not tells of errors that end nothing.
-    limit = struct.pack("ll", int(WAIT), int(WAIT % 1 * 1e6))
+    limit = struct.pack("ll", flow["waitMs"] // 1000, flow["waitMs"] % 1000 * 1000)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
     try:
@@ -228,7 +228,7 @@ def error_of(sock):
     return None
 
 
-def await_answer(sock, send):
+def await_answer(sock, send, flow):
     """Sends, and once more where the path turned out to be narrower."""
     sock.setblocking(False)
     try:
@@ -237,7 +237,7 @@ def await_answer(sock, send):
         # UDP tells of a device without room only those who asked for errors.
         if error.errno != errno.ENOBUFS or sock.proto != socket.IPPROTO_UDP:
             raise
-    until, again = time.monotonic() + WAIT, True
+    until, again = time.monotonic() + flow["waitMs"] / 1000, True
     while (left := until - time.monotonic()) > 0:
         poll = select.poll()
         poll.register(sock, select.POLLIN)
@@ -264,7 +264,7 @@ def udp(flow):
     sock = client(flow, socket.SOCK_DGRAM)
     sock.bind((flow.get("src") or ("::" if v6(flow) else "0.0.0.0"), flow["port"]))
     sock.connect((flow["dst"], flow["dstPort"]))
-    result = await_answer(sock, lambda: sock.send(b"%08d" % flow["id"] + bytes(flow["length"] - 8)))
+    result = await_answer(sock, lambda: sock.send(b"%08d" % flow["id"] + bytes(flow["length"] - 8)), flow)
     result.pop("from", None) if "connected" in result else None
     return result
 
@@ -278,7 +278,7 @@ def icmp(flow):
     # which leaves alone what has a wrong sum (nf_ip_checksum), would answer fragments of ICMP as of nothing else.
     filling = bytes(i % 256 for i in range(flow["length"]))
     request = struct.pack("!BBHHH", kind, 0, 0, 0, 1) + filling
-    return await_answer(sock, lambda: sock.sendto(request, (flow["dst"], 0)))
+    return await_answer(sock, lambda: sock.sendto(request, (flow["dst"], 0)), flow)
 
 
 KINDS = {

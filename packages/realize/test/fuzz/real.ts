@@ -8,7 +8,11 @@ import type { Flow, Verdict } from "./topology.ts";
 /** What the program in the namespaces is asked: whom to serve, what to send. */
 export interface ProbeRequest {
   readonly servers: readonly string[];
-  readonly flows: readonly (Flow & { readonly id: number; readonly port: number })[];
+  readonly flows: readonly (Flow & {
+    readonly id: number;
+    readonly port: number;
+    readonly waitMs: number;
+  })[];
 }
 
 /** What it says about one flow. */
@@ -68,6 +72,7 @@ export function requestOf(model: Model, prefix: string): ProbeRequest {
       id,
       netns: name(flow.netns),
       port: FIRST_PORT + id,
+      waitMs: model.waitMs,
     })),
   };
 }
