@@ -12,6 +12,7 @@ import {
 import { registerKubeProxy } from "@cnilab/kube-proxy";
 import { SCHEDULER_NAMES, type SchedulerName } from "@cnilab/linux";
 import { type IpFamily, type Prefix, tryParsePrefix } from "@cnilab/net";
+import { registerPolicyAgent } from "@cnilab/network-policy";
 import { type Command, Option } from "commander";
 import { of } from "rxjs";
 import {
@@ -28,7 +29,7 @@ export interface ClusterFlags extends LoadBalancerFlags {
   readonly filename: readonly string[];
   readonly cni: string;
   readonly cniSet: readonly string[];
-  readonly policy: "cni" | "none";
+  readonly policy: "cni" | "standalone" | "none";
   readonly proxyMode: ProxyMode;
   readonly ipvsScheduler: SchedulerName;
   readonly nodes: number;
@@ -72,8 +73,11 @@ function addBasicFlags(command: Command): Command {
         .default([], "none"),
     )
     .addOption(
-      new Option("--policy <who>", "who enforces NetworkPolicies")
-        .choices(["cni", "none"])
+      new Option(
+        "--policy <who>",
+        "who enforces policies: the CNI as far as it does, a controller beside it, nobody",
+      )
+        .choices(["cni", "standalone", "none"])
         .default("cni"),
     )
     .addOption(
@@ -137,6 +141,7 @@ export async function bringUp(flags: ClusterFlags): Promise<BroughtUp> {
     register: (root) => {
       registerKubeProxy(root, { ipvsScheduler: flags.ipvsScheduler });
       registerLoadBalancer(root);
+      if (flags.policy === "standalone") registerPolicyAgent(root);
       if (flags.policy === "none") root.register(POLICY, { useValue: NO_POLICY });
     },
   });

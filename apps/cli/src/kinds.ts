@@ -10,6 +10,13 @@ const NAMES: Readonly<Record<Kind, readonly string[]>> = {
   Job: ["jobs", "job"],
   Namespace: ["namespaces", "namespace", "ns"],
   NetworkPolicy: ["networkpolicies", "networkpolicy", "netpol"],
+  AdminNetworkPolicy: ["adminnetworkpolicies", "adminnetworkpolicy", "anp"],
+  BaselineAdminNetworkPolicy: [
+    "baselineadminnetworkpolicies",
+    "baselineadminnetworkpolicy",
+    "banp",
+  ],
+  ClusterNetworkPolicy: ["clusternetworkpolicies", "clusternetworkpolicy", "cnp"],
   Node: ["nodes", "node", "no"],
   Pod: ["pods", "pod", "po"],
   ReplicaSet: ["replicasets", "replicaset", "rs"],

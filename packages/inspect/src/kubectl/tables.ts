@@ -36,8 +36,25 @@ interface KindTable<T extends KubeObject> {
 
 const CONTAINERS = ["*CONTAINERS", "*IMAGES"];
 
-/** The columns of kube-apiserver 1.35 (pkg/printers/internalversion/printers.go). */
+/** The columns of kube-apiserver 1.35 (pkg/printers/internalversion/printers.go), and those of CustomResourceDefinitions. */
 const TABLES: { readonly [K in Kind]?: KindTable<Kinds[K]> } = {
+  AdminNetworkPolicy: {
+    columns: ["NAME", "PRIORITY", "AGE"],
+    row: ({ metadata, spec }, now) => [
+      metadata.name,
+      String(spec.priority),
+      age(metadata.creationTimestamp, now),
+    ],
+  },
+  ClusterNetworkPolicy: {
+    columns: ["NAME", "TIER", "PRIORITY", "AGE"],
+    row: ({ metadata, spec }, now) => [
+      metadata.name,
+      spec.tier,
+      String(spec.priority),
+      age(metadata.creationTimestamp, now),
+    ],
+  },
   DaemonSet: {
     columns: [
       "NAME",

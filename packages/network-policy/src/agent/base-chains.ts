@@ -9,6 +9,9 @@ export const POLICY_MAPS = {
 /** Sets of the addresses of the node's own pods, by IP version. */
 export const LOCAL_PODS = { 4: "local-ip4", 6: "local-ip6" } as const;
 
+/** Sets of each of them with itself, as source and destination. */
+export const OWN_TRAFFIC = { 4: "own-ip4", 6: "own-ip6" } as const;
+
 /**
  * The table without policies. Only new connections are asked, when their destination is known (behind DNAT) and
  * their source still is (before masquerading); bridged ones too, as br_netfilter has them pass here. A pod may talk to
@@ -24,7 +27,7 @@ export function baseChains(): string {
       const type = `ipv${version}_addr`;
       return [
         add(`set ${inTable} ${LOCAL_PODS[version]} { type ${type}; }`),
-        add(`set ${inTable} own-ip${version} { type ${type} . ${type}; }`),
+        add(`set ${inTable} ${OWN_TRAFFIC[version]} { type ${type} . ${type}; }`),
         add(`map ${inTable} ${POLICY_MAPS.egress[version]} { type ${type} : verdict; }`),
         add(`map ${inTable} ${POLICY_MAPS.ingress[version]} { type ${type} : verdict; }`),
       ];
@@ -35,7 +38,7 @@ export function baseChains(): string {
       const ip = version === 4 ? "ip" : "ip6";
       const local = LOCAL_PODS[version];
       return [
-        `${ip} saddr . ${ip} daddr @own-ip${version} accept`,
+        `${ip} saddr . ${ip} daddr @${OWN_TRAFFIC[version]} accept`,
         `${ip} saddr @${local} ${ip} saddr vmap @${POLICY_MAPS.egress[version]}`,
         `${ip} daddr @${local} ${ip} daddr vmap @${POLICY_MAPS.ingress[version]}`,
       ].map((rule) => add(`rule ${inTable} forward ${rule}`));

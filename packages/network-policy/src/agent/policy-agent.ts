@@ -3,7 +3,7 @@ import { objectKey } from "@cnilab/core";
 import type { Kernel } from "@cnilab/linux";
 import { familyOf, formatIp, type IpAddress, tryParseIp } from "@cnilab/net";
 import { BehaviorSubject, combineLatest, type Observable, Subscription } from "rxjs";
-import { LOCAL_PODS } from "./base-chains.ts";
+import { LOCAL_PODS, OWN_TRAFFIC } from "./base-chains.ts";
 import { TABLE } from "./names.ts";
 import { type PolicySnapshots, type PolicyTables, WATCHED } from "./policy-tables.ts";
 
@@ -91,7 +91,7 @@ export class PolicyAgent implements PolicyEngine {
   }
 
   #localChanges(): string {
-    const wanted = new Set([...this.#local.values()].flat().map(elementOf));
+    const wanted = new Set([...this.#local.values()].flat().flatMap(elementsOf));
     const change = (what: "add" | "delete", element: string) => {
       if (what === "add") this.#programmed.add(element);
       else this.#programmed.delete(element);
@@ -104,8 +104,11 @@ export class PolicyAgent implements PolicyEngine {
   }
 }
 
-function elementOf(address: IpAddress): string {
-  return `${LOCAL_PODS[familyOf(address)]} { ${formatIp(address)} }`;
+/** The node's own pods, and each of them as its own peer. */
+function elementsOf(address: IpAddress): readonly string[] {
+  const family = familyOf(address);
+  const text = formatIp(address);
+  return [`${LOCAL_PODS[family]} { ${text} }`, `${OWN_TRAFFIC[family]} { ${text} . ${text} }`];
 }
 
 /** None for a pod on its node's network, and for one that has ended. */

@@ -53,15 +53,6 @@ export function policyContent(
         elements: leads,
       });
     }
-    const own = new Map<string, undefined>();
-    for (const { pod, address } of of) {
-      if (pod !== undefined) own.set(`${formatIp(address)} . ${formatIp(address)}`, undefined);
-    }
-    sets.set(`own-ip${family}`, {
-      type: `type ipv${family}_addr . ipv${family}_addr`,
-      isMap: false,
-      elements: own,
-    });
     for (const [name, set] of texts.sets) sets.set(name, set);
   }
   return { sets, chains };
