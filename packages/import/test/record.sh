@@ -54,14 +54,16 @@ add -6 route add fd00:8::/64 nexthop via fd00:7::12 nexthop via fd00:7::13
 add -6 route add fd00:9::/64 from fd00:7::/64 via fd00:7::12
 add -6 route add prohibit fd00:a::/64
 add rule add priority 50 fwmark 0x1/0xff lookup 100
-add rule add priority 51 not from 10.9.0.0/16 iif cni0 ipproto tcp dport 80-90 unreachable
+add rule add priority 51 from 10.77.0.0/16 iif cni0 ipproto tcp dport 80-90 unreachable
 add rule add priority 52 lookup main suppress_prefixlength 0
 add rule add priority 53 uidrange 1000-1000 lookup 100
 add rule add priority 54 to 10.9.3.7 goto 32766
+add rule add priority 55 not to 0.0.0.0/1 lookup 100
 add link add mv index 40 address 02:00:00:00:05:01 link eth0 type macvlan mode bridge
 in_ns node ip tuntap add dev tun0 mode tun
 in_ns node ip tuntap add dev tap0 mode tap
 add link add ifb0 type ifb
+add link set ifb0 up
 tc -n "$name.node" qdisc add dev vethpod root handle 1: tbf rate 8mbit burst 15000 limit 30000
 tc -n "$name.node" qdisc add dev vethdb ingress
 tc -n "$name.node" filter add dev vethdb parent ffff: protocol all u32 match u32 0 0 action mirred egress redirect dev ifb0

@@ -86,9 +86,10 @@ describe("what was recorded is printed again", () => {
       /^5/,
       [
         "50:\tfrom all fwmark 0x1/0xff lookup 100",
-        "51:\tnot from 10.9.0.0/16 iif cni0 ipproto tcp dport 80-90 unreachable",
+        "51:\tfrom 10.77.0.0/16 iif cni0 ipproto tcp dport 80-90 unreachable",
         "52:\tfrom all lookup main suppress_prefixlength 0",
         "54:\tfrom all to 10.9.3.7 goto 32766",
+        "55:\tnot from all to 0.0.0.0/1 lookup 100",
       ],
     ],
     [
