@@ -162,8 +162,14 @@ export class NetNamespace {
 
   /** Turns connection tracking on for packets of a family, for good. */
   requireConntrack(family: IpFamily): Conntrack {
-    this.conntrack ??= new Conntrack(this);
+    const conntrack = this.makeConntrack();
     registerConntrackHooks(this, family);
+    return conntrack;
+  }
+
+  /** The table of connections, made on demand: packets get into it where {@link requireConntrack} was called. */
+  makeConntrack(): Conntrack {
+    this.conntrack ??= new Conntrack(this);
     return this.conntrack;
   }
 

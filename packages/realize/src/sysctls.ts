@@ -10,6 +10,9 @@ const FIXED = [
   "net/ipv6/conf/default/accept_dad=0",
   "net/ipv6/conf/lo/accept_dad=0",
   "net/ipv6/conf/default/router_solicitations=0",
+  // Groups that a device joins are reported at once, and not for seconds after.
+  "net/ipv4/conf/default/igmpv3_unsolicited_report_interval=1",
+  "net/ipv6/conf/default/mldv2_unsolicited_report_interval=1",
   "net/ipv6/icmp/ratelimit=0",
 ];
 

@@ -120,6 +120,7 @@ describe("destination NAT", () => {
       run: (skb, state) => dnat(skb, state, range(to)),
     });
     const first = rule(-100, "10.0.2.8");
+    router.netns.requireConntrack(4);
     registerNat(router.netns, 4, NF_INET_PRE_ROUTING, rule(0, "10.0.2.9"));
     registerNat(router.netns, 4, NF_INET_PRE_ROUTING, first);
     const to = (port: number) =>

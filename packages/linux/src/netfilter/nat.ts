@@ -40,8 +40,9 @@ export {
 
 /**
  * Adds a function that decides about new connections of a namespace: a nat table or chain. It runs at
- * NAT's place in the hook, for first packets only, in order of its priority among such functions, and
- * turns connection tracking on.
+ * NAT's place in the hook, for first packets only, in order of its priority among such functions. It does
+ * not turn connection tracking on, which rules that translate do: until then no packet gets here
+ * (net/netfilter/nf_nat_core.c `nf_nat_register_fn`, `nf_nat_inet_fn`).
  */
 export function registerNat(
   netns: NetNamespace,
@@ -49,7 +50,7 @@ export function registerNat(
   hook: HookNumber,
   fn: HookFunction,
 ): void {
-  const conntrack = netns.requireConntrack(family);
+  const conntrack = netns.makeConntrack();
   conntrack.nat[family] ??= new NatHooks(netns, family);
   conntrack.nat[family].add(hook, fn);
   netns.network.touch();

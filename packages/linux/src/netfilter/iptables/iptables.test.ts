@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Lab } from "../../../test/lab.ts";
 import { Router, udp } from "../../../test/router.ts";
+import { trackedFamilies } from "../../../test/tracked-families.ts";
 import { UdpSocket } from "../../socket/udp.ts";
 import { HOOK_NAMES, NFPROTO_IPV4 } from "../hooks.ts";
 import { IptablesError } from "./iptables-error.ts";
@@ -245,14 +246,16 @@ COMMIT
     ["-m state --state NEW", "filter", "FORWARD", true],
     ["-m connmark --mark 1", "filter", "FORWARD", true],
     ["-j CONNMARK --save-mark", "mangle", "FORWARD", true],
-    ["-j CT --notrack", "raw", "PREROUTING", true],
+    ["-j CT --zone 5", "raw", "PREROUTING", true],
+    ["-j CT --notrack", "raw", "PREROUTING", false],
     ["-j MASQUERADE", "nat", "POSTROUTING", true],
+    ["-j ACCEPT", "nat", "POSTROUTING", false],
     ["-p udp -j ACCEPT", "filter", "FORWARD", false],
     ["-j MARK --set-mark 1", "mangle", "FORWARD", false],
   ])("a rule %s turns connection tracking on: %s", (rule, table, chain, tracked) => {
     const host = new Lab().host("host");
     host.iptables(4).append(table, chain, rule);
-    expect(host.conntrack !== undefined).toBe(tracked);
+    expect(trackedFamilies(host)).toEqual(tracked ? [4] : []);
   });
 
   test("are saved in the tool's order, chains by name", () => {

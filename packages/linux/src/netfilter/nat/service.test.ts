@@ -97,6 +97,7 @@ function proxy(node: NetNamespace, subnet: number): void {
     return dnat(skb, state, { minAddress: parseIp(to), minPort: 8080 });
   };
   for (const family of [4, 6] as const) {
+    node.requireConntrack(family);
     for (const hook of [NF_INET_PRE_ROUTING, NF_INET_LOCAL_OUT] as const) {
       registerNat(node, family, hook, { name: "services", priority: 0, run: services });
     }

@@ -1,8 +1,9 @@
-import { type IpPacket, parseIp } from "@cnilab/net";
+import { type IpFamily, type IpPacket, parseIp } from "@cnilab/net";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Lab, outcome, ping as pingTo } from "../../../test/lab.ts";
 import { ends, ping, Router, sctp, tcp, udp } from "../../../test/router.ts";
+import { trackedFamilies } from "../../../test/tracked-families.ts";
 import { NftablesError } from "./nftables-error.ts";
 import { NftTableLayer } from "./table-layer.ts";
 
@@ -520,3 +521,25 @@ test.each([
     expect(netns.nftables.list()).toContain(`\t\t${rule}\n`);
   },
 );
+
+test.each<[rule: string, families: readonly IpFamily[]]>([
+  ["dnat ip to 10.0.0.1", [4]],
+  ["dnat ip6 to fd00::1", [6]],
+  ["redirect", [4, 6]],
+  ["ct mark 1", [4, 6]],
+  ["accept", []],
+])("in a NAT chain of both families %s turns tracking on for %j", (rule, families) => {
+  const [netns] = new Lab().machine("test");
+  netns.nftables.apply(
+    `table inet t { chain c { type nat hook prerouting priority 0; ${rule}; }; }`,
+  );
+  expect(trackedFamilies(netns)).toEqual(families);
+});
+
+test("notrack turns no tracking on", () => {
+  const [netns] = new Lab().machine("test");
+  netns.nftables.apply(
+    "table ip t { chain c { type filter hook prerouting priority -300; notrack; }; }",
+  );
+  expect(trackedFamilies(netns)).toEqual([]);
+});

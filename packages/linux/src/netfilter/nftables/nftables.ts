@@ -143,7 +143,7 @@ export class Nftables {
       this.#registrations.delete(table);
       return;
     }
-    if (table.usesConntrack) this.#requireConntrack(table.family);
+    for (const family of table.conntrackFamilies) this.#netns.requireConntrack(family);
     for (const chain of table.baseChains()) {
       const { base, name } = chain;
       if (base === undefined || registered?.has(name) === true) continue;
@@ -153,11 +153,6 @@ export class Nftables {
       registered.set(name, { base, hook });
     }
     if (registered !== undefined) this.#registrations.set(table, registered);
-  }
-
-  #requireConntrack(family: TableFamily): void {
-    if (family === "ip" || family === "inet") this.#netns.requireConntrack(4);
-    if (family === "ip6" || family === "inet") this.#netns.requireConntrack(6);
   }
 
   #attach(table: Table, base: BaseChain, hook: BaseChainHook, on: boolean): void {

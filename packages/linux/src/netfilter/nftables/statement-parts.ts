@@ -1,10 +1,27 @@
+import type { IpFamily } from "@cnilab/net";
+import type { TableFamily } from "./command.ts";
 import type { Expression, SetReference } from "./expression.ts";
 import type { Statement } from "./statement.ts";
 
-/** Whether a rule turns connection tracking on (`nf_ct_netns_get`). */
-export function usesConntrack(statement: Statement): boolean {
-  if (statement.kind === "nat" || statement.kind === "notrack") return true;
-  return expressionsOf(statement).some(mentionsCt);
+const FAMILIES: Readonly<Record<TableFamily, readonly IpFamily[]>> = {
+  ip: [4],
+  ip6: [6],
+  inet: [4, 6],
+  bridge: [],
+  arp: [],
+  netdev: [],
+};
+
+/**
+ * For packets of which families a rule turns connection tracking on (`nf_ct_netns_get`): those of the table,
+ * or that of the addresses that it translates to (`nft_nat_init`). `notrack` turns nothing on.
+ */
+export function conntrackFamilies(statement: Statement, family: TableFamily): readonly IpFamily[] {
+  if (statement.kind === "nat") {
+    const own = statement.address === undefined ? undefined : statement.family;
+    return own === undefined ? FAMILIES[family] : [own];
+  }
+  return expressionsOf(statement).some(mentionsCt) ? FAMILIES[family] : [];
 }
 
 function mentionsCt(expression: Expression): boolean {

@@ -1,4 +1,5 @@
 import type { Origin } from "@cnilab/core";
+import type { IpFamily } from "@cnilab/net";
 import type { FilterRule } from "../filter-rule.ts";
 import type { ChainPlan } from "./chain-plan.ts";
 import type { ChainType, TableFamily } from "./command.ts";
@@ -94,8 +95,8 @@ export class Table {
   readonly handle: number;
   comment: string | undefined = undefined;
   dormant = false;
-  /** Whether some rule has asked for connection tracking. */
-  usesConntrack = false;
+  /** For which packets some rule has asked for connection tracking. */
+  readonly conntrackFamilies: Set<IpFamily> = new Set();
   readonly chains: Registry<NftChain>;
   readonly sets: Registry<NftSet>;
   readonly objects: Registry<NftObject>;
@@ -138,7 +139,7 @@ export class Table {
     const copy = new Table(family, name, handle, chains.fork(), sets.fork(), objects.fork());
     copy.comment = this.comment;
     copy.dormant = this.dormant;
-    copy.usesConntrack = this.usesConntrack;
+    for (const ip of this.conntrackFamilies) copy.conntrackFamilies.add(ip);
     copy.lastHandle = this.lastHandle;
     return copy;
   }
@@ -153,7 +154,7 @@ export class Table {
       if (this.sets.at(number) === undefined) this.#volatile.delete(number);
     }
     this.lastHandle = Math.max(this.lastHandle, layer.lastHandle);
-    this.usesConntrack ||= layer.usesConntrack;
+    for (const ip of layer.conntrackFamilies) this.conntrackFamilies.add(ip);
   }
 
   /** Whether it is built on a shared layer. */

@@ -11,7 +11,7 @@ import { NftSet } from "./nft-set.ts";
 import { kernelRefusal, type Location, NftablesError } from "./nftables-error.ts";
 import type { SetElements } from "./set-elements.ts";
 import type { Statement } from "./statement.ts";
-import { referencesOf, usesConntrack } from "./statement-parts.ts";
+import { conntrackFamilies, referencesOf } from "./statement-parts.ts";
 import { type BaseChain, NftChain, NftRule, Table } from "./table.ts";
 import { isJumpTarget, validateTable } from "./validate-table.ts";
 
@@ -411,8 +411,10 @@ export class Transaction {
 
   /** What the kernel checks of each expression when a rule is made. */
   #checkStatements(statements: readonly Statement[], table: Table, location: Location): void {
-    table.usesConntrack ||= statements.some(usesConntrack);
     for (const statement of statements) {
+      for (const family of conntrackFamilies(statement, table.family)) {
+        table.conntrackFamilies.add(family);
+      }
       if (statement.kind === "verdict") {
         this.#checkVerdict(statement.verdict, table, statement.verdict.location, location);
       }

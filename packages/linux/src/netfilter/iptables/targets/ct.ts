@@ -12,10 +12,9 @@ import { parseUint } from "../numbers.ts";
 import { demandTable, refusedRule } from "../rule-refusal.ts";
 import type { Walk } from "../walk.ts";
 
-/** Leaves a packet untracked (`xt_ct_target` with XT_CT_NOTRACK). */
+/** Leaves a packet untracked (`xt_ct_target` with XT_CT_NOTRACK); does not turn tracking on (`xt_ct_tg_check`). */
 class NotrackTarget implements Target {
   readonly text: string;
-  readonly needsConntrack = true;
 
   constructor(text: string) {
     this.text = text;
