@@ -7,6 +7,7 @@ import { layout } from "./generate/layout.ts";
 import { nftables } from "./generate/nftables.ts";
 import { Plan } from "./generate/plan.ts";
 import { policy, routes } from "./generate/routes.ts";
+import { sequence } from "./generate/sequences.ts";
 import { sysctl } from "./generate/sysctls.ts";
 import type { Step } from "./topology.ts";
 
@@ -16,14 +17,19 @@ export function generate(seed: number, flows: number): Step[] {
   const plan = new Plan();
   layout(plan, choice.fork("layout"));
   routes(plan, choice.fork("routes"));
-  settings(plan, choice);
+  if (choice.chance(20)) {
+    settings(plan, choice, true);
+    sequence(plan, choice.fork("sequence"));
+    return plan.steps;
+  }
+  settings(plan, choice, false);
   const sent = choice.fork("flows");
   for (let i = 0; i < flows; i++) plan.add({ do: "flow", flow: flow(plan, sent) });
   return plan.steps;
 }
 
 /** Policy routes, sysctls and rules, some of each: too many would let nothing through. */
-function settings(plan: Plan, choice: Choice): void {
+function settings(plan: Plan, choice: Choice, ordered: boolean): void {
   const rules = choice.fork("policy");
   rules.some(2, () =>
     policy(plan, rules, (netns, family, chain) =>
@@ -35,7 +41,7 @@ function settings(plan: Plan, choice: Choice): void {
   const sets = choice.fork("ipsets");
   if (sets.chance(40)) for (let n = sets.between(1, 4); n > 0; n--) ipset(plan, sets);
   const iptables = choice.fork("iptables");
-  iptables.some(6, () => iptablesRule(plan, iptables));
+  iptables.some(ordered ? 12 : 6, () => iptablesRule(plan, iptables, { ordered }));
   const tables = choice.fork("nftables");
-  if (tables.chance(40)) nftables(plan, tables);
+  if (tables.chance(ordered ? 70 : 40)) nftables(plan, tables, ordered);
 }

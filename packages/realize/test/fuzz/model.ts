@@ -30,6 +30,8 @@ import {
   parseIp,
   parsePrefix,
 } from "@cnilab/net";
+import { type Counter, countersOf, listingsOf } from "./counters.ts";
+import { framesOf, type SentFrame, send } from "./frames.ts";
 import { addressIn, type Flow, lengthOf, type Step, type Verdict } from "./topology.ts";
 import { addTunnel } from "./tunnels.ts";
 
@@ -49,6 +51,8 @@ export class Model {
   readonly network: Network = new Network(new VirtualClock(), new SeededRandom(1));
   readonly kernel: Kernel = new Kernel(this.network, "m");
   readonly flows: Flow[] = [];
+  /** What is sent by hand, in order. */
+  readonly frames: SentFrame[] = [];
   /** Steps that the model refuses, as the kernel would: they are not part of the case. */
   readonly refused: { readonly step: Step; readonly reason: string }[] = [];
   readonly waitMs: number;
@@ -143,6 +147,9 @@ export class Model {
         netns.neighboursOf(netns.device(step.dev)).addProxy(parseIp(step.address));
         return;
       }
+      case "frame":
+        this.frames.push(...framesOf(this.kernel, step));
+        return;
       case "tunnel":
         addTunnel(this.kernel, step);
         return;
@@ -237,6 +244,24 @@ export class Model {
         : { nexthops: nexthops.map((n) => ({ via: parseIp(n.via), weight: n.weight })) }),
     };
     netns.addRoute(spec);
+  }
+
+  /** What rules have counted once the frames were sent, one every `gapMs`. */
+  counters(gapMs: number, settleMs: number): Counter[] {
+    for (const netns of this.kernel.namespaces) {
+      this.#serve(netns);
+      // iptables-save tells of all builtin chains, and to load what it says makes those that were not there.
+      for (const family of [4, 6] as const) {
+        const iptables = netns.findIptables(family);
+        iptables?.restore(iptables.save());
+      }
+    }
+    for (const frame of this.frames) {
+      send(frame);
+      this.network.clock.runUntil(this.network.clock.now + gapMs);
+    }
+    this.network.clock.runUntil(this.network.clock.now + settleMs);
+    return listingsOf(this.kernel).flatMap(countersOf);
   }
 
   /** What becomes of each flow, one after the other. */

@@ -1,6 +1,6 @@
 """Sends and answers packets in namespaces that others made: one JSON request a line in, one answer a line out."""
 
-import ctypes, errno, json, os, select, socket, struct, sys, threading, time
+import ctypes, errno, json, os, select, socket, struct, subprocess, sys, threading, time
 
 libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
@@ -289,7 +289,42 @@ KINDS = {
 }
 
 
+LISTINGS = {"iptables": ["iptables-save", "-c"], "ip6tables": ["ip6tables-save", "-c"], "nft": ["nft", "-j", "list", "ruleset"]}
+
+
+def send_frames(request, results):
+    """Sends frames by hand, one after the other, and lists what rules have counted."""
+    senders = {}
+    for frame in request["frames"]:
+        place = (frame["netns"], frame["dev"])
+        if place not in senders:
+            enter(frame["netns"])
+            senders[place] = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+            senders[place].bind((frame["dev"], 0))
+        senders[place].send(bytes.fromhex(frame["hex"]))
+        time.sleep(request["gapMs"] / 1000)
+    time.sleep(request["settleMs"] / 1000)
+    for netns in request["servers"]:
+        enter(netns)
+        results[netns] = {name: subprocess.run(command, capture_output=True, text=True).stdout for name, command in LISTINGS.items()}
+
+
+def answer_frames(request, out):
+    results, servers = {}, Servers(request["servers"])
+    try:
+        sender = threading.Thread(target=send_frames, args=(request, results))
+        sender.start()
+        sender.join()
+    finally:
+        servers.close()
+    with out:
+        print(json.dumps({"id": request["id"], "results": results}), flush=True)
+
+
 def answer(request, out):
+    if "frames" in request:
+        answer_frames(request, out)
+        return
     results, servers = {}, None
     try:
         servers = Servers(request["servers"])

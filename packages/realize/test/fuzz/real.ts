@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { script, up } from "../../src/index.ts";
+import { encodeEthernet } from "@cnilab/net";
+import { type Script, script, up } from "../../src/index.ts";
+import { type Counter, countersOf, type RuleListing } from "./counters.ts";
 import { FIRST_PORT, type Model, outcomeOf } from "./model.ts";
 import type { Flow, Verdict } from "./topology.ts";
 
@@ -27,7 +29,7 @@ export interface Result {
 /** The program that sends and answers in real namespaces. */
 export class Prober {
   readonly #child: ChildProcess;
-  readonly #waiting = new Map<number, (results: Record<string, Result>) => void>();
+  readonly #waiting = new Map<number, (results: Record<string, unknown>) => void>();
   #requests = 0;
 
   constructor() {
@@ -44,16 +46,47 @@ export class Prober {
   async verdicts(model: Model, prefix: string): Promise<Verdict[]> {
     const realized = await up(script(model.network, { prefix }));
     try {
-      return verdictsOf(await this.#ask(requestOf(model, prefix)), model, prefix);
+      return verdictsOf(await this.#ask<Result>(requestOf(model, prefix)), model, prefix);
     } finally {
       await realized.remove();
     }
   }
 
-  #ask(request: ProbeRequest): Promise<Record<string, Result>> {
+  /** What rules have counted once the frames of a case were sent. @throws Error where the tools refuse the state */
+  async counters(
+    model: Model,
+    prefix: string,
+    gapMs: number,
+    settleMs: number,
+  ): Promise<Counter[]> {
+    const realized = await up(rulesLast(script(model.network, { prefix })));
+    try {
+      const { servers } = requestOf(model, prefix);
+      const frames = model.frames.map(({ dev, frame }) => ({
+        netns: `${prefix}.m.${dev.netns.name}`,
+        dev: dev.name,
+        hex: Buffer.from(encodeEthernet(frame)).toString("hex"),
+      }));
+      const kernel = [...model.kernel.namespaces];
+      const listings = await this.#ask<Omit<RuleListing, "netns">>({
+        servers,
+        frames,
+        gapMs,
+        settleMs,
+      });
+      return kernel.flatMap(({ name }) => {
+        const listing = listings[`${prefix}.m.${name}`];
+        return listing === undefined ? [] : countersOf({ ...listing, netns: name });
+      });
+    } finally {
+      await realized.remove();
+    }
+  }
+
+  #ask<Answer>(request: object): Promise<Record<string, Answer>> {
     const id = ++this.#requests;
     return new Promise((resolve) => {
-      this.#waiting.set(id, resolve);
+      this.#waiting.set(id, resolve as (results: Record<string, unknown>) => void);
       this.#child.stdin?.write(`${JSON.stringify({ ...request, id })}\n`);
     });
   }
@@ -61,6 +94,14 @@ export class Prober {
   close(): void {
     this.#child.stdin?.end();
   }
+}
+
+/** Lets devices report the groups that they join before there are rules to count that. */
+function rulesLast(made: Script): Script {
+  const [first] = made.ruleSets;
+  if (first === undefined) return made;
+  const line = `\nip netns exec ${first.netns} ${first.command}`;
+  return { ...made, text: made.text.replace(line, `\nsleep 0.15${line}`) };
 }
 
 export function requestOf(model: Model, prefix: string): ProbeRequest {

@@ -1,4 +1,5 @@
 import type { FibRule, MacvlanMode, RouteType } from "@cnilab/linux";
+import type { FrameStep } from "./frames.ts";
 import type { TunnelStep } from "./tunnels.ts";
 
 /** One thing that is done to an empty machine. Written as data, so that a case can be cut down and kept. */
@@ -98,6 +99,7 @@ export type Step =
   /** Lines for `ipset restore` and `nft -f`. */
   | { readonly do: "ipset" | "nftables"; readonly netns: string; readonly text: string }
   | TunnelStep
+  | FrameStep
   | { readonly do: "flow"; readonly flow: Flow };
 
 export interface Flow {
