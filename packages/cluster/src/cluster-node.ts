@@ -81,7 +81,8 @@ export class ClusterNode implements NodeContext<Kernel> {
       options.hasEngines ? resolve(this.container, token) : undefined;
     const bridge = engine(BRIDGE);
     this.#hasNetworkPlugin = bridge !== undefined;
-    this.policy = engine(POLICY);
+    // Those that there are program Netfilter.
+    this.policy = options.kernel.os === "linux" ? engine(POLICY) : undefined;
     this.agents = [engine(OVERLAY), this.policy, engine(PROXY)].filter(
       (agent): agent is NonNullable<typeof agent> => agent !== undefined,
     );

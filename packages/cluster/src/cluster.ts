@@ -23,9 +23,9 @@ import { WindowsMachine } from "@cnilab/windows";
 import { type Observable, Subject, Subscription } from "rxjs";
 import { container as rootContainer } from "tsyringe";
 import { ApiStore } from "./api/api-store.ts";
-import { NAMESPACE_ADMISSION } from "./api/namespace-admission.ts";
 import { EventRecorder } from "./api/event-recorder.ts";
 import { GarbageCollector } from "./api/garbage-collector.ts";
+import { NAMESPACE_ADMISSION } from "./api/namespace-admission.ts";
 import { ClusterNode } from "./cluster-node.ts";
 import { clusterConfig } from "./cluster-settings.ts";
 import { AddressBook } from "./connect/address-book.ts";
@@ -54,6 +54,7 @@ import { Scheduler } from "./scheduler/scheduler.ts";
 import { ServiceAdmission } from "./service/service-admission.ts";
 import { OutsideWorld } from "./underlay/outside-world.ts";
 import { API_SERVER, forwarding, Underlay } from "./underlay/underlay.ts";
+import { windowsWarnings } from "./windows-warnings.ts";
 
 export interface ClusterOptions {
   readonly config?: Partial<ClusterConfig>;
@@ -180,18 +181,8 @@ export class Cluster {
     return [
       ...unenforcedPolicies(this.api, this.#nodes),
       ...this.#kept.warnings,
-      ...this.#withoutNetwork(),
+      ...windowsWarnings(this.api, this.#nodes, this.#options.cni),
     ];
-  }
-
-  /** Windows nodes of a CNI that knows Linux only. */
-  #withoutNetwork(): string[] {
-    const { cni } = this.#options;
-    if (cni === undefined || cni.operatingSystems?.includes("windows")) return [];
-    const names = [...this.#nodes.values()].filter((n) => n.machine.os === "windows");
-    if (names.length === 0) return [];
-    const which = names.map(({ name }) => name).join(", ");
-    return [`${cni.name} is not modelled for Windows: ${which} is NotReady and runs no pods`];
   }
 
   /** How much there is of everything. */

@@ -125,6 +125,27 @@ describe("nodes", () => {
     expect(spread(made)).toEqual({ node2: 2, node3: 2 });
   });
 
+  test("that run Windows are not ready with a CNI for Linux alone, and the cluster says so once", async () => {
+    const win = `{apiVersion: v1, kind: Node, metadata: {name: win, labels: {kubernetes.io/os: windows}}}`;
+    const lin = `{apiVersion: v1, kind: Node, metadata: {name: lin}}`;
+    const waits = pod(
+      "waits",
+      "nodeSelector: {kubernetes.io/os: windows}, containers: [{name: c}]",
+    );
+    const made = await cluster(`${win}\n---\n${lin}\n---\n${waits}`);
+    const readiness = [...made.nodes.values()].map((n) => [n.name, n.machine.os, n.ready]);
+    expect(readiness).toEqual([
+      ["lin", "linux", true],
+      ["win", "windows", false],
+    ]);
+    expect(made.api.get("Pod", "default/waits")?.status?.phase).toBe("Pending");
+    expect(made.warnings).toEqual([
+      "routed is not modelled for Windows: win is NotReady and without pods",
+    ]);
+    made.stopNode("win");
+    expect(made.warnings).toEqual([]);
+  });
+
   test("without a network plugin are not ready: pods wait, and those in the host's network run", async () => {
     const made = createCluster({ nodes: 1 });
     made.apply(yaml(pod("waits") + pod("runs", "hostNetwork: true, containers: [{name: c}]")));

@@ -1,0 +1,21 @@
+import type { CniModel } from "@cnilab/core";
+import type { ApiStore } from "./api/api-store.ts";
+import type { ClusterNode } from "./cluster-node.ts";
+
+/** What a person should know of the cluster's Windows nodes. */
+export function windowsWarnings(
+  api: ApiStore,
+  nodes: ReadonlyMap<string, ClusterNode>,
+  cni: CniModel | undefined,
+): string[] {
+  const windows = [...nodes.values()].filter(({ machine }) => machine.os === "windows");
+  if (windows.length === 0) return [];
+  const which = windows.map(({ name }) => name).join(", ");
+  const are = windows.length === 1 ? "is" : "are";
+  if (cni !== undefined && !cni.operatingSystems?.includes("windows")) {
+    return [`${cni.name} is not modelled for Windows: ${which} ${are} NotReady and without pods`];
+  }
+  const policies = api.kinds.some((kind) => kind.endsWith("NetworkPolicy") && api.count(kind) > 0);
+  const enforced = [...nodes.values()].some(({ policy }) => policy !== undefined);
+  return policies && enforced ? [`policies are not enforced on Windows: ${which}`] : [];
+}
