@@ -9,6 +9,7 @@ import type { NetNamespace } from "@cnilab/linux";
 import { familyOf, type IpAddress, tryParseIp } from "@cnilab/net";
 import type { LoadBalancerDataplane } from "../load-balancer-dataplane.ts";
 import type { Forwarder } from "./forwarder.ts";
+import { requireNodePorts } from "./forwarding.ts";
 import {
   HealthCheck,
   type HealthCheckSettings,
@@ -51,6 +52,7 @@ export class CloudDataplane implements LoadBalancerDataplane {
   }
 
   program(service: Service, addresses: readonly IpAddress[]): void {
+    if (this.ipMode === "Proxy") requireNodePorts(service);
     const key = objectKey(service);
     const before = this.#balancers.get(key);
     const balancer = { service, addresses, settings: settingsOf(service) };

@@ -42,7 +42,6 @@ export class Forwarder {
     if (!sourcePreserving) for (const family of this.#families) this.#masquerade(family);
   }
 
-  /** @throws AddressPoolError for a Service that cannot be served */
   set(frontend: Frontend): void {
     const { key, service, address, nodes } = frontend;
     const rules = this.#sourcePreserving

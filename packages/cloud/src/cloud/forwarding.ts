@@ -36,10 +36,18 @@ export function passThrough(key: string, { spec }: Service, address: IpAddress):
   };
 }
 
+/** @throws AddressPoolError for a port that has no node port */
+export function requireNodePorts({ spec }: Service): void {
+  const without = (spec.ports ?? []).find(({ nodePort }) => nodePort === undefined);
+  if (without === undefined) return;
+  throw new AddressPoolError(
+    `port ${without.port} has no node port, which this load balancer sends packets to`,
+  );
+}
+
 /**
  * Connections go to a node port, from this machine's own address; nodes by chance, each connection for itself.
  * @param nodes addresses of healthy nodes
- * @throws AddressPoolError for a port without a node port
  */
 export function translate(
   key: string,
@@ -50,12 +58,7 @@ export function translate(
   const chain = chainName(key, address);
   const rules: string[] = [];
   for (const port of spec.ports ?? []) {
-    const { nodePort } = port;
-    if (nodePort === undefined) {
-      throw new AddressPoolError(
-        `port ${port.port} has no node port, which this load balancer sends packets to`,
-      );
-    }
+    const { nodePort = 0 } = port;
     for (const from of sources(spec.loadBalancerSourceRanges, address)) {
       nodes.forEach((node, i) => {
         const chance = i === nodes.length - 1 ? "" : ` ${oneIn(nodes.length - i)}`;
