@@ -23,3 +23,30 @@ export class WireguardData implements Payload {
     return new WireguardData(this.senderKey, this.packet.clone());
   }
 }
+
+/** Message types (WireGuard paper section 5.4). */
+export const WIREGUARD_INITIATION = 1;
+export const WIREGUARD_RESPONSE = 2;
+
+/** A message by which two ends agree on keys for data. */
+export class WireguardHandshake implements Payload {
+  readonly type: typeof WIREGUARD_INITIATION | typeof WIREGUARD_RESPONSE;
+  /** Public key of the sender, which on the wire only the receiver can read. */
+  readonly senderKey: string;
+  /** The packet that waits for it: nothing on the wire, but who asks why that got nowhere wants to know. */
+  readonly waiting: IpPacket;
+
+  constructor(type: WireguardHandshake["type"], senderKey: string, waiting: IpPacket) {
+    this.type = type;
+    this.senderKey = senderKey;
+    this.waiting = waiting;
+  }
+
+  get length(): number {
+    return this.type === WIREGUARD_INITIATION ? 148 : 92;
+  }
+
+  clone(): WireguardHandshake {
+    return new WireguardHandshake(this.type, this.senderKey, this.waiting.clone());
+  }
+}

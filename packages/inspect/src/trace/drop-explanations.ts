@@ -179,6 +179,10 @@ export const DROP_EXPLANATIONS: Readonly<Record<DropReason, DropExplanation>> = 
     meaning: "no WireGuard peer is known for it",
     hint: "compare keys and allowed IPs of both nodes",
   },
+  WIREGUARD_NO_SESSION: {
+    meaning: "no handshake with the WireGuard peer succeeded",
+    hint: "handshakes go both ways: see that UDP between the endpoints passes in both directions",
+  },
   WIREGUARD_ALLOWED_IPS: {
     meaning: "the WireGuard peer may not send from that address",
     hint: "the sender's pod range is missing from its allowed IPs here",

@@ -1,6 +1,7 @@
 import { formatIp, parseIp, parsePrefix, type UdpDatagram } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
 import { connect, Lab, outcome, ping, routes, serve, up } from "../../test/lab.ts";
+import type { NetNamespace } from "../net-namespace.ts";
 import { Trace } from "../trace.ts";
 import { Wireguard, type WireguardPeer, WireguardPeerLayer } from "./wireguard.ts";
 
@@ -136,6 +137,81 @@ test("a device is no peer of itself", () => {
   w1.setPeer({ publicKey: "key1", endpoint: undefined, allowedIps: [], persistentKeepalive: 0 });
   expect([...w1.peers].map((p) => p.publicKey)).toEqual(["key2"]);
   expect(() => w1.removePeer("key1")).toThrow("ENOENT");
+});
+
+// drivers/net/wireguard/timers.c, messages.h; the first asked of a 6.1 kernel.
+describe("handshakes", () => {
+  const port = (netns: NetNamespace, chain: string, target: string) =>
+    netns.iptables(4).append("filter", chain, `-p udp --dport 51820 -j ${target}`);
+
+  test.each(["h1", "h2"])("go both ways: nothing is sent where %s takes no packets", (name) => {
+    const { h1, h2 } = paired();
+    port(name === "h1" ? h1 : h2, "INPUT", "DROP");
+    const trace = new Trace();
+    expect(outcome(ping(h1, "10.1.0.2", { trace }))).toBe(`timeout, NETFILTER_DROP in ${name}`);
+    expect(trace.steps.filter((s) => s.kind === "note").map((s) => s.text)).toEqual([
+      "waits for a handshake with peer key2",
+    ]);
+  });
+
+  test("are asked for again every 5 seconds; what waited goes when one succeeds", () => {
+    const { lab, h1, h2, w2 } = paired();
+    port(h2, "INPUT", "DROP");
+    ping(h1, "10.1.0.2");
+    ping(h1, "10.1.0.2");
+    h2.iptables(4).flush("filter");
+    lab.clock.advance(4999);
+    expect(w2.rxPackets).toBe(0);
+    lab.clock.advance(1);
+    expect(w2.rxPackets).toBe(2);
+  });
+
+  test("are given up after 100 seconds, with what waits for them", () => {
+    const { lab, h1, h2 } = paired();
+    port(h2, "INPUT", "DROP");
+    ping(h1, "10.1.0.2");
+    lab.clock.advance(99_999);
+    lab.network.takeDrops();
+    lab.clock.advance(1);
+    expect(lab.network.takeDrops().map((d) => d.reason)).toEqual(["WIREGUARD_NO_SESSION"]);
+  });
+
+  test("hold for 180 seconds: what comes in later is not known", () => {
+    const { lab, h1, h2 } = paired();
+    expect(outcome(ping(h1, "10.1.0.2"))).toBe("connected");
+    port(h1, "INPUT", "DROP"); // from now on nothing could be agreed on
+    lab.clock.advance(170_000);
+    expect(outcome(ping(h1, "10.1.0.2"))).toBe("timeout, NETFILTER_DROP in h1");
+    h1.iptables(4).flush("filter");
+    port(h2, "INPUT", "DROP");
+    lab.clock.advance(10_000);
+    expect(outcome(ping(h1, "10.1.0.2"))).toBe("timeout, NETFILTER_DROP in h2");
+    h2.iptables(4).flush("filter");
+    lab.clock.advance(5000);
+    expect(outcome(ping(h1, "10.1.0.2"))).toBe("connected");
+  });
+
+  test("are made anew where a peer has forgotten, once it was silent for 15 seconds", () => {
+    const { lab, h1, h2, w2 } = paired();
+    ping(h1, "10.1.0.2");
+    w2.setDown();
+    w2.setUp();
+    routes(h2, "10.1.0.0/24 dev wg0");
+    expect(outcome(ping(h1, "10.1.0.2"))).toBe("timeout, WIREGUARD_NO_SESSION in h2");
+    lab.clock.advance(15_000);
+    ping(h1, "10.1.0.2");
+    expect(outcome(ping(h1, "10.1.0.2"))).toBe("connected");
+  });
+
+  test("a peer that is removed has to be agreed with again", () => {
+    const { h1, w1, w2 } = paired();
+    ping(h1, "10.1.0.2");
+    const [peer] = w1.peers;
+    w1.removePeer("key2");
+    w1.setPeer(peer as WireguardPeer);
+    w2.removePeer("key1");
+    expect(outcome(ping(h1, "10.1.0.2"))).toBe("timeout, WIREGUARD_NO_PEER in h2");
+  });
 });
 
 test("a layer of peers takes the place of the device's own, and may be changed afterwards", () => {

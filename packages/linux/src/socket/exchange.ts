@@ -14,6 +14,7 @@ import {
   UdpDatagram,
   VxlanPacket,
   WireguardData,
+  WireguardHandshake,
 } from "@cnilab/net";
 import type { NetDevice } from "../device/net-device.ts";
 import { KernelError } from "../kernel-error.ts";
@@ -265,6 +266,7 @@ function innermostOf(packet: IpPacket): IpPacket {
   if (!(payload instanceof UdpDatagram)) return packet;
   const carried = payload.payload;
   if (carried instanceof WireguardData) return innermostOf(carried.packet);
+  if (carried instanceof WireguardHandshake) return innermostOf(carried.waiting);
   const framed = carried instanceof VxlanPacket || carried instanceof GenevePacket;
   if (framed && carried.frame.payload instanceof IpPacket) {
     return innermostOf(carried.frame.payload);

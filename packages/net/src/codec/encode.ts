@@ -14,7 +14,7 @@ import { SctpPacket } from "../sctp.ts";
 import { TcpSegment } from "../tcp.ts";
 import { UdpDatagram } from "../udp.ts";
 import { VXLAN_HEADER_LENGTH, VxlanPacket } from "../vxlan.ts";
-import { WireguardData } from "../wireguard.ts";
+import { WireguardData, WireguardHandshake } from "../wireguard.ts";
 import { writeArp } from "./arp.ts";
 import { internetChecksum, pseudoHeaderSum } from "./checksum.ts";
 import { writeEthernetHeader } from "./ethernet.ts";
@@ -28,7 +28,7 @@ import { writeSctpChecksum, writeSctpHeader } from "./sctp.ts";
 import { TCP_CHECKSUM_FIELD, writeTcpHeader } from "./tcp.ts";
 import { UDP_CHECKSUM_FIELD, UDP_HEADER_LENGTH, writeUdpHeader } from "./udp.ts";
 import { writeVxlanHeader } from "./vxlan.ts";
-import { writeWireguardHeader } from "./wireguard.ts";
+import { writeWireguardType } from "./wireguard.ts";
 
 /** The bytes of a frame, without padding and frame check sequence. @throws RangeError for a field out of range */
 export function encodeEthernet(frame: EthernetFrame): Uint8Array {
@@ -78,8 +78,8 @@ function write(octets: DataView, payload: Payload, ip: IpPacket | undefined): vo
   } else if (payload instanceof GenevePacket) {
     writeGeneveHeader(octets, payload);
     write(slice(octets, GENEVE_HEADER_LENGTH), payload.frame, undefined);
-  } else if (payload instanceof WireguardData) {
-    writeWireguardHeader(octets);
+  } else if (payload instanceof WireguardData || payload instanceof WireguardHandshake) {
+    writeWireguardType(octets, payload);
   } else if (payload instanceof FragmentPayload) {
     const start = payload.whole.headerLength + payload.offset;
     copy(encode(payload.whole).subarray(start, start + payload.length), octets);
