@@ -1,3 +1,4 @@
+import type { Machine } from "@cnilab/core";
 import type { NetNamespace } from "@cnilab/linux";
 import { type IpFamily, isLinkLocal, isLoopback } from "@cnilab/net";
 import { conntrackJson, conntrackText } from "./conntrack.ts";
@@ -11,6 +12,15 @@ import { ingressFilterText, qdiscsJson, qdiscsText } from "./iproute/traffic-con
 import type { JsonValue } from "./json.ts";
 import { socketsJson, socketsText } from "./sockets.ts";
 import { sysctlsJson, sysctlsText } from "./sysctls.ts";
+import {
+  hnsEndpointsJson,
+  hnsEndpointsText,
+  hnsLoadBalancersJson,
+  hnsLoadBalancersText,
+  hnsNetworksJson,
+  hnsNetworksText,
+} from "./windows/hns-text.ts";
+import { vfpFlowsText, vfpRulesText } from "./windows/vfp-text.ts";
 
 export interface ShowOptions {
   /** Of routes: `table all`, or one table by number. */
@@ -23,6 +33,8 @@ export interface ShowOptions {
 export interface View {
   /** The command whose output this is. */
   readonly command: string;
+  /** The system whose machines have it; all have what is said of none. */
+  readonly os?: Machine["os"];
   text(netns: NetNamespace, options: ShowOptions): string;
   /** Absent where neither the real tool nor we have JSON for it. */
   json?(netns: NetNamespace, options: ShowOptions): JsonValue;
@@ -43,7 +55,12 @@ export type ViewName =
   | "ipvs"
   | "conntrack"
   | "sockets"
-  | "sysctl";
+  | "sysctl"
+  | "hns-networks"
+  | "hns-endpoints"
+  | "hns-loadbalancers"
+  | "vfp"
+  | "vfp-flows";
 
 /** What `show` can print, by name. */
 export const VIEWS: Readonly<Record<ViewName, View>> = {
@@ -55,6 +72,7 @@ export const VIEWS: Readonly<Record<ViewName, View>> = {
   addrs: { command: "ip addr show", text: addrsText, json: addrsJson },
   routes: { command: "ip route show", text: routesOf, json: routesJsonOf },
   rules: {
+    os: "linux",
     command: "ip rule show",
     text: (netns, { family }) =>
       familiesOf(netns, family)
@@ -67,32 +85,60 @@ export const VIEWS: Readonly<Record<ViewName, View>> = {
     text: (netns) => neighboursText(netns),
     json: (netns) => neighboursJson(netns),
   },
-  fdb: { command: "bridge fdb show", text: fdbText, json: fdbJson },
+  fdb: { os: "linux", command: "bridge fdb show", text: fdbText, json: fdbJson },
   tc: {
+    os: "linux",
     command: "tc qdisc show; tc filter show",
     text: (netns) => qdiscsText(netns) + netns.devices.map(ingressFilterText).join(""),
     json: qdiscsJson,
   },
-  iptables: { command: "iptables-save", text: (netns) => savedTables(netns, 4) },
-  ip6tables: { command: "ip6tables-save", text: (netns) => savedTables(netns, 6) },
+  iptables: { os: "linux", command: "iptables-save", text: (netns) => savedTables(netns, 4) },
+  ip6tables: { os: "linux", command: "ip6tables-save", text: (netns) => savedTables(netns, 6) },
   nft: {
+    os: "linux",
     command: "nft list ruleset",
     text: (netns) => netns.findNftables()?.list() ?? "",
     json: (netns) => netns.nftables.json(),
   },
-  ipset: { command: "ipset save", text: (netns) => (netns as WithIpsets).ipsets?.save() ?? "" },
-  ipvs: { command: "ipvsadm -Ln; ipvsadm -Lnc", text: ipvsText },
+  ipset: {
+    os: "linux",
+    command: "ipset save",
+    text: (netns) => (netns as WithIpsets).ipsets?.save() ?? "",
+  },
+  ipvs: { os: "linux", command: "ipvsadm -Ln; ipvsadm -Lnc", text: ipvsText },
   conntrack: {
+    os: "linux",
     command: "conntrack -L",
     text: (netns) => conntrackText(netns),
     json: (netns) => conntrackJson(netns),
   },
   sockets: { command: "ss -tulpn", text: socketsText, json: socketsJson },
   sysctl: {
+    os: "linux",
     command: "sysctl -a",
     text: (netns) => sysctlsText(netns),
     json: (netns) => sysctlsJson(netns),
   },
+  "hns-networks": {
+    os: "windows",
+    command: "hnsdiag list networks",
+    text: hnsNetworksText,
+    json: hnsNetworksJson,
+  },
+  "hns-endpoints": {
+    os: "windows",
+    command: "hnsdiag list endpoints",
+    text: hnsEndpointsText,
+    json: hnsEndpointsJson,
+  },
+  "hns-loadbalancers": {
+    os: "windows",
+    command: "hnsdiag list loadbalancers",
+    text: hnsLoadBalancersText,
+    json: hnsLoadBalancersJson,
+  },
+  vfp: { os: "windows", command: "vfpctrl /list-rule", text: vfpRulesText },
+  "vfp-flows": { os: "windows", command: "vfpctrl /list-unified-flow", text: vfpFlowsText },
 };
 
 /** Whether `show` knows this name. */

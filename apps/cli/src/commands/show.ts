@@ -45,9 +45,22 @@ async function showState(what: ViewName, flags: ShowFlags): Promise<void> {
   const options = flags.table === undefined ? {} : { table: readTable(flags.table) };
   const { cluster, warnings } = await walkable(flags);
   const netns = namespaceOf(cluster, flags);
+  checkSystem(what, netns);
   warn(warnings);
   if (flags.output === "json") printJson(showJson(what, netns, options));
   else print(show(what, netns, options));
+}
+
+/** @throws InputError for a view of the other system */
+function checkSystem(what: ViewName, { kernel }: NetNamespace): void {
+  const { os } = VIEWS[what];
+  if (os === undefined || os === kernel.os) return;
+  const names = Object.entries(VIEWS).filter(([, view]) => view.os === kernel.os);
+  const system = kernel.os === "windows" ? "Windows" : "Linux";
+  throw new InputError(
+    `${kernel.hostname} runs ${system}, which has no ${VIEWS[what].command}; take ${names.map(([name]) => name).join(", ")}`,
+    `show ${what}`,
+  );
 }
 
 function namespaceOf(cluster: Walkable, { node, pod, namespace }: ShowFlags): NetNamespace {
