@@ -2,6 +2,7 @@ import {
   Bridge,
   type DeviceOptions,
   Dummy,
+  Geneve,
   Ifb,
   IpTunnel,
   type Kernel,
@@ -118,6 +119,11 @@ export class DeviceBuilder {
         return new Ifb(netns, options);
       case "vxlan":
         return this.#vxlan(netns, saved, link, options, lower);
+      case "geneve": {
+        const tunnel = this.#geneve(netns, link, options);
+        if (tunnel !== undefined) return tunnel;
+        break;
+      }
       case "macvlan":
         if (lower !== undefined) return this.#macvlan(netns, link, options, lower);
         break;
@@ -202,21 +208,43 @@ export class DeviceBuilder {
       data.addressOr("group") ??
       data.addressOr("remote6") ??
       data.addressOr("group6");
+    if (lower !== undefined && lower.netns !== netns) {
+      this.#note(
+        saved,
+        "vxlan devices made in another namespace, taken as made where they are",
+        link,
+      );
+    }
     const { mtu: _, ...rest } = options;
     const all: VxlanOptions = {
       ...rest,
       vni: data.numberOr("id", 0),
       port: data.numberOr("port", 8472),
-      learning: data.flag("learning"),
+      learning: data.flag("learning", true),
       ttl: data.has("ttl") && data.stringOrNumber("ttl") !== "inherit" ? data.number("ttl") : 0,
       ageing: data.numberOr("ageing", 300),
       groupPolicy: data.has("gbp"),
-      udpChecksum: data.flag("udp_csum"),
+      udpChecksum: data.flag("udp_csum", true),
       ...(local === undefined ? {} : { local }),
       ...(remote === undefined ? {} : { remote }),
       ...(lower === undefined || lower.netns !== netns ? {} : { link: lower }),
     };
     return new Vxlan(netns, all);
+  }
+
+  /** `undefined` for one whose peers are said packet by packet (`external`). */
+  #geneve(netns: NetNamespace, link: SavedLink, options: DeviceOptions): Geneve | undefined {
+    const data = this.#data(link);
+    const remote = data.addressOr("remote") ?? data.addressOr("remote6");
+    if (remote === undefined) return undefined;
+    return new Geneve(netns, {
+      ...options,
+      vni: data.number("id"),
+      remote,
+      port: data.numberOr("port", 6081),
+      ttl: data.has("ttl") && data.stringOrNumber("ttl") !== "inherit" ? data.number("ttl") : 0,
+      udpChecksum: data.flag("udp_csum"),
+    });
   }
 
   #macvlan(
@@ -288,10 +316,10 @@ export class DeviceBuilder {
       if (dev.bridgePort === undefined || data === undefined) continue;
       dev.bridgePort.hairpin = data.flag("hairpin");
       dev.bridgePort.isolated = data.flag("isolated");
-      dev.bridgePort.learning = !data.names.includes("learning") || data.flag("learning");
-      dev.bridgePort.flood = !data.names.includes("flood") || data.flag("flood");
-      dev.bridgePort.mcastFlood = !data.names.includes("mcast_flood") || data.flag("mcast_flood");
-      dev.bridgePort.bcastFlood = !data.names.includes("bcast_flood") || data.flag("bcast_flood");
+      dev.bridgePort.learning = data.flag("learning", true);
+      dev.bridgePort.flood = data.flag("flood", true);
+      dev.bridgePort.mcastFlood = data.flag("mcast_flood", true);
+      dev.bridgePort.bcastFlood = data.flag("bcast_flood", true);
       for (const option of ["vlan_tunnel", "neigh_suppress", "locked", "proxy_arp", "guard"]) {
         if (data.has(option)) this.#note(saved, `bridge port option ${option}`, port);
       }

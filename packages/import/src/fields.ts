@@ -85,9 +85,9 @@ export class Fields {
     return this.numberOr(name, undefined);
   }
 
-  flag(name: string): boolean {
-    const value = this.#value(name);
-    if (value === undefined || typeof value === "boolean") return value === true;
+  flag(name: string, absent: boolean = false): boolean {
+    const value = this.#value(name) ?? absent;
+    if (typeof value === "boolean") return value;
     throw this.error(name, "must be true or false");
   }
 

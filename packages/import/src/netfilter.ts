@@ -1,5 +1,11 @@
 import { InputError } from "@cnilab/core";
-import { IpsetError, IptablesError, type NetNamespace, NftablesError } from "@cnilab/linux";
+import {
+  IpsetError,
+  IptablesError,
+  IpvsadmError,
+  type NetNamespace,
+  NftablesError,
+} from "@cnilab/linux";
 import type { IpFamily } from "@cnilab/net";
 import { short } from "./fields.ts";
 import { withoutTables } from "./nft-tables.ts";
@@ -21,6 +27,7 @@ export function addNetfilter(
     for (const table of addIptables(netns, saved, family, unmodelled)) tables.add(table);
   }
   addNftables(netns, saved, tables, unmodelled);
+  addVirtualServers(netns, saved, unmodelled);
 }
 
 /** `ipset save`. */
@@ -52,12 +59,13 @@ function addIptables(
   unmodelled: Unmodelled,
 ): string[] {
   const program = family === 4 ? "iptables" : "ip6tables";
-  const text = saved.files.text(`${program}.txt`) ?? "";
+  const file = busierBackend(saved, program, unmodelled);
+  const text = saved.files.text(file) ?? "";
   for (const [, name] of text.matchAll(/--nfacct-name\s+(\S+)/g)) {
     if (netns.nfacct.find(name as string) === undefined) netns.nfacct.add(name as string);
   }
   if (text.trim() !== "") {
-    restoreLines(text, saved.files.path(`${program}.txt`), {
+    restoreLines(text, saved.files.path(file), {
       restore: (lines) => netns.iptables(family).restore(lines, { counters: true }),
       lineOf: (error) => (error instanceof IptablesError ? error.line : undefined),
       drops: (line) => {
@@ -68,14 +76,22 @@ function addIptables(
       },
     });
   }
-  if (saved.files.has(`${program}-legacy.txt`)) {
-    const legacy = saved.files.text(`${program}-legacy.txt`) ?? "";
-    if (/^(\[\d+:\d+\] )?-A /m.test(legacy)) {
-      unmodelled.note(saved.node, "rules of the older iptables beside those of the newer", program);
-    }
-  }
   const prefix = family === 4 ? "ip" : "ip6";
-  return [...text.matchAll(/^\*(\S+)$/gm)].map(([, table]) => `${prefix} ${table}`);
+  const own = saved.files.text(`${program}.txt`) ?? "";
+  return [...own.matchAll(/^\*(\S+)$/gm)].map(([, table]) => `${prefix} ${table}`);
+}
+
+/** The file with more rules: a kernel may have iptables' old tables beside those in nf_tables. */
+function busierBackend(saved: SavedNamespace, program: string, unmodelled: Unmodelled): string {
+  const [newer, older] = [`${program}.txt`, `${program}-legacy.txt`];
+  const rules = (file: string): number =>
+    (saved.files.text(file) ?? "").match(/^(\[\d+:\d+\] )?-A /gm)?.length ?? 0;
+  if (rules(older) === 0) return newer;
+  const [chosen, other] = rules(older) > rules(newer) ? [older, newer] : [newer, older];
+  if (rules(other) > 0) {
+    unmodelled.note(saved.node, "rules of iptables' other backend, left out", other);
+  }
+  return chosen;
 }
 
 /** `nft list ruleset`, without the tables that are iptables'. */
@@ -95,6 +111,29 @@ function addNftables(
       // A rule stands in a chain, two tabs deep; what else is refused is no listing of nft's.
       if (!/^\t\t[a-z@]/.test(line) || line.startsWith("\t\ttype ")) return undefined;
       unmodelled.note(saved.node, "nft rules, left out", `"${short(line.trim())}"`);
+      return (other) => other === line;
+    },
+  });
+}
+
+/** `ipvsadm -Sn`. */
+function addVirtualServers(
+  netns: NetNamespace,
+  saved: SavedNamespace,
+  unmodelled: Unmodelled,
+): void {
+  const file = "ipvs.txt";
+  const text = saved.files.text(file) ?? "";
+  if (text.trim() === "") return;
+  restoreLines(text, saved.files.path(file), {
+    restore: (lines) => {
+      netns.ipvs.flush();
+      netns.ipvs.restore(lines);
+    },
+    lineOf: (error) => (error instanceof IpvsadmError ? error.line : undefined),
+    drops: (line) => {
+      if (!/^-[Aa] -[tuf] \S/.test(line)) return undefined;
+      unmodelled.note(saved.node, "IPVS servers, left out", `"${short(line)}"`);
       return (other) => other === line;
     },
   });
@@ -140,7 +179,10 @@ function restoreLines(text: string, path: string, how: Restoring): void {
 
 function isRefusal(error: unknown): error is Error {
   return (
-    error instanceof IptablesError || error instanceof IpsetError || error instanceof NftablesError
+    error instanceof IptablesError ||
+    error instanceof IpsetError ||
+    error instanceof IpvsadmError ||
+    error instanceof NftablesError
   );
 }
 
