@@ -109,7 +109,8 @@ export class SctpAssociation implements Socket {
   readonly #dst: Dst | undefined;
   readonly #tag: number;
   #peerTag: number;
-  #sent: { readonly length: number; readonly message: unknown } | undefined;
+  /** What has not been acknowledged, and how much fitted the path when it was sent last. */
+  #sent: { readonly length: number; readonly message: unknown; fits: number } | undefined;
 
   constructor(
     netns: NetNamespace,
@@ -203,7 +204,7 @@ export class SctpAssociation implements Socket {
 
   /** Sends one message of at most {@link maxSegmentSize} bytes and lets it run to its end. */
   send(length: number, message?: unknown): void {
-    this.#sent = { length, message };
+    this.#sent = { length, message, fits: this.maxSegmentSize };
     this.transmit(SCTP_DATA, this.#peerTag, length, message);
     this.netns.network.run();
   }
@@ -320,8 +321,10 @@ export class SctpAssociation implements Socket {
     }
     this.softError = error;
     if (error.errno !== "EMSGSIZE" || this.#sent === undefined) return;
-    const { length, message } = this.#sent;
-    if (length <= this.maxSegmentSize) return;
+    const { length, message, fits } = this.#sent;
+    // Who is told what it knows does nothing (`sctp_icmp_frag_needed`).
+    if (length <= this.maxSegmentSize || this.maxSegmentSize >= fits) return;
+    this.#sent.fits = this.maxSegmentSize;
     this.transmit(SCTP_DATA, this.#peerTag, length, message, true);
     this.netns.network.run();
   }
