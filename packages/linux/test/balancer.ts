@@ -1,5 +1,12 @@
-import { Dummy, type IpvsStep, type NetNamespace, Trace } from "../src/index.ts";
+import { parseIp } from "@cnilab/net";
+import { Dummy, type IpvsStep, type NetNamespace, TcpConnection, Trace } from "../src/index.ts";
 import { cable, connect, forwarding, Lab, routes, serve, up } from "./lab.ts";
+
+/** A connection that a client has opened, and which server it has. */
+export interface Held {
+  readonly server: string;
+  close(): void;
+}
 
 /**
  * A load balancer `lb` with the virtual addresses 10.96.0.10 and fd00:96::a on kube-ipvs0, real servers
@@ -43,6 +50,29 @@ export class Balancer {
     const { outcome, report } = connect(this.client, to, port, options);
     const at = this.servers.findIndex((netns) => netns === report?.netns);
     return at < 0 ? outcome : at + 1;
+  }
+
+  /**
+   * Opens TCP connections and keeps them: the numbers of the servers that have them, x where none does.
+   * @param srcPorts where given, ports of the client, one after the other
+   */
+  hold(to: string, port: number, count: number, srcPorts?: readonly number[]): Held[] {
+    return Array.from({ length: count }, (_, i) => {
+      const localPort = srcPorts?.[i];
+      const options = { dst: parseIp(to), port, owner: "client" };
+      const connection = TcpConnection.connect(
+        this.client,
+        localPort === undefined ? options : { ...options, localPort },
+      );
+      if (!(connection instanceof TcpConnection) || connection.state !== "ESTAB") {
+        return { server: "x", close: () => {} };
+      }
+      const entry = this.lb.ipvs.connections
+        .entries()
+        .find((c) => c.cport === connection.localPort && c.caddr === connection.localAddress);
+      const at = this.servers.findIndex((s) => entry !== undefined && s.hasAddress(entry.daddr));
+      return { server: String(at + 1), close: () => connection.close() };
+    });
   }
 
   /** What IPVS says of a connection. */

@@ -172,6 +172,7 @@ export function showRoutes(netns: NetNamespace, family: 4 | 6 = 4, table = 254):
 
 interface AskOptions {
   readonly src?: string;
+  readonly srcPort?: number;
   readonly waitMs?: number;
   readonly length?: number;
   readonly trace?: Trace;

@@ -273,14 +273,16 @@ export class Ipvs {
     return undefined;
   }
 
+  /** A real server has an address that a host can have, or one of this machine's own. */
   #checkAddress(address: IpAddress): void {
-    const type = typeof address === "number" ? this.netns.fib4.addressType(address) : undefined;
-    const isHost =
-      typeof address === "number"
-        ? type === "unicast" || type === "local"
-        : !(isUnspecified(address) || isMulticast(address) || isLinkLocal(address)) ||
-          this.netns.isLocalAddress(address);
-    if (!isHost) throw new KernelError("EINVAL", "address of the real server");
+    const isGroup = isUnspecified(address) || isMulticast(address);
+    if (typeof address === "number") {
+      const type = this.netns.fib4.addressType(address);
+      if (!isGroup && (type === "unicast" || type === "local")) return;
+    } else if (!(isGroup || isLinkLocal(address)) || this.netns.isLocalAddress(address)) {
+      return;
+    }
+    throw new KernelError("EINVAL", "address of the real server");
   }
 
   /** A deleted server of this service that still has connections, or had some a short time ago. */

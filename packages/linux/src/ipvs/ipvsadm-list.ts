@@ -99,8 +99,8 @@ export function listConnections(ipvs: Ipvs): string {
   for (const conn of ipvs.connections.entries()) {
     const columns = [
       protocolName(conn.protocol).padEnd(3),
-      minutes(conn.expires - now),
-      ` ${stateName(ipvs, conn).padEnd(11)}`,
+      minutes(conn.expires - now).padEnd(6),
+      stateName(ipvs, conn).padEnd(11),
       formatEndpoint(conn.caddr, conn.cport).padEnd(18),
       // A template of a service that is known by a mark has the mark in the place of the address.
       formatEndpoint(conn.vaddr, conn.vport).padEnd(18),

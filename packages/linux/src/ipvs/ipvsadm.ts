@@ -274,7 +274,8 @@ function destSpec(call: Call, service: IpVsService): IpVsDestSpec {
   if ((typeof server.address === "number" ? 4 : 6) !== service.family) {
     throw new IpvsadmError("Different address family is allowed only for tunneling servers");
   }
-  const port = forwarding === "masq" ? (server.port ?? service.port) : service.port;
+  const keepsPort = forwarding === "masq" || call.command === "delete-server";
+  const port = keepsPort ? (server.port ?? service.port) : service.port;
   return { address: server.address, port, forwarding, weight, upperThreshold, lowerThreshold };
 }
 
