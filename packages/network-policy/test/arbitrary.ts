@@ -1,4 +1,5 @@
 import type { KubeObject, LabelSelector, Labels } from "@cnilab/core";
+import { parsePrefix } from "@cnilab/net";
 import fc from "fast-check";
 
 // Random clusters and policies out of small vocabularies, so that selectors, ranges and ports often meet.
@@ -45,7 +46,10 @@ const selector: fc.Arbitrary<LabelSelector> = fc.oneof(
 const ipBlock = fc
   .tuple(fc.constantFrom(...BLOCKS), few(fc.constantFrom(...BLOCKS)))
   .map(([cidr, except]) => ({
-    ipBlock: { cidr, except: except.filter((hole) => hole !== cidr && hole !== "0.0.0.0/0") },
+    ipBlock: {
+      cidr,
+      except: except.filter((hole) => hole !== cidr && parsePrefix(cidr).covers(parsePrefix(hole))),
+    },
   }));
 const peer = fc.oneof(
   ipBlock,
@@ -82,6 +86,19 @@ const subject = fc.oneof(
 const networks = fc.uniqueArray(fc.constantFrom(...BLOCKS), { minLength: 1, maxLength: 2 });
 const tierEgressPeer = fc.oneof(subject, fc.record({ nodes: selector }), fc.record({ networks }));
 
+/** Nodes and networks have no ports with names, so that the API server refuses both in one rule. */
+function withNamesForPodsOnly<R extends { readonly to: readonly object[] }>(
+  field: keyof R,
+  rule: R,
+): R {
+  const terms = rule[field] as readonly object[] | undefined;
+  const nameless = rule.to.some((peer) => "nodes" in peer || "networks" in peer);
+  if (!nameless || terms === undefined) return rule;
+  const { [field]: _, ...rest } = rule;
+  const numbers = terms.filter((term) => !("namedPort" in term || "destinationNamedPort" in term));
+  return (numbers.length === 0 ? rest : { ...rule, [field]: numbers }) as R;
+}
+
 const adminPort = fc.oneof(
   fc.record({ portNumber: fc.record({ protocol, port }) }),
   fc.record({
@@ -97,10 +114,12 @@ const adminRules = (action: fc.Arbitrary<string>) => ({
     ),
   ),
   egress: few(
-    fc.record(
-      { action, to: few(tierEgressPeer, 1), ports: few(adminPort, 1) },
-      { requiredKeys: ["action", "to"] },
-    ),
+    fc
+      .record(
+        { action, to: few(tierEgressPeer, 1), ports: few(adminPort, 1) },
+        { requiredKeys: ["action", "to"] },
+      )
+      .map((rule) => withNamesForPodsOnly("ports", rule)),
   ),
 });
 const adminNetworkPolicy = fc
@@ -137,13 +156,17 @@ const clusterNetworkPolicy = fc
       ),
     ),
     egress: few(
-      fc.record(
-        { action: clusterAction, to: few(tierEgressPeer, 1), protocols: few(clusterProtocol, 1) },
-        { requiredKeys: ["action", "to"] },
-      ),
+      fc
+        .record(
+          { action: clusterAction, to: few(tierEgressPeer, 1), protocols: few(clusterProtocol, 1) },
+          { requiredKeys: ["action", "to"] },
+        )
+        .map((rule) => withNamesForPodsOnly("protocols", rule)),
     ),
   })
   .map((spec) => ({ kind: "ClusterNetworkPolicy", spec }));
+
+const BASELINE = "BaselineAdminNetworkPolicy";
 
 const API_VERSIONS: Readonly<Record<string, string>> = {
   NetworkPolicy: "networking.k8s.io/v1",
@@ -164,10 +187,14 @@ export const policies: fc.Arbitrary<readonly KubeObject[]> = fc
     { maxLength: 6 },
   )
   .map((all) =>
+    // There is one baseline policy, and its name is given.
+    all.filter(({ kind }, i) => kind !== BASELINE || all.findIndex((p) => p.kind === kind) === i),
+  )
+  .map((all) =>
     all.map(({ kind, spec, ...rest }, i) => ({
       apiVersion: API_VERSIONS[kind] as string,
       kind,
-      metadata: { name: `p${i}`, ...rest },
+      metadata: { name: kind === BASELINE ? "default" : `p${i}`, ...rest },
       spec,
     })),
   );

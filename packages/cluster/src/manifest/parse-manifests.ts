@@ -1,5 +1,6 @@
 import { InputError, type KubeObject } from "@cnilab/core";
 import { CORE_SCHEMA, loadAll, mergeTag, YAMLException } from "js-yaml";
+import { isNamespaced } from "../api/kind-scope.ts";
 import { FieldError, type FieldPath, formatPath } from "./field-error.ts";
 import { lineOf } from "./field-line.ts";
 import { checkObject, KIND_CHECKS } from "./object-checks.ts";
@@ -266,8 +267,9 @@ export function nameOf(object: KubeObject): string {
   const metadata: Partial<KubeObject["metadata"]> = object.metadata ?? {};
   const { name, namespace } = metadata;
   if (typeof name !== "string") return object.kind;
-  const known = object.kind === "Namespace" || object.kind === "Node";
-  return known ? `${object.kind} ${name}` : `${object.kind} ${namespace ?? "default"}/${name}`;
+  return isNamespaced(object.kind)
+    ? `${object.kind} ${namespace ?? "default"}/${name}`
+    : `${object.kind} ${name}`;
 }
 
 /** Template actions outside of comments; a ConfigMap may well hold `{{ }}` of some other program. */
