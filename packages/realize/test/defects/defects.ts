@@ -70,10 +70,10 @@ export const DEFECTS: readonly Defect[] = [
     ],
   },
   defect(
-    "a fragment that is cut again says that it is the last one",
+    "a fragment that is cut again forgets where it began",
     "ip/fragment.ts",
-    "offset + size < length || packet.moreFragments;",
-    "offset + size < length;",
+    "fragment.fragmentOffset = start + offset;",
+    "fragment.fragmentOffset = offset;",
   ),
   defect(
     "no route is told as host unreachable",
@@ -118,10 +118,10 @@ export const DEFECTS: readonly Defect[] = [
     "",
   ),
   defect(
-    "an nft set of intervals lacks their last address",
+    "an nft range lacks its last value",
     "netfilter/nftables/evaluate-set.ts",
-    "return [value, value | ((1n << BigInt(bits - expression.length)) - 1n)];",
-    "return [value, value | ((1n << BigInt(bits - expression.length)) >> 1n)];",
+    "return [bounds(expression.from)[0], bounds(expression.to)[1]];",
+    "return [bounds(expression.from)[0], bounds(expression.to)[1] - 1n];",
   ),
   defect(
     "a port in hairpin mode does not send back",

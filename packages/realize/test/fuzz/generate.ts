@@ -7,6 +7,7 @@ import { layout } from "./generate/layout.ts";
 import { nftables } from "./generate/nftables.ts";
 import { Plan } from "./generate/plan.ts";
 import { policy, routes } from "./generate/routes.ts";
+import { scenes } from "./generate/scenes.ts";
 import { sequence } from "./generate/sequences.ts";
 import { sysctl } from "./generate/sysctls.ts";
 import type { Step } from "./topology.ts";
@@ -23,6 +24,7 @@ export function generate(seed: number, flows: number): Step[] {
     return plan.steps;
   }
   settings(plan, choice, false);
+  scenes(plan, choice.fork("scenes"));
   const sent = choice.fork("flows");
   for (let i = 0; i < flows; i++) plan.add({ do: "flow", flow: flow(plan, sent) });
   return plan.steps;
