@@ -1,5 +1,6 @@
 import type { NetDevice, NetNamespace, Network, Segment } from "@cnilab/linux";
 import { birthplace, bridgeLines, linkAdd, linkSet } from "./devices.ts";
+import { ipvsText } from "./ipvs.ts";
 import { featuresOf, type KernelFeature } from "./kernel-features.ts";
 import { NamespaceNames, namespacesOf, segmentsOf } from "./namespace-names.ts";
 import { addressLines, neighbourLines, routeLines, ruleLines } from "./routing.ts";
@@ -13,6 +14,7 @@ import {
 } from "./segments.ts";
 import { deviceSysctls, namespaceSysctls } from "./sysctls.ts";
 import { trafficControlLines } from "./traffic-control.ts";
+import { UnrealizableError } from "./unrealizable-error.ts";
 import { wireguardConfigurations } from "./wireguard.ts";
 
 export interface ScriptOptions {
@@ -43,6 +45,9 @@ export interface Script {
 
 /** The commands that make the state of a network out of real namespaces. @throws UnrealizableError */
 export function script(network: Network, options: ScriptOptions = {}): Script {
+  for (const { os, hostname } of network.kernels.values()) {
+    if (os !== "linux") throw new UnrealizableError(`${hostname} does not run Linux`);
+  }
   const names = new NamespaceNames(options.prefix ?? "cnilab", network);
   const all = [...network.kernels.values()].flatMap(namespacesOf);
   const segments = segmentsOf(network);
@@ -148,6 +153,7 @@ function ruleSetsOf(netns: NetNamespace, name: string): RuleSet[] {
     ["iptables-restore", netns.findIptables(4)?.save() ?? ""],
     ["ip6tables-restore", netns.findIptables(6)?.save() ?? ""],
     ["nft -f -", netns.findNftables()?.list() ?? ""],
+    ["ipvsadm -R", ipvsText(netns)],
   ];
   return sets
     .filter(([, text]) => text.trim() !== "")

@@ -594,6 +594,47 @@ export const GLOSSARY: readonly GlossaryEntry[] = [
       "They can redirect a packet past most of the stack.",
     ],
   },
+  // Windows
+  {
+    term: "HNS",
+    aliases: ["Host Networking Service", "HCN"],
+    lines: [
+      "The service of Windows that keeps networks, endpoints and load balancers of containers.",
+      "CNI plugins, flanneld and kube-proxy ask it for them; it programs the virtual switch and VFP.",
+      "`hnsdiag list` prints what it holds.",
+    ],
+    see: ["VFP", "DSR"],
+  },
+  {
+    term: "VFP",
+    aliases: ["Virtual Filtering Platform"],
+    pattern: /^(LB_DSR_IPv|LB_(IN|OUT)$|SLB_GROUP_NAT_|VNET_GROUP_ENCAP_|ACL_ENDPOINT_GROUP_)/,
+    lines: [
+      "The part of Windows' virtual switch that does what iptables does on Linux: rules at each port.",
+      "Layers hold groups of rules; in each group the first that matches takes the packet.",
+      "What it decided of a flow it remembers, so that later packets and answers meet no rules.",
+    ],
+    see: ["HNS", "DSR"],
+  },
+  {
+    term: "DSR",
+    aliases: ["direct server return"],
+    lines: [
+      "The endpoint of a Service answers its client itself, past the load balancer.",
+      "On Windows the client's own port translates, so the endpoint sees the client's address.",
+      "Without it the host's port translates both ends, and the endpoint sees the host.",
+    ],
+    see: ["VFP", "source VIP"],
+  },
+  {
+    term: "source VIP",
+    lines: [
+      "An address of a Windows node's pod range that is set aside for its load balancer.",
+      "What the host sends into an overlay comes from there, or the answer would not find back.",
+      "kube-proxy is told of it by --source-vip; l2bridge networks need none.",
+    ],
+    see: ["DSR"],
+  },
   // kube-proxy's chains
   {
     term: "KUBE-SERVICES",
