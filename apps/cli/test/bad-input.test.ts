@@ -264,11 +264,15 @@ const ARGUMENTS: readonly (readonly [string, string])[] = [
   ],
   [
     "show wires --node node1",
-    "command-argument value 'wires' is invalid for argument 'what'. Allowed choices are links, addrs, routes, rules, neigh, fdb, tc, iptables, ip6tables, nft, ipset, conntrack, sockets, sysctl.",
+    "command-argument value 'wires' is invalid for argument 'what'. Allowed choices are links, addrs, routes, rules, neigh, fdb, tc, iptables, ip6tables, nft, ipset, ipvs, conntrack, sockets, sysctl, hns-networks, hns-endpoints, hns-loadbalancers, vfp, vfp-flows.",
   ],
   [
     "show iptables --node node1 -o json",
     "show iptables: iptables-save has no JSON form; leave -o json out",
+  ],
+  [
+    "show vfp --node node1",
+    "show vfp: node1 runs Linux, which has no vfpctrl /list-rule; take rules, fdb, tc, iptables, ip6tables, nft, ipset, ipvs, conntrack, sysctl",
   ],
   [
     "show routes --node node1 --table x",

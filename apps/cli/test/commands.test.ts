@@ -381,6 +381,37 @@ describe.concurrent("show", () => {
   });
 });
 
+describe.concurrent("a Windows node", () => {
+  const flags = ["-f", `${ROOT}/apps/examples/windows/mixed.yaml`, "--cni-set", "backend=host-gw"];
+
+  test.each([
+    ["hns-networks", /Type {13}: L2Bridge\n {4}Subnet Address {3}: 10\.244\.1\.0\/24/],
+    ["hns-endpoints", /IP Address {7}: 10\.244\.1\.3\n.*\n {4}Remote {11}: False/],
+    ["hns-loadbalancers", /Ports {12}: 80 to 8080, protocol 6\n(?:.*\n){2}.*Service default\/back/],
+    ["vfp", /Friendly name : LB_DSR_\w{5}_192\.168\.0\.12_10\.[\d.]+_80_8080_6/],
+    ["vfp-flows", /Port Friendly name {3}: Container NIC /],
+    ["routes", /^10\.244\.0\.0\/24 via 192\.168\.0\.11 dev vEthernet/m],
+  ])("shows %s", async (view, text) => {
+    const { status, stdout } = await cnilab(["show", view, "--node", "win1", ...flags]);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(text);
+  });
+
+  test("has no iptables", async () => {
+    const { status, stderr } = await cnilab(["show", "iptables", "--node", "win1", ...flags]);
+    expect(status).toBe(2);
+    expect(stderr).toContain("win1 runs Windows, which has no iptables-save; take hns-networks");
+  });
+
+  test("is in a trace with its VFP rules", async () => {
+    const { status, stdout } = await cnilab(["trace", "deploy/back", "svc/front", ...flags]);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(
+      /rule +VFP layer LB_DSR, group LB_DSR_IPv4_OUT: to 10\.244\.0\.\d:80, one of 2 endpoints, by the hash of the five-tuple \(port Container NIC \w+\)\n(?:.*\n)+? +from Service default\/front\n/,
+    );
+  });
+});
+
 describe.concurrent("explain", () => {
   test("has three lines and an example out of the running cluster", async () => {
     const { status, stdout } = await cnilab(["explain", "vtep"]);
