@@ -67,13 +67,13 @@ function hashSource({ of, modulus, seed, offset }: HashExpression, table: Table)
 }
 
 function flowSource(): Source {
-  const source = (protocol: "ip" | "th", name: string): Source =>
+  const source = (protocol: "ip" | "udp", name: string): Source =>
     payloadSource(headerField(protocol, name) as HeaderField) ?? new AbsentSource(1);
   return new FlowSource(
     source("ip", "saddr"),
     source("ip", "daddr"),
-    source("th", "sport"),
-    source("th", "dport"),
+    source("udp", "sport"),
+    source("udp", "dport"),
   );
 }
 

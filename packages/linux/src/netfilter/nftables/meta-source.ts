@@ -1,4 +1,7 @@
 import type { NetDevice } from "../../device/net-device.ts";
+import { earlyDemux } from "../../socket/early-demux.ts";
+import type { Socket } from "../../socket/socket.ts";
+import { NF_INET_LOCAL_IN } from "../hooks.ts";
 import { nameToValue } from "./data-type.ts";
 import { writeWords } from "./key-words.ts";
 import type { MetaKey } from "./packet-key.ts";
@@ -15,17 +18,13 @@ export function metaSource(key: MetaKey): Source | undefined {
     case "ibrname":
     case "obrname":
     case "nftrace":
-    case "skgid":
       return undefined;
     default:
       return new MetaSource(key);
   }
 }
 
-type NumberKey = Exclude<
-  MetaKey,
-  "iifname" | "oifname" | "ibrname" | "obrname" | "nftrace" | "skgid"
->;
+type NumberKey = Exclude<MetaKey, "iifname" | "oifname" | "ibrname" | "obrname" | "nftrace">;
 
 class MetaSource implements Source {
   readonly words = 1;
@@ -66,12 +65,19 @@ class MetaSource implements Source {
         return skb.packetType;
       // All programs of the model run as root.
       case "skuid":
-        return skb.socket === undefined ? -1 : 0;
+      case "skgid":
+        return socketOf(walk) === undefined ? -1 : 0;
       case "random":
         walk.netns.network.recording?.unrepeatable();
         return walk.netns.kernel.random.uint32();
     }
   }
+}
+
+/** The socket that sent the packet, or that a packet for this machine will reach. */
+function socketOf({ skb, state, netns }: Walk): Socket | undefined {
+  if (skb.socket !== undefined || state.hook !== NF_INET_LOCAL_IN || !skb.isIp) return skb.socket;
+  return earlyDemux(skb, netns);
 }
 
 /** The name of a device as words, which is remembered: names change rarely. */

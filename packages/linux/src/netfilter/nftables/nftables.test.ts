@@ -1,9 +1,11 @@
-import { type IpFamily, type IpPacket, parseIp } from "@cnilab/net";
+import { IPPROTO_UDP, type IpFamily, type IpPacket, parseIp } from "@cnilab/net";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { Lab, outcome, ping as pingTo } from "../../../test/lab.ts";
+import { cable, connect, Lab, outcome, ping as pingTo, serve, up } from "../../../test/lab.ts";
 import { ends, ping, Router, sctp, tcp, udp } from "../../../test/router.ts";
 import { trackedFamilies } from "../../../test/tracked-families.ts";
+import type { NetNamespace } from "../../net-namespace.ts";
+import type { Exchange } from "../../socket/exchange.ts";
 import { NftablesError } from "./nftables-error.ts";
 import { NftTableLayer } from "./table-layer.ts";
 
@@ -46,6 +48,10 @@ describe("a rule of the forward hook", () => {
     ["tcp dport 80 drop", SYN, false],
     ["tcp dport 80 drop", udp(CLIENT, SERVER), true],
     ["th dport 80 drop", udp(CLIENT, SERVER), false],
+    // Whatever stands there: of an echo request type and code, and the checksum.
+    ["th dport != 80 drop", ping("10.0.1.2", "10.0.2.2", 1), false],
+    ["th sport 0x0800 drop", ping("10.0.1.2", "10.0.2.2", 1), false],
+    ["ip saddr . th dport != { 10.0.1.2 . 80 } drop", ping("10.0.1.2", "10.0.2.2", 1), false],
     ["tcp dport { 22, 80-90 } drop", SYN, false],
     ["tcp dport != { 22, 80-90 } drop", SYN, true],
     ["tcp flags syn drop", SYN, false],
@@ -542,4 +548,37 @@ test("notrack turns no tracking on", () => {
     "table ip t { chain c { type filter hook prerouting priority -300; notrack; }; }",
   );
   expect(trackedFamilies(netns)).toEqual([]);
+
+// nft_meta_get_eval_skugid; ip_rcv_finish_core finds sockets of connections before INPUT (early demux)
+describe("meta skuid", () => {
+  const asked = (hook: string, rule: string, ask: (client: NetNamespace) => Exchange): string => {
+    const [client, server] = new Lab().machine("client", "server");
+    const [a, b] = cable(client, "eth0", server, "eth0");
+    up(a, "10.0.0.1/24");
+    up(b, "10.0.0.2/24");
+    serve(server, 80);
+    serve(server, 53, IPPROTO_UDP);
+    const owner = hook.startsWith("client") ? client : server;
+    const [, name] = hook.split(" ");
+    owner.nftables.apply(chain(name as string, `${rule} drop`));
+    return ask(client).outcome;
+  };
+  const tcpTo80 = (client: NetNamespace) => connect(client, "10.0.0.2", 80);
+  const udpTo53 = (client: NetNamespace) =>
+    connect(client, "10.0.0.2", 53, { protocol: IPPROTO_UDP });
+
+  test.each([
+    ["server input", "tcp flags syn / syn,ack meta skuid 0", tcpTo80, "connected"], // nobody is connected yet
+    ["server input", "tcp flags ack / syn,ack meta skuid 0", tcpTo80, "stalled"],
+    ["server input", "tcp flags ack / syn,ack meta skgid 0", tcpTo80, "stalled"],
+    ["server input", "tcp flags ack / syn,ack meta skuid 1", tcpTo80, "connected"],
+    ["client input", "meta skuid 0", tcpTo80, "timeout"],
+    ["client output", "meta skuid 0", tcpTo80, "timeout"],
+    ["server prerouting", "meta skuid 0", tcpTo80, "connected"],
+    ["server input", "meta skuid 0", udpTo53, "connected"], // the server's socket is not connected
+    ["client input", "meta skuid 0", udpTo53, "timeout"],
+    ["client output", "meta skuid != 0", udpTo53, "connected"],
+  ])("%s %s", (hook, rule, ask, expected) => {
+    expect(asked(hook, rule, ask)).toBe(expected);
+  });
 });

@@ -1,5 +1,7 @@
 import {
   ArpPacket,
+  encodeIp,
+  FragmentPayload,
   IcmpMessage,
   type IpAddress,
   type IpPacket,
@@ -9,6 +11,7 @@ import {
   TcpSegment,
   UdpDatagram,
 } from "@cnilab/net";
+import { icmpTypeAndCode } from "../transport-header.ts";
 import type { HeaderField } from "./header-field.ts";
 import type { Walk } from "./walk.ts";
 
@@ -183,6 +186,7 @@ const ARP_FIELDS: Readonly<Record<string, Reader<ArpPacket>>> = {
 export function payloadSource(field: HeaderField): Source | undefined {
   const words = (field.bits + 31) >>> 5;
   const { protocol, name } = field;
+  if (protocol === "th") return new FirstWordSource(name === "sport");
   if (name === "sport") return new PortSource(true);
   if (name === "dport") return new PortSource(false);
   switch (protocol) {
@@ -278,6 +282,39 @@ class PortSource implements Source {
     walk.registers[at] = this.#source ? header.srcPort : header.dstPort;
     return true;
   }
+}
+
+/**
+ * The first two or the next two octets of whatever transport header there is: ports, where it has some. Of ICMP that
+ * is type and code, and the checksum, since `th` looks at no protocol.
+ */
+class FirstWordSource implements Source {
+  readonly words = 1;
+  readonly #first: boolean;
+  readonly #port: PortSource;
+
+  constructor(first: boolean) {
+    this.#first = first;
+    this.#port = new PortSource(first);
+  }
+
+  load(walk: Walk, at: number): boolean {
+    if (this.#port.load(walk, at)) return true;
+    const { packet, transport } = walk;
+    const typeAndCode = icmpTypeAndCode(transport);
+    if (packet === undefined || typeAndCode < 0) return false;
+    walk.registers[at] = this.#first ? typeAndCode : icmpChecksum(packet);
+    return true;
+  }
+}
+
+/** The data of a message counts as zeros: nobody knows what a program has filled it with. */
+function icmpChecksum(packet: IpPacket): number {
+  const { payload } = packet;
+  const whole = payload instanceof FragmentPayload ? payload.whole : packet;
+  const at = packet.version === 4 ? 22 : 42;
+  const octets = encodeIp(whole);
+  return ((octets[at] as number) << 8) | (octets[at + 1] as number);
 }
 
 class IcmpTypeSource implements Source {
