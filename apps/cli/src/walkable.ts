@@ -54,6 +54,8 @@ export async function walkable(
   const lacks =
     count === 0
       ? []
-      : [`${plural(count, "kind")} of state not modelled; cnilab import-node ${flags.state}`];
+      : [
+          `${plural(count, "kind")} of the saved state not modelled; cnilab import-node ${flags.state} names them`,
+        ];
   return { cluster, warnings: [...ignored, ...lacks] };
 }

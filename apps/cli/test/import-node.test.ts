@@ -51,7 +51,7 @@ test.each([
   expect(stdout).toMatch(expected);
   expect(status).toBe(0);
   expect(stderr).toBe(
-    `cnilab: warning: 9 kinds of state not modelled; cnilab import-node ${RECORDED}\n`,
+    `cnilab: warning: 9 kinds of the saved state not modelled; cnilab import-node ${RECORDED} names them\n`,
   );
 });
 
