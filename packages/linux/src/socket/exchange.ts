@@ -43,8 +43,8 @@ export interface ExchangeRequest {
   readonly trace?: Trace | undefined;
   /**
    * Virtual milliseconds to wait where nothing happens at once, as for a neighbour that does not
-   * answer. 0 (the default) judges by this moment alone; packets that are on their way (link delay,
-   * proxy ARP) are waited for in any case.
+   * answer. 0 (the default) judges by this moment alone, but waits for packets that are on their way
+   * (link delay, proxy ARP) or are sent again, as long as that takes.
    */
   readonly waitMs?: number;
   /** Bytes of a UDP or ICMP request. */
@@ -240,7 +240,7 @@ function wait(netns: NetNamespace, request: ExchangeRequest, done: () => boolean
   const { network } = netns;
   const { clock } = network;
   const patience = clock.now + (request.waitMs ?? 0);
-  const limit = clock.now + IN_FLIGHT_LIMIT_MS;
+  const limit = request.waitMs ? patience : clock.now + IN_FLIGHT_LIMIT_MS;
   while (!done()) {
     if (network.inFlight > 0 ? !clock.step(limit) : !clock.step(patience)) break;
   }

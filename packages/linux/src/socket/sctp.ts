@@ -27,6 +27,18 @@ import { Message } from "./message.ts";
 import type { Socket, SocketError } from "./socket.ts";
 import { bestBound } from "./socket-table.ts";
 
+/** Milliseconds until data is sent again while no round trip has been measured (RFC 9260 section 16). */
+const RTO_INITIAL = 3000;
+
+/** A message that has not been acknowledged. */
+interface Sent {
+  readonly length: number;
+  readonly message: unknown;
+  readonly at: number;
+  /** What fitted the path when it was sent last. */
+  fits: number;
+}
+
 /** A socket that accepts SCTP associations. */
 export class SctpListener implements Socket {
   readonly netns: NetNamespace;
@@ -110,7 +122,7 @@ export class SctpAssociation implements Socket {
   readonly #tag: number;
   #peerTag: number;
   /** What has not been acknowledged, and how much fitted the path when it was sent last. */
-  #sent: { readonly length: number; readonly message: unknown; fits: number } | undefined;
+  #sent: Sent | undefined;
 
   constructor(
     netns: NetNamespace,
@@ -204,7 +216,8 @@ export class SctpAssociation implements Socket {
 
   /** Sends one message of at most {@link maxSegmentSize} bytes and lets it run to its end. */
   send(length: number, message?: unknown): void {
-    this.#sent = { length, message, fits: this.maxSegmentSize };
+    const at = this.netns.network.clock.now;
+    this.#sent = { length, message, at, fits: this.maxSegmentSize };
     this.transmit(SCTP_DATA, this.#peerTag, length, message);
     this.netns.network.run();
   }
@@ -311,7 +324,8 @@ export class SctpAssociation implements Socket {
 
   /**
    * `sctp_v4_err_handle`: only a host that does not speak SCTP ends the attempt, whatever else is said is
-   * "only an error on timeout". What was too long is sent again, as it is, in pieces (`sctp_packet_will_fit`).
+   * "only an error on timeout". What was too long is sent again, as it is, in pieces (`sctp_packet_will_fit`):
+   * when its timer ends if the error came while the sender was still in its call (`pmtu_pending`).
    */
   icmpError(error: SocketError): void {
     if (error.errno === "ENOPROTOOPT" && this.state === "COOKIE-WAIT") {
@@ -321,12 +335,18 @@ export class SctpAssociation implements Socket {
     }
     this.softError = error;
     if (error.errno !== "EMSGSIZE" || this.#sent === undefined) return;
-    const { length, message, fits } = this.#sent;
+    const sent = this.#sent;
     // Who is told what it knows does nothing (`sctp_icmp_frag_needed`).
-    if (length <= this.maxSegmentSize || this.maxSegmentSize >= fits) return;
-    this.#sent.fits = this.maxSegmentSize;
-    this.transmit(SCTP_DATA, this.#peerTag, length, message, true);
-    this.netns.network.run();
+    if (sent.length <= this.maxSegmentSize || this.maxSegmentSize >= sent.fits) return;
+    sent.fits = this.maxSegmentSize;
+    const again = (): void => {
+      if (this.#sent !== sent) return;
+      this.transmit(SCTP_DATA, this.#peerTag, sent.length, sent.message, true);
+      this.netns.network.run();
+    };
+    const { network } = this.netns;
+    if (network.clock.now === sent.at) network.later(RTO_INITIAL, again);
+    else again();
   }
 }
 

@@ -334,6 +334,30 @@ describe("SCTP is told of", () => {
   });
 });
 
+test("SCTP sends what was too long again after 3 seconds, as the error came during the call", () => {
+  const lab = new Lab();
+  const [client, router, server] = lab.machine("client", "router", "server");
+  const [a] = cable(client, "eth0", router, "left");
+  const [b, c] = cable(router, "right", server, "eth0");
+  for (const dev of [b, c]) dev.setMtu(1400);
+  up(a, "10.0.1.2/24");
+  up(router.device("left"), "10.0.1.1/24");
+  up(b, "10.0.2.1/24");
+  up(c, "10.0.2.2/24");
+  forwarding(router);
+  routes(client, "0.0.0.0/0 via 10.0.1.1");
+  routes(server, "0.0.0.0/0 via 10.0.2.1");
+  serve(server, 80, IPPROTO_SCTP);
+  const after = (waitMs: number) => {
+    const before = lab.clock.now;
+    const result = outcome(connect(client, "10.0.2.2", 80, { protocol: IPPROTO_SCTP, waitMs }));
+    return [result.split(",")[0], lab.clock.now - before];
+  };
+  expect(after(2999)).toEqual(["stalled", 2999]);
+  lab.clock.advance(600_000); // the path MTU is forgotten
+  expect(after(3000)).toEqual(["connected", 3000]);
+});
+
 describe("UDP", () => {
   /** What a client socket hears after it sent to a closed port. */
   const errorsOf = (connected: boolean) => {
