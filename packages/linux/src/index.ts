@@ -43,6 +43,7 @@ export { IpVsStats } from "./ipvs/ip-vs-stats.ts";
 export { Ipvs, type IpvsTimeouts } from "./ipvs/ipvs.ts";
 export { IpvsSettings } from "./ipvs/ipvs-settings.ts";
 export { IpvsadmError } from "./ipvs/ipvsadm-error.ts";
+export { destLine, serviceLine } from "./ipvs/ipvsadm-save.ts";
 export {
   SCHEDULER_NAMES,
   type ScheduledConnection,

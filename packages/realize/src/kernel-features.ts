@@ -3,7 +3,7 @@ import { type NetDevice, Nic } from "@cnilab/linux";
 import { namespacesOf, segmentsOf } from "./namespace-names.ts";
 
 /** Something that kernels may lack, as a sentence names it: "this kernel has no …". */
-export type KernelFeature = `${DeviceKind} devices` | "redirection by tc" | "netem queues";
+export type KernelFeature = `${DeviceKind} devices` | "redirection by tc" | "netem queues" | "IPVS";
 
 type DeviceKind =
   | "veth"
@@ -32,12 +32,14 @@ export const PROBES: Readonly<Record<KernelFeature, string>> = {
   "redirection by tc":
     "ip link add name b type bridge && tc qdisc add dev b ingress && " +
     "tc filter add dev b parent ffff: protocol all u32 match u32 0 0 action mirred egress redirect dev b",
+  IPVS: "ipvsadm -L",
   "netem queues": "ip link add name b type bridge && tc qdisc add dev b root netem delay 1ms",
 };
 
 /** Programs beyond those that every script calls, by what they are for. */
 export const PROGRAMS: Readonly<Partial<Record<KernelFeature, string>>> = {
   "wireguard devices": "wg",
+  IPVS: "ipvsadm",
 };
 
 /** What a kernel must have for a network. */
@@ -55,11 +57,13 @@ export function featuresOf(network: Network): ReadonlySet<KernelFeature> {
   return features;
 }
 
-function namespaceFeatures({ devices }: NetNamespace): KernelFeature[] {
-  return devices.flatMap((dev) => [
-    ...kindFeature(dev),
-    ...(dev.tc?.redirect === undefined ? [] : ["redirection by tc" as const]),
-  ]);
+function namespaceFeatures(netns: NetNamespace): KernelFeature[] {
+  const features = netns.devices.flatMap(kindFeature);
+  if (netns.devices.some((dev) => dev.tc?.redirect !== undefined)) {
+    features.push("redirection by tc");
+  }
+  if ((netns.findIpvs()?.serviceCount ?? 0) > 0) features.push("IPVS");
+  return features;
 }
 
 function kindFeature(dev: NetDevice): KernelFeature[] {

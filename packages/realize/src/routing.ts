@@ -6,7 +6,7 @@ export function addressLines(netns: NetNamespace): string[] {
   const lines: string[] = [];
   for (const dev of netns.devices) {
     const own = dev.ipv6LinkLocal();
-    for (const a of dev.addresses) {
+    for (const a of [...dev.addresses4, ...dev.addresses6.toReversed()]) {
       if (isLoopback(a.address) && dev.isLoopback) continue;
       // The kernel makes the link-local address of an Ethernet device when that comes up.
       if (typeof a.address !== "number" && own !== undefined && a.address === own) continue;

@@ -207,6 +207,26 @@ END
   });
 });
 
+test("servers are added in the order in which the model got them, which is not that of ipvsadm -S", () => {
+  const made = scriptOf(({ initNs }) => {
+    for (const line of ["-A -t 10.96.0.1:80 -s rr", "-a -t 10.96.0.1:80 -r 10.0.0.9:80 -m -w 3"]) {
+      initNs.ipvs.command(line);
+    }
+    initNs.ipvs.command("-a -t 10.96.0.1:80 -r 10.0.0.2:80 -m");
+  });
+  expect(made.ruleSets).toEqual([
+    {
+      netns: "t.node1",
+      command: "ipvsadm -R",
+      text: `-A -t 10.96.0.1:80 -s rr
+-a -t 10.96.0.1:80 -r 10.0.0.9:80 -m -w 3
+-a -t 10.96.0.1:80 -r 10.0.0.2:80 -m -w 1
+`,
+    },
+  ]);
+  expect([...made.features]).toEqual(["IPVS"]);
+});
+
 test("what comes in is redirected as the bandwidth plugin does it", () => {
   const made = scriptOf(({ initNs }) => {
     const ifb = new Ifb(initNs, { name: "ifb0" });

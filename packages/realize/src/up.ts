@@ -102,7 +102,7 @@ export function checkKernel(script: Script): void {
   for (const feature of script.features) {
     const program = PROGRAMS[feature];
     if (program !== undefined && spawnSync("which", [program]).status !== 0) {
-      throw new UnrealizableError(`${feature} need ${program}`);
+      throw new UnrealizableError(`${program} is missing, for ${feature}`);
     }
     if (shell(PROBES[feature]).status === 0) continue;
     throw new UnrealizableError(`this kernel has no ${feature}`);

@@ -6,6 +6,7 @@ import {
   type FibRule,
   IpsetError,
   IptablesError,
+  IpvsadmError,
   Kernel,
   KernelError,
   Macvlan,
@@ -23,15 +24,20 @@ import {
   Vxlan,
 } from "@cnilab/linux";
 import {
+  familyOf,
   formatIp,
   IPPROTO_SCTP,
   IPPROTO_TCP,
+  type IpAddress,
+  isLinkLocal,
+  isLoopback,
   parseInterfaceAddress,
   parseIp,
   parsePrefix,
 } from "@cnilab/net";
 import { type Counter, countersOf, listingsOf } from "./counters.ts";
 import { framesOf, type SentFrame, send } from "./frames.ts";
+import { ServiceNodes } from "./services.ts";
 import { addressIn, type Flow, lengthOf, type Step, type Verdict } from "./topology.ts";
 import { addTunnel } from "./tunnels.ts";
 
@@ -44,21 +50,25 @@ const WAIT_MS = 3800;
 /** The first source port; each flow has one of its own. */
 export const FIRST_PORT = 20_000;
 
-const REFUSALS = [KernelError, IptablesError, IpsetError, NftablesError];
+const REFUSALS = [KernelError, IpvsadmError, IptablesError, IpsetError, NftablesError];
 
 /** The steps done to a machine of the model. */
 export class Model {
-  readonly network: Network = new Network(new VirtualClock(), new SeededRandom(1));
-  readonly kernel: Kernel = new Kernel(this.network, "m");
+  readonly network: Network;
+  readonly kernel: Kernel;
   readonly flows: Flow[] = [];
+  readonly #serviceNodes: ServiceNodes = new ServiceNodes();
   /** What is sent by hand, in order. */
   readonly frames: SentFrame[] = [];
   /** Steps that the model refuses, as the kernel would: they are not part of the case. */
   readonly refused: { readonly step: Step; readonly reason: string }[] = [];
   readonly waitMs: number;
 
-  constructor(steps: readonly Step[], waitMs: number = WAIT_MS) {
+  /** @param seed of the machine's randomness; addresses of devices come from it, too */
+  constructor(steps: readonly Step[], waitMs: number = WAIT_MS, seed = 1) {
     this.waitMs = waitMs;
+    this.network = new Network(new VirtualClock(), new SeededRandom(seed));
+    this.kernel = new Kernel(this.network, "m");
     this.kernel.initNs.loopback.setUp();
     for (const step of steps) {
       try {
@@ -147,8 +157,19 @@ export class Model {
         netns.neighboursOf(netns.device(step.dev)).addProxy(parseIp(step.address));
         return;
       }
+      case "service": {
+        const netns = this.#netns(step.netns);
+        const own = netns.devices.flatMap((dev) => dev.addresses).map(({ address }) => address);
+        const isPrimary = (ip: IpAddress): boolean => !isLoopback(ip) && !isLinkLocal(ip);
+        const primary = ([4, 6] as const).flatMap((f) => own.find((ip) => familyOf(ip) === f && isPrimary(ip)) ?? []);
+        this.#serviceNodes.add(netns, step, primary.map(formatIp));
+        return;
+      }
       case "frame":
         this.frames.push(...framesOf(this.kernel, step));
+        return;
+      case "ipvs":
+        this.#netns(step.netns).ipvs.command(step.line);
         return;
       case "tunnel":
         addTunnel(this.kernel, step);

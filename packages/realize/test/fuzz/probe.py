@@ -331,6 +331,8 @@ def answer(request, out):
         threads = [threading.Thread(target=run_flow, args=(f, results)) for f in request["flows"]]
         for thread in threads:
             thread.start()
+            if request["inTurn"]:
+                thread.join()
             time.sleep(0.002)
         for thread in threads:
             thread.join()

@@ -10,6 +10,8 @@ import type { Flow, Verdict } from "./topology.ts";
 /** What the program in the namespaces is asked: whom to serve, what to send. */
 export interface ProbeRequest {
   readonly servers: readonly string[];
+  /** Whether each flow waits for the end of the one before: who schedules them counts them. */
+  readonly inTurn: boolean;
   readonly flows: readonly (Flow & {
     readonly id: number;
     readonly port: number;
@@ -106,8 +108,10 @@ function rulesLast(made: Script): Script {
 
 export function requestOf(model: Model, prefix: string): ProbeRequest {
   const name = (netns: string): string => `${prefix}.m.${netns}`;
+  const { namespaces } = model.kernel;
   return {
-    servers: [...model.kernel.namespaces].map((netns) => name(netns.name)),
+    inTurn: [...namespaces].some((netns) => netns.findIpvs() !== undefined),
+    servers: [...namespaces].map((netns) => name(netns.name)),
     flows: model.flows.map((flow, id) => ({
       ...flow,
       id,

@@ -1,5 +1,6 @@
 import type { FibRule, MacvlanMode, RouteType } from "@cnilab/linux";
 import type { FrameStep } from "./frames.ts";
+import type { ServiceStep } from "./services.ts";
 import type { TunnelStep } from "./tunnels.ts";
 
 /** One thing that is done to an empty machine. Written as data, so that a case can be cut down and kept. */
@@ -99,7 +100,10 @@ export type Step =
   /** Lines for `ipset restore` and `nft -f`. */
   | { readonly do: "ipset" | "nftables"; readonly netns: string; readonly text: string }
   | TunnelStep
+  /** A command line of `ipvsadm`. */
+  | { readonly do: "ipvs"; readonly netns: string; readonly line: string }
   | FrameStep
+  | ServiceStep
   | { readonly do: "flow"; readonly flow: Flow };
 
 export interface Flow {
