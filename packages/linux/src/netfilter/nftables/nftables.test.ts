@@ -548,6 +548,7 @@ test("notrack turns no tracking on", () => {
     "table ip t { chain c { type filter hook prerouting priority -300; notrack; }; }",
   );
   expect(trackedFamilies(netns)).toEqual([]);
+});
 
 // nft_meta_get_eval_skugid; ip_rcv_finish_core finds sockets of connections before INPUT (early demux)
 describe("meta skuid", () => {
