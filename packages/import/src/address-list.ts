@@ -81,7 +81,9 @@ export function addAddresses(
       for (const { address, prefixLength } of dev.addressesOf(family).toReversed()) {
         if (dev.hasAddress(address)) dev.removeAddress(address, prefixLength);
       }
-      for (const { address, prefixLength, options, fields } of wanted) {
+      // An IPv6 address goes before those of its scope that are there.
+      const inOrder = family === 4 ? wanted : wanted.toReversed();
+      for (const { address, prefixLength, options, fields } of inOrder) {
         kernelSays(fields.file, fields.path, () => dev.addAddress(address, prefixLength, options));
       }
     }

@@ -89,11 +89,17 @@ export function addAddress(
 function insertAddress(dev: NetDevice, added: DeviceAddress): void {
   const isIpv4 = typeof added.address === "number";
   if (isIpv4) dev.addresses4 = dev.addresses4.concat(added);
-  else dev.addresses6 = dev.addresses6.concat(added);
+  else dev.addresses6 = withIpv6(dev.addresses6, added);
   dev.netns.countAddress(added.address, 1);
   if (isIpv4) addRoutes4(dev, added);
   else if (dev.up) addRoutes6(dev, added);
   dev.network.touch();
+}
+
+/** Wide scopes first, and of one scope the newest: of equal sources the first is taken (`ipv6_link_dev_addr`). */
+function withIpv6(own: readonly DeviceAddress[], added: DeviceAddress): readonly DeviceAddress[] {
+  const at = own.findIndex((other) => other.scope >= added.scope);
+  return at < 0 ? own.concat(added) : own.toSpliced(at, 0, added);
 }
 
 /** `ip address del`. @throws KernelError EADDRNOTAVAIL */

@@ -89,3 +89,14 @@ describe("a route's MTU", () => {
     expect(typeof route === "string" ? route : route.dst.mtu).toBe(expected);
   });
 });
+
+test("of two IPv6 addresses alike the newer one is the source, and is listed first (ipv6_link_dev_addr)", () => {
+  const { client, server } = linked();
+  const eth0 = client.device("eth0");
+  eth0.addAddress(parseIp("fd00::66"), 64);
+  expect(eth0.addresses6.map(({ address }) => address).slice(0, 2)).toEqual(
+    ["fd00::66", "fd00::1"].map(parseIp),
+  );
+  const seen = connect(client, "fd00::2", 80).report;
+  expect([seen?.netns, seen?.seenAddress]).toEqual([server, parseIp("fd00::66")]);
+});
