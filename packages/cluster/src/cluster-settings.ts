@@ -20,6 +20,9 @@ export function clusterConfig(given: Partial<ClusterConfig> = {}): ClusterConfig
     clusterCidrs: given.clusterCidrs ?? ipFamilies.map((f) => parsePrefix(POD_RANGES[f])),
     nodeCidrMaskSize: given.nodeCidrMaskSize ?? { 4: 24, 6: 64 },
     serviceCidrs: given.serviceCidrs ?? ipFamilies.map((f) => parsePrefix(SERVICE_RANGES[f])),
+    ...(given.serviceNodePortRange === undefined
+      ? {}
+      : { serviceNodePortRange: given.serviceNodePortRange }),
     ipFamilies,
     proxyMode: given.proxyMode ?? "iptables",
     clusterDomain: given.clusterDomain ?? "cluster.local",

@@ -15,19 +15,19 @@ test.each([
   [
     "an address of another range",
     service("a", "ports: [{port: 80}], clusterIP: 10.43.0.10"),
-    "Service default/a: spec.clusterIPs: 10.43.0.10 is not in the Service range 10.96.0.0/12",
+    'Service default/a: spec.clusterIPs: Invalid value: ["10.43.0.10"]: failed to allocate IP 10.43.0.10: the provided IP (10.43.0.10) is not in the valid range. The range of valid IPs is 10.96.0.0/12',
   ],
   [
     "one address for two Services",
     service("a", "ports: [{port: 80}], clusterIP: 10.96.0.9") +
       service("b", "ports: [{port: 80}], clusterIP: 10.96.0.9"),
-    "Service default/b: spec.clusterIPs: failed to allocate IP 10.96.0.9: provided IP is already allocated to Service default/a",
+    'Service default/b: spec.clusterIPs: Invalid value: ["10.96.0.9"]: failed to allocate IP 10.96.0.9: provided IP is already allocated (Service default/a has it)',
   ],
   [
     "one node port for two Services",
     service("a", "type: NodePort, ports: [{port: 1, nodePort: 30001}]") +
       service("b", "type: NodePort, ports: [{port: 1, nodePort: 30001}]"),
-    "Service default/b: nodePort: 30001 is already allocated",
+    "Service default/b: spec.ports[0].nodePort: Invalid value: 30001: provided port is already allocated (Service default/a has it)",
   ],
   [
     "one address for two nodes",
@@ -82,7 +82,7 @@ describe("a change", () => {
     [
       "of a Service's address",
       app("web", 1).replace("ports: [{port: 80", "clusterIP: 10.96.0.77, ports: [{port: 80"),
-      "Service default/web: spec.clusterIPs[0]: field is immutable",
+      "may not change once set",
     ],
   ])("%s is refused", async (_, text, message) => {
     const cluster = createCluster({ cni: routed });

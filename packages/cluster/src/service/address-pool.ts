@@ -46,14 +46,14 @@ export class AddressPool {
     if (!this.range.contains(address)) {
       throw new ApiError(
         "Invalid",
-        `spec.clusterIPs: ${formatIp(address)} is not in the Service range ${this.range}`,
+        `spec.clusterIPs: Invalid value: ["${formatIp(address)}"]: failed to allocate IP ${formatIp(address)}: the provided IP (${formatIp(address)}) is not in the valid range. The range of valid IPs is ${this.range}`,
       );
     }
     const other = this.#owners.get(address);
     if (other !== undefined && other !== owner) {
       throw new ApiError(
         "Invalid",
-        `spec.clusterIPs: failed to allocate IP ${formatIp(address)}: provided IP is already allocated to Service ${other}`,
+        `spec.clusterIPs: Invalid value: ["${formatIp(address)}"]: failed to allocate IP ${formatIp(address)}: provided IP is already allocated (Service ${other} has it)`,
       );
     }
     this.#owners.set(address, owner);
@@ -69,7 +69,7 @@ export class AddressPool {
     if (free === undefined) {
       throw new ApiError(
         "Invalid",
-        `spec.clusterIPs: failed to allocate an IP: range ${this.range} is full (${this.#owners.size} addresses)`,
+        `failed to allocate a serviceIP: range is full (${this.range}, ${this.#owners.size} addresses)`,
       );
     }
     this.#owners.set(free, owner);
@@ -96,10 +96,10 @@ export class AddressPool {
     return avoid !== undefined && !this.#owners.has(avoid) ? avoid : undefined;
   }
 
-  /** Length of the low band: a sixteenth of the range, from 16 to 256 addresses. */
+  /** Length of the low band: a sixteenth of the range, 16 to 256 addresses (`calculateRangeOffset`). */
   get #reserved(): number {
-    const part = Math.floor(this.#size / 16);
-    return part < 16 ? 0 : Math.min(part, 256);
+    const { size } = this.range;
+    return size <= 16n ? 0 : Math.min(Math.max(Number(size / 16n), 16), 256);
   }
 
   release(address: IpAddress, owner: string): void {

@@ -2,7 +2,6 @@ import {
   type ClusterConfig,
   objectKey,
   type Service,
-  type ServiceIpFamily,
   type ServicePort,
   type ServiceSpec,
 } from "@cnilab/core";
@@ -12,6 +11,9 @@ import { ApiError } from "../api/api-error.ts";
 import { canonicalJson } from "../api/name-suffix.ts";
 import { AddressPool } from "./address-pool.ts";
 import { NodePortPool } from "./node-port-pool.ts";
+import { isExternallyAccessible, withDefaults, withStatusOf } from "./service-defaults.ts";
+import { familyNames, givenAddresses, serviceFamilies } from "./service-families.ts";
+import { validateService } from "./service-validation.ts";
 
 /** The `kubernetes` Service, which the API server keeps for itself. */
 export const KUBERNETES_SERVICE = "default/kubernetes";
@@ -22,9 +24,17 @@ interface History {
   readonly addresses: readonly IpAddress[];
 }
 
+/** One Service that is made or changed: what it took, in case it comes to nothing. */
+interface Attempt {
+  readonly key: string;
+  /** `undefined` for a new one. */
+  readonly old: ServiceSpec | undefined;
+  readonly undo: (() => void)[];
+}
+
 /**
  * What the API server adds to a Service: defaults, cluster addresses and node ports
- * (kube-apiserver pkg/registry/core/service).
+ * (kube-apiserver pkg/registry/core/service). Its messages are the API server's, with who has what somebody wants.
  */
 export class ServiceAdmission implements Admission<"Service"> {
   readonly kind = "Service";
@@ -45,7 +55,7 @@ export class ServiceAdmission implements Admission<"Service"> {
     this.#config = config;
     this.#pools =
       state?.pools ?? new Map(config.serviceCidrs.map((r) => [r.family, new AddressPool(r, seed)]));
-    this.#nodePorts = state?.nodePorts ?? new NodePortPool(seed);
+    this.#nodePorts = state?.nodePorts ?? new NodePortPool(seed, config.serviceNodePortRange);
     this.#history = new Map(state?.history);
     if (state !== undefined) return;
     for (const pool of this.#pools.values()) pool.take(pool.first, KUBERNETES_SERVICE);
@@ -61,206 +71,226 @@ export class ServiceAdmission implements Admission<"Service"> {
   }
 
   create(service: Service): Service {
-    const spec = withDefaults(service.spec);
-    if (spec.type === "ExternalName") return { ...service, spec };
     const key = objectKey(service);
-    const taken: IpAddress[] = [];
-    try {
-      const addressed = this.#allocateAddresses(key, spec, taken);
-      const ported = this.#allocateNodePorts(key, addressed, new Map());
-      const incarnation = (this.#history.get(key)?.incarnation ?? -1) + 1;
-      this.#history.set(key, { incarnation, addresses: taken });
-      return { ...service, spec: ported };
-    } catch (error) {
-      for (const address of taken) this.#poolOf(address)?.release(address, key);
-      throw error;
-    }
+    const given = withDefaults(service.spec);
+    validateService(given);
+    const spec = this.#allocated(key, given, undefined);
+    if (spec.type === "ExternalName") return withStatusOf({ ...service, spec });
+    const incarnation = (this.#history.get(key)?.incarnation ?? -1) + 1;
+    this.#history.set(key, { incarnation, addresses: givenAddresses(spec) });
+    return withStatusOf({ ...service, spec });
   }
 
   update(service: Service, old: Service): Service {
     if (service.spec === old.spec) return service;
     const key = objectKey(service);
-    const spec = withDefaults(service.spec);
-    if (spec.type === "ExternalName") {
-      this.#release(old);
-      const { clusterIP: _, clusterIPs: __, ...rest } = spec;
-      return { ...service, spec: rest };
-    }
-    const same = spec.clusterIP === undefined || spec.clusterIP === old.spec.clusterIP;
-    let addressed: ServiceSpec = same ? { ...addressesOf(old.spec), ...spec } : spec;
-    if (addressed.clusterIP === undefined) addressed = this.#allocateAddresses(key, addressed, []);
-    else if (old.spec.clusterIP !== addressed.clusterIP) {
-      throw new ApiError(
-        "Invalid",
-        `spec.clusterIPs[0]: field is immutable: it is ${old.spec.clusterIP}, not ${addressed.clusterIP}`,
-      );
-    }
-    const known = new Map((old.spec.ports ?? []).map((p) => [portId(p), p.nodePort]));
-    const ported = this.#allocateNodePorts(key, addressed, known);
-    const kept = new Set((ported.ports ?? []).map((p) => p.nodePort));
-    for (const { nodePort } of old.spec.ports ?? []) {
-      if (nodePort !== undefined && !kept.has(nodePort)) this.#nodePorts.release(nodePort, key);
-    }
-    const changed = { ...service, spec: ported };
+    const kept = withoutOfOtherTypes(withDefaults(service.spec), old.spec);
+    validateService(kept);
+    const spec = this.#allocated(key, kept, old.spec);
+    this.#releaseAllBut(key, spec, old.spec);
+    const changed = withStatusOf({ ...service, spec });
     return canonicalJson(changed) === canonicalJson(old) ? old : changed;
   }
 
   removed(service: Service): void {
-    this.#release(service);
+    this.#releaseAllBut(objectKey(service), {}, service.spec);
   }
 
-  #release(service: Service): void {
-    const key = objectKey(service);
-    for (const text of service.spec.clusterIPs ?? []) {
-      if (text === "None") continue;
-      const address = parseIp(text);
-      this.#poolOf(address)?.release(address, key);
+  /** The spec with addresses and ports; where one cannot be had, nothing is taken. @throws ApiError Invalid */
+  #allocated(key: string, spec: ServiceSpec, old: ServiceSpec | undefined): ServiceSpec {
+    if (spec.type === "ExternalName") return spec;
+    const attempt: Attempt = { key, old, undo: [] };
+    try {
+      const addressed = this.#allocateAddresses(attempt, spec);
+      const ported = this.#allocateNodePorts(attempt, addressed);
+      return this.#allocateHealthCheck(attempt, ported);
+    } catch (error) {
+      for (const undo of attempt.undo) undo();
+      throw error;
     }
-    for (const { nodePort } of service.spec.ports ?? []) {
-      if (nodePort !== undefined) this.#nodePorts.release(nodePort, key);
+  }
+
+  #releaseAllBut(key: string, now: ServiceSpec, old: ServiceSpec): void {
+    const addresses = new Set(givenAddresses(now));
+    for (const address of givenAddresses(old)) {
+      if (!addresses.has(address)) this.#poolOf(address)?.release(address, key);
     }
-    const { healthCheckNodePort } = service.spec;
-    if (healthCheckNodePort !== undefined) this.#nodePorts.release(healthCheckNodePort, key);
+    const ports = new Set(nodePortsOf(now));
+    for (const port of nodePortsOf(old)) {
+      if (!ports.has(port)) this.#nodePorts.release(port, key);
+    }
   }
 
   #poolOf(address: IpAddress): AddressPool | undefined {
-    return this.#pools.get(typeof address === "number" ? 4 : 6);
+    return this.#pools.get(familyOf(address));
   }
 
-  #allocateAddresses(key: string, spec: ServiceSpec, taken: IpAddress[]): ServiceSpec {
-    const families = this.#families(spec);
-    const names = families.map((f): ServiceIpFamily => (f === 4 ? "IPv4" : "IPv6"));
-    const common = { ...spec, ipFamilies: names, ipFamilyPolicy: this.#policy(spec) };
-    if (spec.clusterIP === "None") return { ...common, clusterIP: "None", clusterIPs: ["None"] };
-    const given = givenAddresses(spec);
-    const history = this.#history.get(key);
-    for (const family of families) {
-      const pool = this.#pools.get(family);
-      if (pool === undefined) continue;
-      const wanted = given.find((a) => (typeof a === "number" ? 4 : 6) === family);
-      if (wanted !== undefined) {
-        pool.take(wanted, key);
-        taken.push(wanted);
-        continue;
-      }
-      const before = history?.addresses.find((a) => (typeof a === "number" ? 4 : 6) === family);
-      taken.push(pool.takeAny(key, (history?.incarnation ?? -1) + 1, before));
+  // ---- cluster addresses
+
+  #allocateAddresses(attempt: Attempt, spec: ServiceSpec): ServiceSpec {
+    const had = attempt.old?.type === "ExternalName" ? undefined : attempt.old;
+    const { policy, families } = serviceFamilies(spec, this.#config.ipFamilies, had);
+    const common = { ...spec, ipFamilies: familyNames(families), ipFamilyPolicy: policy };
+    checkFirstAddress(spec, had);
+    if ((spec.clusterIP ?? had?.clusterIP) === "None") {
+      return { ...common, clusterIP: "None", clusterIPs: ["None"] };
     }
-    const clusterIPs = taken.map(formatIp);
+    const named = [...givenAddresses(spec), ...(had === undefined ? [] : givenAddresses(had))];
+    const addresses = families.flatMap((family) => {
+      const pool = this.#pools.get(family);
+      if (pool === undefined) return [];
+      const wanted = named.find((address) => familyOf(address) === family);
+      return [this.#takeAddress(attempt, pool, wanted)];
+    });
+    const clusterIPs = addresses.map(formatIp);
     return { ...common, clusterIP: clusterIPs[0] as string, clusterIPs };
   }
 
-  #policy(spec: ServiceSpec): NonNullable<ServiceSpec["ipFamilyPolicy"]> {
-    if (spec.ipFamilyPolicy !== undefined) return spec.ipFamilyPolicy;
-    const given = Math.max(spec.ipFamilies?.length ?? 0, spec.clusterIPs?.length ?? 0);
-    return given > 1 ? "RequireDualStack" : "SingleStack";
+  #takeAddress(
+    { key, undo }: Attempt,
+    pool: AddressPool,
+    wanted: IpAddress | undefined,
+  ): IpAddress {
+    if (wanted !== undefined && pool.ownerOf(wanted) === key) return wanted;
+    const history = this.#history.get(key);
+    const before = history?.addresses.find((a) => familyOf(a) === pool.range.family);
+    if (wanted !== undefined) pool.take(wanted, key);
+    const address = wanted ?? pool.takeAny(key, (history?.incarnation ?? -1) + 1, before);
+    undo.push(() => pool.release(address, key));
+    return address;
   }
 
-  #families(spec: ServiceSpec): readonly IpFamily[] {
-    const has = this.#config.ipFamilies;
-    const asked = (spec.ipFamilies ?? []).map((f): IpFamily => (f === "IPv4" ? 4 : 6));
-    for (const address of givenAddresses(spec)) {
-      const family = typeof address === "number" ? 4 : 6;
-      if (!asked.includes(family)) asked.push(family);
-    }
-    for (const family of asked) {
-      if (has.includes(family)) continue;
-      throw new ApiError(
-        "Invalid",
-        `spec.ipFamilies: IPv${family} is not configured on this cluster, which has ${has.map((f) => `IPv${f}`).join(" and ")}`,
-      );
-    }
-    const policy = this.#policy(spec);
-    if (policy === "RequireDualStack" && has.length < 2) {
-      throw new ApiError(
-        "Invalid",
-        "spec.ipFamilyPolicy: this cluster is not configured for dual-stack services",
-      );
-    }
-    const first = asked[0] ?? (has[0] as IpFamily);
-    if (policy === "SingleStack") return [first];
-    return [first, ...has.filter((f) => f !== first)];
-  }
+  // ---- node ports
 
-  #allocateNodePorts(
-    key: string,
-    spec: ServiceSpec,
-    known: ReadonlyMap<string, number | undefined>,
-  ): ServiceSpec {
-    const wants =
-      spec.type === "NodePort" ||
-      (spec.type === "LoadBalancer" && spec.allocateLoadBalancerNodePorts !== false);
-    const ports = (spec.ports ?? []).map((port) => {
-      if (spec.type === "ClusterIP") {
-        const { nodePort: _, ...rest } = port;
-        return rest;
-      }
-      const nodePort = port.nodePort ?? known.get(portId(port));
-      if (nodePort !== undefined) {
-        this.#nodePorts.take(nodePort, key);
-        return { ...port, nodePort };
-      }
-      return wants ? { ...port, nodePort: this.#nodePorts.takeAny(key, portId(port)) } : port;
+  #allocateNodePorts(attempt: Attempt, spec: ServiceSpec): ServiceSpec {
+    const { ports } = spec;
+    if (ports === undefined || ports.length === 0 || !needsNodePorts(spec)) return spec;
+    const allocates = spec.type === "NodePort" || spec.allocateLoadBalancerNodePorts !== false;
+    const wished = withPortsOf(attempt.old, ports);
+    // One number for all protocols of one port, as DNS has it for TCP and UDP.
+    const byPort = new Map<number, number>();
+    for (const { port, nodePort } of wished) {
+      if (nodePort !== undefined && !byPort.has(port)) byPort.set(port, nodePort);
+    }
+    const allocated = wished.map((port, i): ServicePort => {
+      const shared = attempt.old === undefined ? byPort.get(port.port) : undefined;
+      const wanted = port.nodePort ?? shared;
+      if (wanted === undefined && !allocates) return port;
+      const field = `spec.ports[${i}].nodePort`;
+      const nodePort = this.#takePort(attempt, wanted, field, `${port.protocol} ${port.port}`);
+      if (!byPort.has(port.port)) byPort.set(port.port, nodePort);
+      return { ...port, nodePort };
     });
-    const checked = this.#allocateHealthCheck(key, spec);
-    return ports.length === 0 ? checked : { ...checked, ports };
+    return { ...spec, ports: allocated };
   }
 
   /** A load balancer that goes to local endpoints only asks each node whether it has any. */
-  #allocateHealthCheck(key: string, spec: ServiceSpec): ServiceSpec {
-    if (spec.type !== "LoadBalancer" || spec.externalTrafficPolicy !== "Local") {
-      const { healthCheckNodePort: _, ...rest } = spec;
-      return rest;
-    }
-    const port = spec.healthCheckNodePort;
-    if (port === undefined || port === 0) {
-      return { ...spec, healthCheckNodePort: this.#nodePorts.takeAny(key, "health check") };
-    }
-    this.#nodePorts.take(port, key);
-    return spec;
+  #allocateHealthCheck(attempt: Attempt, spec: ServiceSpec): ServiceSpec {
+    if (!needsHealthCheck(spec)) return spec;
+    const { old } = attempt;
+    const had = old !== undefined && needsHealthCheck(old) ? old.healthCheckNodePort : undefined;
+    const wanted = spec.healthCheckNodePort || had;
+    const port = this.#takePort(attempt, wanted, "spec.healthCheckNodePort", "health check");
+    return { ...spec, healthCheckNodePort: port };
+  }
+
+  #takePort(
+    { key, undo }: Attempt,
+    wanted: number | undefined,
+    field: string,
+    what: string,
+  ): number {
+    const pool = this.#nodePorts;
+    if (wanted !== undefined && pool.ownerOf(wanted) === key) return wanted;
+    if (wanted !== undefined) pool.take(wanted, key, field);
+    const port = wanted ?? pool.takeAny(key, what);
+    undo.push(() => pool.release(port, key));
+    return port;
   }
 }
 
-function withDefaults(spec: ServiceSpec): ServiceSpec {
-  const type = spec.type ?? "ClusterIP";
-  const external = type === "NodePort" || type === "LoadBalancer";
-  const { clusterIP, ...rest } = spec;
-  return {
-    ...rest,
-    ...(clusterIP === undefined || clusterIP === "" ? {} : { clusterIP }),
-    type,
-    sessionAffinity: spec.sessionAffinity ?? "None",
-    ...(type === "ExternalName"
-      ? {}
-      : { internalTrafficPolicy: spec.internalTrafficPolicy ?? "Cluster" }),
-    ...(external ? { externalTrafficPolicy: spec.externalTrafficPolicy ?? "Cluster" } : {}),
-    ...(spec.ports === undefined
-      ? {}
-      : {
-          ports: spec.ports.map((p) => ({
-            ...p,
-            protocol: p.protocol ?? "TCP",
-            targetPort: p.targetPort ?? p.port,
-          })),
-        }),
-  };
+function familyOf(address: IpAddress): IpFamily {
+  return typeof address === "number" ? 4 : 6;
 }
 
-function givenAddresses(spec: ServiceSpec): IpAddress[] {
-  const texts = spec.clusterIPs ?? (spec.clusterIP === undefined ? [] : [spec.clusterIP]);
-  return texts.filter((t) => t !== "None" && t !== "").map(parseIp);
+function needsNodePorts({ type }: ServiceSpec): boolean {
+  return type === "NodePort" || type === "LoadBalancer";
 }
 
-function addressesOf(spec: ServiceSpec): Partial<ServiceSpec> {
-  const { clusterIP, clusterIPs, ipFamilies, ipFamilyPolicy } = spec;
-  return {
-    ...(clusterIP === undefined ? {} : { clusterIP }),
-    ...(clusterIPs === undefined ? {} : { clusterIPs }),
-    ...(ipFamilies === undefined ? {} : { ipFamilies }),
-    ...(ipFamilyPolicy === undefined ? {} : { ipFamilyPolicy }),
-  };
+function needsHealthCheck({ type, externalTrafficPolicy }: ServiceSpec): boolean {
+  return type === "LoadBalancer" && externalTrafficPolicy === "Local";
 }
 
-function portId(port: ServicePort): string {
-  return `${port.protocol ?? "TCP"} ${port.port}`;
+/** All that a Service has from the pool of node ports. */
+function nodePortsOf({ ports = [], healthCheckNodePort }: ServiceSpec): number[] {
+  return [...ports.map((p) => p.nodePort), healthCheckNodePort].filter((n) => n !== undefined);
+}
+
+/** The first address stays for as long as a Service has one (validation of updates). @throws ApiError Invalid */
+function checkFirstAddress(spec: ServiceSpec, old: ServiceSpec | undefined): void {
+  const [first] = spec.clusterIPs ?? [spec.clusterIP];
+  const before = old?.clusterIP;
+  if (first === undefined || before === undefined || sameAddress(first, before)) return;
+  throw new ApiError(
+    "Invalid",
+    `spec.clusterIPs[0]: Invalid value: ["${first}"]: may not change once set (it is ${before})`,
+  );
+}
+
+function sameAddress(x: string, y: string): boolean {
+  return x === y || (x !== "None" && y !== "None" && parseIp(x) === parseIp(y));
+}
+
+/** Ports that keep the number that a port of their name had, unless the input says otherwise (`patchAllocatedValues`). */
+function withPortsOf(
+  old: ServiceSpec | undefined,
+  ports: readonly ServicePort[],
+): readonly ServicePort[] {
+  if (old === undefined || !needsNodePorts(old)) return ports;
+  const given = new Set(ports.map((p) => p.nodePort));
+  const known = new Map((old.ports ?? []).map((p) => [p.name ?? "", p.nodePort]));
+  return ports.map((port) => {
+    const before = known.get(port.name ?? "");
+    if (port.nodePort !== undefined || before === undefined || given.has(before)) return port;
+    return { ...port, nodePort: before };
+  });
+}
+
+/** Leaves out what the old type had and the new one has not, where the input does not ask for more (`dropTypeDependentFields`). */
+function withoutOfOtherTypes(spec: ServiceSpec, old: ServiceSpec): ServiceSpec {
+  let now = spec;
+  if (now.type === "ExternalName" && old.type !== "ExternalName") {
+    const { clusterIP: _, clusterIPs: __, ipFamilies: ___, ipFamilyPolicy: ____, ...rest } = now;
+    now = rest;
+  }
+  if (needsNodePorts(old) && !needsNodePorts(now) && hasNoOtherPorts(now, old)) {
+    const ports = (now.ports ?? []).map(({ nodePort: _, ...port }) => port);
+    now = { ...now, ...(now.ports === undefined ? {} : { ports }) };
+  }
+  if (!needsHealthCheck(now) && now.healthCheckNodePort === old.healthCheckNodePort) {
+    const { healthCheckNodePort: _, ...rest } = now;
+    now = rest;
+  }
+  if (now.type !== "LoadBalancer" && old.type === "LoadBalancer") {
+    const { allocateLoadBalancerNodePorts, loadBalancerClass, ...rest } = now;
+    const sameNodePorts = allocateLoadBalancerNodePorts === old.allocateLoadBalancerNodePorts;
+    const sameClass = loadBalancerClass === old.loadBalancerClass;
+    now = {
+      ...rest,
+      ...(sameNodePorts || allocateLoadBalancerNodePorts === undefined
+        ? {}
+        : { allocateLoadBalancerNodePorts }),
+      ...(sameClass || loadBalancerClass === undefined ? {} : { loadBalancerClass }),
+    };
+  }
+  if (!isExternallyAccessible(now) && now.externalTrafficPolicy === old.externalTrafficPolicy) {
+    const { externalTrafficPolicy: _, ...rest } = now;
+    now = rest;
+  }
+  return now;
+}
+
+function hasNoOtherPorts(now: ServiceSpec, old: ServiceSpec): boolean {
+  const had = new Set((old.ports ?? []).map((p) => p.nodePort));
+  return (now.ports ?? []).every((p) => p.nodePort === undefined || had.has(p.nodePort));
 }
