@@ -66,6 +66,11 @@ export class Fields {
     throw this.error(name, "must be a whole number");
   }
 
+  /** A number that is -1 where the kernel knows none. */
+  numberOrNone<T>(name: string, absent: T): number | T {
+    return this.#value(name) === -1 ? -1 : this.numberOr(name, absent);
+  }
+
   stringOrNumber(name: string): string | number {
     const value = this.#value(name);
     if (typeof value === "string" || typeof value === "number") return value;

@@ -21,7 +21,7 @@ export interface SavedLink {
   /** The device below it or at its other end, by name where that is in the same namespace. */
   readonly link: string | undefined;
   readonly linkIndex: number | undefined;
-  /** Number that this namespace has for the one of the other end. */
+  /** Number that this namespace has for the one of the other end; -1 where it has none. */
   readonly linkNetnsid: number | undefined;
   readonly hasXdp: boolean;
   readonly fields: Fields;
@@ -65,7 +65,7 @@ function readLink(fields: Fields): SavedLink {
     slaveData: info?.object("info_slave_data"),
     link: fields.stringOr("link", undefined),
     linkIndex: fields.numberOr("link_index", undefined),
-    linkNetnsid: fields.numberOr("link_netnsid", undefined),
+    linkNetnsid: fields.numberOrNone("link_netnsid", undefined),
     hasXdp: fields.has("xdp"),
     fields,
   };

@@ -39,8 +39,8 @@ export function readNodes(files: SavedFiles): SavedNode[] {
 }
 
 /**
- * Whether a device leads out of the machine: hardware, what is stacked on it, and a cable whose other end
- * nobody has seen where the machine is a container itself.
+ * Whether a device leads out of the machine: hardware, what is stacked on it, and a cable with an address whose
+ * other end nobody has seen, where the machine is a container itself.
  */
 export function cardKind(
   node: SavedNode,
@@ -55,21 +55,31 @@ export function cardKind(
     case "team":
     case "vlan":
       return link.kind;
-    case "veth":
-      return namespace.name === "" && !node.pairs.has(link) ? "card" : undefined;
+    case "veth": {
+      if (namespace.name !== "" || node.pairs.has(link)) return undefined;
+      const isAddressed = node.addresses.get(namespace)?.some((a) => a.dev === link.name);
+      // A port of a bridge without addresses is a pod's, which was not collected.
+      return isAddressed && link.master === undefined ? "card" : undefined;
+    }
     default:
       return undefined;
   }
 }
 
-/** Addresses by which a card is reached: its own, or those of the bridge that it is a port of. */
-export function addressesOfCard(
+/** Devices by whose addresses a card is reached: itself, and the bridge whose first card it is. */
+export function holdersOf(
   node: SavedNode,
   namespace: SavedNamespace,
   link: SavedLink,
-): SavedAddress[] {
-  const holders = [link.name, link.master];
-  return (node.addresses.get(namespace) ?? []).filter((a) => holders.includes(a.dev));
+): readonly string[] {
+  const { links } = namespace;
+  const bridge = links.find(({ name, kind }) => name === link.master && kind === "bridge");
+  if (bridge === undefined) return [link.name];
+  // Two cards of one bridge on one wire would be a loop.
+  const first = links.find(
+    (other) => other.master === bridge.name && cardKind(node, namespace, other) !== undefined,
+  );
+  return first === link ? [link.name, bridge.name] : [link.name];
 }
 
 /** Whether a device of any machine has an address. */

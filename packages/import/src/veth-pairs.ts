@@ -81,6 +81,7 @@ class KnownNamespaces {
 
   /** Whether `number` of `from` may stand for `to`. */
   allows(from: SavedNamespace, number: number, to: SavedNamespace): boolean {
+    if (number < 0) return true;
     const numbers = this.#byNumber.get(from);
     const known = numbers?.get(number);
     if (known !== undefined) return known === to;
@@ -89,7 +90,7 @@ class KnownNamespaces {
 
   learn(from: VethEnd, to: VethEnd): void {
     const { linkNetnsid } = from.link;
-    if (linkNetnsid !== undefined) {
+    if (linkNetnsid !== undefined && linkNetnsid >= 0) {
       this.#byNumber.get(from.namespace)?.set(linkNetnsid, to.namespace);
     }
   }

@@ -12,7 +12,7 @@ import type { SavedAddress } from "./address-list.ts";
 import { defaultGateways } from "./routes.ts";
 import type { SavedLink } from "./saved-link.ts";
 import type { SavedNamespace } from "./saved-namespace.ts";
-import { addressesOfCard, cardKind, hasAddress, type SavedNode } from "./saved-node.ts";
+import { cardKind, hasAddress, holdersOf, type SavedNode } from "./saved-node.ts";
 
 /** A gateway that none of the saved machines is. */
 export interface OutsideGateway {
@@ -31,7 +31,6 @@ export interface Wire {
 }
 
 interface Card {
-  readonly node: SavedNode;
   readonly namespace: SavedNamespace;
   readonly link: SavedLink;
   readonly addresses: readonly SavedAddress[];
@@ -70,15 +69,16 @@ function cardsOf(node: SavedNode): Card[] {
     const ways = defaultGateways(namespace);
     return namespace.links
       .filter((link) => cardKind(node, namespace, link) !== undefined)
-      .map((link) => ({
-        node,
-        namespace,
-        link,
-        addresses: addressesOfCard(node, namespace, link).filter((a) => isGlobal(a.address)),
-        gateways: ways
-          .filter(({ dev }) => dev === link.name || dev === link.master)
-          .map(({ gateway }) => gateway),
-      }));
+      .map((link) => {
+        const holders = holdersOf(node, namespace, link);
+        const addresses = node.addresses.get(namespace) ?? [];
+        return {
+          namespace,
+          link,
+          addresses: addresses.filter((a) => holders.includes(a.dev) && isGlobal(a.address)),
+          gateways: ways.filter(({ dev }) => holders.includes(dev)).map((way) => way.gateway),
+        };
+      });
   });
 }
 

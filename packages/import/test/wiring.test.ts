@@ -126,6 +126,44 @@ describe("cards are on one wire", () => {
       ["a/eth0 b/eth0"],
     ],
     [
+      "through the first card of a bridge alone: two would make a loop",
+      [
+        machine(
+          "a",
+          { master: "br0" },
+          { master: "br0" },
+          { name: "br0", kind: "bridge", addresses: ["10.0.0.1/24"] },
+        ),
+        machine("b", { addresses: ["10.0.0.2/24"] }),
+      ],
+      ["a/eth0 b/eth0", "a/eth1"],
+    ],
+    [
+      "by a bond, without the cards in it",
+      [
+        machine(
+          "a",
+          { master: "bond0" },
+          { name: "bond0", kind: "bond", addresses: ["10.0.0.1/24"] },
+        ),
+        machine("b", { addresses: ["10.0.0.2/24"] }),
+      ],
+      ["a/bond0 b/eth0", "a/eth0"],
+    ],
+    [
+      "not by ports of pods that were not collected",
+      [
+        machine(
+          "a",
+          { name: "veth1", kind: "veth", master: "cni0" },
+          { name: "veth2", kind: "veth", master: "cni0" },
+          { name: "cni0", kind: "bridge", addresses: ["10.244.0.1/24"] },
+          { name: "cali3", kind: "veth" },
+        ),
+      ],
+      [],
+    ],
+    [
       "by bonds and VLANs, which are cards here",
       [
         machine("a", { name: "bond0", kind: "bond", addresses: ["10.0.0.1/24"] }),
@@ -209,6 +247,16 @@ describe("cables", () => {
         { namespace: "q", ifindex: 2, peer: 6, nsid: 0 },
       ]),
       ["/v5 p/v2", "/v6 q/v2", "p/v2 /v5", "q/v2 /v6"],
+    ],
+    [
+      "whose namespaces have no numbers for each other (-1)",
+      cabled([
+        { namespace: "p", ifindex: 2, peer: 9, nsid: -1 },
+        { namespace: "p", ifindex: 3, peer: 8, nsid: -1 },
+        { namespace: "q", ifindex: 9, peer: 2, nsid: 0 },
+        { namespace: "r", ifindex: 8, peer: 3, nsid: 0 },
+      ]),
+      ["p/v2 q/v9", "p/v3 r/v8", "q/v9 p/v2", "r/v8 p/v3"],
     ],
     [
       "inside of one namespace",
