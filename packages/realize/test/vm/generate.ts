@@ -2,15 +2,27 @@ import { SeededRandom } from "@cnilab/core";
 import { addressIn, type Flow, prefixOf, type Step } from "../fuzz/topology.ts";
 import { FAMILIES, type TunnelKind } from "../fuzz/tunnels.ts";
 
-/** What a topology is about: a kind of tunnel, or SCTP through filters and NAT. */
-export type Subject = TunnelKind | "sctp";
+/** What a topology is about: a kind of tunnel, SCTP through filters and NAT, or virtual servers. */
+export type Subject = TunnelKind | "sctp" | "ipvs";
 
-export const SUBJECTS: readonly Subject[] = ["ipip", "sit", "geneve", "wireguard", "sctp"];
+export const SUBJECTS: readonly Subject[] = ["ipip", "sit", "geneve", "wireguard", "sctp", "ipvs"];
 
 /** A small network with its subject in the middle, and flows through it; the same for the same seed. */
 export function generate(subject: Subject, seed: number, flows: number): Step[] {
   return new Generator(subject, seed).steps(flows);
 }
+
+/** Percent of topologies in which the first router translates. */
+const NAT_CHANCE: Readonly<Record<Subject, number>> = {
+  ipip: 25,
+  sit: 25,
+  geneve: 25,
+  wireguard: 25,
+  sctp: 70,
+  ipvs: 0,
+};
+
+const SCHEDULERS = ["rr", "rr", "wrr", "lc", "wlc", "sed", "nq", "sh", "dh", "mh", "fo"];
 
 /** Subnet numbers. */
 const CLIENTS = 1;
@@ -27,6 +39,8 @@ class Generator {
   readonly #subject: Subject;
   readonly #random: SeededRandom;
   readonly #steps: Step[] = [];
+  /** Whether the director sends packets on as they are. */
+  #direct = false;
 
   constructor(subject: Subject, seed: number) {
     this.#subject = subject;
@@ -48,10 +62,11 @@ class Generator {
       this.#set(netns, "net/ipv6/conf/all/forwarding", 1);
     }
     for (const family of [4, 6] as const) this.#underlay(family);
-    if (this.#subject !== "sctp") this.#tunnel(this.#subject);
+    if (isTunnel(this.#subject)) this.#tunnel(this.#subject);
+    if (this.#subject === "ipvs") this.#virtualServers();
     this.#overlay();
     for (let n = this.#below(4); n > 0; n--) this.#filter();
-    if (this.#chance(this.#subject === "sctp" ? 70 : 25)) this.#nat();
+    if (this.#chance(NAT_CHANCE[this.#subject])) this.#nat();
     for (let i = 0; i < flows; i++) this.#steps.push({ do: "flow", flow: this.#flow() });
     return this.#steps;
   }
@@ -124,7 +139,7 @@ class Generator {
   #overlay(): void {
     for (const family of [4, 6] as const) {
       if (this.#chance(5)) continue;
-      const carried = this.#subject !== "sctp" && FAMILIES[this.#subject].includes(family);
+      const carried = isTunnel(this.#subject) && FAMILIES[this.#subject].includes(family);
       const inside = carried && !this.#chance(5);
       const [there, back] = inside
         ? [addressIn(family, TUNNEL, 2), addressIn(family, TUNNEL, 1)]
@@ -159,6 +174,7 @@ class Generator {
       geneve: "-p udp --dport 6081",
       wireguard: `-p udp --dport ${51820 + TUNNEL}`,
       sctp: "-p sctp --chunk-types any INIT",
+      ipvs: "-m ipvs --vdir REPLY",
     };
     return this.#pick([
       tunnel[this.#subject],
@@ -192,6 +208,67 @@ class Generator {
     }
   }
 
+  /**
+   * A director, r1 or r3, with services at an address of its own; r3 may also send to its neighbours directly,
+   * who have the address too.
+   */
+  #virtualServers(): void {
+    const director = this.#pick(["r1", "r3"]);
+    this.#direct = director === "r3" && this.#chance(30);
+    if (this.#chance(50)) this.#set(director, "net/ipv4/vs/conntrack", 1);
+    for (const family of [4, 6] as const) {
+      const length = family === 4 ? 32 : 128;
+      const address = `${service(family)}/${length}`;
+      const bridge = director === "r1" ? `br${CLIENTS}` : `br${SERVERS}`;
+      this.#steps.push({ do: "address", netns: director, dev: bridge, address });
+      if (director === "r3") {
+        this.#route("r1", address, addressIn(family, WAN1, 2));
+        this.#route("r2", address, addressIn(family, WAN2, 2));
+      }
+      for (const netns of this.#direct ? ["s1", "s2"] : []) {
+        this.#steps.push({ do: "address", netns, dev: "lo", address });
+      }
+      for (const protocol of ["-t", "-u", "--sctp-service"]) {
+        this.#virtualServer(director, family, protocol);
+      }
+      if (!this.#direct && this.#chance(40)) {
+        const rule = `-d ${prefixOf(family, SERVERS)} -j MASQUERADE`;
+        const nat = { do: "iptables", netns: director, family, table: "nat" } as const;
+        this.#steps.push({ ...nat, chain: "POSTROUTING", rule });
+      }
+    }
+  }
+
+  #virtualServer(director: string, family: 4 | 6, protocol: string): void {
+    const ipvs = (line: string): void => {
+      this.#steps.push({ do: "ipvs", netns: director, line });
+    };
+    const port = protocol === "-u" ? 53 : 80;
+    const name = `${protocol} ${endpoint(service(family), this.#servicePort(port))}`;
+    const scheduler = this.#pick(SCHEDULERS);
+    const persistent = this.#chance(20) ? " -p 300" : "";
+    ipvs(`-A ${name} -s ${scheduler}${persistent}`);
+    for (const host of [2, 3, ...(this.#chance(15) ? [9] : [])]) {
+      if (this.#chance(10)) continue;
+      const real = endpoint(addressIn(family, SERVERS, host), this.#chance(10) ? 99 : port);
+      ipvs(`-a ${name} -r ${real} ${this.#direct ? "-g" : "-m"} -w ${this.#pick([1, 1, 2, 3, 0])}`);
+    }
+  }
+
+  /** Who sends packets on as they are cannot choose another port. */
+  #servicePort(port: number): number {
+    return this.#direct ? port : 90;
+  }
+
+  #virtualFlow(family: 4 | 6): Flow {
+    const netns = this.#pick(["c1", "c1", "c2", "c2", "r1", "r2", "r3", "s1"]);
+    const protocol = this.#pick(["tcp", "tcp", "udp", "sctp", "icmp"] as const);
+    const length = protocol === "udp" ? this.#pick([64, 64, 1400, 1472, 3000]) : 64;
+    const port = this.#servicePort(protocol === "udp" ? 53 : 80);
+    const dstPort = protocol === "icmp" ? 0 : this.#chance(95) ? port : 91;
+    return { netns, protocol, dst: service(family), dstPort, length };
+  }
+
   #flow(): Flow {
     const family = this.#family();
     const protocols =
@@ -202,6 +279,7 @@ class Generator {
     const backwards = this.#chance(15);
     const netns = backwards ? this.#pick(["s1", "s2", "r3"]) : this.#pick(["c1", "c2", "r1"]);
     const isService = !backwards && this.#chance(25) && (protocol === "sctp" || protocol === "tcp");
+    if (this.#subject === "ipvs" && this.#chance(85)) return this.#virtualFlow(family);
     if (isService) {
       return { netns, protocol, dst: service(family), dstPort: 90, length: 64 };
     }
@@ -217,12 +295,20 @@ class Generator {
   }
 
   #family(): 4 | 6 {
-    const both = this.#subject === "sctp" ? ([4, 4, 6] as const) : FAMILIES[this.#subject];
+    const both = isTunnel(this.#subject) ? FAMILIES[this.#subject] : ([4, 4, 6] as const);
     return this.#chance(90) ? this.#pick(both) : this.#pick([4, 6] as const);
   }
 }
 
-/** An address that nobody has: it is translated, or routed to nowhere. */
+function isTunnel(subject: Subject): subject is TunnelKind {
+  return Object.hasOwn(FAMILIES, subject);
+}
+
+function endpoint(address: string, port: number): string {
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** An address that nobody has but the director of virtual servers: else it is translated, or routed to nowhere. */
 function service(family: 4 | 6): string {
   return addressIn(family, 200, 1);
 }

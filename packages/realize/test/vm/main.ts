@@ -34,11 +34,16 @@ const most = Number(values.first) + Number(values.topologies ?? Number.POSITIVE_
 interface Tally {
   topologies: number;
   flows: number;
+  /** Flows that seemed to disagree, until they were looked at alone. */
+  unsteady: number;
   disagreements: number;
 }
 
 const tallies = new Map(
-  subjects.map((subject) => [subject, { topologies: 0, flows: 0, disagreements: 0 } as Tally]),
+  subjects.map((subject) => [
+    subject,
+    { topologies: 0, flows: 0, unsteady: 0, disagreements: 0 } as Tally,
+  ]),
 );
 // What is under way at the end is finished.
 const machine = await VirtualMachine.start(seconds + 300);
@@ -53,6 +58,7 @@ async function work(worker: number): Promise<void> {
     const tally = tallies.get(subject) as Tally;
     tally.topologies++;
     tally.flows += result.flows;
+    tally.unsteady += result.unsteady.length;
     tally.disagreements += result.disagreements.length;
     for (const disagreement of result.disagreements) say(number, subject, steps, disagreement);
   }
