@@ -1,5 +1,4 @@
 import {
-  addressBits,
   type IpAddress,
   type Ipv4Address,
   type Ipv6Address,
@@ -64,16 +63,16 @@ export function selectIpv6Address(
   dev: NetDevice | undefined,
   dst: Ipv6Address,
 ): Ipv6Address | undefined {
-  let best: { address: Ipv6Address; dev: NetDevice } | undefined;
+  let best: Candidate | undefined;
   for (const candidateDev of netns.devices) {
     if (!candidateDev.up) continue;
     // Link-local destinations and multicast take an address of the outgoing link only.
     if ((isLinkLocal(dst) || isMulticast(dst)) && dev !== undefined && candidateDev !== dev)
       continue;
-    for (const { address } of candidateDev.addresses6) {
+    for (const { address, prefixLength } of candidateDev.addresses6) {
       if (typeof address === "number") continue;
       if (isLinkLocal(address) && dev !== undefined && candidateDev !== dev) continue;
-      const candidate = { address, dev: candidateDev };
+      const candidate = { address, prefixLength, dev: candidateDev };
       if (best === undefined || better(candidate, best, dev, dst)) best = candidate;
     }
   }
@@ -82,6 +81,7 @@ export function selectIpv6Address(
 
 interface Candidate {
   readonly address: Ipv6Address;
+  readonly prefixLength: number;
   readonly dev: NetDevice;
 }
 
@@ -95,7 +95,7 @@ function better(x: Candidate, y: Candidate, out: NetDevice | undefined, dst: Ipv
   const label = labelOf(dst);
   const xLabel = labelOf(x.address) === label;
   if (xLabel !== (labelOf(y.address) === label)) return xLabel;
-  return commonBits(x.address, dst) > commonBits(y.address, dst);
+  return commonBits(x, dst) > commonBits(y, dst);
 }
 
 /** Unicast scopes as multicast numbers them: 1 host, 2 link, 14 global. */
@@ -109,10 +109,11 @@ function labelOf(address: IpAddress): number {
   return 1;
 }
 
-function commonBits(x: Ipv6Address, y: Ipv6Address): number {
+/** Bits behind a candidate's prefix do not count (`ipv6_get_saddr_eval`). */
+function commonBits({ address, prefixLength }: Candidate, dst: Ipv6Address): number {
   for (let i = 0; i < 4; i++) {
-    const differing = x.word(i) ^ y.word(i);
-    if (differing !== 0) return 32 * i + Math.clz32(differing);
+    const differing = address.word(i) ^ dst.word(i);
+    if (differing !== 0) return Math.min(prefixLength, 32 * i + Math.clz32(differing));
   }
-  return addressBits(6);
+  return prefixLength;
 }
