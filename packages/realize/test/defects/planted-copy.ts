@@ -5,12 +5,6 @@ import { fileURLToPath } from "node:url";
 import type { Defect, Edit } from "./defects.ts";
 
 const ROOT = fileURLToPath(new URL("../../../..", import.meta.url));
-const PARTS = [
-  ...["net", "core", "linux", "realize"].flatMap((name) =>
-    ["package.json", "src", "node_modules"].map((part) => `packages/${name}/${part}`),
-  ),
-  "packages/realize/test",
-];
 const MODEL = "packages/linux/src";
 
 /** A copy of what the fuzzer runs, with one defect planted in its model. */
@@ -19,11 +13,11 @@ export class PlantedCopy {
 
   constructor(defect: Defect) {
     symlinkSync(join(ROOT, "node_modules"), join(this.folder, "node_modules"));
-    for (const path of PARTS) {
-      cpSync(join(ROOT, path), join(this.folder, path), {
-        recursive: true,
-        verbatimSymlinks: true,
-      });
+    this.#copy("packages/realize/test");
+    for (const name of neededBy("realize")) {
+      for (const part of ["package.json", "src", "node_modules"]) {
+        this.#copy(`packages/${name}/${part}`);
+      }
     }
     for (const [file, text] of planted(defect)) writeFileSync(join(this.folder, MODEL, file), text);
   }
@@ -32,9 +26,25 @@ export class PlantedCopy {
     return join(this.folder, file);
   }
 
+  #copy(path: string): void {
+    cpSync(join(ROOT, path), join(this.folder, path), { recursive: true, verbatimSymlinks: true });
+  }
+
   remove(): void {
     rmSync(this.folder, { recursive: true });
   }
+}
+
+/** A package of this workspace and those that it and its tests import. */
+function neededBy(name: string, found: Set<string> = new Set()): Set<string> {
+  if (found.has(name)) return found;
+  found.add(name);
+  const manifest = readFileSync(join(ROOT, "packages", name, "package.json"), "utf8");
+  const { dependencies, devDependencies } = JSON.parse(manifest);
+  for (const other of Object.keys({ ...dependencies, ...devDependencies })) {
+    if (other.startsWith("@cnilab/")) neededBy(other.slice("@cnilab/".length), found);
+  }
+  return found;
 }
 
 /** The files that a defect changes, as they are then. @throws Error where an edit does not fit the sources any more */
