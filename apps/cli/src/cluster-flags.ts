@@ -7,6 +7,7 @@ import {
   type KubeObject,
   POLICY,
   type PolicyEngine,
+  type PortRange,
   type ProxyMode,
 } from "@cnilab/core";
 import { registerKubeProxy } from "@cnilab/kube-proxy";
@@ -36,6 +37,7 @@ export interface ClusterFlags extends LoadBalancerFlags {
   readonly clusterCidr?: readonly Prefix[];
   readonly nodeCidrMaskSize?: readonly number[];
   readonly serviceClusterIpRange?: readonly Prefix[];
+  readonly serviceNodePortRange?: PortRange;
   readonly ipFamilies?: readonly IpFamily[];
   readonly listen: "declared" | "all";
   readonly seed: number;
@@ -107,6 +109,7 @@ function addBasicFlags(command: Command): Command {
       "Service addresses (10.96.0.0/12)",
       cidrs("--service-cluster-ip-range"),
     )
+    .option("--service-node-port-range <range>", "node ports (30000-32767)", portRange)
     .option("--ip-families <families>", "ipv4, ipv6 or ipv4,ipv6", ipFamilies)
     .addOption(
       new Option("--listen <ports>", "what pods listen on")
@@ -156,7 +159,7 @@ export async function bringUp(flags: ClusterFlags): Promise<BroughtUp> {
 }
 
 /** Where the shop example lies, in the repository or beside the installed package. */
-function shop(): string {
+export function shop(): string {
   return fileURLToPath(import.meta.resolve("@cnilab/examples/shop"));
 }
 
@@ -195,6 +198,9 @@ function clusterConfig(flags: ClusterFlags): Partial<ClusterConfig> {
     ...(flags.serviceClusterIpRange === undefined
       ? {}
       : { serviceCidrs: flags.serviceClusterIpRange }),
+    ...(flags.serviceNodePortRange === undefined
+      ? {}
+      : { serviceNodePortRange: flags.serviceNodePortRange }),
     ...(sizes === undefined ? {} : { nodeCidrMaskSize: maskSizeByFamily(sizes, families) }),
   };
 }
@@ -229,6 +235,16 @@ function cidrs(flag: string): (text: string) => Prefix[] {
       if (prefix !== undefined) return prefix;
       throw new InputError(`"${part}" is not a CIDR; write it as 10.244.0.0/16`, flag);
     });
+}
+
+function portRange(text: string): PortRange {
+  const [, from, to] = /^(\d{1,5})-(\d{1,5})$/.exec(text) ?? [];
+  const [first, last] = [Number(from), Number(to)];
+  if (first >= 1 && last <= 65_535 && first <= last) return { first, last };
+  throw new InputError(
+    `"${text}" is no range of ports; write it as 30000-32767`,
+    "--service-node-port-range",
+  );
 }
 
 function maskSizes(text: string): number[] {

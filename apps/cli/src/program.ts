@@ -5,6 +5,7 @@ import { addExplainCommand } from "./commands/explain.ts";
 import { addGetCommand } from "./commands/get.ts";
 import { addHelpCommand } from "./commands/help.ts";
 import { addImportNodeCommand } from "./commands/import-node.ts";
+import { addPolicyCommand } from "./commands/policy/policy.ts";
 import { addProbeCommand } from "./commands/probe.ts";
 import { addRealizeCommand } from "./commands/realize.ts";
 import { addRenderCommand } from "./commands/render.ts";
@@ -40,6 +41,7 @@ export function createProgram(): Command {
     addGetCommand,
     addShowCommand,
     addExplainCommand,
+    addPolicyCommand,
     addRenderCommand,
     addRealizeCommand,
     addImportNodeCommand,

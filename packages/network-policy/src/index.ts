@@ -14,6 +14,7 @@ export {
   peerName,
   permittedConnections,
 } from "./connections/connections.ts";
+export { type ConnectionChange, connectionChanges } from "./connections/difference.ts";
 export {
   type ExposedPorts,
   type Exposure,
@@ -27,7 +28,18 @@ export {
   type PossiblePeer,
   possiblePeerName,
 } from "./connections/possible-peer.ts";
-export { type Workload, workloadName } from "./connections/workloads.ts";
+export { type Workload, workloadName, workloads } from "./connections/workloads.ts";
+export type { Finding, FindingKind } from "./findings/finding.ts";
+export { findings } from "./findings/findings.ts";
+export { type Call, type DanglingCall, type Intent, inferIntent } from "./intent/calls.ts";
+export {
+  type CheckedCall,
+  type CheckedIntent,
+  type CheckedLookup,
+  checkCalls,
+} from "./intent/check-calls.ts";
+export type { Backend, Services } from "./intent/services.ts";
+export { suggestPolicies } from "./intent/suggest.ts";
 export {
   evaluate,
   evaluateSide,

@@ -1,8 +1,8 @@
 import type { Protocol } from "@cnilab/core";
 import { DEFAULT_SETTINGS, type PolicySettings } from "../policy/match.ts";
-import type { Policy } from "../policy/policy.ts";
+import type { Policy, Rule } from "../policy/policy.ts";
 import type { PolicyEndpoint } from "../policy/policy-endpoint.ts";
-import { hasBit } from "./bits.ts";
+import { type Bits, hasBit } from "./bits.ts";
 import { EndpointClasses } from "./endpoint-classes.ts";
 import { type PortClass, portClasses, portClassOf } from "./port-classes.ts";
 import { PortMatrix, RulePeers } from "./port-matrix.ts";
@@ -53,6 +53,11 @@ export class PolicyAnalysis {
       this.#matrices[portClass] = matrix;
     }
     return matrix;
+  }
+
+  /** Classes that a rule of one of the policies is about, on the other side. Not to be written to. */
+  peersOf(rule: Rule): Bits {
+    return this.#peers.of(rule);
   }
 
   /** @param source place in {@link endpoints}, as is `destination` */

@@ -26,11 +26,17 @@ export interface PermittedConnection {
 export function permittedConnections(
   objects: readonly KubeObject[],
 ): readonly PermittedConnection[] {
+  return joinRanges(connectionsByRange(objects, outsideRanges(readPolicies(objects))));
+}
+
+/** The same for given ranges of outside addresses, each by itself; policies must treat a range's addresses alike. */
+export function connectionsByRange(
+  objects: readonly KubeObject[],
+  ranges: readonly AddressRange[],
+): readonly PermittedConnection[] {
   const policies = readPolicies(objects);
-  const all = workloads(objects);
-  const ranges = outsideRanges(policies);
   const peers: readonly Peer[] = [
-    ...all.map((workload) => ({ workload })),
+    ...workloads(objects).map((workload) => ({ workload })),
     ...ranges.map((outside) => ({ outside })),
   ];
   const endpoints = peers.map((peer) =>
@@ -47,7 +53,7 @@ export function permittedConnections(
       if (!ports.isEmpty) found.push({ source, destination, ports });
     });
   });
-  return joinRanges(found);
+  return found;
 }
 
 /** What any pod of one workload may open at any of another. */

@@ -9,6 +9,8 @@ export interface Workload {
   readonly kind: string;
   /** Its pods, each kind of them once: those of a template, or of the pods that name it as their owner. */
   readonly pods: readonly PolicyEndpoint[];
+  /** What they run, for each of them. */
+  readonly specs: readonly PodSpec[];
 }
 
 /** `namespace/name[Kind]` */
@@ -22,7 +24,7 @@ export function workloadName({ namespace, name, kind }: Workload): string {
  */
 export function workloads(objects: readonly KubeObject[]): readonly Workload[] {
   const labelsOf = namespaceLabels(objects);
-  const found = new Map<string, { readonly workload: Workload; readonly pods: PolicyEndpoint[] }>();
+  const found = new Map<string, OpenWorkload>();
   for (const object of objects) {
     const pod = podOf(object);
     if (pod === undefined) continue;
@@ -31,10 +33,10 @@ export function workloads(objects: readonly KubeObject[]): readonly Workload[] {
     const key = `${namespace}/${name}[${kind}]`;
     let entry = found.get(key);
     if (entry === undefined) {
-      const pods: PolicyEndpoint[] = [];
-      entry = { workload: { namespace, name, kind, pods }, pods };
+      entry = { namespace, name, kind, pods: [], specs: [] };
       found.set(key, entry);
     }
+    entry.specs.push(pod.spec);
     entry.pods.push({
       name: key,
       address: IPV4_ANY,
@@ -46,13 +48,27 @@ export function workloads(objects: readonly KubeObject[]): readonly Workload[] {
       },
     });
   }
-  return [...found.keys()].sort().map((key) => distinct(found.get(key)?.workload as Workload));
+  return [...found.keys()].sort().map((key) => distinct(found.get(key) as Workload));
+}
+
+interface OpenWorkload extends Workload {
+  readonly pods: PolicyEndpoint[];
+  readonly specs: PodSpec[];
 }
 
 /** Replicas are alike: each kind of them is kept once. */
 function distinct(workload: Workload): Workload {
-  const kinds = new Map(workload.pods.map((each) => [JSON.stringify(each.pod), each]));
-  return { ...workload, pods: [...kinds.values()] };
+  const places = new Map<string, number>();
+  workload.pods.forEach(({ pod }, i) => {
+    const key = JSON.stringify([pod, workload.specs[i]]);
+    if (!places.has(key)) places.set(key, i);
+  });
+  const kept = [...places.values()];
+  return {
+    ...workload,
+    pods: kept.map((i) => workload.pods[i] as PolicyEndpoint),
+    specs: kept.map((i) => workload.specs[i] as PodSpec),
+  };
 }
 
 interface PodOfWorkload {

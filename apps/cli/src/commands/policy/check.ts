@@ -1,0 +1,139 @@
+import process from "node:process";
+import {
+  type CheckedIntent,
+  checkCalls,
+  type DanglingCall,
+  type Finding,
+  findings,
+  inferIntent,
+  policyName,
+  readPolicies,
+  type SideVerdict,
+  workloadName,
+} from "@cnilab/network-policy";
+import { type Command, Option } from "commander";
+import { print, printJson } from "../../output.ts";
+import { junit, type ReportCase, sarif } from "../../report-formats.ts";
+import { addInputFlag, type InputFlags, readInput } from "./input.ts";
+
+interface CheckFlags extends InputFlags {
+  readonly output: "text" | "json" | "sarif" | "junit";
+}
+
+export function addCheckCommand(policy: Command): void {
+  const command = policy
+    .command("check")
+    .description(
+      "whether policies let through what the manifests say the application calls, and what looks wrong in them",
+    )
+    .addOption(
+      new Option("-o, --output <format>")
+        .choices(["text", "json", "sarif", "junit"])
+        .default("text"),
+    );
+  addInputFlag(command).action(check);
+}
+
+async function check(flags: CheckFlags): Promise<void> {
+  const objects = await readInput(flags);
+  const intent = inferIntent(objects);
+  const cases = [
+    ...callCases(checkCalls(intent, readPolicies(objects))),
+    ...intent.dangling.map(danglingCase),
+    ...findings(objects).map(findingCase),
+  ];
+  const failed = cases.filter(({ level }) => level === "error").length;
+  switch (flags.output) {
+    case "text":
+      print(text(cases));
+      break;
+    case "json":
+      printJson(cases);
+      break;
+    case "sarif":
+      printJson(sarif(cases));
+      break;
+    case "junit":
+      print(junit("policy check", cases));
+      break;
+  }
+  if (failed > 0) process.exitCode = 1;
+}
+
+function callCases({ calls, lookups }: CheckedIntent): readonly ReportCase[] {
+  const callCases = calls.map(({ call, backends, works }): ReportCase => {
+    const { namespace = "default", name } = call.service.metadata;
+    const what = `${workloadName(call.from)} calls ${namespace}/${name}:${call.port.port}`;
+    if (works)
+      return {
+        rule: "blocked-call",
+        level: "pass",
+        subject: what,
+        message: `allowed (${call.said})`,
+      };
+    const lost = backends.find(({ verdict }) => !verdict.allowed);
+    if (lost === undefined) {
+      return {
+        rule: "no-backend",
+        level: "warning",
+        subject: what,
+        message: `no pod stands behind that Service (${call.said})`,
+      };
+    }
+    const { egress, ingress } = lost.verdict;
+    const why = egress.allowed
+      ? `the ingress of ${workloadName(lost.workload)}: ${denial(ingress)}`
+      : `its own egress: ${denial(egress)}`;
+    return {
+      rule: "blocked-call",
+      level: "error",
+      subject: what,
+      message: `blocked by ${why} (${call.said})`,
+    };
+  });
+  const lookupCases = lookups.map(({ workload, verdict }): ReportCase => {
+    const subject = `${workloadName(workload)} asks the cluster's DNS`;
+    return verdict.egress.allowed
+      ? { rule: "blocked-dns", level: "pass", subject, message: "allowed" }
+      : {
+          rule: "blocked-dns",
+          level: "error",
+          subject,
+          message: `blocked by its own egress: ${denial(verdict.egress)}`,
+        };
+  });
+  return [...callCases, ...lookupCases];
+}
+
+function denial({ steps }: SideVerdict): string {
+  const step = steps.at(-1);
+  if (step?.rule !== undefined) return `${step.rule.rule.path} of ${policyName(step.rule.policy)}`;
+  return `no rule of ${step?.selecting.map(policyName).join(", ") ?? "any policy"} lets it through`;
+}
+
+function danglingCase({ from, target, said }: DanglingCall): ReportCase {
+  return {
+    rule: "no-such-service",
+    level: "warning",
+    subject: `${workloadName(from)} calls ${target}`,
+    message: `there is no such Service or port in the input (${said})`,
+  };
+}
+
+function findingCase({ kind, level, object, path, message }: Finding): ReportCase {
+  const subject = path === undefined ? object : `${object}: ${path}`;
+  return { rule: kind, level, subject, message };
+}
+
+function text(cases: readonly ReportCase[]): string {
+  const of = (...levels: readonly ReportCase["level"][]) =>
+    cases.filter(({ level }) => levels.includes(level));
+  const passed = of("pass").length;
+  const asked = passed + of("error").length;
+  const lines = [...of("error"), ...of("warning"), ...of("note")].map(
+    ({ level, subject, message }) => `${level}: ${subject}: ${message}`,
+  );
+  return [...lines, `${passed} of ${asked} inferred calls and DNS questions are allowed`].join(
+    "\n",
+  );
+}

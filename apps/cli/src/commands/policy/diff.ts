@@ -1,0 +1,42 @@
+import process from "node:process";
+import { connectionChanges } from "@cnilab/network-policy";
+import { type Command, Option } from "commander";
+import { print, printJson } from "../../output.ts";
+import { addInputFlag, type InputFlags, read } from "./input.ts";
+
+interface DiffFlags extends InputFlags {
+  readonly output: "text" | "json";
+}
+
+const NOTHING = "No Connections";
+
+export function addDiffCommand(policy: Command): void {
+  const command = policy
+    .command("diff")
+    .description(
+      "what the second set of manifests opens (+), closes (-) or changes (~); exit code 1 if anything",
+    )
+    .argument("<before>", "a file or a folder; with -f also those")
+    .argument("<after>", "a file or a folder; with -f also those")
+    .addOption(new Option("-o, --output <format>").choices(["text", "json"]).default("text"));
+  addInputFlag(command).action(diff);
+}
+
+async function diff(before: string, after: string, flags: DiffFlags): Promise<void> {
+  const changes = connectionChanges(
+    await read([...flags.filename, before]),
+    await read([...flags.filename, after]),
+  );
+  if (flags.output === "json") printJson(changes);
+  else if (changes.length === 0) print("both permit the same connections");
+  else {
+    const lines = changes.map((change) => {
+      const ends = `${change.source} => ${change.destination}`;
+      if (change.before === NOTHING) return `+ ${ends} : ${change.after}`;
+      if (change.after === NOTHING) return `- ${ends} : ${change.before}`;
+      return `~ ${ends} : ${change.before} -> ${change.after}`;
+    });
+    print(lines.join("\n"));
+  }
+  if (changes.length > 0) process.exitCode = 1;
+}

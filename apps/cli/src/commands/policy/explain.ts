@@ -1,0 +1,151 @@
+import process from "node:process";
+import type { KubeObject, Protocol } from "@cnilab/core";
+import { InputError } from "@cnilab/core";
+import { tryParseIp } from "@cnilab/net";
+import {
+  evaluate,
+  outsideEndpoint,
+  type PolicyEndpoint,
+  readPolicies,
+  type Workload,
+  workloadName,
+  workloads,
+} from "@cnilab/network-policy";
+import { type Command, Option } from "commander";
+import { print, printJson } from "../../output.ts";
+import { addInputFlag, type InputFlags, readInput } from "./input.ts";
+import { remedies } from "./remedies.ts";
+import { sideText } from "./side-text.ts";
+
+interface ExplainFlags extends InputFlags {
+  readonly protocol: Lowercase<Protocol>;
+  readonly output: "text" | "json";
+}
+
+export function addExplainPolicyCommand(policy: Command): void {
+  const command = policy
+    .command("explain")
+    .description(
+      "which policies and rules decide about one connection, and what would have to change",
+    )
+    .argument("<src>", "ns/workload, workload, or an outside address")
+    .argument("<dst:port>", "the same, with a port: a number or the name of a container port")
+    .addOption(new Option("--protocol <name>").choices(["tcp", "udp", "sctp"]).default("tcp"))
+    .addOption(new Option("-o, --output <format>").choices(["text", "json"]).default("text"));
+  addInputFlag(command).action(explain);
+}
+
+async function explain(src: string, dst: string, flags: ExplainFlags): Promise<void> {
+  const objects = await readInput(flags);
+  const protocol = flags.protocol.toUpperCase() as Protocol;
+  const source = findPeer(src, objects);
+  const { name, port: wanted } = splitPort(dst);
+  const destination = findPeer(name, objects);
+  const port = portOf(wanted, destination, protocol, dst);
+  const policies = readPolicies(objects);
+  const flow = { source: source.endpoint, destination: destination.endpoint, protocol, port };
+  const verdict = evaluate(policies, flow, { blocksMatchPods: false });
+  if (flags.output === "json") {
+    printJson({
+      source: source.name,
+      destination: destination.name,
+      protocol,
+      port,
+      allowed: verdict.allowed,
+      egress: side(verdict.egress),
+      ingress: side(verdict.ingress),
+    });
+  } else {
+    const word = verdict.allowed ? "allowed" : "denied";
+    print(
+      [
+        `${source.name} => ${destination.name} ${protocol} ${port}: ${word}`,
+        ...(source.endpoint.pod === undefined
+          ? []
+          : sideText("egress", source.name, verdict.egress)),
+        ...(destination.endpoint.pod === undefined
+          ? []
+          : sideText("ingress", destination.name, verdict.ingress)),
+        ...remedies(verdict, flow),
+      ].join("\n"),
+    );
+  }
+  if (!verdict.allowed) process.exitCode = 1;
+}
+
+function side({ allowed, steps }: ReturnType<typeof evaluate>["egress"]): object {
+  return {
+    allowed,
+    steps: steps.map(({ tier, selecting, rule, says }) => ({
+      tier,
+      says,
+      selectedBy: selecting.map(({ object }) => `${object.kind} ${object.metadata.name}`),
+      ...(rule !== undefined && {
+        rule: {
+          policy: `${rule.policy.object.kind} ${rule.policy.object.metadata.name}`,
+          path: rule.rule.path,
+        },
+      }),
+    })),
+  };
+}
+
+interface Peer {
+  readonly name: string;
+  readonly endpoint: PolicyEndpoint;
+}
+
+/** @throws InputError where there is no such workload, or several */
+function findPeer(text: string, objects: readonly KubeObject[]): Peer {
+  const address = tryParseIp(text.replace(/^\[|\]$/g, ""));
+  if (address !== undefined) return { name: text, endpoint: outsideEndpoint(address) };
+  const all = workloads(objects);
+  const words = text.split("/").filter((word) => !KIND_WORDS.has(word));
+  const [namespace, name] = words.length > 1 ? words : ["default", words[0]];
+  const found = all.filter((each) => each.namespace === namespace && each.name === name);
+  const [workload] = found;
+  if (workload === undefined) {
+    const known = all.slice(0, 8).map(({ namespace: of, name: n }) => `${of}/${n}`);
+    throw new InputError(
+      `is no workload of the input; there are ${known.join(", ")}${all.length > 8 ? ", …" : ""}`,
+      `"${text}"`,
+    );
+  }
+  return { name: workloadName(workload), endpoint: firstPod(workload) };
+}
+
+const KIND_WORDS = new Set([
+  "deploy",
+  "deployment",
+  "sts",
+  "statefulset",
+  "ds",
+  "daemonset",
+  "pod",
+  "job",
+  "rs",
+  "replicaset",
+]);
+
+function firstPod({ pods }: Workload): PolicyEndpoint {
+  return pods[0] as PolicyEndpoint;
+}
+
+function splitPort(text: string): { readonly name: string; readonly port: string } {
+  const match = /^(.+):([^:\]]+)$/.exec(text);
+  if (match === null) throw new InputError("needs a port, as shop/db:5432", `"${text}"`);
+  return { name: match[1] as string, port: match[2] as string };
+}
+
+function portOf(text: string, { endpoint }: Peer, protocol: Protocol, where: string): number {
+  const number = /^\d{1,5}$/.test(text) ? Number(text) : undefined;
+  if (number !== undefined && number >= 1 && number <= 65_535) return number;
+  const named = endpoint.pod?.ports.find(
+    (port) => port.name === text && port.protocol === protocol,
+  );
+  if (named !== undefined) return named.port;
+  throw new InputError(
+    `has no ${protocol} port "${text}"; give a number from 1 to 65535 or a container port's name`,
+    `"${where}"`,
+  );
+}

@@ -1,0 +1,45 @@
+import type { KubeObject } from "@cnilab/core";
+import { InputError } from "@cnilab/core";
+import { type Command, Option } from "commander";
+import { shop, warn } from "../../cluster-flags.ts";
+import { storedObjects } from "../../stored-objects.ts";
+
+export interface InputFlags {
+  readonly filename: readonly string[];
+}
+
+/** `-f`, as all commands have it. */
+export function addInputFlag(command: Command): Command {
+  return command.addOption(
+    new Option(
+      "-f, --filename <path>",
+      "manifests: a file, a folder, or - for standard input; repeatable",
+    )
+      .argParser((value: string, previous: readonly string[]) => [...previous, value])
+      .default([], "the shop example"),
+  );
+}
+
+/** The objects of `-f`; of the example without it. @throws InputError */
+export async function readInput({ filename }: InputFlags): Promise<readonly KubeObject[]> {
+  return read(filename.length > 0 ? filename : [shop()]);
+}
+
+export async function read(paths: readonly string[]): Promise<readonly KubeObject[]> {
+  const { objects, warnings } = await storedObjects(paths);
+  warn(warnings);
+  if (!objects.some(({ kind }) => kind === "Pod" || WORKLOADS.has(kind))) {
+    throw new InputError("has no pods and no workloads to ask about", paths.join(", "));
+  }
+  return objects;
+}
+
+const WORKLOADS = new Set([
+  "Deployment",
+  "StatefulSet",
+  "DaemonSet",
+  "ReplicaSet",
+  "ReplicationController",
+  "Job",
+  "CronJob",
+]);

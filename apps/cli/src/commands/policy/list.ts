@@ -1,0 +1,35 @@
+import { connectionLines, exposureLines } from "@cnilab/network-policy";
+import { type Command, Option } from "commander";
+import { print, printJson } from "../../output.ts";
+import { addInputFlag, type InputFlags, readInput } from "./input.ts";
+
+interface ListFlags extends InputFlags {
+  readonly exposure?: boolean;
+  readonly output: "text" | "json";
+}
+
+export function addListCommand(policy: Command): void {
+  const command = policy
+    .command("list")
+    .description("every connection that policies permit between workloads, one a line")
+    .option("--exposure", "also what pods not in the input could reach, or be reached by")
+    .addOption(new Option("-o, --output <format>").choices(["text", "json"]).default("text"));
+  addInputFlag(command).action(list);
+}
+
+async function list(flags: ListFlags): Promise<void> {
+  const objects = await readInput(flags);
+  const lines = connectionLines(objects);
+  const exposure = flags.exposure === true ? exposureLines(objects) : [];
+  if (flags.output === "json") {
+    printJson({ connections: lines.map(connection), ...(flags.exposure === true && { exposure }) });
+    return;
+  }
+  print([...lines, ...(exposure.length > 0 ? ["", ...exposure] : [])].join("\n"));
+}
+
+function connection(line: string): Readonly<Record<string, string>> {
+  const [ends = "", connections = ""] = line.split(" : ");
+  const [source = "", destination = ""] = ends.split(" => ");
+  return { source, destination, connections };
+}

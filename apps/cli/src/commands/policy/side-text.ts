@@ -1,0 +1,31 @@
+import {
+  type Direction,
+  policyName,
+  type SideVerdict,
+  type TierStep,
+} from "@cnilab/network-policy";
+
+/** Tier by tier, why one side allows or denies. */
+export function sideText(
+  direction: Direction,
+  who: string,
+  { allowed, steps }: SideVerdict,
+): readonly string[] {
+  const head = `${direction} at ${who}: ${allowed ? "allowed" : "denied"}`;
+  if (steps.length === 0)
+    return [head, `  no policy selects it for ${direction}, so everything is allowed`];
+  const lines = steps.map(stepText);
+  const decided = steps.at(-1)?.says !== "Pass";
+  return [head, ...lines, ...(decided ? [] : ["  no tier decides, so it is allowed"])];
+}
+
+function stepText({ tier, selecting, rule, says }: TierStep): string {
+  const names = selecting.map(policyName).join(", ");
+  if (rule !== undefined) {
+    const named = rule.rule.name === undefined ? "" : ` "${rule.rule.name}"`;
+    return `  ${tier} tier: ${says} by ${rule.rule.path}${named} of ${policyName(rule.policy)}`;
+  }
+  if (tier === "NetworkPolicy")
+    return `  NetworkPolicy tier: Deny: selected by ${names}, and no rule of it lets this through`;
+  return `  ${tier} tier: no rule of ${names} is about this`;
+}

@@ -1,0 +1,79 @@
+import type { Labels, Protocol } from "@cnilab/core";
+import { IPV4_ANY } from "@cnilab/net";
+import type { Workload } from "../connections/workloads.ts";
+import { evaluate, type FlowVerdict } from "../policy/evaluate.ts";
+import type { Policy } from "../policy/policy.ts";
+import type { PolicyEndpoint } from "../policy/policy-endpoint.ts";
+import type { Call, Intent } from "./calls.ts";
+
+/** A call with what policies say of it. */
+export interface CheckedCall {
+  readonly call: Call;
+  /** To each kind of pod behind the Service; a call works where all of these are allowed, and there is one. */
+  readonly backends: readonly {
+    readonly workload: Workload;
+    readonly port: number;
+    readonly verdict: FlowVerdict;
+  }[];
+  readonly works: boolean;
+}
+
+/** Whether a workload that calls others by name may ask the cluster's DNS. */
+export interface CheckedLookup {
+  readonly workload: Workload;
+  readonly verdict: FlowVerdict;
+}
+
+export interface CheckedIntent {
+  readonly calls: readonly CheckedCall[];
+  readonly lookups: readonly CheckedLookup[];
+}
+
+const DNS_LABELS: Labels = { "k8s-app": "kube-dns" };
+const DNS_NAMESPACE = "kube-system";
+
+/** CoreDNS as every cluster has it, whether the input says so or not. */
+const DNS: PolicyEndpoint = {
+  name: `${DNS_NAMESPACE}/coredns`,
+  address: IPV4_ANY,
+  pod: {
+    namespace: DNS_NAMESPACE,
+    namespaceLabels: { "kubernetes.io/metadata.name": DNS_NAMESPACE },
+    labels: DNS_LABELS,
+    ports: [
+      { name: "dns", protocol: "UDP", port: 53 },
+      { name: "dns-tcp", protocol: "TCP", port: 53 },
+    ],
+  },
+};
+
+/** What policies say of the inferred calls, and of the questions for names that go before them. */
+export function checkCalls(
+  { calls, services }: Intent,
+  policies: readonly Policy[],
+): CheckedIntent {
+  const ask = (
+    source: PolicyEndpoint,
+    destination: PolicyEndpoint,
+    protocol: Protocol,
+    port: number,
+  ) => evaluate(policies, { source, destination, protocol, port }, { blocksMatchPods: false });
+  const checked = calls.map((call) => {
+    const protocol = call.port.protocol ?? "TCP";
+    const backends = services.backends(call.service, call.port).flatMap(({ workload, pod, port }) =>
+      call.from.pods.map((source) => ({
+        workload,
+        port,
+        verdict: ask(source, pod, protocol, port),
+      })),
+    );
+    const works = backends.length > 0 && backends.every(({ verdict }) => verdict.allowed);
+    return { call, backends, works };
+  });
+  const callers = [...new Set(calls.map(({ from }) => from))];
+  const lookups = callers.map((workload) => ({
+    workload,
+    verdict: ask(workload.pods[0] as PolicyEndpoint, DNS, "UDP", 53),
+  }));
+  return { calls: checked, lookups };
+}

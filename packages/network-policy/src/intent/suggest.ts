@@ -1,0 +1,116 @@
+import type { Labels, NetworkPolicy, NetworkPolicyPort, Protocol, Service } from "@cnilab/core";
+import { type Workload, workloadName } from "../connections/workloads.ts";
+import type { Intent } from "./calls.ts";
+
+interface Allowed {
+  readonly peer: Workload | "anybody" | "dns";
+  readonly ports: Map<string, NetworkPolicyPort>;
+}
+
+/**
+ * The least that lets the inferred calls through: for each workload a NetworkPolicy with those peers and ports, closed
+ * otherwise in both directions. Whoever calls by name may ask the DNS; what Services offer to the outside (NodePort,
+ * LoadBalancer) stays open to anybody.
+ */
+export function suggestPolicies({ workloads, services, calls }: Intent): readonly NetworkPolicy[] {
+  const ingress = new Map<Workload, Map<string, Allowed>>();
+  const egress = new Map<Workload, Map<string, Allowed>>();
+  for (const { from, service, port } of calls) {
+    const protocol = port.protocol ?? "TCP";
+    for (const { workload, port: number } of services.backends(service, port)) {
+      allow(egress, from, workload, protocol, number);
+      allow(ingress, workload, from, protocol, number);
+    }
+    allow(egress, from, "dns", "UDP", 53);
+    allow(egress, from, "dns", "TCP", 53);
+  }
+  for (const service of services) {
+    if (!isOpen(service)) continue;
+    for (const port of service.spec.ports ?? []) {
+      for (const { workload, port: number } of services.backends(service, port)) {
+        allow(ingress, workload, "anybody", port.protocol ?? "TCP", number);
+      }
+    }
+  }
+  return workloads.map((workload) =>
+    policyFor(workload, ingress.get(workload), egress.get(workload)),
+  );
+}
+
+function isOpen({ spec: { type, externalIPs = [] } }: Service): boolean {
+  return type === "NodePort" || type === "LoadBalancer" || externalIPs.length > 0;
+}
+
+function allow(
+  rules: Map<Workload, Map<string, Allowed>>,
+  of: Workload,
+  peer: Allowed["peer"],
+  protocol: Protocol,
+  port: number,
+): void {
+  let own = rules.get(of);
+  if (own === undefined) {
+    own = new Map();
+    rules.set(of, own);
+  }
+  const key = typeof peer === "string" ? peer : workloadName(peer);
+  let allowed = own.get(key);
+  if (allowed === undefined) {
+    allowed = { peer, ports: new Map() };
+    own.set(key, allowed);
+  }
+  allowed.ports.set(`${protocol} ${port}`, { protocol, port });
+}
+
+function policyFor(
+  workload: Workload,
+  ingress: ReadonlyMap<string, Allowed> | undefined,
+  egress: ReadonlyMap<string, Allowed> | undefined,
+): NetworkPolicy {
+  const { namespace, name } = workload;
+  return {
+    apiVersion: "networking.k8s.io/v1",
+    kind: "NetworkPolicy",
+    metadata: { name, namespace },
+    spec: {
+      podSelector: { matchLabels: labelsOf(workload) },
+      policyTypes: ["Ingress", "Egress"],
+      ingress: [...(ingress?.values() ?? [])].map(({ peer, ports }) => ({
+        ...(peer !== "anybody" && { from: [peerOf(peer, namespace)] }),
+        ports: [...ports.values()],
+      })),
+      egress: [...(egress?.values() ?? [])].map(({ peer, ports }) => ({
+        ...(peer !== "anybody" && { to: [peerOf(peer, namespace)] }),
+        ports: [...ports.values()],
+      })),
+    },
+  };
+}
+
+function peerOf(peer: Workload | "dns" | "anybody", namespace: string) {
+  if (typeof peer === "string") {
+    return {
+      namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "kube-system" } },
+      podSelector: { matchLabels: { "k8s-app": "kube-dns" } },
+    };
+  }
+  const podSelector = { matchLabels: labelsOf(peer) };
+  if (peer.namespace === namespace) return { podSelector };
+  const namespaceSelector = { matchLabels: { "kubernetes.io/metadata.name": peer.namespace } };
+  return { namespaceSelector, podSelector };
+}
+
+/** Labels that all its pods have, without those that a controller adds to tell versions apart. */
+function labelsOf({ pods }: Workload): Labels {
+  const [first, ...others] = pods.map(({ pod }) => pod?.labels ?? {});
+  const versions = [
+    "pod-template-hash",
+    "controller-revision-hash",
+    "statefulset.kubernetes.io/pod-name",
+  ];
+  return Object.fromEntries(
+    Object.entries(first ?? {}).filter(
+      ([key, value]) => !versions.includes(key) && others.every((labels) => labels[key] === value),
+    ),
+  );
+}
