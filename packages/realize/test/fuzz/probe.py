@@ -86,7 +86,7 @@ class Servers:
                     sock, netns, handler = self.sockets[fd]
                     try:
                         handler(sock, netns)
-                    except OSError:
+                    except (OSError, ValueError):  # rules may lead anything here
                         pass
         for sock, _, _ in list(self.sockets.values()):
             sock.close()

@@ -42,6 +42,10 @@ export class Prober {
       this.#waiting.get(id)?.(results);
       this.#waiting.delete(id);
     });
+    // Nobody would ever hear of what is under way: better to end than to wait.
+    this.#child.once("exit", (code) => {
+      if (this.#waiting.size > 0) throw new Error(`probe.py ended with ${code}`);
+    });
   }
 
   /** What becomes of the flows of a case in the kernel. @throws Error where the tools refuse the state */
@@ -108,10 +112,10 @@ function rulesLast(made: Script): Script {
 
 export function requestOf(model: Model, prefix: string): ProbeRequest {
   const name = (netns: string): string => `${prefix}.m.${netns}`;
-  const { namespaces } = model.kernel;
+  const namespaces = [...model.kernel.namespaces];
   return {
-    inTurn: [...namespaces].some((netns) => netns.findIpvs() !== undefined),
-    servers: [...namespaces].map((netns) => name(netns.name)),
+    inTurn: namespaces.some((netns) => netns.findIpvs() !== undefined),
+    servers: namespaces.map((netns) => name(netns.name)),
     flows: model.flows.map((flow, id) => ({
       ...flow,
       id,
