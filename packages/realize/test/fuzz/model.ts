@@ -161,7 +161,9 @@ export class Model {
         const netns = this.#netns(step.netns);
         const own = netns.devices.flatMap((dev) => dev.addresses).map(({ address }) => address);
         const isPrimary = (ip: IpAddress): boolean => !isLoopback(ip) && !isLinkLocal(ip);
-        const primary = ([4, 6] as const).flatMap((f) => own.find((ip) => familyOf(ip) === f && isPrimary(ip)) ?? []);
+        const primary = ([4, 6] as const).flatMap(
+          (f) => own.find((ip) => familyOf(ip) === f && isPrimary(ip)) ?? [],
+        );
         this.#serviceNodes.add(netns, step, primary.map(formatIp));
         return;
       }
