@@ -4,6 +4,7 @@ import { countBits } from "../analyse/bits.ts";
 import { PolicyAnalysis } from "../analyse/policy-analysis.ts";
 import { outsideRanges } from "../connections/connections.ts";
 import { type Workload, workloadName, workloads } from "../connections/workloads.ts";
+import { CLUSTER_DNS } from "../intent/cluster-dns.ts";
 import { portMatches, termSelects } from "../policy/match.ts";
 import {
   DIRECTIONS,
@@ -23,7 +24,9 @@ export function findings(objects: readonly KubeObject[]): readonly Finding[] {
   const all = workloads(objects);
   const pods = all.flatMap((workload) => workload.pods);
   const outside = outsideRanges(policies).map(({ first }) => outsideEndpoint(first));
-  const analysis = new PolicyAnalysis(policies, [...pods, ...outside], { blocksMatchPods: false });
+  const analysis = new PolicyAnalysis(policies, [...pods, CLUSTER_DNS, ...outside], {
+    blocksMatchPods: false,
+  });
   return [
     ...policies.flatMap((policy) => selectsNoPod(policy, pods)),
     ...policies.flatMap((policy) => withoutPeers(policy, analysis)),

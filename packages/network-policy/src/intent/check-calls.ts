@@ -1,10 +1,10 @@
-import type { Labels, Protocol } from "@cnilab/core";
-import { IPV4_ANY } from "@cnilab/net";
+import type { Protocol } from "@cnilab/core";
 import type { Workload } from "../connections/workloads.ts";
 import { evaluate, type FlowVerdict } from "../policy/evaluate.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { PolicyEndpoint } from "../policy/policy-endpoint.ts";
 import type { Call, Intent } from "./calls.ts";
+import { CLUSTER_DNS } from "./cluster-dns.ts";
 
 /** A call with what policies say of it. */
 export interface CheckedCall {
@@ -28,24 +28,6 @@ export interface CheckedIntent {
   readonly calls: readonly CheckedCall[];
   readonly lookups: readonly CheckedLookup[];
 }
-
-const DNS_LABELS: Labels = { "k8s-app": "kube-dns" };
-const DNS_NAMESPACE = "kube-system";
-
-/** CoreDNS as every cluster has it, whether the input says so or not. */
-const DNS: PolicyEndpoint = {
-  name: `${DNS_NAMESPACE}/coredns`,
-  address: IPV4_ANY,
-  pod: {
-    namespace: DNS_NAMESPACE,
-    namespaceLabels: { "kubernetes.io/metadata.name": DNS_NAMESPACE },
-    labels: DNS_LABELS,
-    ports: [
-      { name: "dns", protocol: "UDP", port: 53 },
-      { name: "dns-tcp", protocol: "TCP", port: 53 },
-    ],
-  },
-};
 
 /** What policies say of the inferred calls, and of the questions for names that go before them. */
 export function checkCalls(
@@ -73,7 +55,7 @@ export function checkCalls(
   const callers = [...new Set(calls.map(({ from }) => from))];
   const lookups = callers.map((workload) => ({
     workload,
-    verdict: ask(workload.pods[0] as PolicyEndpoint, DNS, "UDP", 53),
+    verdict: ask(workload.pods[0] as PolicyEndpoint, CLUSTER_DNS, "UDP", 53),
   }));
   return { calls: checked, lookups };
 }
