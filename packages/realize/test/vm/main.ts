@@ -1,8 +1,9 @@
 // Random networks of what this machine's kernel may lack, through the model and through a second kernel:
-//   npm run fuzz:vm -- --seconds 600 --seed 1 [--subjects ipip,sctp] [--topologies N] [--first N] [--flows N] [--at-once N]
+//   npm run fuzz:vm -- --seconds 600 --seed 1 [--subjects ipip,sctp] [--topologies N] [--first N] [--flows N] [--at-once N] [--no-cases]
 import { parseArgs } from "node:util";
 import { compare, type Disagreement } from "../fuzz/compare.ts";
 import type { Step } from "../fuzz/topology.ts";
+import { CASES, type Case } from "./cases.ts";
 import { generate, SUBJECTS, type Subject } from "./generate.ts";
 import { VirtualMachine, whyNoMachine } from "./machine.ts";
 
@@ -16,8 +17,12 @@ const { values } = parseArgs({
     first: { type: "string", default: "0" },
     flows: { type: "string", default: "12" },
     "at-once": { type: "string", default: "2" },
+    /** Prints the steps of what disagrees. */
     steps: { type: "boolean", default: false },
+    /** Those made by hand come first. */
+    cases: { type: "boolean", default: true },
   },
+  allowNegative: true,
 });
 const subjects = values.subjects.split(",") as Subject[];
 const unknown = subjects.find((subject) => !SUBJECTS.includes(subject));
@@ -47,25 +52,36 @@ const tallies = new Map(
 );
 // What is under way at the end is finished.
 const machine = await VirtualMachine.start(seconds + 300);
+const cases = values.cases ? CASES.filter(({ subject }) => subjects.includes(subject)) : [];
 let started = Number(values.first);
+let casesStarted = 0;
+
+function next(): (Case & { readonly name: string }) | undefined {
+  const byHand = cases[casesStarted];
+  if (byHand !== undefined) return { name: `case ${casesStarted++}`, ...byHand };
+  if (started >= most || Date.now() >= until) return undefined;
+  const number = started++;
+  const subject = subjects[number % subjects.length] as Subject;
+  const steps = generate(subject, seed * 1_000_003 + number, Number(values.flows));
+  return { name: `topology ${number}`, subject, steps };
+}
 
 async function work(worker: number): Promise<void> {
-  while (started < most && Date.now() < until) {
-    const number = started++;
-    const subject = subjects[number % subjects.length] as Subject;
-    const steps = generate(subject, seed * 1_000_003 + number, Number(values.flows));
+  for (let at = next(); at !== undefined; at = next()) {
+    const { name, subject, steps } = at;
     const result = await compare(steps, machine, `vm${worker}`);
     const tally = tallies.get(subject) as Tally;
     tally.topologies++;
     tally.flows += result.flows;
     tally.unsteady += result.unsteady.length;
     tally.disagreements += result.disagreements.length;
-    for (const disagreement of result.disagreements) say(number, subject, steps, disagreement);
+    for (const disagreement of result.disagreements)
+      say(`${name} (${subject})`, steps, disagreement);
   }
 }
 
-function say(number: number, subject: Subject, steps: readonly Step[], found: Disagreement): void {
-  console.log(`topology ${number} (${subject}): ${JSON.stringify(found.flow)}`);
+function say(name: string, steps: readonly Step[], found: Disagreement): void {
+  console.log(`${name}: ${JSON.stringify(found.flow)}`);
   console.log(`  model:  ${found.model}\n  kernel: ${found.kernel}`);
   if (!values.steps) return;
   for (const step of steps) {
