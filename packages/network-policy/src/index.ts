@@ -28,6 +28,7 @@ export {
   type PossiblePeer,
   possiblePeerName,
 } from "./connections/possible-peer.ts";
+export { selectedWorkloads } from "./connections/selected.ts";
 export { type Workload, workloadName, workloads } from "./connections/workloads.ts";
 export type { Finding, FindingKind } from "./findings/finding.ts";
 export { findings } from "./findings/findings.ts";
@@ -40,6 +41,7 @@ export {
 } from "./intent/check-calls.ts";
 export type { Backend, Services } from "./intent/services.ts";
 export { suggestPolicies } from "./intent/suggest.ts";
+export { type UnusedPaths, unusedPaths } from "./intent/unused.ts";
 export {
   evaluate,
   evaluateSide,

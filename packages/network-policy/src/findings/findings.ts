@@ -3,6 +3,7 @@ import type { Bits } from "../analyse/bits.ts";
 import { countBits } from "../analyse/bits.ts";
 import { PolicyAnalysis } from "../analyse/policy-analysis.ts";
 import { outsideRanges } from "../connections/connections.ts";
+import { selectedWorkloads } from "../connections/selected.ts";
 import { type Workload, workloadName, workloads } from "../connections/workloads.ts";
 import { CLUSTER_DNS } from "../intent/cluster-dns.ts";
 import { portMatches, termSelects } from "../policy/match.ts";
@@ -201,13 +202,9 @@ function withoutDefaultDeny(
   all: readonly Workload[],
 ): readonly Finding[] {
   const open = new Map<string, string[]>();
+  const closed = selectedWorkloads(all, policies, "ingress");
   for (const workload of all) {
-    const closed = policies.some(
-      (policy) =>
-        policy.ingress !== undefined &&
-        workload.pods.every((pod) => termSelects(policy.subject, pod)),
-    );
-    if (closed) continue;
+    if (closed.has(workloadName(workload))) continue;
     open.set(workload.namespace, [...(open.get(workload.namespace) ?? []), workload.name]);
   }
   return [...open].map(([namespace, names]) => ({

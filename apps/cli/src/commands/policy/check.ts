@@ -9,6 +9,9 @@ import {
   policyName,
   readPolicies,
   type SideVerdict,
+  selectedWorkloads,
+  type UnusedPaths,
+  unusedPaths,
   workloadName,
 } from "@cnilab/network-policy";
 import { type Command, Option } from "commander";
@@ -37,10 +40,13 @@ export function addCheckCommand(policy: Command): void {
 async function check(flags: CheckFlags): Promise<void> {
   const objects = await readInput(flags);
   const intent = inferIntent(objects);
+  const policies = readPolicies(objects);
+  const closed = selectedWorkloads(intent.workloads, policies, "ingress");
   const cases = [
-    ...callCases(checkCalls(intent, readPolicies(objects))),
+    ...callCases(checkCalls(intent, policies)),
     ...intent.dangling.map(danglingCase),
     ...findings(objects).map(findingCase),
+    ...unusedPaths(objects, intent, (name) => closed.has(name)).map(unusedCase),
   ];
   const failed = cases.filter(({ level }) => level === "error").length;
   switch (flags.output) {
@@ -123,6 +129,17 @@ function danglingCase({ from, target, said }: DanglingCall): ReportCase {
 function findingCase({ kind, level, object, path, message }: Finding): ReportCase {
   const subject = path === undefined ? object : `${object}: ${path}`;
   return { rule: kind, level, subject, message };
+}
+
+function unusedCase({ destination, sources }: UnusedPaths): ReportCase {
+  const shown = sources.slice(0, 3).map(({ source, ports }) => `${source} (${ports})`);
+  const more = sources.length > 3 ? ` and ${sources.length - 3} more` : "";
+  return {
+    rule: "unused-path",
+    level: "note",
+    subject: destination,
+    message: `is open to ${shown.join(", ")}${more}, which by their manifests do not call it`,
+  };
 }
 
 function text(cases: readonly ReportCase[]): string {
