@@ -94,6 +94,12 @@ export class KernelspaceProxier implements Proxier {
     return formatWindowsMac(this.#node.machine.hns.vswitch?.management.mac ?? 0);
   }
 
+  get #rootEndpoint(): string | undefined {
+    const { forwardHealthCheckVip, rootHnsEndpointName } = this.#config;
+    if (!forwardHealthCheckVip) return undefined;
+    return this.#node.machine.hns.getEndpointByName(rootHnsEndpointName)?.ID;
+  }
+
   #changedNetwork(network: HostComputeNetwork | undefined): boolean {
     return this.#network !== undefined && network?.ID !== this.#network.ID;
   }
@@ -147,7 +153,7 @@ export class KernelspaceProxier implements Proxier {
       endpoints: planned,
       available,
       sourceVip: this.#sourceVipFor(usable, endpoints),
-      rootEndpoint: this.#node.machine.hns.getEndpointByName(this.#config.rootHnsEndpointName)?.ID,
+      rootEndpoint: this.#rootEndpoint,
       healthzPort: HEALTHZ_PORT,
     });
     const { hns } = this.#node.machine;

@@ -1,14 +1,6 @@
-import {
-  familyOf,
-  formatIp,
-  IPPROTO_TCP,
-  IPPROTO_UDP,
-  type IpAddress,
-  Prefix,
-  parsePrefix,
-  tryParseIp,
-} from "@cnilab/net";
+import { familyOf, formatIp, IPPROTO_TCP, IPPROTO_UDP, type IpAddress, Prefix } from "@cnilab/net";
 import type { HcnEndpointPolicy } from "../hcn/endpoint.ts";
+import { hcnPrefix } from "../hcn/hcn-address.ts";
 import { type VfpAction, type VfpCondition, VfpRule } from "../vfp/vfp-rule.ts";
 import type { RuleSet } from "./rule-set.ts";
 import type { ContainerPort } from "./switch-tables.ts";
@@ -56,7 +48,7 @@ function addOutboundNat(
     const address = node.find((a) => familyOf(a) === family);
     if (address === undefined) continue;
     const ofFamily = (texts: readonly string[]) =>
-      texts.map(prefixOf).filter((p) => p.family === family);
+      texts.map(hcnPrefix).filter((p) => p.family === family);
     // The node itself would not take a packet that comes with its own address.
     const exceptions = [...ofFamily(settings.Exceptions ?? []), Prefix.host(address)];
     const destinations = ofFamily(settings.Destinations ?? []);
@@ -79,7 +71,7 @@ function addAcl(
   acl: Extract<HcnEndpointPolicy, { Type: "ACL" }>["Settings"],
 ): void {
   const inbound = acl.Direction === "In";
-  const remotes = list(acl.RemoteAddresses)?.map(prefixOf);
+  const remotes = list(acl.RemoteAddresses)?.map(hcnPrefix);
   for (const family of [4, 6] as const) {
     const those = remotes?.filter((p) => p.family === family);
     if (those?.length === 0) continue;
@@ -102,10 +94,4 @@ function addAcl(
 
 function list(text: string | undefined): string[] | undefined {
   return text === undefined || text === "" ? undefined : text.split(",");
-}
-
-/** An address stands for itself. */
-function prefixOf(text: string): Prefix {
-  const address = tryParseIp(text);
-  return address === undefined ? parsePrefix(text) : Prefix.host(address);
 }
