@@ -1,9 +1,13 @@
 // Against the kernel of this machine, in namespaces of its own.
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { SeededRandom, VirtualClock } from "@cnilab/core";
+import { Geneve, IpTunnel, Kernel, type NetNamespace, Network, Wireguard } from "@cnilab/linux";
+import { parseIp } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
-import { checkKernel, down, script, up, whyNotHere } from "../src/index.ts";
+import { checkKernel, down, type KernelFeature, script, up, whyNotHere } from "../src/index.ts";
+import { PROBES, PROGRAMS } from "../src/kernel-features.ts";
 import { compare } from "./fuzz/compare.ts";
 import { generate } from "./fuzz/generate.ts";
 import { Model } from "./fuzz/model.ts";
@@ -99,6 +103,38 @@ describe.skipIf(missing !== undefined)(`real namespaces${why}`, () => {
       /^x: iptables-restore: .*nosuch/s,
     );
   });
+});
+
+describe.skipIf(missing !== undefined)(`a kernel that lacks something${why}`, () => {
+  const FEATURES: [KernelFeature, (netns: NetNamespace) => void][] = [
+    [
+      "geneve devices",
+      (netns) => new Geneve(netns, { name: "g", vni: 1, remote: parseIp("192.0.2.1") }),
+    ],
+    ["wireguard devices", (netns) => new Wireguard(netns, { name: "wg0", publicKey: "key" })],
+    ["ipip devices", (netns) => new IpTunnel(netns, { name: "t", local: 1, remote: 2 })],
+    ["IPVS", (netns) => netns.ipvs.command("-A -t 192.0.2.1:80 -s rr")],
+  ];
+
+  test.each(FEATURES)("%s: is refused by name, and only then", (feature, make) => {
+    const network = new Network(new VirtualClock(), new SeededRandom(1));
+    make(new Kernel(network, "node").initNs);
+    const made = script(network, { prefix: prefixOf("k") });
+    const refusal = featureMissing(feature);
+    if (refusal === undefined) expect(() => checkKernel(made)).not.toThrow();
+    else expect(() => checkKernel(made)).toThrow(refusal);
+    expect(namespaces(prefixOf("k"))).toEqual([]);
+  });
+
+  /** What is to be said of a feature that this machine lacks, by asking it. */
+  function featureMissing(feature: KernelFeature): string | undefined {
+    const program = PROGRAMS[feature];
+    if (program !== undefined && spawnSync("which", [program]).status !== 0) {
+      return `${program} is missing, for ${feature}`;
+    }
+    const asked = spawnSync("unshare", ["-n", "bash", "-c", PROBES[feature]]);
+    return asked.status === 0 ? undefined : `this kernel has no ${feature}`;
+  }
 });
 
 describe.skipIf(missing !== undefined)(`random networks${why}`, () => {
