@@ -7,6 +7,7 @@ import { addHelpCommand } from "./commands/help.ts";
 import { addImportNodeCommand } from "./commands/import-node.ts";
 import { addPolicyCommand } from "./commands/policy/policy.ts";
 import { addProbeCommand } from "./commands/probe.ts";
+import { addReachCommand } from "./commands/reach.ts";
 import { addRealizeCommand } from "./commands/realize.ts";
 import { addRenderCommand } from "./commands/render.ts";
 import { addRunCommand } from "./commands/run.ts";
@@ -38,6 +39,7 @@ export function createProgram(): Command {
     addRunCommand,
     addTraceCommand,
     addProbeCommand,
+    addReachCommand,
     addGetCommand,
     addShowCommand,
     addExplainCommand,

@@ -1,0 +1,136 @@
+import process from "node:process";
+import type { Cluster } from "@cnilab/cluster";
+import { InputError, objectKey, type Protocol } from "@cnilab/core";
+import {
+  evaluate,
+  type FlowVerdict,
+  policyEndpoints,
+  policyName,
+  readPolicies,
+} from "@cnilab/network-policy";
+import { type Command, Option } from "commander";
+import { addClusterFlags, bringUp, type ClusterFlags, warn } from "../cluster-flags.ts";
+import { print, printJson } from "../output.ts";
+import { type ReachMember, reachMembers } from "../reach-members.ts";
+import { type ReachPair, reachCsv, reachMatrix } from "../reach-text.ts";
+
+interface ReachFlags extends ClusterFlags {
+  readonly static?: boolean;
+  readonly port?: string;
+  readonly protocol: Lowercase<Protocol>;
+  readonly output: "text" | "json" | "csv";
+}
+
+/** Says what becomes of one pair. */
+type Ask = (
+  source: ReachMember,
+  destination: ReachMember,
+  protocol: Protocol,
+  port: number,
+) => Pick<ReachPair, "verdict" | "reason">;
+
+export function addReachCommand(program: Command): void {
+  const command = program
+    .command("reach")
+    .description(
+      "all pairs: which workload reaches which on the ports that it declares, and what blocks",
+    )
+    .option("--static", "by the policies alone, without sending packets")
+    .option("--port <number>", "ask everybody on this port, declared or not")
+    .addOption(
+      new Option("--protocol <name>", "of --port").choices(["tcp", "udp", "sctp"]).default("tcp"),
+    )
+    .addOption(
+      new Option("-o, --output <format>").choices(["text", "json", "csv"]).default("text"),
+    );
+  addClusterFlags(command).action(reach);
+}
+
+async function reach(flags: ReachFlags): Promise<void> {
+  const port = flags.port === undefined ? undefined : readPort(flags.port);
+  const protocol = flags.protocol.toUpperCase() as Protocol;
+  const { cluster, warnings } = await bringUp(flags);
+  const members = reachMembers(cluster);
+  warn([...warnings, ...(flags.static === true ? [] : cluster.warnings)]);
+  const ask = flags.static === true ? byPolicies(cluster) : byPackets(cluster);
+  const pairs = members.flatMap((source) =>
+    members.flatMap((destination) => {
+      if (source === destination) return [];
+      const ports = port === undefined ? destination.ports : [{ protocol, port }];
+      return ports.map((each) => ({
+        source: source.name,
+        destination: destination.name,
+        ...each,
+        ...ask(source, destination, each.protocol, each.port),
+      }));
+    }),
+  );
+  if (flags.output === "json") printJson(pairs);
+  else if (flags.output === "csv") print(reachCsv(pairs));
+  else
+    print(
+      reachMatrix(
+        members.map(({ name }) => name),
+        pairs,
+      ),
+    );
+  if (pairs.some(({ verdict }) => verdict !== "allowed")) process.exitCode = 1;
+}
+
+function byPackets(cluster: Cluster): Ask {
+  return (source, destination, protocol, port) => {
+    cluster.forgetConnections();
+    const { verdict, reason } = cluster.connect({
+      from: cluster.endpoint(objectKey(source.pod)),
+      to: cluster.endpoint(objectKey(destination.pod)),
+      protocol,
+      port,
+    });
+    return { verdict, reason };
+  };
+}
+
+function byPolicies({ api, config }: Cluster): Ask {
+  const objects = (
+    [
+      "NetworkPolicy",
+      "AdminNetworkPolicy",
+      "BaselineAdminNetworkPolicy",
+      "ClusterNetworkPolicy",
+      "Namespace",
+      "Node",
+      "Pod",
+    ] as const
+  ).flatMap((kind) => [...api.list(kind)]);
+  const policies = readPolicies(objects);
+  const [family = 4] = config.ipFamilies;
+  const endpoints = new Map(policyEndpoints(objects, family).map((each) => [each.name, each]));
+  return (from, to, protocol, port) => {
+    const source = endpoints.get(objectKey(from.pod));
+    const destination = endpoints.get(objectKey(to.pod));
+    if (source === undefined || destination === undefined) {
+      return { verdict: "unreachable", reason: "one of the pods has no address" };
+    }
+    const verdict = evaluate(policies, { source, destination, protocol, port });
+    return verdict.allowed
+      ? { verdict: "allowed", reason: "no policy forbids it" }
+      : { verdict: "blocked", reason: blockedBy(verdict) };
+  };
+}
+
+function blockedBy({ egress, ingress }: FlowVerdict): string {
+  const [side, { steps }] = egress.allowed
+    ? (["ingress", ingress] as const)
+    : (["egress", egress] as const);
+  const step = steps.at(-1);
+  if (step?.rule !== undefined) {
+    return `${step.rule.rule.path} of ${policyName(step.rule.policy)}`;
+  }
+  return `no ${side} rule of ${step?.selecting.map(policyName).join(", ")} allows it`;
+}
+
+function readPort(text: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (port >= 1 && port <= 65_535) return port;
+  throw new InputError(`must be a number from 1 to 65535, not "${text}"`, "--port");
+}

@@ -1,0 +1,41 @@
+import type { Cluster } from "@cnilab/cluster";
+import { InputError, type KubeObject, objectKey, type Pod, type Protocol } from "@cnilab/core";
+
+/** A workload of a running cluster, by the first of its running pods. */
+export interface ReachMember {
+  /** `namespace/name` of the workload; that of the pod where nothing owns it. */
+  readonly name: string;
+  readonly pod: Pod;
+  readonly ports: readonly { readonly protocol: Protocol; readonly port: number }[];
+}
+
+/**
+ * The workloads that have a pod with a network of its own, by name, with the ports that its containers declare.
+ * @throws InputError where nothing runs
+ */
+export function reachMembers({ api }: Cluster): readonly ReachMember[] {
+  const found = new Map<string, ReachMember>();
+  const pods = [...api.list("Pod")].sort((x, y) => (objectKey(x) < objectKey(y) ? -1 : 1));
+  for (const pod of pods) {
+    if (pod.spec.hostNetwork === true || pod.status?.podIP === undefined) continue;
+    const name = `${pod.metadata.namespace}/${topOwner(api, pod)}`;
+    if (found.has(name)) continue;
+    const ports = pod.spec.containers.flatMap((container) =>
+      (container.ports ?? []).map(({ protocol = "TCP", containerPort: port }) => ({
+        protocol,
+        port,
+      })),
+    );
+    found.set(name, { name, pod, ports });
+  }
+  if (found.size === 0) throw new InputError("no pod of the input runs", "reach");
+  return [...found.values()].sort((x, y) => (x.name < y.name ? -1 : 1));
+}
+
+/** A pod of a Deployment belongs to its ReplicaSet, which belongs to the Deployment. */
+function topOwner(api: Cluster["api"], object: KubeObject): string {
+  const owner = object.metadata.ownerReferences?.find(({ controller }) => controller === true);
+  if (owner?.kind !== "ReplicaSet") return owner?.name ?? object.metadata.name;
+  const set = api.get("ReplicaSet", `${object.metadata.namespace}/${owner.name}`);
+  return set === undefined ? owner.name : topOwner(api, set);
+}
