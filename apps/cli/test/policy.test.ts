@@ -1,10 +1,10 @@
 // The policy commands as a user calls them.
 
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { cnilab, hasManifests, MANIFESTS } from "./cnilab.ts";
+import { cnilab, hasManifests, MANIFESTS, ROOT } from "./cnilab.ts";
 
 const BOUTIQUE = join(MANIFESTS, "online-boutique");
 
@@ -14,37 +14,9 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** The example of every beginner's guide. */
-const DATABASE = `
-apiVersion: v1
-kind: Pod
-metadata: {name: db, labels: {app-component: database}}
-spec: {containers: [{name: c, ports: [{containerPort: 5432}]}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: api, labels: {app-component: api}}
-spec: {containers: [{name: c, env: [{name: DB, value: "db:5432"}], ports: [{containerPort: 80}]}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: web, labels: {app-component: web}}
-spec: {containers: [{name: c, ports: [{containerPort: 80}]}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: db}
-spec: {selector: {app-component: database}, ports: [{port: 5432}]}
----
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {name: database-network-policy, namespace: default}
-spec:
-  podSelector: {matchLabels: {app-component: database}}
-  policyTypes: [Ingress]
-  ingress:
-  - from: [{podSelector: {matchLabels: {app-component: api}}}]
-`;
+/** The example of every beginner's guide, as the page about it has it. */
+const PAGE = readFileSync(join(ROOT, "docs/network-policy.md"), "utf8");
+const DATABASE = /```yaml\n([\s\S]*?)```/.exec(PAGE)?.[1] ?? "";
 
 function databaseFile(text = DATABASE): string {
   const file = join(mkdtempSync(join(folder, "db-")), "db.yaml");
