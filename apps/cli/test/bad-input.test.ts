@@ -38,6 +38,7 @@ const FILES: Readonly<Record<string, string | (() => string | Buffer)>> = {
   "cidr.yaml":
     "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\nspec:\n  podSelector: {}\n  ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/33}}]}]\n",
   "clusterip.yaml": service("{clusterIP: 1.2.3.4, ports: [{port: 80}]}"),
+  "nodeport.yaml": service("{type: NodePort, ports: [{port: 80, nodePort: 80}]}"),
   "portnames.yaml": service("{ports: [{port: 80}, {port: 81}]}"),
   "podip.yaml": `${pod("{nodeName: n1, containers: [{name: c}]}")}status: {podIP: 10.300.0.1}\n`,
   "old.yaml": "apiVersion: extensions/v1beta1\nkind: Deployment\nmetadata: {name: d}\n",
@@ -122,7 +123,11 @@ const MANIFESTS: readonly (readonly [string, string])[] = [
   ],
   [
     "clusterip.yaml",
-    "Service default/s: spec.clusterIPs: 1.2.3.4 is not in the Service range 10.96.0.0/12",
+    'Service default/s: spec.clusterIPs: Invalid value: ["1.2.3.4"]: failed to allocate IP 1.2.3.4: the provided IP (1.2.3.4) is not in the valid range. The range of valid IPs is 10.96.0.0/12',
+  ],
+  [
+    "nodeport.yaml",
+    "Service default/s: spec.ports[0].nodePort: Invalid value: 80: provided port is not in the valid range. The range of valid ports is 30000-32767",
   ],
   [
     "portnames.yaml",
@@ -244,6 +249,30 @@ const ARGUMENTS: readonly (readonly [string, string])[] = [
   [
     "run --service-cluster-ip-range 10.96.0.0/31",
     "--service-cluster-ip-range: 10.96.0.0/31 has no room for Services; choose a range of /29 or larger",
+  ],
+  [
+    "run --service-node-port-range 80",
+    '--service-node-port-range: "80" is no range of ports; write it as 30000-32767',
+  ],
+  [
+    "run --load-balancer-set latency=soon",
+    '--load-balancer-set: latency must be a number of seconds, not "soon"',
+  ],
+  [
+    "run --load-balancer-set source=kept",
+    '--load-balancer-set: source must be preserved or translated, not "kept"',
+  ],
+  [
+    "run --load-balancer-set pool=10.0.0.9-10.0.0.1",
+    '--load-balancer-set: "10.0.0.9-10.0.0.1" is no pool; write a CIDR, or its first and last address with a dash between',
+  ],
+  [
+    "run --load-balancer l2 --load-balancer-set latency=1",
+    '--load-balancer-set: load balancer l2 has no option "latency=1"; it has pool=…, class=…',
+  ],
+  [
+    "run --load-balancer none --load-balancer-set pool=10.0.0.0/24",
+    '--load-balancer-set: load balancer none has no option "pool=10.0.0.0/24"',
   ],
   [
     "run --ip-families ipv5",
