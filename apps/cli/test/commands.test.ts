@@ -53,6 +53,8 @@ describe.concurrent("run", () => {
     ["flannel by udp", "--cni-set backend=udp", "10.244.0.0/24"],
     ["flannel by wireguard", "--cni-set backend=wireguard", "10.244.0.0/24"],
     ["kube-proxy by nftables", "--proxy-mode nftables --policy none", "10.244.0.0/24"],
+    ["kube-proxy by IPVS", "--proxy-mode ipvs --ipvs-scheduler lc", "10.244.0.0/24"],
+    ["kube-proxy by IPVS, IPv6", "--proxy-mode ipvs --ip-families ipv6", "fd00:10:244::/64"],
     ["20 nodes", "--nodes 20 --listen all", "10.244.0.0/24"],
     [
       "ranges of one's own",
@@ -523,7 +525,7 @@ describe.concurrent("the command itself", () => {
         { encoding: "utf8" },
       ).trim();
     expect(complete("ex")).toBe("explain");
-    expect(complete("show", "ip")).toBe("iptables ip6tables ipset");
+    expect(complete("show", "ip")).toBe("iptables ip6tables ipset ipvs");
     expect(complete("run", "--listen", "")).toBe("declared all");
     expect(complete("get", "--no-h")).toBe("--no-headers");
     expect(complete("run", "-f", "")).toBe("");

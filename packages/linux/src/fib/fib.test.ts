@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { cable, Lab, routeSpec, routes, rule, showRoutes, up } from "../../test/lab.ts";
 import { Dummy } from "../device/dummy.ts";
+import { Veth } from "../device/veth.ts";
 import { routeOutput } from "../ip/route-output.ts";
 import type { KernelError } from "../kernel-error.ts";
 import type { NetNamespace } from "../net-namespace.ts";
@@ -450,6 +451,21 @@ describe("addresses bring and take routes", () => {
     up(eth0, address);
     expect(showRoutes(netns)).toEqual(main);
     expect(local(netns)).toEqual(inLocal);
+  });
+
+  test("IPv6 addresses of a device that is down are local, unless they wait for duplicate detection (Linux 6.1)", () => {
+    const [netns] = new Lab().machine("a");
+    new Dummy(netns, { name: "kube-ipvs0" }).addAddress(parseIp("fd00:96::1"), 64);
+    const [va] = Veth.pair(netns, { name: "va" }, netns, { name: "vb" });
+    va.addAddress(parseIp("fd00:98::1"), 64);
+    va.addAddress(parseIp("fd00:99::1"), 64, { nodad: true });
+    const others = (table?: number) =>
+      showRoutes(netns, 6, table).filter((line) => !line.includes("dev lo"));
+    expect(others(255)).toEqual([
+      "local fd00:96::1/128 dev kube-ipvs0",
+      "local fd00:99::1/128 dev va",
+    ]);
+    expect(others()).toEqual([]);
   });
 
   test("secondary addresses go with the first of their network, or follow it", () => {

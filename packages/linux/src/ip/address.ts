@@ -93,6 +93,7 @@ function insertAddress(dev: NetDevice, added: DeviceAddress): void {
   dev.netns.countAddress(added.address, 1);
   if (isIpv4) addRoutes4(dev, added);
   else if (dev.up) addRoutes6(dev, added);
+  else if (dev.noArp || added.nodad) addHostRoute6(dev, added.address);
   dev.network.touch();
 }
 
@@ -179,14 +180,9 @@ function appendOnce(table: FibTable, fields: RouteFields): void {
 }
 
 function addRoutes6(dev: NetDevice, a: DeviceAddress): void {
-  const fib = dev.netns.fib6;
-  const host = Prefix.host(a.address);
-  appendOnce(
-    fib.local,
-    kernelRoute(dev, host, RT_TABLE_LOCAL, "local", RT_SCOPE_UNIVERSE, RT_SCOPE_UNIVERSE),
-  );
+  addHostRoute6(dev, a.address);
   if (a.noPrefixRoute) return;
-  appendOnce(fib.main, {
+  appendOnce(dev.netns.fib6.main, {
     ...kernelRoute(
       dev,
       new Prefix(a.address, a.prefixLength),
@@ -197,6 +193,15 @@ function addRoutes6(dev: NetDevice, a: DeviceAddress): void {
     ),
     metric: ADDRCONF_METRIC,
   });
+}
+
+/** The address itself; on a device that is down, too, unless it waits for duplicate detection (`addrconf_dad_begin`). */
+function addHostRoute6(dev: NetDevice, address: IpAddress): void {
+  const host = Prefix.host(address);
+  appendOnce(
+    dev.netns.fib6.local,
+    kernelRoute(dev, host, RT_TABLE_LOCAL, "local", RT_SCOPE_UNIVERSE, RT_SCOPE_UNIVERSE),
+  );
 }
 
 function removeRoutes6(dev: NetDevice, gone: DeviceAddress): void {
