@@ -11,7 +11,7 @@ import { service, slice } from "./objects.ts";
 import { connect } from "./vectors/packets.ts";
 import { RecordingNetwork } from "./vectors/recording-network.ts";
 
-const MODES: readonly KubeProxyMode[] = ["iptables", "nftables"];
+const MODES: readonly KubeProxyMode[] = ["iptables", "nftables", "ipvs"];
 const CLIENTS = ["node1", "client", "client2", "pod-on-node1"];
 const LOCAL_PODS: Partial<KubeProxyConfig> = { clusterCIDRs: ["10.244.0.0/16"] };
 const PRIMARY = "192.168.100.11";
@@ -50,12 +50,14 @@ const randomService: fc.Arbitrary<Random> = fc.record({
   sourceRanges: fc.subarray(["192.168.100.50/32", "10.244.0.0/16", "192.168.0.0/16"]),
 });
 
+/** What an address of a Service is to it. */
+type Kind = "clusterIP" | "nodePort" | "externalIP" | "loadBalancer";
+
 /** An address that a Service can be called by. */
 interface Destination {
-  readonly protocol: "TCP" | "UDP";
+  readonly kind: Kind;
+  readonly random: Random;
   readonly dest: string;
-  /** Clients for whom the modes differ: see "documented differences". */
-  readonly differsFor: readonly string[];
 }
 
 /** The objects of a random set, and all addresses that they can be called by. */
@@ -84,16 +86,11 @@ function cluster(set: readonly Random[]) {
       ),
       slice(`s${i}`, [{ port: 8080 + i, protocol }], endpoints),
     );
-    const add = (dest: string, differsFor: readonly string[]) =>
-      destinations.push({ protocol, dest, differsFor });
-    const unusable = endpoints.every((e) => e.endsWith("!") || e.endsWith("%"));
-    add(`${clusterIP}:80`, []);
-    if (random.nodePort) add(`${PRIMARY}:${nodePort}`, []);
-    for (const ip of externalIPs) add(`${ip}:80`, unusable ? ["node1"] : []);
-    for (const ip of ingress) {
-      const all = random.sourceRanges.length > 0 ? CLIENTS : ["node1"];
-      add(`${ip}:80`, unusable ? all : []);
-    }
+    const add = (kind: Kind, dest: string) => destinations.push({ kind, random, dest });
+    add("clusterIP", `${clusterIP}:80`);
+    if (random.nodePort) add("nodePort", `${PRIMARY}:${nodePort}`);
+    for (const ip of externalIPs) add("externalIP", `${ip}:80`);
+    for (const ip of ingress) add("loadBalancer", `${ip}:80`);
   });
   return { objects, destinations };
 }
@@ -109,42 +106,85 @@ function start(
   return network;
 }
 
-/** What clients meet in each mode, where it differs. */
+/** Clients for whom a mode differs from iptables: see "documented differences". */
+type DiffersFor = (destination: Destination, settings: Partial<KubeProxyConfig>) => string[];
+
+function isUsable(endpoint: string): boolean {
+  return !endpoint.endsWith("!") && !endpoint.endsWith("%");
+}
+
+const nftablesDiffersFor: DiffersFor = ({ kind, random }) => {
+  if (random.endpoints.some(isUsable)) return [];
+  if (kind === "externalIP") return ["node1"];
+  if (kind !== "loadBalancer") return [];
+  return random.sourceRanges.length > 0 ? CLIENTS : ["node1"];
+};
+
+const ipvsDiffersFor: DiffersFor = (destination, settings) => {
+  const { kind, random } = destination;
+  const { endpoints, protocol, externalLocal, internalLocal } = random;
+  if (!endpoints.some(isUsable)) {
+    const others = nftablesDiffersFor(destination, settings);
+    return protocol === "UDP" && kind === "nodePort" ? ["node1"] : others;
+  }
+  if (kind === "clusterIP") {
+    // Without anything that tells pods, the node's own calls are masqueraded, or would not come back.
+    const own = settings.clusterCIDRs === undefined && !settings.detectLocalMode ? ["node1"] : [];
+    const hasLocal = endpoints.some((e) => e.includes("@node1") && isUsable(e));
+    return internalLocal && !hasLocal ? CLIENTS : own;
+  }
+  // Policy Local holds for pods and the node itself as well; the node is not masqueraded then.
+  if (externalLocal) return ["node1", "pod-on-node1"];
+  return [];
+};
+
+/** What clients meet in iptables mode and in another one, where it differs. */
 function differences(
+  other: KubeProxyMode,
+  differsFor: DiffersFor,
   set: readonly Random[],
   settings: Partial<KubeProxyConfig>,
   tried: number,
 ): string[] {
   const { objects, destinations } = cluster(set);
-  const iptables = start("iptables", objects, settings);
-  const nftables = start("nftables", objects, settings);
-  return destinations.flatMap(({ protocol, dest, differsFor }) =>
-    CLIENTS.filter((from) => !differsFor.includes(from)).flatMap((from) => {
-      const flow = { protocol, dest, from, tried };
-      const [one, other] = [connect(flow, iptables), connect(flow, nftables)];
-      return one === other ? [] : [`${from} to ${dest}/${protocol}: ${one} / ${other}`];
-    }),
-  );
+  const networks = [start("iptables", objects, settings), start(other, objects, settings)];
+  return destinations.flatMap((destination) => {
+    const skipped = differsFor(destination, settings);
+    const { dest, random } = destination;
+    return CLIENTS.filter((from) => !skipped.includes(from)).flatMap((from) => {
+      const flow = { protocol: random.protocol, dest, from, tried };
+      const [one, another] = networks.map((network) => connect(flow, network));
+      return one === another ? [] : [`${from} to ${dest}/${random.protocol}: ${one} / ${another}`];
+    });
+  });
 }
 
-describe("iptables and nftables modes", () => {
-  test("give the same outcomes for any set of Services", () => {
-    const set = fc.array(randomService, { minLength: 1, maxLength: 3 });
-    const settings = fc.constantFrom<Partial<KubeProxyConfig>>(
-      LOCAL_PODS,
-      {},
-      { ...LOCAL_PODS, masqueradeAll: true },
-      { detectLocalMode: "BridgeInterface", bridgeInterface: "cni0" },
-      { detectLocalMode: "InterfaceNamePrefix", interfaceNamePrefix: "cni" },
-    );
-    fc.assert(
-      fc.property(set, settings, (services, config) => {
-        // Chance misses one of three endpoints in 60 connections once in ten thousand million times.
-        expect(differences(services, config, 60)).toEqual([]);
-      }),
-      { numRuns: 20 },
-    );
-  });
+const OTHERS: readonly (readonly [KubeProxyMode, DiffersFor])[] = [
+  ["nftables", nftablesDiffersFor],
+  ["ipvs", ipvsDiffersFor],
+];
+
+describe("the modes", () => {
+  test.each(OTHERS)(
+    "iptables and %s give the same outcomes for any set of Services",
+    (mode, differsFor) => {
+      const set = fc.array(randomService, { minLength: 1, maxLength: 3 });
+      const settings = fc.constantFrom<Partial<KubeProxyConfig>>(
+        LOCAL_PODS,
+        {},
+        { ...LOCAL_PODS, masqueradeAll: true },
+        { detectLocalMode: "BridgeInterface", bridgeInterface: "cni0" },
+        { detectLocalMode: "InterfaceNamePrefix", interfaceNamePrefix: "cni" },
+      );
+      fc.assert(
+        fc.property(set, settings, (services, config) => {
+          // Chance misses one of three endpoints in 60 connections once in ten thousand million times.
+          expect(differences(mode, differsFor, services, config, 60)).toEqual([]);
+        }),
+        { numRuns: 20 },
+      );
+    },
+  );
 
   const lb = (endpoints: readonly string[], sourceRanges: readonly string[]): Random => ({
     protocol: "TCP",
@@ -156,16 +196,18 @@ describe("iptables and nftables modes", () => {
     loadBalancer: true,
     sourceRanges,
   });
-  const [web] = pods as [string];
+  const [web, , elsewhere] = pods as [string, string, string];
 
   describe("documented differences", () => {
     test.each<{
       what: string;
       set: Random;
+      settings?: Partial<KubeProxyConfig>;
       from: string;
       dest: string;
       iptables: string;
       nftables: string;
+      ipvs: string;
     }>([
       {
         what: "iptables mode looks at a node's own calls to external addresses only to forward them",
@@ -174,6 +216,7 @@ describe("iptables and nftables modes", () => {
         dest: "203.0.113.1:80",
         iptables: "timeout",
         nftables: "refused",
+        ipvs: "refused",
       },
       {
         what: "iptables mode has no firewall for a load balancer without endpoints",
@@ -182,14 +225,16 @@ describe("iptables and nftables modes", () => {
         dest: "198.18.0.1:80",
         iptables: "refused",
         nftables: "timeout",
+        ipvs: "timeout",
       },
       {
-        what: "nftables mode has no node ports on 127.0.0.1",
+        what: "nftables and IPVS modes have no node ports on 127.0.0.1",
         set: lb([web], []),
         from: "node1",
         dest: "127.0.0.1:30000",
         iptables: "ok p1-10 8080 sees 10.244.1.1",
         nftables: "refused",
+        ipvs: "refused",
       },
       {
         what: "nftables mode has node ports on the primary address only",
@@ -198,6 +243,7 @@ describe("iptables and nftables modes", () => {
         dest: "10.244.1.1:30000",
         iptables: "ok p1-10 8080 sees 10.244.1.1",
         nftables: "refused",
+        ipvs: "ok p1-10 8080 sees 10.244.1.1",
       },
       {
         what: "iptables mode leaves a cluster IP's other ports to the routes",
@@ -206,12 +252,70 @@ describe("iptables and nftables modes", () => {
         dest: "10.96.0.1:81",
         iptables: "timeout",
         nftables: "refused",
+        ipvs: "refused",
       },
-    ])("$what", ({ set, from, dest, iptables, nftables }) => {
+      {
+        what: "IPVS mode refuses other ports of external addresses as well: the node has these",
+        set: lb([web], []),
+        from: "client",
+        dest: "203.0.113.1:81",
+        iptables: "timeout",
+        nftables: "timeout",
+        ipvs: "refused",
+      },
+      {
+        what: "in IPVS mode policy Local holds for pods, too",
+        set: { ...lb([web, elsewhere], []), externalLocal: true },
+        from: "pod-on-node1",
+        dest: "203.0.113.1:80",
+        iptables: "ok p1-10 8080 sees 10.244.1.50, ok p2-10 8080 sees 10.244.1.50",
+        nftables: "ok p1-10 8080 sees 10.244.1.50, ok p2-10 8080 sees 10.244.1.50",
+        ipvs: "ok p1-10 8080 sees 10.244.1.50",
+      },
+      {
+        what: "in IPVS mode policy Local holds for the node, which is not masqueraded",
+        set: { ...lb([web, elsewhere], []), externalLocal: true },
+        from: "node1",
+        dest: "203.0.113.1:80",
+        iptables: "ok p1-10 8080 sees 10.244.1.1, ok p2-10 8080 sees 192.168.100.11",
+        nftables: "ok p1-10 8080 sees 10.244.1.1, ok p2-10 8080 sees 192.168.100.11",
+        ipvs: "ok p1-10 8080 sees 203.0.113.1",
+      },
+      {
+        what: "in IPVS mode internal policy Local without endpoints here means all endpoints",
+        set: { ...lb([elsewhere], []), internalLocal: true },
+        from: "pod-on-node1",
+        dest: "10.96.0.1:80",
+        iptables: "timeout",
+        nftables: "timeout",
+        ipvs: "ok p2-10 8080 sees 10.244.1.50",
+      },
+      {
+        what: "without local detection IPVS mode masquerades the node's own calls",
+        set: lb([web], []),
+        settings: {},
+        from: "node1",
+        dest: "10.96.0.1:80",
+        iptables: "ok p1-10 8080 sees 192.168.100.11",
+        nftables: "ok p1-10 8080 sees 192.168.100.11",
+        ipvs: "ok p1-10 8080 sees 10.244.1.1",
+      },
+      {
+        what: "IPVS mode refuses the node's own datagrams before they are sent",
+        set: { ...lb([], []), protocol: "UDP" },
+        from: "node1",
+        dest: `${PRIMARY}:30000`,
+        iptables: "refused",
+        nftables: "refused",
+        ipvs: "Operation not permitted",
+      },
+    ])("$what", ({ set, settings = LOCAL_PODS, from, dest, ...expected }) => {
       const { objects } = cluster([set]);
-      const flow = { protocol: "TCP", from, dest, tried: 4 } as const;
-      expect(connect(flow, start("iptables", objects))).toBe(iptables);
-      expect(connect(flow, start("nftables", objects))).toBe(nftables);
+      for (const mode of MODES) {
+        const flow = { protocol: set.protocol, from, dest, tried: 8 };
+        const met = connect(flow, start(mode, objects, settings));
+        expect(`${mode}: ${met}`).toBe(`${mode}: ${expected[mode]}`);
+      }
     });
   });
 });
@@ -219,17 +323,28 @@ describe("iptables and nftables modes", () => {
 const WEB = { clusterIP: "10.96.0.1", ports: [{ port: 80, protocol: "TCP" }] } as const;
 const TO_WEB = { protocol: "TCP", dest: "10.96.0.1:80", from: "pod-on-node1" } as const;
 
-describe.each(MODES)("in %s mode", (mode) => {
-  const backends = pods.map((pod) => pod.slice(0, pod.indexOf("@")));
+const BACKENDS = pods.map((pod) => pod.slice(0, pod.indexOf("@")));
 
+/** How often each outcome comes in 3000 connections. */
+function shares(mode: KubeProxyMode, settings: Partial<KubeProxyConfig> = {}): Map<string, number> {
+  const objects = [NODE, service("web", WEB), slice("web", [{ port: 8080 }], BACKENDS)];
+  const network = start(mode, objects, { ...LOCAL_PODS, ...settings });
+  const counts = new Map<string, number>();
+  for (let i = 0; i < 3000; i++) {
+    const outcome = connect({ ...TO_WEB, tried: 1 }, network);
+    counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+  }
+  return counts;
+}
+
+describe.each<[KubeProxyMode, idleMs: number]>([
+  ["iptables", 11_000],
+  ["nftables", 11_000],
+  // As long as IPVS remembers a connection (two minutes after its end), and up to a minute longer.
+  ["ipvs", 181_000],
+])("in %s mode", (mode, idleMs) => {
   test("each endpoint gets its share", () => {
-    const objects = [NODE, service("web", WEB), slice("web", [{ port: 8080 }], backends)];
-    const network = start(mode, objects);
-    const counts = new Map<string, number>();
-    for (let i = 0; i < 3000; i++) {
-      const outcome = connect({ ...TO_WEB, tried: 1 }, network);
-      counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
-    }
+    const counts = shares(mode);
     expect(counts.size).toBe(3);
     const chiSquare = [...counts.values()].reduce((sum, n) => sum + (n - 1000) ** 2 / 1000, 0);
     // 2 degrees of freedom: chance exceeds it once in a thousand times.
@@ -244,7 +359,7 @@ describe.each(MODES)("in %s mode", (mode) => {
     const objects = [
       NODE,
       service("web", { ...WEB, ...affinity }),
-      slice("web", [{ port: 8080 }], backends),
+      slice("web", [{ port: 8080 }], BACKENDS),
     ];
     const network = start(mode, objects);
     const after = (ms: number, times: number) => {
@@ -256,6 +371,20 @@ describe.each(MODES)("in %s mode", (mode) => {
       return met;
     };
     expect(after(9000, 30).size).toBe(1);
-    expect(after(11_000, 60).size).toBe(3);
+    expect(after(idleMs, 60).size).toBe(3);
+  });
+});
+
+describe("IPVS mode's schedulers", () => {
+  test("rr is exact", () => {
+    expect([...shares("ipvs").values()]).toEqual([1000, 1000, 1000]);
+  });
+
+  test("sh sends a client to one endpoint", () => {
+    expect([...shares("ipvs", { ipvsScheduler: "sh" }).values()]).toEqual([3000]);
+  });
+
+  test("mh spreads the ports of one client", () => {
+    expect(shares("ipvs", { ipvsScheduler: "mh" }).size).toBe(3);
   });
 });
