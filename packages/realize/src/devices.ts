@@ -12,10 +12,11 @@ import {
   Nic,
   Tun,
   Veth,
+  VXLAN_OVERHEAD,
   Vxlan,
   Wireguard,
 } from "@cnilab/linux";
-import { formatIp, formatMac, isMulticast } from "@cnilab/net";
+import { familyOf, formatIp, formatMac, isMulticast } from "@cnilab/net";
 import type { NamespaceNames } from "./namespace-names.ts";
 import { type WireNames, wireMtu } from "./segments.ts";
 import { UnrealizableError } from "./unrealizable-error.ts";
@@ -58,7 +59,7 @@ function creation(
   if (dev instanceof Loopback) return [];
   const head = `link add name ${dev.name}`;
   // The kernel limits a bridge's MTU by nothing, yet follows its ports until it is set.
-  const common = `address ${formatMac(dev.mac)} mtu ${dev.mtu}`;
+  const common = `address ${formatMac(dev.mac)} mtu ${mtuToMake(dev)}`;
   if (dev instanceof Nic) {
     const wire = wires.get(dev);
     return [
@@ -70,7 +71,7 @@ function creation(
     if (peer === undefined)
       throw new UnrealizableError(`${dev.netns}/${dev.name} has no other end`);
     if (made.has(peer)) return [];
-    const other = `name ${peer.name} address ${formatMac(peer.mac)} mtu ${peer.mtu}`;
+    const other = `name ${peer.name} address ${formatMac(peer.mac)} mtu ${mtuToMake(peer)}`;
     return [`${head} ${common} type veth peer ${other} netns ${names.of(peer.netns)}`];
   }
   if (dev instanceof Bridge) return [`${head} ${common} type bridge`];
@@ -98,6 +99,22 @@ function creation(
   throw new UnrealizableError(`${dev.netns}/${dev.name}: ${dev.kind} devices are not realised`);
 }
 
+/**
+ * The MTU that a device is made with. A vxlan device is made no larger than its link allows (`vxlan_config_apply`), and
+ * stays as it is when the link's MTU becomes smaller.
+ */
+function mtuToMake(dev: NetDevice): number {
+  const above = [...dev.netns.kernel.namespaces]
+    .flatMap((netns) => netns.devices)
+    .filter((upper): upper is Vxlan => upper instanceof Vxlan && upper.link === dev);
+  return Math.max(dev.mtu, ...above.map((vxlan) => vxlan.mtu + vxlanOverhead(vxlan)));
+}
+
+function vxlanOverhead({ remote, local }: Vxlan): number {
+  const end = remote ?? local;
+  return VXLAN_OVERHEAD[end === undefined ? 4 : familyOf(end)];
+}
+
 function vxlanOptions(dev: Vxlan): string {
   const words = [`id ${dev.vni}`, `dstport ${dev.port}`];
   if (dev.local !== undefined) words.push(`local ${formatIp(dev.local)}`);
@@ -123,6 +140,7 @@ function geneveOptions(dev: Geneve): string {
 /** `ip link set …` for what a device is once all are there. */
 export function linkSet(dev: NetDevice): string[] {
   const lines: string[] = [];
+  if (mtuToMake(dev) !== dev.mtu) lines.push(`link set dev ${dev.name} mtu ${dev.mtu}`);
   if (dev.master !== undefined) lines.push(`link set dev ${dev.name} master ${dev.master.name}`);
   if (dev.requestedPromiscuous) lines.push(`link set dev ${dev.name} promisc on`);
   if (dev.allMulticast) lines.push(`link set dev ${dev.name} allmulticast on`);

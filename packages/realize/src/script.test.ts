@@ -292,6 +292,22 @@ END
   });
 });
 
+// vxlan_config_apply would make it smaller, vxlan_change_mtu would refuse to make it larger again.
+test("a link whose MTU has become smaller is made as large as its vxlan device needs", () => {
+  const { initNs } = new Kernel(emptyNetwork(), "m");
+  const pod = initNs.kernel.addNamespace("n");
+  const [link] = Veth.pair(initNs, { name: "veth0" }, pod, { name: "eth0" });
+  new Vxlan(initNs, { name: "vx", vni: 1, link, local: parseIp("fd00::1") });
+  link.setMtu(1300);
+  const { text } = script(initNs.network, { prefix: "t" });
+  const mtus = [...text.matchAll(/(?:name|dev) (veth0|vx) .*?mtu (\d+)/g)];
+  expect(mtus.map(([, name, mtu]) => `${name} ${mtu}`)).toEqual([
+    "veth0 1500",
+    "vx 1430",
+    "veth0 1300",
+  ]);
+});
+
 test.each(["", "a b", "a/b", "x".repeat(33)])('the prefix "%s" is refused', (prefix) => {
   expect(() => script(emptyNetwork(), { prefix })).toThrow(/prefix/);
 });
