@@ -49,12 +49,12 @@ import { ReplicaSetController } from "./controllers/replica-set.ts";
 import { StatefulSetController } from "./controllers/stateful-set.ts";
 import { KeptAddresses } from "./kubelet/kept-addresses.ts";
 import { Applier, internalAddresses } from "./manifest/apply.ts";
+import { nodeWarnings } from "./node-warnings.ts";
 import { unenforcedPolicies } from "./policy-warnings.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import { ServiceAdmission } from "./service/service-admission.ts";
 import { OutsideWorld } from "./underlay/outside-world.ts";
 import { API_SERVER, forwarding, Underlay } from "./underlay/underlay.ts";
-import { windowsWarnings } from "./windows-warnings.ts";
 
 export interface ClusterOptions {
   readonly config?: Partial<ClusterConfig>;
@@ -181,7 +181,7 @@ export class Cluster {
     return [
       ...unenforcedPolicies(this.api, this.#nodes),
       ...this.#kept.warnings,
-      ...windowsWarnings(this.api, this.#nodes, this.#options.cni),
+      ...nodeWarnings(this.api, this.#nodes, this.#options.cni),
     ];
   }
 

@@ -101,9 +101,8 @@ function makeFlanneld(node: NodeContext<Kernel>, share: ClusterShare): Flanneld 
   });
 }
 
-function conflistFor(node: NodeContext<Kernel>, { conf, config }: ClusterShare): string {
-  if (!(node.machine instanceof WindowsMachine)) return CONFLIST_TEXT;
-  return textOf(windowsConflist(conf, config, node as NodeContext<WindowsMachine>));
+function conflistFor({ machine }: NodeContext<Kernel>, { conf, config }: ClusterShare): string {
+  return machine.os === "windows" ? textOf(windowsConflist(conf, config)) : CONFLIST_TEXT;
 }
 
 function textOf(list: NetworkConfigList): string {

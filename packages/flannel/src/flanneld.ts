@@ -72,6 +72,11 @@ export class Flanneld implements OverlayEngine {
     return this.#log;
   }
 
+  /** Why it does not run, if it was started. */
+  get problem(): string | undefined {
+    return this.#run === undefined ? this.#log.at(-1) : undefined;
+  }
+
   start(): void {
     if (this.#run !== undefined) return;
     this.#restart?.cancel();

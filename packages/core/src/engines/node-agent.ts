@@ -11,4 +11,6 @@ export interface NodeAgent {
   stop(): void;
   /** Whether it has done what pods wait for; starts with the present state. */
   readonly ready: Observable<boolean>;
+  /** What keeps it from being ready, on one line; absent where nothing does, or where it cannot tell. */
+  readonly problem?: string | undefined;
 }

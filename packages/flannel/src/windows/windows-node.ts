@@ -1,12 +1,6 @@
 import { hostLocal } from "@cnilab/cni-plugins";
-import {
-  type ClusterConfig,
-  type CniCall,
-  CniError,
-  type NetworkConfigList,
-  type NodeContext,
-} from "@cnilab/core";
-import { Prefix } from "@cnilab/net";
+import { type ClusterConfig, type CniCall, CniError, type NetworkConfigList } from "@cnilab/core";
+import type { Prefix } from "@cnilab/net";
 import type { HcnEndpointPolicy, WindowsMachine } from "@cnilab/windows";
 import type { VxlanConf } from "../conf/backend-conf.ts";
 import type { NetConf } from "../conf/net-conf.ts";
@@ -23,13 +17,10 @@ const SOURCE_VIP_FILE = "/k/sourceVip.json";
 export function windowsConflist(
   conf: NetConf,
   { clusterCidrs, serviceCidrs }: ClusterConfig,
-  node: NodeContext<WindowsMachine>,
 ): NetworkConfigList {
   const { backend } = conf;
-  const ranges = [...clusterCidrs, ...serviceCidrs].map(String);
+  const exceptions = [...serviceCidrs, ...clusterCidrs].map(String);
   const overlay = backend.type === "vxlan";
-  // On l2bridge the nodes' own network knows the way to pods.
-  const exceptions = overlay ? ranges : [...ranges, ...nodeNetworks(node)];
   const policies: HcnEndpointPolicy[] = [
     { Type: "OutBoundNAT", Settings: { Exceptions: exceptions } },
     ...serviceCidrs.map(
@@ -55,14 +46,6 @@ export function windowsConflist(
       },
     ],
   };
-}
-
-/** Networks of the node's own addresses, as its card has them before there is a switch. */
-function nodeNetworks({ machine }: NodeContext<WindowsMachine>): string[] {
-  return machine.initNs.devices
-    .filter((dev) => !dev.isLoopback)
-    .flatMap((dev) => dev.addresses4.map((a) => new Prefix(a.address, a.prefixLength)))
-    .map(String);
 }
 
 /**

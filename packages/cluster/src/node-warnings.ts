@@ -2,8 +2,24 @@ import type { CniModel } from "@cnilab/core";
 import type { ApiStore } from "./api/api-store.ts";
 import type { ClusterNode } from "./cluster-node.ts";
 
-/** What a person should know of the cluster's Windows nodes. */
-export function windowsWarnings(
+/** What a person should know of nodes that cannot do what the others do. */
+export function nodeWarnings(
+  api: ApiStore,
+  nodes: ReadonlyMap<string, ClusterNode>,
+  cni: CniModel | undefined,
+): string[] {
+  return [...windowsWarnings(api, nodes, cni), ...[...nodes.values()].flatMap(problems)];
+}
+
+/** Agents that know why their node is not ready. */
+function problems({ name, agents, ready }: ClusterNode): string[] {
+  if (ready) return [];
+  return agents.flatMap((agent) =>
+    agent.problem === undefined ? [] : [`${name} is NotReady: ${agent.name}: ${agent.problem}`],
+  );
+}
+
+function windowsWarnings(
   api: ApiStore,
   nodes: ReadonlyMap<string, ClusterNode>,
   cni: CniModel | undefined,
