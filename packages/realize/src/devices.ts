@@ -17,7 +17,7 @@ import {
   Wireguard,
 } from "@cnilab/linux";
 import { familyOf, formatIp, formatMac, isMulticast } from "@cnilab/net";
-import type { NamespaceNames } from "./namespace-names.ts";
+import { type NamespaceNames, namespacesOf } from "./namespace-names.ts";
 import { type WireNames, wireMtu } from "./segments.ts";
 import { UnrealizableError } from "./unrealizable-error.ts";
 
@@ -104,7 +104,7 @@ function creation(
  * stays as it is when the link's MTU becomes smaller.
  */
 function mtuToMake(dev: NetDevice): number {
-  const above = [...dev.netns.kernel.namespaces]
+  const above = namespacesOf(dev.netns.kernel)
     .flatMap((netns) => netns.devices)
     .filter((upper): upper is Vxlan => upper instanceof Vxlan && upper.link === dev);
   return Math.max(dev.mtu, ...above.map((vxlan) => vxlan.mtu + vxlanOverhead(vxlan)));
