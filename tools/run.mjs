@@ -15,6 +15,7 @@ const commands = {
   vectors: (args) => typescript("tools/vectors.ts", args),
   bench: (args) => typescript("tools/bench.ts", args),
   "fuzz-kernel": (args) => typescript("packages/realize/test/fuzz/main.ts", args),
+  "fuzz-coverage": (args) => typescript("packages/realize/test/fuzz/print-coverage.ts", args),
   "fuzz-defects": (args) => typescript("packages/realize/test/defects/main.ts", args),
   "fuzz-vm": (args) => typescript("packages/realize/test/vm/main.ts", args),
   /** Any program of node_modules/.bin, with the project's Node. */

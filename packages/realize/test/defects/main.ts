@@ -2,10 +2,12 @@
 //   npm run fuzz:defects -- [--seed 1] [--seconds 60] [--only WORDS]
 import { parseArgs } from "node:util";
 import { whyNotHere } from "../../src/index.ts";
-import { compareOnce } from "../fuzz/compare.ts";
+import { compareOnce, type RealSide } from "../fuzz/compare.ts";
+import type { Counter } from "../fuzz/counters.ts";
 import { generate } from "../fuzz/generate.ts";
+import type { Model } from "../fuzz/model.ts";
 import { Prober } from "../fuzz/real.ts";
-import type { Step, Verdict } from "../fuzz/topology.ts";
+import type { Flow, Step, Verdict } from "../fuzz/topology.ts";
 import { DEFECTS } from "./defects.ts";
 import { PlantedCopy } from "./planted-copy.ts";
 
@@ -27,8 +29,31 @@ if (missing !== undefined) {
   process.exit(2);
 }
 
-/** What `compareOnce` asks of a prober. */
-type Asked = Parameters<typeof compareOnce>[1];
+/** What the kernel did with one network, for others to compare themselves with. */
+class Recording implements RealSide {
+  readonly #kernel: RealSide;
+  #verdicts: Promise<Verdict[]> = Promise.resolve([]);
+  #counters: Promise<Counter[]> = Promise.resolve([]);
+
+  constructor(kernel: RealSide) {
+    this.#kernel = kernel;
+  }
+
+  verdicts(model: Model, prefix: string): Promise<Verdict[]> {
+    this.#verdicts = this.#kernel.verdicts(model, prefix);
+    return this.#verdicts;
+  }
+
+  counters(model: Model, prefix: string, gapMs: number, settleMs: number): Promise<Counter[]> {
+    this.#counters = this.#kernel.counters?.(model, prefix, gapMs, settleMs) ?? this.#counters;
+    return this.#counters;
+  }
+
+  /** Says it again, whoever asks. */
+  get again(): RealSide {
+    return { verdicts: () => this.#verdicts, counters: () => this.#counters };
+  }
+}
 
 /** The model with one defect, which gets to see the same networks as the others. */
 class Suspect {
@@ -40,11 +65,18 @@ class Suspect {
     this.#compareOnce = compare;
   }
 
-  /** How it differs from what the kernel did; `undefined` if it does not. */
-  async differs(steps: readonly Step[], real: Verdict[]): Promise<string | undefined> {
-    const replay = { verdicts: () => Promise.resolve(real) };
-    const { disagreements } = await this.#compareOnce(steps, replay as unknown as Asked, "");
-    const [first] = disagreements;
+  /**
+   * How it differs from what the kernel did; `undefined` if it does not.
+   * @param open flows that the model without a defect has otherwise too: it has one of its own, or the machine
+   * was too busy to answer in time
+   */
+  async differs(
+    steps: readonly Step[],
+    { again }: Recording,
+    open: ReadonlySet<Flow | undefined>,
+  ): Promise<string | undefined> {
+    const { disagreements } = await this.#compareOnce(steps, again, "");
+    const first = disagreements.find(({ flow }) => !open.has(flow));
     return first && `model ${first.model}; kernel ${first.kernel}`;
   }
 }
@@ -53,6 +85,7 @@ const prober = new Prober();
 const copies = DEFECTS.filter(({ name }) => name.includes(values.only)).map(
   (defect) => [defect.name, new PlantedCopy(defect)] as const,
 );
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
 process.once("exit", () => {
   for (const [, copy] of copies) copy.remove();
 });
@@ -70,36 +103,19 @@ async function work(worker: number): Promise<void> {
   while (suspects.size > 0 && Date.now() - start < 1000 * Number(values.seconds)) {
     const number = started++;
     const steps = generate(seed * 1_000_003 + number, Number(values.flows));
-    const real = await kernelVerdicts(steps, `defect${process.pid}-${worker}`);
+    const real = new Recording(prober);
+    const { disagreements } = await compareOnce(steps, real, `defect${process.pid}-${worker}`);
     topologies++;
-    if (real === undefined) continue;
+    const open = new Set(disagreements.map(({ flow }) => flow));
+    if (open.has(undefined)) continue;
     for (const suspect of [...suspects]) {
-      const difference = await suspect.differs(steps, real);
+      const difference = await suspect.differs(steps, real, open);
       if (difference === undefined || !suspects.delete(suspect)) continue;
       const seconds = Math.round((Date.now() - start) / 1000);
       console.log(`found by topology ${number} after ${seconds} s: ${suspect.name}`);
       console.log(`  ${difference}`);
     }
   }
-}
-
-/**
- * What the kernel does; `undefined` where the model without a defect says otherwise. (Then it has one of
- * its own, or the machine was too busy to answer in time: this network proves nothing.)
- */
-async function kernelVerdicts(
-  steps: readonly Step[],
-  prefix: string,
-): Promise<Verdict[] | undefined> {
-  let real: Verdict[] | undefined;
-  const recorder: Pick<Prober, "verdicts"> = {
-    verdicts: async (model, name) => {
-      real = await prober.verdicts(model, name);
-      return real;
-    },
-  };
-  const { disagreements } = await compareOnce(steps, recorder as Prober, prefix);
-  return disagreements.length === 0 ? real : undefined;
 }
 
 await Promise.all(Array.from({ length: Number(values["at-once"]) }, (_, worker) => work(worker)));
