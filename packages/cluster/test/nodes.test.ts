@@ -239,6 +239,22 @@ describe("the scheduler", () => {
     expect(spread(made)).toEqual({ node1: 1, node2: 1 });
   });
 
+  test.each<[string, string, string, boolean]>([
+    ["one address", "hostIP: 192.0.2.1", "hostIP: 192.0.2.1", false],
+    ["two addresses", "hostIP: 192.0.2.1", "hostIP: 192.0.2.2", true],
+    ["one and all addresses", "hostIP: 192.0.2.1", "hostIP: 0.0.0.0", false],
+    ["all addresses", "name: a", "hostIP: 127.0.0.1", false],
+    ["two protocols", "protocol: TCP", "protocol: UDP", true],
+  ])(
+    "puts two pods with a host port on one node, on %s: %s, %s",
+    async (_, first, second, both) => {
+      const spec = (how: string) =>
+        `containers: [{name: c, ports: [{containerPort: 80, hostPort: 80, ${how}}]}]`;
+      const made = await cluster(pod("a", spec(first)) + pod("b", spec(second)), { nodes: 1 });
+      expect(spread(made)).toEqual(both ? { node1: 2 } : { node1: 1, none: 1 });
+    },
+  );
+
   test("counts pods where a node says how many it takes", async () => {
     const made = await cluster(
       node("a", ", status: {allocatable: {pods: '2'}}") + pod("p") + pod("q") + pod("r"),

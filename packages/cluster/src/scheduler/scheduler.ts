@@ -5,6 +5,7 @@ import { timestamp } from "../api/timestamp.ts";
 import { controllerUid } from "../controllers/owner.ts";
 import { isFinished } from "../controllers/pod-state.ts";
 import { WorkQueue } from "../controllers/work-queue.ts";
+import { type HostPort, HostPorts, hostPortsOf } from "./host-ports.ts";
 import { unfitness } from "./node-fit.ts";
 import { NodePool } from "./node-pool.ts";
 
@@ -13,8 +14,7 @@ interface NodeState {
   readonly name: string;
   node: Node;
   pods: number;
-  /** Host ports in use, as `TCP 8080`. */
-  readonly hostPorts: Map<string, number>;
+  readonly hostPorts: HostPorts;
 }
 
 /**
@@ -63,7 +63,7 @@ export class Scheduler {
     const { name } = node.metadata;
     const state = this.#nodes.get(name);
     if (state === undefined) {
-      this.#nodes.set(name, { name, node, pods: 0, hostPorts: new Map() });
+      this.#nodes.set(name, { name, node, pods: 0, hostPorts: new HostPorts() });
     } else {
       state.node = node;
     }
@@ -86,11 +86,7 @@ export class Scheduler {
     const state = this.#nodes.get(name);
     if (state === undefined) return;
     state.pods += change;
-    for (const port of hostPorts(pod)) {
-      const uses = (state.hostPorts.get(port) ?? 0) + change;
-      if (uses > 0) state.hostPorts.set(port, uses);
-      else state.hostPorts.delete(port);
-    }
+    for (const port of hostPortsOf(pod)) state.hostPorts.change(port, change);
     for (const { pool } of this.#pools.values()) pool.changed(name, ownerOf(pod), change);
     if (change < 0) this.#retry();
   }
@@ -102,7 +98,7 @@ export class Scheduler {
   #schedule(key: string): void {
     const pod = this.#api.get("Pod", key);
     if (pod === undefined || pod.spec.nodeName !== undefined) return;
-    const ports = hostPorts(pod);
+    const ports = hostPortsOf(pod);
     const chosen = this.#pool(pod).choose(ownerOf(pod), (name) => this.#hasRoom(name, ports));
     if (chosen === undefined) {
       this.#unschedulable.add(key);
@@ -113,11 +109,10 @@ export class Scheduler {
     this.#api.update("Pod", key, (p) => ({ ...p, spec: { ...p.spec, nodeName: chosen } }));
   }
 
-  #hasRoom(name: string, ports: readonly string[]): boolean {
+  #hasRoom(name: string, ports: readonly HostPort[]): boolean {
     const state = this.#nodes.get(name) as NodeState;
     if (state.pods >= podCapacity(state.node)) return false;
-    for (const port of ports) if (state.hostPorts.has(port)) return false;
-    return true;
+    return !ports.some((port) => state.hostPorts.conflicts(port));
   }
 
   #pool(pod: Pod): NodePool {
@@ -134,7 +129,7 @@ export class Scheduler {
     return entry.pool;
   }
 
-  #reportUnschedulable(pod: Pod, ports: readonly string[]): void {
+  #reportUnschedulable(pod: Pod, ports: readonly HostPort[]): void {
     const reasons = new Map<string, number>();
     for (const { name, node } of this.#nodes.values()) {
       const reason =
@@ -180,18 +175,6 @@ function occupies(pod: Pod): boolean {
 
 function ownerOf(pod: Pod): string {
   return controllerUid(pod) ?? (pod.metadata.namespace as string);
-}
-
-/** Ports that the pod takes on its node's addresses. */
-export function hostPorts(pod: Pod): string[] {
-  const found: string[] = [];
-  for (const { ports } of pod.spec.containers) {
-    for (const { hostPort, containerPort, protocol = "TCP" } of ports ?? []) {
-      const port = pod.spec.hostNetwork === true ? (hostPort ?? containerPort) : hostPort;
-      if (port !== undefined && port !== 0) found.push(`${protocol} ${port}`);
-    }
-  }
-  return found;
 }
 
 function podCapacity(node: Node): number {
