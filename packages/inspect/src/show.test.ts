@@ -1,5 +1,5 @@
 import { SeededRandom, VirtualClock } from "@cnilab/core";
-import { Dummy, Kernel, Network, startEchoServer } from "@cnilab/linux";
+import { Dummy, exchange, Kernel, Network, startEchoServer } from "@cnilab/linux";
 import { IPPROTO_TCP, IPPROTO_UDP, parseIp } from "@cnilab/net";
 import { describe, expect, it, test } from "vitest";
 import { isViewName, show, showJson, VIEWS, type ViewName } from "./show.ts";
@@ -78,4 +78,29 @@ test("netfilter prints itself", () => {
   expect(show("iptables", initNs)).toContain("-A INPUT -s 10.0.0.0/8 -j DROP\n");
   expect(show("ip6tables", initNs)).toBe("");
   expect(show("nft", initNs)).toContain("table ip t {\n\tchain c {\n");
+});
+
+test("virtual servers are listed with their connections", () => {
+  const { initNs } = kernel();
+  initNs.loopback.setUp();
+  expect(show("ipvs", initNs)).toBe("");
+  initNs.ipvs.restore("-A -u 127.0.0.1:53 -s rr\n-a -u 127.0.0.1:53 -r 127.0.0.2:5353 -m");
+  const head = `IP Virtual Server version 1.2.1 (size=4096)
+Prot LocalAddress:Port Scheduler Flags
+  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn
+UDP  127.0.0.1:53 rr
+  -> 127.0.0.2:5353               Masq    1      0          `;
+  expect(show("ipvs", initNs)).toBe(`${head}0         \n`);
+  exchange(initNs, {
+    protocol: IPPROTO_UDP,
+    dst: parseIp("127.0.0.1"),
+    port: 53,
+    srcPort: 40000,
+  });
+  expect(show("ipvs", initNs)).toBe(`${head}1         
+
+IPVS connection entries
+pro expire state       source             virtual            destination
+UDP 05:00  UDP         127.0.0.1:40000    127.0.0.1:53       127.0.0.2:5353
+`);
 });

@@ -28,6 +28,12 @@ test.each<[string, unknown, object]>([
     { localhostNodePorts: false, nodePortAddresses: ["10.0.0.0/8"] },
   ],
   [
+    "IPVS",
+    { ipvs: { scheduler: "sh", strictARP: true, excludeCIDRs: ["10.5.0.0/16"] } },
+    { ipvsScheduler: "sh", ipvsStrictARP: true, ipvsExcludeCIDRs: ["10.5.0.0/16"] },
+  ],
+  ["IPVS without a scheduler", { ipvs: { scheduler: "" } }, { ipvsScheduler: "rr" }],
+  [
     "null is absent",
     { masqueradeBit: null, nodePortAddresses: null },
     { masqueradeBit: 14, nodePortAddresses: [] },
@@ -50,6 +56,10 @@ test.each<[unknown, RegExp]>([
   [{ nodePortAddresses: [10] }, /nodePortAddresses must be a list of CIDRs/],
   [{ detectLocal: { bridgeInterface: 1 } }, /bridgeInterface must be a string/],
   [{ detectLocal: "cni0" }, /detectLocal must be a JSON object/],
+  [{ ipvs: "rr" }, /ipvs must be a JSON object/],
+  [{ ipvs: { scheduler: "lblc" } }, /ipvs.scheduler must be one of rr, .*, not lblc/],
+  [{ ipvs: { strictARP: "yes" } }, /strictARP must be a boolean/],
+  [{ ipvs: { excludeCIDRs: "10.0.0.0/8" } }, /excludeCIDRs must be a list of CIDRs/],
 ])("%j is refused", (json, message) => {
   expect(() => readConfig(json, "config.json")).toThrow(message);
   expect(() => readConfig(json, "config.json")).toThrow("config.json");

@@ -50,7 +50,14 @@ class Nodes {
   readonly #kernels = new Map<string, Kernel>();
   #provider: PerNodeProvider<ProxyEngine> | undefined;
 
-  constructor(objects: readonly KubeObject[], settings: Partial<KubeProxyConfig> = {}) {
+  readonly #config: ClusterConfig;
+
+  constructor(
+    objects: readonly KubeObject[],
+    settings: Partial<KubeProxyConfig> = {},
+    config: ClusterConfig = CONFIG,
+  ) {
+    this.#config = config;
     const snapshots = new Map(
       ["Service", "EndpointSlice"].map((kind) => {
         const all = objects.filter((o) => o.kind === kind).map((o) => [objectKey(o), o] as const);
@@ -85,7 +92,7 @@ class Nodes {
       api: this.#api,
       clock: this.clock,
       random: machine.random,
-      config: CONFIG,
+      config: this.#config,
       addresses: [parseIp("192.168.100.11")],
       podCidrs: () => [],
     };
@@ -100,6 +107,10 @@ class Nodes {
     for (const name of names) this.proxy(name).start();
     this.clock.runUntil(0);
     return this;
+  }
+
+  virtualServers(name: string): string {
+    return this.#kernels.get(name)?.initNs.findIpvs()?.save() ?? "";
   }
 
   nat(name: string): string {
@@ -120,6 +131,16 @@ test.each<[string, Partial<KubeProxyConfig>, string]>([
   ["another mark", { masqueradeBit: 3 }, "MARK --set-xmark 0x8/0x8"],
 ])("it is set up with %s", (_name, settings, rule) => {
   expect(new Nodes([WEB, ENDPOINTS], settings).start("n1").nat("n1")).toContain(rule);
+});
+
+test("in IPVS mode each node has virtual servers", () => {
+  const config = { ...CONFIG, proxyMode: "ipvs" } as const;
+  const nodes = new Nodes([WEB, ENDPOINTS], { ipvsScheduler: "lc" }, config).start("n1", "n2");
+  expect(nodes.virtualServers("n2")).toBe(`-A -t 10.96.0.10:80 -s lc
+-a -t 10.96.0.10:80 -r 10.244.1.10:8080 -m -w 1
+-a -t 10.96.0.10:80 -r 10.244.2.10:8080 -m -w 1
+`);
+  expect(nodes.virtualServers("n1")).toBe(nodes.virtualServers("n2"));
 });
 
 test("the rules of nodes that are alike are read once a family", () => {

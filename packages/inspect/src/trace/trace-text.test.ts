@@ -1,4 +1,4 @@
-import { exchange, HOOK_NAMES, NF_DROP, NFPROTO_IPV4, Trace } from "@cnilab/linux";
+import { Dummy, exchange, HOOK_NAMES, NF_DROP, NFPROTO_IPV4, Trace } from "@cnilab/linux";
 import { IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, parseIp, parsePrefix } from "@cnilab/net";
 import { describe, expect, it, test } from "vitest";
 import { type TwoNodes, twoNodes } from "../../test/two-nodes.ts";
@@ -36,6 +36,14 @@ const SERVICE_RULES = `*nat
 -A KUBE-SEP-ABCDEFGHIJKLMNOP -p tcp -m tcp -j DNAT --to-destination 10.244.2.2:80
 COMMIT
 `;
+
+/** 10.96.0.10:80 on the first node, with a pod of the second one behind it. */
+function virtualServer({ kernels: [{ initNs }] }: TwoNodes): void {
+  new Dummy(initNs, { name: "kube-ipvs0" }).addAddress(parseIp("10.96.0.10"), 32);
+  initNs.ipvs.restore("-A -t 10.96.0.10:80 -s lc\n-a -t 10.96.0.10:80 -r 10.244.2.2:80 -m\n", {
+    origin: { kind: "Service", namespace: "default", name: "web", detail: "port http" },
+  });
+}
 
 const nothing = () => {};
 const names = (ip: string): string | undefined =>
@@ -246,6 +254,31 @@ describe("what goes wrong is named, with a hint", () => {
       ],
     },
     {
+      what: "a virtual server chooses, and its later packets and answers follow",
+      change: virtualServer,
+      probe: { dst: "10.96.0.10" },
+      lines: [
+        `    ipvs        lc chooses 10.244.2.2:80: the fewest connections: 0 active and 0 inactive connections
+                -A -t 10.96.0.10:80 -s lc
+                from Service default/web (port http)
+`,
+        "    ipvs        an answer of 10.244.2.2:80\n",
+        "    ipvs        the connection goes on to 10.244.2.2:80\n",
+      ],
+    },
+    {
+      what: "a virtual server has nobody to choose",
+      change: (nodes) => {
+        virtualServer(nodes);
+        nodes.kernels[0].initNs.ipvs.command("-e -t 10.96.0.10:80 -r 10.244.2.2:80 -m -w 0");
+      },
+      probe: { dst: "10.96.0.10" },
+      lines: [
+        "NETFILTER_DROP at cni0: a netfilter rule dropped it (no real server takes connections)",
+      ],
+      reason: "NETFILTER_DROP",
+    },
+    {
       what: "NAT and conntrack",
       change: ({ kernels: [{ initNs }] }) =>
         initNs.netfilter.register(NFPROTO_IPV4, 0, {
@@ -376,5 +409,17 @@ describe("traceJson", () => {
       }),
     );
     expect(json.hops[0]).toMatchObject({ packet: 0, node: "node1", netns: "pod2" });
+  });
+
+  it("says which virtual server chose whom and why", () => {
+    const { hops } = traceJson(traced(virtualServer, { dst: "10.96.0.10" }));
+    expect(hops.flatMap((hop) => hop.steps).find((step) => step.kind === "ipvs")).toMatchObject({
+      event: "new",
+      rule: "-A -t 10.96.0.10:80 -s lc",
+      origin: { kind: "Service", text: "Service default/web (port http)" },
+      scheduler: "lc",
+      server: "10.244.2.2:80",
+      detail: "the fewest connections: 0 active and 0 inactive connections",
+    });
   });
 });
