@@ -15,6 +15,7 @@ export class Kernel implements Machine {
   readonly files: HostFiles = new MemoryFiles();
   /** This machine's own randomness, as `statistic`, port selection and MACs use it. */
   readonly random: Random;
+  #hashSeed: number | undefined;
   /** Whether the br_netfilter module is loaded; kubeadm's preflight checks demand it. */
   brNetfilter = true;
   /** The namespace that the machine boots with. */
@@ -56,6 +57,12 @@ export class Kernel implements Machine {
       throw new KernelError("ENOENT", `netns ${netns.name}`);
     for (const dev of [...netns.devices].reverse()) dev.remove();
     this.network.touch();
+  }
+
+  /** What keys the hashes of flows since this machine's start (net/core/flow_dissector.c `hashrnd`). */
+  get hashSeed(): number {
+    this.#hashSeed ??= this.network.random.fork(`${this.hostname} hash`).uint32();
+    return this.#hashSeed;
   }
 
   /** A random unicast, locally administered MAC, as `eth_random_addr` makes it. */

@@ -255,10 +255,11 @@ function preferDevice(first: Nexthop, flow: Flow): Nexthop {
 
 /**
  * What picks the nexthop (`fib_multipath_hash`): by policy 0 the addresses, by policy 1 also protocol and ports, so that
- * connections of one client spread. The kernel's hash is keyed at boot: which flow goes where is arbitrary there as well.
+ * connections of one client spread. The hash is keyed at boot: which flow goes where is arbitrary, but always the same.
  */
 function multipathHash({ nexthop }: Route, flow: Flow): number {
   let hash = hashIp(flow.dst) ^ (flow.src === undefined ? 0 : hashIp(flow.src));
+  hash ^= nexthop.dev?.netns.kernel.hashSeed ?? 0;
   const family = typeof flow.dst === "number" ? 4 : 6;
   if (nexthop.dev?.netns.sysctl.get(`net/ipv${family}/fib_multipath_hash_policy`) === 1) {
     for (const word of [flow.protocol, flow.srcPort, flow.dstPort]) {
