@@ -24,6 +24,24 @@ export function featuresOf(step: Step): string[] {
       ];
     case "ipset":
       return [`ipset ${step.text.split(/\s/)[2]}`];
+    case "service":
+      return [
+        `kube-proxy ${step.mode}`,
+        `kube-proxy ${step.protocol} over IPv${step.family}`,
+        ...(step.endpoints.length > 1 ? ["kube-proxy several endpoints"] : []),
+        ...(step.nodePort === undefined ? [] : ["kube-proxy node port"]),
+        ...(step.loadBalancerIP === undefined ? [] : ["kube-proxy load balancer"]),
+        ...(step.externalIP === undefined ? [] : ["kube-proxy external IP"]),
+        ...(step.affinity ? ["kube-proxy session affinity"] : []),
+        ...(step.internalLocal || step.externalLocal ? ["kube-proxy policy Local"] : []),
+      ];
+    case "frame":
+      return [
+        `frame ${step.protocol} over IPv${step.dst.includes(":") ? 6 : 4}`,
+        ...(step.fragments === undefined ? [] : ["frame in fragments"]),
+        ...(step.ttl === undefined ? [] : ["frame with a low TTL"]),
+        ...(step.tos === undefined ? [] : ["frame with TOS"]),
+      ];
     case "nftables":
       return nftablesFeatures(step.text);
     case "flow": {

@@ -9,6 +9,7 @@ import { Plan } from "./generate/plan.ts";
 import { policy, routes } from "./generate/routes.ts";
 import { scenes } from "./generate/scenes.ts";
 import { sequence } from "./generate/sequences.ts";
+import { serviceFlow, services } from "./generate/services.ts";
 import { sysctl } from "./generate/sysctls.ts";
 import type { Step } from "./topology.ts";
 
@@ -23,10 +24,18 @@ export function generate(seed: number, flows: number): Step[] {
     sequence(plan, choice.fork("sequence"));
     return plan.steps;
   }
-  settings(plan, choice, false);
+  const proxied = choice.chance(20) ? services(plan, choice.fork("services")) : [];
+  // Beside kube-proxy's rules seldom others: they would hide what those do.
+  if (proxied.length === 0 || choice.chance(30)) settings(plan, choice, false);
   scenes(plan, choice.fork("scenes"));
   const sent = choice.fork("flows");
-  for (let i = 0; i < flows; i++) plan.add({ do: "flow", flow: flow(plan, sent) });
+  for (let i = 0; i < flows; i++) {
+    const toService = proxied.length > 0 && sent.chance(75);
+    plan.add({
+      do: "flow",
+      flow: toService ? serviceFlow(plan, sent, proxied) : flow(plan, sent),
+    });
+  }
   return plan.steps;
 }
 

@@ -35,7 +35,7 @@ export function iptablesMatch(
 ): string {
   let chosen = protocol;
   const parts: Part[] = [];
-  const makers = ordered ? [...PARTS, ...ORDERED_PARTS] : PARTS;
+  const makers = [...PARTS, ...(ordered ? ORDERED_PARTS : RANDOM_PARTS)];
   for (let left = choice.pick([1, 1, 2, 3]); left > 0; left--) {
     const part = choice.pick(makers)(plan, choice, place);
     if (part === undefined || (hasDestination && /^(! )?-d/.test(part.text))) continue;
@@ -306,5 +306,12 @@ const recent: PartMaker = (_plan, choice) => {
   ]);
   return { text: `-m recent ${not(choice)}${what} --name seen --rsource` };
 };
+
+const random: PartMaker = (_plan, choice) => ({
+  text: `-m statistic --mode random ${not(choice)}--probability ${choice.pick(["0.5", "0.33"])}`,
+});
+
+/** Flows have several outcomes then, of which the kernel shows one. */
+const RANDOM_PARTS: readonly PartMaker[] = [random];
 
 const ORDERED_PARTS: readonly PartMaker[] = [nth, nth, limit, hashlimit, recent, recent];

@@ -134,7 +134,7 @@ export function nftMatch(
   { ordered = false, transport = true }: NftMatchOptions = {},
 ): string {
   const parts: string[] = [];
-  const makers = ordered ? [...PARTS, ...ORDERED_PARTS] : PARTS;
+  const makers = [...PARTS, ...(ordered ? ORDERED_PARTS : RANDOM_PARTS)];
   for (let left = choice.pick([1, 1, 1, 2, 2, 3]); left > 0; left--) {
     const part = choice.pick(makers)(plan, choice, place);
     if (part === undefined) continue;
@@ -291,6 +291,11 @@ const PARTS: readonly PartMaker[] = [
   anonymous,
   named,
   named,
+];
+
+/** Flows have several outcomes then, of which the kernel shows one. */
+const RANDOM_PARTS: readonly PartMaker[] = [
+  (_plan, choice) => `numgen random mod ${choice.between(2, 3)} ${choice.below(2)}`,
 ];
 
 const ORDERED_PARTS: readonly PartMaker[] = [

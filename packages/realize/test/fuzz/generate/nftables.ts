@@ -205,6 +205,11 @@ function natRule(plan: Plan, choice: Choice, place: NftPlace, ordered: boolean):
     `${virtual} tcp dport { 80, 8080 } counter dnat${say} to ${withPort(80)}`,
     `${virtual} udp dport 5353 counter dnat${say} to ${withPort(53)}`,
     `${virtual} meta l4proto { tcp, udp } counter dnat${say} to ${word} daddr . th dport map { ${vip(family)} . 80 : ${address} . 80, ${vip(family)} . 8080 : ${address} . 80, ${vip(family)} . 53 : ${address} . 53 }`,
+    ...(ordered
+      ? []
+      : [
+          `${virtual} counter dnat${say} to numgen random mod 2 map { 0 : ${address}, 1 : ${addressOf(family, choice.pick(plan.attachments))} }`,
+        ]),
     `${match} tcp dport 8080 counter redirect to :80`,
     `${match} udp dport 5353 counter redirect to :53`,
     `${any} ${guard}counter dnat${say} to ${address}`,

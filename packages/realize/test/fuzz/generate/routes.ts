@@ -13,7 +13,7 @@ export function routes(plan: Plan, choice: Choice): void {
         const [via] = ways;
         if (via === undefined) continue;
         const dst = prefixOf(family, subnet);
-        if (ways.length > 1 && choice.chance(0)) multipath(plan, choice, netns, dst, ways);
+        if (ways.length > 1 && choice.chance(50)) multipath(plan, choice, netns, dst, ways);
         else route(plan, choice, netns, family, dst, via);
       }
     }

@@ -1,0 +1,61 @@
+import { Model } from "./model.ts";
+import type { Step, Verdict } from "./topology.ts";
+
+/** Machines, all alike but for their randomness, that are asked at most. */
+const MOST_SEEDS = 64;
+
+/** What may become of each flow of a case: several things where chance decides. */
+export class Outcomes {
+  readonly #steps: readonly Step[];
+  readonly #waitMs: number | undefined;
+  readonly #text: (verdict: Verdict) => string;
+  readonly #found: Set<string>[];
+  #seeds: number;
+
+  /** @param verdicts what became of the flows in the first machine */
+  constructor(
+    steps: readonly Step[],
+    waitMs: number | undefined,
+    verdicts: readonly Verdict[],
+    text: (verdict: Verdict) => string,
+  ) {
+    this.#steps = steps;
+    this.#waitMs = waitMs;
+    this.#text = text;
+    this.#found = verdicts.map((verdict) => new Set([text(verdict)]));
+    this.#seeds = steps.some(leavesToChance) ? 1 : MOST_SEEDS;
+  }
+
+  /** Whether this can become of a flow. Asks further machines as long as none has done it. */
+  has(flow: number, text: string): boolean {
+    const found = this.#found[flow] as Set<string>;
+    while (!found.has(text) && this.#seeds < MOST_SEEDS) this.#ask(++this.#seeds);
+    return found.has(text);
+  }
+
+  /** All that was found for a flow. */
+  text(flow: number): string {
+    return [...(this.#found[flow] as Set<string>)].join(" | ");
+  }
+
+  #ask(seed: number): void {
+    const verdicts = new Model(this.#steps, this.#waitMs, seed).verdicts();
+    for (const [i, verdict] of verdicts.entries()) this.#found[i]?.add(this.#text(verdict));
+  }
+}
+
+/** Whether what becomes of a flow may depend on randomness, or on which flow comes first. */
+export function leavesToChance(step: Step): boolean {
+  switch (step.do) {
+    case "service":
+      return true;
+    case "route":
+      return step.nexthops !== undefined;
+    case "iptables":
+      return /--mode|--random|recent|limit/.test(step.rule);
+    case "nftables":
+      return /numgen|random|limit|quota/.test(step.text);
+    default:
+      return false;
+  }
+}
