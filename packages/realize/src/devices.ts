@@ -150,6 +150,16 @@ export function linkSet(dev: NetDevice): string[] {
   return lines;
 }
 
+/**
+ * `ip link set … mtu` of a bridge that does not follow its ports. Only a change counts as somebody's wish
+ * (`br_change_mtu`), so the ports are there before.
+ */
+export function bridgeMtu(dev: NetDevice): string[] {
+  if (!(dev instanceof Bridge) || dev.ports.length === 0) return [];
+  const least = Math.min(...dev.ports.map((port) => port.dev.mtu));
+  return dev.mtu === least ? [] : [`link set dev ${dev.name} mtu ${dev.mtu}`];
+}
+
 /** `bridge -batch` lines: flags of ports, and entries that somebody made. */
 export function bridgeLines(netns: NetNamespace): string[] {
   const lines: string[] = [];

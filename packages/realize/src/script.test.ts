@@ -324,3 +324,23 @@ test("a macvlan is made beside the device below it, for the namespace that it is
     "link add name eth0 netns t.m.pod link eth0 address 02:00:00:00:05:01 mtu 1500 type macvlan mode bridge",
   ]);
 });
+
+test("a bridge's MTU is set where it is not that of its ports", () => {
+  const network = emptyNetwork();
+  const { initNs } = new Kernel(network, "m");
+  for (const [name, mtu] of [
+    ["follows", 1400],
+    ["pinned", 1300],
+  ] as const) {
+    const bridge = new Bridge(initNs, { name, mac: 0x020000000601 });
+    const [port] = Veth.pair(initNs, { name: `${name}0`, mtu: 1400 }, initNs, { name: `${name}1` });
+    port.setMaster(bridge);
+    if (mtu !== 1400) bridge.setMtu(mtu);
+  }
+  const lines = script(network, { prefix: "t" }).text.split("\n");
+  expect(lines.filter((line) => /^link set dev \S+ (mtu|master) /.test(line))).toEqual([
+    "link set dev follows0 master follows",
+    "link set dev pinned0 master pinned",
+    "link set dev pinned mtu 1300",
+  ]);
+});

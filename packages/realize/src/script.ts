@@ -1,5 +1,5 @@
 import type { NetDevice, NetNamespace, Network, Segment } from "@cnilab/linux";
-import { birthplace, bridgeLines, linkAdd, linkSet } from "./devices.ts";
+import { birthplace, bridgeLines, bridgeMtu, linkAdd, linkSet } from "./devices.ts";
 import { ipvsText } from "./ipvs.ts";
 import { featuresOf, type KernelFeature } from "./kernel-features.ts";
 import { NamespaceNames, namespacesOf, segmentsOf } from "./namespace-names.ts";
@@ -130,6 +130,7 @@ function stateOf(netns: NetNamespace, name: string): string[] {
     ),
     batch("ip", name, [
       ...own.flatMap(linkSet),
+      ...own.flatMap(bridgeMtu),
       ...devices.filter((dev) => dev.up).map((dev) => `link set dev ${dev.name} up`),
       ...addressLines(netns),
       ...routeLines(netns, 4),
