@@ -31,6 +31,9 @@ import type { Wire } from "./wiring.ts";
 /** Options of a vxlan device that change what it does, and that the model does not have. */
 const VXLAN_UNMODELLED = ["proxy", "rsc", "l2miss", "l3miss", "external", "vnifilter", "df"];
 
+/** Kinds of tunnels of which a moved one is made where it was made. */
+const TUNNELS: readonly string[] = ["vxlan", "geneve", "ipip", "sit"];
+
 /** Makes the devices of one machine, each where the one below it is there. */
 export class DeviceBuilder {
   readonly #node: SavedNode;
@@ -92,9 +95,27 @@ export class DeviceBuilder {
       below === undefined || [...above, link].includes(below.link)
         ? undefined
         : this.#device(below.saved, below.link, [...above, link]);
-    const made = this.#try(link, () => this.#make(saved, link, lower));
+    const made = this.#try(link, () => this.#makeAtHome(saved, link, lower));
     this.#made.set(link, made);
     return made;
+  }
+
+  /** A tunnel's packets stay in the namespace in which it was made, wherever it moves. */
+  #makeAtHome(saved: SavedNamespace, link: SavedLink, lower: NetDevice | undefined): NetDevice {
+    const home = this.#home(saved, link);
+    if (home === saved) return this.#make(saved, link, lower);
+    const there = this.#namespaces.get(home) as NetNamespace;
+    const { ifindex: _, ...moving } = link;
+    const name = `moving${there.devices.length}`;
+    const dev = this.#make(home, { ...moving, ifindex: freeIndex(there), name }, lower);
+    dev.moveTo(this.#namespaces.get(saved) as NetNamespace, link.name);
+    return dev;
+  }
+
+  #home(saved: SavedNamespace, { kind, linkNetnsid }: SavedLink): SavedNamespace {
+    if (linkNetnsid === undefined || !TUNNELS.includes(kind ?? "")) return saved;
+    const name = saved.nsids.get(linkNetnsid) ?? "";
+    return this.#node.namespaces.find((n) => n.name === name) ?? saved;
   }
 
   #make(saved: SavedNamespace, link: SavedLink, lower: NetDevice | undefined): NetDevice {
@@ -208,13 +229,6 @@ export class DeviceBuilder {
       data.addressOr("group") ??
       data.addressOr("remote6") ??
       data.addressOr("group6");
-    if (lower !== undefined && lower.netns !== netns) {
-      this.#note(
-        saved,
-        "vxlan devices made in another namespace, taken as made where they are",
-        link,
-      );
-    }
     const { mtu: _, ...rest } = options;
     const all: VxlanOptions = {
       ...rest,
@@ -354,6 +368,10 @@ export class DeviceBuilder {
 
 function optionsOf({ name, mac, mtu, ifindex }: SavedLink): DeviceOptions {
   return { name, mtu, ifindex, ...(mac === undefined ? {} : { mac }) };
+}
+
+function freeIndex({ devices }: NetNamespace): number {
+  return Math.max(...devices.map((dev) => dev.ifindex)) + 1;
 }
 
 function portNumber({ slaveData }: SavedLink): number {

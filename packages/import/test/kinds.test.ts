@@ -93,6 +93,18 @@ test("a vxlan with a group, and a lower device that stands behind it", () => {
   ]);
 });
 
+test("a tunnel in a pod, whose packets are the node's", () => {
+  const data = { id: 5, local: "192.168.0.11", port: 8472, learning: false };
+  const inner = [link("vxlan", data, { link_netnsid: 0 })];
+  const state = withLinks([], {
+    "netns/pod/links.json": JSON.stringify(inner),
+    "netns/pod/nsids.json": "[]",
+  });
+  const dev = node(state).findNamespace("pod")?.device("dev7") as Vxlan;
+  expect([dev.underlay.name, dev.netns.name, dev.up]).toEqual(["", "pod", true]);
+  expect(node(state).initNs.devices.map(({ name }) => name)).toEqual(["lo", "eth0"]);
+});
+
 describe("devices that the model has not", () => {
   test.each([
     ["ipvlan", { mode: "l2" }],

@@ -67,6 +67,13 @@ function comparable(view: string, text: string): string[] {
       return lines.filter(
         (line) => !/\.(accept_dad|use_tempaddr|router_solicitations|ratelimit) = /.test(line),
       );
+    case "nft":
+      // The real nft says more often which family a reject is for.
+      return lines.map((line) =>
+        line
+          .replace(/meta nfproto ipv[46] (?=.*reject)/, "")
+          .replace(/reject with icmp(v6)? port-unreachable$/, "reject"),
+      );
     default:
       return lines;
   }
