@@ -38,9 +38,13 @@ export class VirtualMachine implements RealSide {
   readonly #folder: string;
   readonly #child: ChildProcess;
   #requests = 0;
+  /** How many more cases it can do at once, and who waits for that. */
+  #room: number;
+  readonly #waiting: (() => void)[] = [];
   #ended: string | undefined;
 
-  private constructor(seconds: number) {
+  private constructor(seconds: number, atOnce: number) {
+    this.#room = atOnce;
     this.#folder = mkdtempSync(join(tmpdir(), "cnilab-vm."));
     const start = fileURLToPath(new URL("start.sh", import.meta.url));
     const args = ["-t", `${seconds}`, "-w", this.#folder, "--", start, this.#folder];
@@ -54,13 +58,25 @@ export class VirtualMachine implements RealSide {
   }
 
   /** @throws Error where it does not come up */
-  static async start(seconds: number): Promise<VirtualMachine> {
-    const machine = new VirtualMachine(seconds);
+  static async start(seconds: number, atOnce: number): Promise<VirtualMachine> {
+    const machine = new VirtualMachine(seconds, atOnce);
     await machine.#file("ready");
     return machine;
   }
 
   async verdicts(model: Model, prefix: string): Promise<Verdict[]> {
+    if (this.#room > 0) this.#room--;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      return await this.#ask(model, prefix);
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#room++;
+      else next();
+    }
+  }
+
+  async #ask(model: Model, prefix: string): Promise<Verdict[]> {
     const path = join(this.#folder, `${++this.#requests}`);
     const made = script(model.network, { prefix });
     const request = requestOf(model, prefix);

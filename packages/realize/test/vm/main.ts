@@ -2,9 +2,10 @@
 //   npm run fuzz:vm -- --seconds 600 --seed 1 [--subjects ipip,sctp] [--topologies N] [--first N] [--flows N] [--at-once N] [--no-cases]
 import { parseArgs } from "node:util";
 import { compare, type Disagreement } from "../fuzz/compare.ts";
+import { generate as generateNetwork } from "../fuzz/generate.ts";
 import type { Step } from "../fuzz/topology.ts";
-import { CASES, type Case } from "./cases.ts";
-import { generate, SUBJECTS, type Subject } from "./generate.ts";
+import { CASES } from "./cases.ts";
+import { generate, type Subject as OwnSubject, SUBJECTS } from "./generate.ts";
 import { VirtualMachine, whyNoMachine } from "./machine.ts";
 
 const { values } = parseArgs({
@@ -16,7 +17,7 @@ const { values } = parseArgs({
     /** Number of the first topology, to look at one again. */
     first: { type: "string", default: "0" },
     flows: { type: "string", default: "12" },
-    "at-once": { type: "string", default: "2" },
+    "at-once": { type: "string", default: "3" },
     /** Prints the steps of what disagrees. */
     steps: { type: "boolean", default: false },
     /** Those made by hand come first. */
@@ -24,8 +25,11 @@ const { values } = parseArgs({
   },
   allowNegative: true,
 });
+/** `network`: what fuzz:kernel sends through this machine's kernel. */
+type Subject = OwnSubject | "network";
+
 const subjects = values.subjects.split(",") as Subject[];
-const unknown = subjects.find((subject) => !SUBJECTS.includes(subject));
+const unknown = subjects.find((subject) => ![...SUBJECTS, "network"].includes(subject));
 const missing = unknown === undefined ? whyNoMachine() : `does not know ${unknown}`;
 if (missing !== undefined) {
   console.error(`fuzz:vm ${missing}`);
@@ -51,18 +55,27 @@ const tallies = new Map(
   ]),
 );
 // What is under way at the end is finished.
-const machine = await VirtualMachine.start(seconds + 300);
+const atOnce = Number(values["at-once"]);
+const machine = await VirtualMachine.start(seconds + 600, atOnce);
 const cases = values.cases ? CASES.filter(({ subject }) => subjects.includes(subject)) : [];
 let started = Number(values.first);
 let casesStarted = 0;
 
-function next(): (Case & { readonly name: string }) | undefined {
+interface Named {
+  readonly name: string;
+  readonly subject: Subject;
+  readonly steps: readonly Step[];
+}
+
+function next(): Named | undefined {
   const byHand = cases[casesStarted];
   if (byHand !== undefined) return { name: `case ${casesStarted++}`, ...byHand };
   if (started >= most || Date.now() >= until) return undefined;
   const number = started++;
   const subject = subjects[number % subjects.length] as Subject;
-  const steps = generate(subject, seed * 1_000_003 + number, Number(values.flows));
+  const flows = Number(values.flows);
+  const own = seed * 1_000_003 + number;
+  const steps = subject === "network" ? generateNetwork(own, flows) : generate(subject, own, flows);
   return { name: `topology ${number}`, subject, steps };
 }
 
@@ -89,7 +102,7 @@ function say(name: string, steps: readonly Step[], found: Disagreement): void {
   }
 }
 
-await Promise.all(Array.from({ length: Number(values["at-once"]) }, (_, i) => work(i)));
+await Promise.all(Array.from({ length: atOnce }, (_, i) => work(i)));
 await machine.stop();
 
 const sum = (of: keyof Tally): number => [...tallies.values()].reduce((n, t) => n + t[of], 0);
