@@ -103,6 +103,17 @@ describe("a bridged packet meets the IP hooks as if it were routed", () => {
   });
 });
 
+test.each([
+  [4, "10.244.0.3"],
+  [6, "fd00::3"],
+] as const)("a bridged IPv%i connection can be reset", (family, to) => {
+  const { node, a, b } = bridged();
+  serve(b, 80);
+  const reset = "-p tcp -m tcp --dport 80 -j REJECT --reject-with tcp-reset";
+  node.iptables(family).append("filter", "FORWARD", reset);
+  expect(outcome(connect(a, to, 80))).toBe("refused, ECONNREFUSED, NETFILTER_DROP");
+});
+
 test("what FORWARD drops, does not reach the other pod on the bridge", () => {
   const { node, a, b } = bridged();
   serve(b, 80);

@@ -13,11 +13,11 @@ import type { Skb } from "../skb.ts";
  */
 export function routeMeHarder(skb: Skb, netns: NetNamespace): RouteErrno | undefined {
   const packet = skb.ip;
-  const dev = (skb.dst as Dst).dev;
   const route = routeOutput(netns, {
     dst: packet.dst,
     src: usableSource(packet.src, netns),
-    oif: needsLink(packet.dst) ? dev : undefined,
+    // A reset for a bridged packet has no route before.
+    oif: needsLink(packet.dst) ? skb.dst?.dev : undefined,
     mark: skb.mark,
     tos: packet.version === 4 ? packet.tos & IPTOS_RT_MASK : packet.tos,
     protocol: packet.protocol,
