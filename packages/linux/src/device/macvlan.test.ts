@@ -146,3 +146,13 @@ test("the lower device is free again when the last macvlan has gone", () => {
   eth0.setMaster(bridge);
   expect(eth0.master).toBe(bridge);
 });
+
+test("a group's frames reach the macvlans that listen to it", () => {
+  const { station, macvlans, outside } = stacked("bridge");
+  up(station, "fd00::2/64");
+  up(macvlans[0], "fd00::10/64");
+  const before = macvlans.map((m) => m.rxPackets);
+  expect(outcome(ping(outside, "fd00::10"))).toBe("connected");
+  // A neighbour solicitation for the first, and the ping.
+  expect(macvlans.map((m, i) => m.rxPackets - (before[i] ?? 0))).toEqual([2, 0]);
+});

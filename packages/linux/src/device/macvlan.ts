@@ -1,4 +1,4 @@
-import { isGroupMac, type Mac } from "@cnilab/net";
+import { BROADCAST_MAC, isGroupMac, type Mac } from "@cnilab/net";
 import { KernelError } from "../kernel-error.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import type { Skb } from "../skb.ts";
@@ -56,7 +56,7 @@ class MacvlanPort implements ReceiveHandler {
       return true;
     }
     for (const macvlan of this.macvlans.values()) {
-      if (macvlan === sender || !macvlan.up) continue;
+      if (macvlan === sender || !macvlan.up || !macvlan.hears(skb)) continue;
       // Those in bridge mode have seen a bridge's frame on its way out.
       const wanted =
         sender === undefined ||
@@ -133,7 +133,7 @@ export class Macvlan extends NetDevice {
       if (isGroupMac(skb.dstMac)) {
         this.network.recording?.unrepeatable();
         for (const other of this.#port.macvlans.values()) {
-          if (other !== this && other.up && other.mode === "bridge") {
+          if (other !== this && other.up && other.mode === "bridge" && other.hears(skb)) {
             const copy = skb.clone();
             copy.scrub(other.netns !== this.netns);
             other.deliver(copy);
@@ -150,6 +150,15 @@ export class Macvlan extends NetDevice {
     }
     skb.scrub(this.lower.netns !== this.netns);
     this.lower.queueTransmit(skb);
+  }
+
+  /**
+   * Whether a group's frame gets through the device's filter (`macvlan_broadcast`). The kernel's has 256 places
+   * keyed at boot, so that one frame in 256 gets through for nothing.
+   */
+  hears(skb: Skb): boolean {
+    if (skb.dstMac === BROADCAST_MAC || this.promiscuity > 0 || this.allMulticast) return true;
+    return !skb.isIp || this.netns.isInGroup(this, skb.ip.dst);
   }
 
   /** A frame for this device. */
