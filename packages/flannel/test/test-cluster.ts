@@ -12,6 +12,7 @@ import {
 } from "@cnilab/flannel";
 import { Bridge, Kernel, type NetNamespace, Network, Nic, Segment, Veth } from "@cnilab/linux";
 import { addToIp, type IpAddress, Prefix, parseIp, parsePrefix } from "@cnilab/net";
+import { WindowsMachine } from "@cnilab/windows";
 import { NodeApi } from "./node-api.ts";
 
 export interface TestNode {
@@ -30,6 +31,8 @@ export interface TestClusterOptions {
   readonly options?: Partial<FlanneldOptions>;
   /** The IPv4 network; a wider one for more than 255 nodes. */
   readonly network?: string;
+  /** Numbers of nodes that run Windows. */
+  readonly windows?: readonly number[];
 }
 
 /** Nodes on one link, with Node objects, and flanneld on each; nothing else of Kubernetes. */
@@ -45,6 +48,7 @@ export class TestCluster {
   readonly #families: readonly (4 | 6)[];
   readonly #options: FlanneldOptions;
   readonly #network: string;
+  readonly #windows: readonly number[];
 
   constructor({
     backend,
@@ -53,7 +57,9 @@ export class TestCluster {
     nodes = 2,
     options,
     network = "10.244.0.0/16",
+    windows = [],
   }: TestClusterOptions) {
+    this.#windows = windows;
     this.#network = network;
     this.#families = families;
     this.#options = { ...DEFAULT_OPTIONS, ipMasq: true, ...options };
@@ -107,10 +113,14 @@ export class TestCluster {
   /** A machine that has the addresses of `n`, and its Node object; its flanneld is not started. */
   addNode(n: number): TestNode {
     const name = `node${n}`;
-    const kernel = new Kernel(this.network, name);
+    const runsWindows = this.#windows.includes(n);
+    const kernel = runsWindows
+      ? new WindowsMachine(this.network, name)
+      : new Kernel(this.network, name);
     const { initNs } = kernel;
     initNs.loopback.setUp();
-    const eth0 = new Nic(initNs, { name: "eth0", segment: this.segment });
+    const card = runsWindows ? "Ethernet" : "eth0";
+    const eth0 = new Nic(initNs, { name: card, segment: this.segment });
     eth0.setUp();
     eth0.addAddress(addToIp(parseIp("192.168.0.10"), n), 16);
     initNs.addRoute({ dst: parsePrefix("0.0.0.0/0"), via: parseIp("192.168.0.1"), dev: eth0 });
@@ -118,8 +128,10 @@ export class TestCluster {
       eth0.addAddress(parseIp(`fd50::${10 + n}`), 64);
       initNs.addRoute({ dst: parsePrefix("::/0"), via: parseIp("fd50::1"), dev: eth0 });
     }
-    initNs.sysctl.set("net/ipv4/ip_forward", 1);
-    initNs.sysctl.set("net/ipv6/conf/all/forwarding", 1);
+    if (!runsWindows) {
+      initNs.sysctl.set("net/ipv4/ip_forward", 1);
+      initNs.sysctl.set("net/ipv6/conf/all/forwarding", 1);
+    }
     this.api.put(this.#nodeObject(n));
     const flanneld = this.#flanneld(kernel, this.conf);
     const node = { name, kernel, flanneld, pod: () => this.#pod(kernel, n) };
