@@ -5,12 +5,14 @@ import {
   type ClusterConfig,
   InputError,
   type KubeObject,
+  objectKey,
   POLICY,
   type PolicyEngine,
   type PortRange,
   type ProxyMode,
+  type Service,
 } from "@cnilab/core";
-import { registerKubeProxy } from "@cnilab/kube-proxy";
+import { EXTERNAL_IPS_STATUS, MODE_STATUS, registerKubeProxy } from "@cnilab/kube-proxy";
 import { SCHEDULER_NAMES, type SchedulerName } from "@cnilab/linux";
 import { type IpFamily, type Prefix, tryParsePrefix } from "@cnilab/net";
 import { registerPolicyAgent } from "@cnilab/network-policy";
@@ -83,8 +85,8 @@ function addBasicFlags(command: Command): Command {
         .default("cni"),
     )
     .addOption(
-      new Option("--proxy-mode <mode>", "how kube-proxy programs Services")
-        .choices(["iptables", "nftables", "ipvs"])
+      new Option("--proxy-mode <mode>", `how kube-proxy programs Services: ${modes()}`)
+        .choices(PROXY_MODES)
         .default("iptables"),
     )
     .addOption(
@@ -117,6 +119,13 @@ function addBasicFlags(command: Command): Command {
         .default("declared"),
     )
     .option("--seed <n>", "seed of all that is random", wholeNumber("--seed", 0, 0xffffffff), 1);
+}
+
+const PROXY_MODES: readonly ProxyMode[] = ["iptables", "nftables", "ipvs"];
+
+/** Each with how it stands upstream. */
+function modes(): string {
+  return PROXY_MODES.map((mode) => `${mode} (${MODE_STATUS[mode]})`).join(", ");
 }
 
 /** Takes the place of the CNI's engine, and enforces nothing. */
@@ -177,9 +186,20 @@ export function readObjects(sources: readonly Source[]): {
       ignored.set(kind, (ignored.get(kind) ?? 0) + count);
     }
   }
-  if (ignored.size === 0) return { objects, warnings: [] };
+  const warnings = externalIpWarnings(objects);
+  if (ignored.size === 0) return { objects, warnings };
   const kinds = [...ignored].map(([kind, count]) => (count > 1 ? `${kind} (${count})` : kind));
-  return { objects, warnings: [`not simulated, and left out: ${kinds.join(", ")}`] };
+  return { objects, warnings: [`not simulated, and left out: ${kinds.join(", ")}`, ...warnings] };
+}
+
+function externalIpWarnings(objects: readonly KubeObject[]): string[] {
+  const using = objects.filter(
+    (o) => o.kind === "Service" && ((o as Service).spec.externalIPs ?? []).length > 0,
+  );
+  const [first] = using;
+  if (first === undefined) return [];
+  const more = using.length > 1 ? ` and ${using.length - 1} more` : "";
+  return [`Service ${objectKey(first)}${more}: spec.externalIPs is ${EXTERNAL_IPS_STATUS}`];
 }
 
 /** Says on stderr what the user should know before the answer. */

@@ -1,7 +1,7 @@
 import type { Cluster, Endpoint } from "@cnilab/cluster";
 import { type CniModel, objectKey, type Pod, selects } from "@cnilab/core";
 import { plainWalk, podStatus } from "@cnilab/inspect";
-import { KUBE_PROXY_RELEASE } from "@cnilab/kube-proxy";
+import { KUBE_PROXY_RELEASE, MODE_STATUS } from "@cnilab/kube-proxy";
 import { type NetNamespace, Trace } from "@cnilab/linux";
 import type { IpFamily } from "@cnilab/net";
 import type { ClusterFlags } from "./cluster-flags.ts";
@@ -48,8 +48,13 @@ function title({ cluster, model, flags }: SummaryInput): string[] {
     model === undefined
       ? "with no network plugin (CNI) to join them"
       : `joined by ${[model.name, ...releaseOf(model)].join(" ")}${options} (the CNI)`;
-  const proxy = `Services by kube-proxy ${KUBE_PROXY_RELEASE} (${flags.proxyMode})`;
+  const proxy = `Services by kube-proxy ${KUBE_PROXY_RELEASE} (${modeOf(flags)})`;
   return wrap(`${count} on ${plural(nodes, "node")}, ${network}; ${proxy}`, "  ");
+}
+
+/** With a word of what becomes of it, where that is not the default. */
+function modeOf({ proxyMode }: ClusterFlags): string {
+  return proxyMode === "iptables" ? proxyMode : `${proxyMode}, ${MODE_STATUS[proxyMode]}`;
 }
 
 /** A network of one's own has none. */

@@ -19,6 +19,7 @@ export * from "./kernelspace/load-balancer-plan.ts";
 export * from "./kernelspace/winkernel-config.ts";
 export * from "./kube-proxy.ts";
 export * from "./local-traffic.ts";
+export * from "./mode-status.ts";
 export * from "./names.ts";
 export * from "./nftables/base-ruleset.ts";
 export * from "./nftables/canonical.ts";

@@ -552,7 +552,7 @@ export const GLOSSARY: readonly GlossaryEntry[] = [
     lines: [
       "The successor of iptables: one tool, tables made by oneself, sets and maps inside.",
       "iptables on today's distributions is written to the same kernel engine.",
-      "kube-proxy has a mode for it that looks Services up in a map.",
+      "kube-proxy's mode for it (stable since 1.33, to become the default) looks Services up in a map.",
     ],
     see: ["vmap", "netfilter"],
   },
@@ -581,7 +581,7 @@ export const GLOSSARY: readonly GlossaryEntry[] = [
     lines: [
       "The kernel's own load balancer: virtual servers with real servers behind.",
       "kube-proxy's mode of that name keeps Services in it, and their addresses on kube-ipvs0.",
-      "Its schedulers go from round robin to least connections.",
+      "Schedulers go from round robin to least connections. kube-proxy's mode is deprecated since 1.35.",
     ],
     see: ["kube-proxy"],
   },
@@ -767,6 +767,53 @@ export const GLOSSARY: readonly GlossaryEntry[] = [
       "No program listens on it: rules take the packet before.",
     ],
     see: ["KUBE-NODEPORTS", "externalTrafficPolicy"],
+  },
+  {
+    term: "LoadBalancer",
+    aliases: ["load balancer", "status.loadBalancer"],
+    lines: [
+      "A Service type: a provider gives it an address that the world reaches, and writes it into its status.",
+      "Packets come to nodes as they were sent (ipMode VIP), or from the load balancer to a node port (Proxy).",
+      "kube-proxy's rules take a VIP on every node, so pods that call it never leave the cluster.",
+    ],
+    see: ["NodePort", "externalTrafficPolicy", "healthCheckNodePort", "layer 2 mode"],
+  },
+  {
+    term: "healthCheckNodePort",
+    lines: [
+      "A port on every node where kube-proxy says whether the node has a ready endpoint of its own.",
+      "200 where it has, 503 where not; a Service has one with externalTrafficPolicy Local.",
+      "With policy Cluster any node will do, and kube-proxy's /healthz on port 10256 is asked.",
+    ],
+    see: ["LoadBalancer", "externalTrafficPolicy"],
+  },
+  {
+    term: "layer 2 mode",
+    aliases: ["l2", "MetalLB"],
+    lines: [
+      "Load balancing without a load balancer: one node answers ARP for the Service's address.",
+      "A hash over node name and address says which; when it is lost, the next one tells all by gratuitous ARP.",
+      "MetalLB made it known. All packets enter by that one node.",
+    ],
+    see: ["ARP", "LoadBalancer"],
+  },
+  {
+    term: "externalIPs",
+    lines: [
+      "Addresses that kube-proxy takes for a Service, and that somebody else must bring to the nodes.",
+      "Nobody checks that they are one's own, so they can be used to take over traffic (CVE-2020-8554).",
+      "Deprecated since 1.36.",
+    ],
+    see: ["LoadBalancer"],
+  },
+  {
+    term: "hostPort",
+    lines: [
+      "A port of the node that leads to one pod there, by DNAT of the CNI plugin portmap.",
+      "No two pods on a node can have the same one, so the scheduler keeps them apart.",
+      "It does not pass kube-proxy, and no other node answers on it.",
+    ],
+    see: ["NodePort", "DNAT"],
   },
   {
     term: "externalTrafficPolicy",
