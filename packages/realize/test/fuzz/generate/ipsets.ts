@@ -6,16 +6,15 @@ export function ipset(plan: Plan, choice: Choice): void {
   const netns = choice.pick([...plan.routers, ...plan.routers, ...plan.hosts]);
   const family = choice.family();
   const name = `set${plan.ipsets.length + 1}`;
-  const type = choice.pick(TYPES);
-  const more = type.startsWith("hash:") ? ` family inet${family === 6 ? "6" : ""}` : "";
-  if (type === "list:set") {
-    const members = plan.ipsets.filter((s) => s.netns === netns && s.dimensions === 1);
-    if (members.length === 0) return;
+  const members = plan.ipsets.filter((s) => s.netns === netns && s.dimensions === 1);
+  if (members.length > 0 && choice.chance(30)) {
     const lines = choice.several(members).map((s) => `add ${name} ${s.name}`);
     plan.add({ do: "ipset", netns, text: [`create ${name} list:set`, ...lines].join("\n") });
     plan.ipsets.push({ netns, name, family: undefined, dimensions: 1 });
     return;
   }
+  const type = choice.pick(TYPES);
+  const more = type.startsWith("hash:") ? ` family inet${family === 6 ? "6" : ""}` : "";
   const range =
     type === "bitmap:port" ? " range 1-9000" : type === "bitmap:ip" ? " range 10.0.0.0/20" : "";
   const lines = new Set<string>();
@@ -43,7 +42,6 @@ const TYPES = [
   "hash:net,iface",
   "bitmap:port",
   "bitmap:ip",
-  "list:set",
 ] as const;
 
 function element(plan: Plan, choice: Choice, type: string, family: 4 | 6): string {

@@ -266,7 +266,9 @@ const bridges: Scene = (plan, choice) => {
     plan.add({ do: "flow", flow: { ...flow, dstPort: 53, length: 64, protocol: "udp" } });
   };
   const [one, other] = members;
-  if (one === undefined) return;
+  // The guests of an earlier scene have these addresses.
+  const taken = plan.attachments.some((a) => a.subnet === subnet && a.host === 41);
+  if (one === undefined || taken) return;
   if (other !== undefined && choice.chance(60)) {
     for (let port = 0; port < ports; port++) {
       if (choice.chance(75)) plan.add({ do: "isolated", netns, bridge, port });
