@@ -131,6 +131,22 @@ test("what FORWARD drops, does not reach the other pod on the bridge", () => {
   expect(outcome(connect(a, "10.244.0.3", 80))).toBe("connected");
 });
 
+// nf_send_reset sends straight to the port that the frame came by, and so NAT is not undone.
+test.each([
+  ["net/bridge/bridge-nf-call-iptables", 1, "10.96.0.1", "timeout"],
+  ["net/bridge/bridge-nf-call-iptables", 0, "10.96.0.1", "refused"],
+  ["net/bridge/bridge-nf-call-iptables", 1, "192.0.2.9", "refused"],
+])("with %s %i, a reset for a connection to %s: %s", (sysctl, value, to, expected) => {
+  const { a, node } = bridged();
+  const [up0] = cable(node, "up0", a, "unused");
+  up(up0, "192.0.2.1/24");
+  node.sysctl.set(sysctl, value);
+  const rules = node.iptables(4);
+  rules.append("nat", "PREROUTING", "-d 10.96.0.1 -p tcp -j DNAT --to-destination 192.0.2.9");
+  rules.append("filter", "FORWARD", "-p tcp -j REJECT --reject-with tcp-reset");
+  expect(connect(a, to, 80).outcome).toBe(expected);
+});
+
 describe("a destination that changes in PREROUTING", () => {
   /** As a DNAT would: packets for 10.96.0.1 go to another address, and answers come from 10.96.0.1. */
   const translating = (to: string) => {

@@ -1,4 +1,5 @@
 import { IPPROTO_TCP, IpPacket, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TcpSegment } from "@cnilab/net";
+import type { NetDevice } from "../device/net-device.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { Skb } from "../skb.ts";
 import { routeMeHarder } from "./route-me-harder.ts";
@@ -29,7 +30,19 @@ export function sendReset(skb: Skb, netns: NetNamespace): void {
   // It belongs to the connection, so that NAT is undone for it.
   netns.conntrack?.attach(out, skb);
   netns.conntrack?.setClosing(skb.ct);
-  netns.ipLocalOut(out);
+  if (skb.nfBridge === undefined) netns.ipLocalOut(out);
+  else sendBack(out, skb, skb.nfBridge.physin);
+}
+
+/**
+ * What came in by a bridge is answered through the port that it came by, with the MACs of its frame, past hooks and NAT:
+ * whose connection was led elsewhere by DNAT does not know the answer.
+ */
+function sendBack(out: Skb, to: Skb, port: NetDevice): void {
+  out.dev = port;
+  out.dstMac = to.srcMac;
+  out.srcMac = to.dstMac;
+  port.queueTransmit(out);
 }
 
 /** What a segment takes up of the sequence space. */
