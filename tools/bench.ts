@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { BringUp } from "./bench/bring-up.ts";
 import { perCpuSecond } from "./bench/measure.ts";
-import { firstPacketResults, PATHS, type Results } from "./bench/packets.ts";
+import { firstPacketResults, ipvsResults, PATHS, type Results } from "./bench/packets.ts";
 import { serviceResults } from "./bench/services.ts";
 
 /** Nodes, pods on each, Services. */
@@ -21,6 +21,8 @@ for (const path of PATHS) {
 }
 note("first packets");
 Object.assign(results, firstPacketResults());
+note("packets through IPVS");
+Object.assign(results, ipvsResults());
 note("syncs of kube-proxy");
 Object.assign(results, serviceResults());
 const bringUps = SIZES.map((size) => {

@@ -1,6 +1,6 @@
 import type { Cluster } from "@cnilab/cluster";
 import type { ProxyMode } from "@cnilab/core";
-import { Trace, UdpSocket } from "@cnilab/linux";
+import { type NetNamespace, Trace, UdpSocket } from "@cnilab/linux";
 import { Data, type IpAddress } from "@cnilab/net";
 import { addressOf, clusterIpOf, makeCluster, netnsOf } from "./cluster.ts";
 import { cpuSeconds, perCpuSecond } from "./measure.ts";
@@ -33,7 +33,22 @@ export function firstPacketResults(): Results {
   return {
     "clusterip.firstPacket.times10000to100": firstPacketGrowth("iptables"),
     "clusterip.firstPacket.nftables.times10000to100": firstPacketGrowth("nftables"),
+    "clusterip.firstPacket.ipvs.times10000to100": firstPacketGrowth("ipvs"),
   };
+}
+
+/** Deliveries through the last of few and of many virtual servers. */
+export function ipvsResults(): Results {
+  const results: Results = {};
+  for (const services of [10, 10_000]) {
+    const cluster = makeCluster({ nodes: 3, podsPerNode: 10, services }, "ipvs");
+    const to = clusterIpOf(cluster, `service-${services - 1}`);
+    const send = sender(cluster, new Sinks(cluster), to, 80);
+    const name = `clusterip.ipvs.${services}`;
+    results[`${name}.walked.perCpuSecond`] = perCpuSecond((times) => send.walked(times));
+    results[`${name}.repeated.perCpuSecond`] = perCpuSecond((times) => send.repeated(times));
+  }
+  return results;
 }
 
 function firstPacketGrowth(mode: ProxyMode): number {
@@ -54,7 +69,7 @@ function firstPackets(mode: ProxyMode, services: number): () => number {
   const netns = netnsOf(cluster, "pod-1-0");
   const dst = clusterIpOf(cluster, `service-${services - 1}`);
   return () => {
-    for (const { kernel } of cluster.nodes.values()) kernel.initNs.conntrack?.flush();
+    for (const { kernel } of cluster.nodes.values()) forgetConnections(kernel.initNs);
     return cpuSeconds(() => {
       for (let i = 0; i < 1000; i++) {
         const socket = new UdpSocket(netns, { owner: "bench", localPort: 20_000 + i });
@@ -63,6 +78,12 @@ function firstPackets(mode: ProxyMode, services: number): () => number {
       }
     });
   };
+}
+
+function forgetConnections(netns: NetNamespace): void {
+  netns.conntrack?.flush();
+  const virtual = netns.findIpvs()?.connections;
+  for (const connection of virtual?.entries() ?? []) virtual?.expire(connection);
 }
 
 /** Counts what arrives on UDP port 8080 of any pod; the first datagram of each client is answered. */

@@ -6,7 +6,7 @@ import { Data, parseIp, parsePrefix } from "@cnilab/net";
 import { cpuSeconds } from "./measure.ts";
 import type { Results } from "./packets.ts";
 
-const MODES: readonly KubeProxyMode[] = ["iptables", "nftables"];
+const MODES: readonly KubeProxyMode[] = ["iptables", "nftables", "ipvs"];
 const COUNTS = [100, 1000, 10_000];
 const CHANGES = 5;
 
