@@ -1,3 +1,4 @@
+import { basename, resolve } from "node:path";
 import { InputError, type KubeObject } from "@cnilab/core";
 import type { SavedFiles } from "@cnilab/import";
 import { readObjects } from "./cluster-flags.ts";
@@ -11,11 +12,17 @@ export interface SavedState {
   readonly ignored: readonly string[];
 }
 
-/** Reads nodes' folders, and objects from what lies beside them. @throws InputError */
+/** Reads nodes' folders, or a single node's own, and objects from what lies beside them. @throws InputError */
 export async function readState(folder: string): Promise<SavedState> {
-  const files = readFolder(folder);
-  const manifests = [...files.keys()].filter((path) => /^[^/]+\.(ya?ml|json)$/i.test(path));
-  if (manifests.length === files.size) {
+  const found = readFolder(folder);
+  const single = found.has("links.json");
+  const node = basename(resolve(folder));
+  const files = single
+    ? new Map([...found].map(([path, text]) => [`${node}/${path}`, text]))
+    : found;
+  const isManifest = single ? /^[^/]+\.ya?ml$/i : /^[^/]+\.(ya?ml|json)$/i;
+  const manifests = [...found.keys()].filter((path) => isManifest.test(path));
+  if (manifests.length === found.size) {
     throw new InputError(
       "holds no node's state; cnilab import-node --print-collect prints the script that collects it",
       folder,

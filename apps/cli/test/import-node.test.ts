@@ -27,6 +27,11 @@ test("import-node -o json is the same as data", async () => {
   expect(wires).toEqual([["node1/eth0", "router/eth0"]]);
 });
 
+test("a single node's folder, or a single namespace's, is read as well", async () => {
+  const { stdout } = await cnilab(["import-node", join(RECORDED, "node1", "netns", "db")]);
+  expect(stdout).toMatch(/^db: 1 namespace, 0 of pods; 1 device with addresses: 2; /);
+});
+
 test("--print-collect writes the script, which bash understands", async () => {
   const { stdout, status } = await cnilab(["import-node", "--print-collect"]);
   expect(status).toBe(0);
