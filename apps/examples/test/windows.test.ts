@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { type Cluster, createCluster, parseManifests } from "@cnilab/cluster";
+import { SeededRandom, type Service, type ServiceSpec } from "@cnilab/core";
 import { flannel } from "@cnilab/flannel";
 import { registerKubeProxy } from "@cnilab/kube-proxy";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -107,6 +108,71 @@ describe.each([
     cluster.settle();
     expect(seen(cluster, "deploy/front", "svc/back:80")).toBe("back sees front");
   });
+});
+
+/** A Service with a random choice of everything that both kinds of node look at. */
+function randomService(
+  index: number,
+  random: SeededRandom,
+): Service & { readonly spec: ServiceSpec } {
+  const one = <T>(...values: T[]): T => values[random.below(values.length)] as T;
+  const app = one("front", "back", "nobody");
+  const type = one("ClusterIP", "NodePort");
+  return {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name: `s${index}`, namespace: "default" },
+    spec: {
+      type,
+      selector: { app },
+      ports: [{ port: 1000 + index, targetPort: app === "back" ? 8080 : 80 }],
+      internalTrafficPolicy: one("Cluster", "Local"),
+      sessionAffinity: one("None", "ClientIP"),
+      ...(type === "NodePort" ? { externalTrafficPolicy: one("Cluster", "Local") } : {}),
+    },
+  };
+}
+
+test.each([
+  [HOST_GW, true],
+  [HOST_GW, false],
+  [VXLAN, true],
+  [VXLAN, false],
+])("random Services have the same endpoints from both nodes: %j, DSR %s", (options, dsr) => {
+  const cluster = bringUp(options, dsr);
+  const random = new SeededRandom(5);
+  const services = Array.from({ length: 24 }, (_, i) => randomService(i, random));
+  cluster.apply(services);
+  cluster.settle();
+  for (const { metadata, spec } of services) {
+    for (const [client, node] of [
+      ["deploy/front", "lin1"],
+      ["deploy/back", "win1"],
+    ] as const) {
+      const pods = cluster.api
+        .list("Pod")
+        .filter((p) => p.metadata.labels?.["app"] === spec.selector?.["app"])
+        .filter((p) => spec.internalTrafficPolicy === "Cluster" || p.spec.nodeName === node)
+        .map((p) => `default/${p.metadata.name}`);
+      const to = `svc/${metadata.name}:${spec.ports?.[0]?.port}`;
+      const answers = Array.from({ length: 16 }, () => ask(cluster, client, to));
+      const backends = new Set(answers.map(({ verdict, backend }) => backend ?? verdict));
+      const what = `${client} to ${JSON.stringify(spec)}`;
+      if (pods.length === 0) {
+        // What Linux refuses or drops by a rule, Windows has no rule for.
+        expect(
+          answers.every(({ verdict }) => verdict !== "allowed"),
+          what,
+        ).toBe(true);
+      } else if (spec.sessionAffinity === "ClientIP") {
+        expect(backends.size, what).toBe(1);
+        expect(
+          [...backends].every((b) => pods.includes(b)),
+          what,
+        ).toBe(true);
+      } else expect(backends, what).toEqual(new Set(pods));
+    }
+  }
 });
 
 test("flanneld tells of a Windows node what the others need", () => {
