@@ -94,6 +94,30 @@ test.each<[location: string, text: string, effect: string, expected: string | un
     "DROP",
     "service: the source is not in loadBalancerSourceRanges",
   ],
+  [
+    "nat KUBE-LOAD-BALANCER",
+    "-A KUBE-LOAD-BALANCER -j KUBE-MARK-MASQ",
+    "jump KUBE-MARK-MASQ",
+    "source: external policy Cluster: any node's endpoint may serve, and the source is rewritten so that the answer comes back through this node",
+  ],
+  [
+    "nat KUBE-SERVICES",
+    '-A KUBE-SERVICES ! -s 10.244.0.0/16 -m comment --comment "Kubernetes service cluster ip + port for masquerade purpose" -m set --match-set KUBE-CLUSTER-IP dst,dst -j KUBE-MARK-MASQ',
+    "jump KUBE-MARK-MASQ",
+    "source: the source is no pod of the cluster: it is rewritten so that the answer comes back through this node",
+  ],
+  [
+    "nat KUBE-NODE-PORT",
+    '-A KUBE-NODE-PORT -p tcp -m comment --comment "Kubernetes nodeport TCP port with externalTrafficPolicy=local" -m set --match-set KUBE-NODE-PORT-LOCAL-TCP dst -j RETURN',
+    "RETURN",
+    "service: external policy Local: only endpoints on this node, and the source is kept",
+  ],
+  [
+    "nat KUBE-POSTROUTING",
+    '-A KUBE-POSTROUTING -m comment --comment "Kubernetes endpoints dst ip:port, source ip for solving hairpin purpose" -m set --match-set KUBE-LOOP-BACK dst,dst,src -j MASQUERADE',
+    "MASQUERADE",
+    "source: the endpoint asks itself: its source is rewritten so that the answer comes back through this node",
+  ],
   ["filter FORWARD", "-A FORWARD -s 10.244.0.0/16 -j ACCEPT", "ACCEPT", undefined],
   [
     "ip kube-proxy services",

@@ -35,7 +35,11 @@ const SOURCE_RANGES = "the source is not in loadBalancerSourceRanges";
 function iptablesReason(chain: string, text: string, effect: string): ProxyReason | undefined {
   const [, comment = ""] = /--comment "([^"]*)"/.exec(text) ?? [];
   if (chain === "KUBE-POSTROUTING") {
-    return effect.startsWith("MASQUERADE") ? source(MARKED) : undefined;
+    if (!effect.startsWith("MASQUERADE")) return undefined;
+    return source(text.includes("KUBE-LOOP-BACK") ? HAIRPIN : MARKED);
+  }
+  if (text.includes("--match-set") || chain === "KUBE-LOAD-BALANCER") {
+    return ipvsReason(chain, text, effect);
   }
   if (chain === "KUBE-PROXY-FIREWALL") return about("service", SOURCE_RANGES);
   if (comment.endsWith("endpoints") && /REJECT|DROP/.test(effect)) return about("service", comment);
@@ -51,6 +55,17 @@ function iptablesReason(chain: string, text: string, effect: string): ProxyReaso
   }
   if (chain.startsWith("KUBE-SEP-") && effect === "jump KUBE-MARK-MASQ") return source(HAIRPIN);
   return undefined;
+}
+
+/** Of the few rules that go with IPVS, those that mark. */
+function ipvsReason(chain: string, text: string, effect: string): ProxyReason | undefined {
+  if (effect === "jump KUBE-MARK-MASQ") {
+    if (chain !== "KUBE-SERVICES") return source(POLICY_CLUSTER);
+    return source(/! -[si] /.test(text) ? NOT_A_POD : ALL);
+  }
+  return text.includes("-LOCAL") && effect === "RETURN"
+    ? about("service", `external ${POLICY_LOCAL}`)
+    : undefined;
 }
 
 function iptablesEntry(chain: string, comment: string, effect: string): ProxyReason | undefined {

@@ -1,5 +1,5 @@
-import type { Origin } from "@cnilab/core";
-import type { Trace } from "@cnilab/linux";
+import { formatOrigin, type Origin } from "@cnilab/core";
+import type { FilterRule, Trace } from "@cnilab/linux";
 import { tracePackets } from "./hops.ts";
 import type { NameOf } from "./packet-text.ts";
 import { proxyReason } from "./proxy-reasons.ts";
@@ -23,6 +23,7 @@ export function serviceSummary(trace: Trace, nameOf?: NameOf): string[] {
       if (reason?.about === "endpoint") choice = reason.text;
       // The mark says why; that it is there when the packet leaves says no more.
       if (reason?.about === "source") rewrites ??= reason.text;
+      else if (/^(masquerade|snat)/i.test(step.effect)) rewrites ??= ruleName(step.rule);
       continue;
     }
     if (step.kind === "ipvs" && step.event === "new") {
@@ -43,6 +44,11 @@ export function serviceSummary(trace: Trace, nameOf?: NameOf): string[] {
     choice = undefined;
   }
   return [...lines];
+}
+
+/** A rule that is not kube-proxy's, by its place and by who made it. */
+function ruleName({ location, origin }: FilterRule): string {
+  return `a rule of ${location}${origin === undefined ? "" : `, from ${formatOrigin(origin)}`}`;
 }
 
 /** `10.0.0.1` of `10.0.0.1:80`, `fd00::1` of `[fd00::1]:80`. */
