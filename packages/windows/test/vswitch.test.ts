@@ -1,5 +1,5 @@
-import { Trace } from "@cnilab/linux";
-import { parseIp, parsePrefix } from "@cnilab/net";
+import { Trace, UdpSocket } from "@cnilab/linux";
+import { Data, IPPROTO_UDP, parseIp, parsePrefix } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
 import {
   formatWindowsMac,
@@ -79,6 +79,21 @@ describe.each(["L2Bridge", "Overlay"] as const)("%s", (type) => {
     expect(told(ask(far, NODE, { port: 30_080 }))).toBe(`pod1 as ${NODE}`);
     expect(told(ask(far, NODE, { port: 30_081 }))).toBe("pod1 as 192.168.0.20");
     expect(ask(far, NODE, { port: 30_082 }).outcome).toBe("refused");
+  });
+
+  test("datagrams in fragments get to containers, and to nothing that would have to be translated", () => {
+    const lab = new WindowsLab(type);
+    const [a, b] = [lab.pod("10.244.1.5", [NAT]), lab.pod("10.244.1.6")];
+    const port = { Protocol: IPPROTO_UDP, InternalPort: 80, ExternalPort: 80 };
+    const PortMappings = [{ ...port, DistributionType: 0, Flags: 0 }];
+    lab.balance([b.endpoint], { PortMappings, Flags: LoadBalancerFlagsDSR });
+    const heard: string[] = [];
+    const onReceive = () => heard.push("answer");
+    const socket = new UdpSocket(a.netns, { owner: "asker", onReceive });
+    for (const to of ["10.244.1.6", "10.96.0.10"]) socket.sendTo(parseIp(to), 80, new Data(3000));
+    expect(heard).toEqual(["answer"]);
+    socket.sendTo(parseIp("10.96.0.10"), 80, new Data(30));
+    expect(heard).toEqual(["answer", "answer"]);
   });
 
   test("an ACL that blocks is a drop with the rule's name", () => {

@@ -22,10 +22,10 @@ export interface FlowTuple {
   readonly dstPort: number;
 }
 
-/** The flow that a packet belongs to; protocols without ports have 0 for both. */
+/** The flow that a packet belongs to; protocols without ports, and fragments, have 0 for both. */
 export function tupleOf(packet: IpPacket): FlowTuple {
   const { protocol, src, dst, payload } = packet;
-  if (hasPorts(protocol)) {
+  if (hasPorts(protocol) && !packet.isFragment) {
     const { srcPort, dstPort } = payload as UdpDatagram;
     return { protocol, src, srcPort, dst, dstPort };
   }
@@ -45,6 +45,7 @@ export function setTuple(packet: IpPacket, tuple: FlowTuple): void {
   const { payload } = packet;
   packet.src = tuple.src;
   packet.dst = tuple.dst;
+  if (packet.isFragment) return;
   if (hasPorts(packet.protocol)) {
     const header = payload as UdpDatagram;
     header.srcPort = tuple.srcPort;

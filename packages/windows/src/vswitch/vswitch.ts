@@ -258,6 +258,7 @@ export class VSwitch implements FrameSwitch, ReceiveHandler, WalkContext {
 
   /** With direct server return the backend gets the packet as it came, and answers the client itself. */
   #directServer(nic: VmNic, skb: Skb): VmNic | undefined {
+    if (skb.ip.isFragment) return undefined;
     const tuple = tupleOf(skb.ip);
     for (const group of nic.port.groups("IN")) {
       const match = group.match(tuple);
