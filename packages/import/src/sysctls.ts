@@ -23,15 +23,22 @@ export function writeSysctls(
   });
   settings.sort((x, y) => order(x.path) - order(y.path));
   for (const { path, value, where } of settings) {
+    const { kind, device } = placeOf(path);
+    // It left, or came, between two of the commands that were listed.
+    if (device !== undefined && netns.findDevice(device) === undefined) continue;
+    // Each device of each namespace has the same hundreds.
+    if (unmodelled.has(node, UNKNOWN, kind)) continue;
     try {
       netns.sysctl.set(path, value);
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
       if (error.errno !== "ENOENT") throw new InputError(error.message, where);
-      unmodelled.note(node, "sysctls", ofAnyDevice(path));
+      unmodelled.note(node, UNKNOWN, kind);
     }
   }
 }
+
+const UNKNOWN = "sysctls";
 
 /** `forwarding` and `disable_ipv6` of all devices write those of each; so does `ip_forward`. */
 function order(path: string): number {
@@ -40,7 +47,13 @@ function order(path: string): number {
   return /[./](forwarding|disable_ipv6)$/.test(path) ? rank - 1 : rank;
 }
 
-/** What a node has hundreds of stands for all its devices. */
-function ofAnyDevice(path: string): string {
-  return path.replace(/^(net[./]ipv[46][./](?:conf|neigh)[./]).+([./][^./]+)$/, "$1*$2");
+/** A path as it is for all devices, and the device whose configuration it is of. */
+function placeOf(path: string): { readonly kind: string; readonly device: string | undefined } {
+  const found = /^(net[./]ipv[46][./](conf|neigh)[./])(.+)([./][^./]+)$/.exec(path);
+  if (found === null) return { kind: path, device: undefined };
+  const [, head, tree, name = "", tail] = found;
+  // sysctl(8) writes dots of a name as slashes where dots part the words.
+  const device = path.startsWith("net.") ? name.replaceAll("/", ".") : name;
+  const isDevice = tree === "conf" && device !== "all" && device !== "default";
+  return { kind: `${head}*${tail}`, device: isDevice ? device : undefined };
 }

@@ -17,6 +17,10 @@ export class Unmodelled {
     else names.add(which);
   }
 
+  has(node: string, kind: string, which: string): boolean {
+    return this.#byNode.get(node)?.get(kind)?.has(which) === true;
+  }
+
   /** Of one node, sorted as they were met. */
   of(node: string): string[] {
     return [...(this.#byNode.get(node) ?? [])].map(([kind, names]) => {

@@ -105,6 +105,24 @@ test("a tunnel in a pod, whose packets are the node's", () => {
   expect(node(state).initNs.devices.map(({ name }) => name)).toEqual(["lo", "eth0"]);
 });
 
+test("sysctls: a device with a dot, one that is gone, and those that nobody knows", () => {
+  const dotted = { ifindex: 3, ifname: "vx.1", flags: [], mtu: 1500 };
+  const lines = [
+    "net.ipv4.conf.gone.rp_filter = 2",
+    "net.ipv4.conf.vx/1.rp_filter = 2",
+    "net/ipv4/conf/vx.1/proxy_arp = 1",
+    "net.ipv4.conf.all.nosuch = 1",
+    "net.ipv4.conf.vx/1.nosuch = 1",
+    "net.ipv4.neigh.eth0.nosuch = 1",
+  ];
+  const state = withLinks([dotted], { "sysctls.txt": lines.join("\n") });
+  const { conf4 } = node(state).initNs.device("vx.1");
+  expect([conf4.rp_filter, conf4.proxy_arp]).toEqual([2, 1]);
+  expect(state.unmodelled.of("n").at(-1)).toBe(
+    "sysctls: net.ipv4.conf.*.nosuch, net.ipv4.neigh.*.nosuch",
+  );
+});
+
 describe("devices that the model has not", () => {
   test.each([
     ["ipvlan", { mode: "l2" }],
