@@ -94,6 +94,18 @@ test.each([
   expect(mtus).toEqual([mtu - 50, mtu - 70]);
 });
 
+// Asked of a 6.1 kernel: packages/realize, npm run fuzz:vm.
+test.each([
+  [4, "connected"],
+  [6, "timeout, PKT_TOO_BIG in h1"],
+] as const)(
+  "what is too long for the way is cut over IPv4, and lost over IPv6: %i",
+  (family, then) => {
+    const { h1 } = paired(family, () => ({ mtu: 1500 }));
+    expect(outcome(ping(h1, "10.1.0.2", { length: 2000 }))).toBe(then);
+  },
+);
+
 test("a route to the other end that leads into the tunnel is not taken", () => {
   const { h1 } = paired();
   ping(h1, "10.1.0.2");

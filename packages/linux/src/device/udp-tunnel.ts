@@ -64,6 +64,8 @@ export function udpTunnelTransmit(
   const family = familyOf(remote);
   const ttl = dev.ttl || (isMulticast(remote) ? 1 : netns.defaultTtl(family));
   const outer = new IpPacket(route.src, remote, IPPROTO_UDP, datagram, ttl);
+  // Over IPv4 it may be cut; over IPv6 only who sets ignore_df is let (skb_scrub_packet, ip6_fragment).
+  outer.dontFragment = family === 6;
   if (skb.isIp) outer.tos = skb.ip.tos & 3; // ECN goes along (RFC 6040)
   if (skb.isIp && skb.dst !== undefined) {
     // skb_tunnel_check_pmtu: the inner route learns, the outer packet is cut.
