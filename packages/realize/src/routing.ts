@@ -50,7 +50,9 @@ function routeLine(route: Route, family: IpFamily): string {
   if (route.advmss !== 0) words.push(`advmss ${route.advmss}`);
   if (route.nexthops.length === 1) words.push(...wayWords(route.nexthops[0] as Nexthop));
   else {
-    for (const n of route.nexthops) words.push("nexthop", ...wayWords(n), `weight ${n.weight}`);
+    // A dead one cannot be made, and takes no packets.
+    const alive = route.nexthops.filter((n) => !n.dead);
+    for (const n of alive) words.push("nexthop", ...wayWords(n), `weight ${n.weight}`);
   }
   return words.join(" ");
 }

@@ -344,3 +344,21 @@ test("a bridge's MTU is set where it is not that of its ports", () => {
     "link set dev pinned mtu 1300",
   ]);
 });
+
+test("of several nexthops those are made that are alive", () => {
+  const network = emptyNetwork();
+  const { initNs } = new Kernel(network, "m");
+  const other = network.kernels.get("m")?.addNamespace("other") ?? initNs;
+  const ends = [0, 1].map((i) => {
+    const [dev, peer] = Veth.pair(initNs, { name: `e${i}` }, other, { name: `e${i}` });
+    for (const end of [dev, peer]) end.setUp();
+    dev.addAddress(parseIp(`10.0.${i}.1`), 24);
+    return dev;
+  });
+  const nexthops = ["10.0.0.2", "10.0.1.2"].map((via) => ({ via: parseIp(via) }));
+  initNs.addRoute({ dst: parsePrefix("10.9.0.0/16"), nexthops });
+  ends[0]?.setDown();
+  expect(script(network, { prefix: "t" }).text).toContain(
+    "route append unicast 10.9.0.0/16 table 254 scope 0 nexthop via 10.0.1.2 dev e1 weight 1\n",
+  );
+});
