@@ -198,7 +198,7 @@ const ct: PartMaker = (plan, choice, { family }) => {
     `ct mark ${not(choice)}0x1`,
     `ct original ${word} daddr ${netOf(family, target)}`,
     `ct reply ${word} saddr ${addressOf(family, target)}`,
-    "ct original proto-dst 80",
+    "meta l4proto tcp ct original proto-dst 80",
     "ct protocol tcp",
     "ct zone 0",
   ]);
