@@ -89,3 +89,29 @@ test.each(["10.9.0.1", "fd09::1"])(
     expect(asked).toMatch(to.includes(":") ? /^timeout/ : /^unreachable, ENOBUFS, PKT_TOO_BIG/);
   },
 );
+
+// ip6t_mangle_out, nf_route_table_hook6: the second look-up knows the source, and rules see it.
+test.each([
+  ["iptables", "fd00::2", "unreachable, EINVAL"],
+  ["iptables", "10.0.0.2", "connected"],
+  ["nft", "fd00::2", "unreachable, EINVAL"],
+  ["nft", "10.0.0.2", "connected"],
+])(
+  "a hop limit that %s changes in OUTPUT has a packet to %s routed anew: %s",
+  (tool, to, expected) => {
+    const { client } = linked();
+    const ask = () => connect(client, to, 53, { protocol: IPPROTO_UDP });
+    rule(client, "priority 10 from fd00::/64 blackhole", 6);
+    rule(client, "priority 10 from 10.0.0.0/24 to 10.9.0.0/16 blackhole");
+    expect(outcome(ask())).toBe("connected");
+    if (tool === "iptables") {
+      client.iptables(4).append("mangle", "OUTPUT", "-j TTL --ttl-set 9");
+      client.iptables(6).append("mangle", "OUTPUT", "-j HL --hl-set 9");
+    } else {
+      const chain = "type route hook output priority mangle";
+      client.nftables.apply(`table ip t { chain c { ${chain}; ip ttl set 9; }; }`);
+      client.nftables.apply(`table ip6 t { chain c { ${chain}; ip6 hoplimit set 9; }; }`);
+    }
+    expect(outcome(ask())).toMatch(expected);
+  },
+);

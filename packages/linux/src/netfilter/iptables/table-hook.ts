@@ -49,7 +49,7 @@ export class TableHook implements HookFunction {
       return NF_ACCEPT;
     }
     const walk = new Walk(skb, state, this.#memory);
-    const { src, dst, tos } = walk.packet;
+    const { src, dst, tos, ttl } = walk.packet;
     const { mark } = skb;
     const verdict = doTable(table, chain, walk);
     this.#trace(walk, verdict);
@@ -58,7 +58,9 @@ export class TableHook implements HookFunction {
     const { packet } = walk;
     const changed =
       packet.src !== src || packet.dst !== dst || packet.tos !== tos || skb.mark !== mark;
-    return changed ? reroute(walk) : verdict;
+    // IPv6 looks at the hop limit, too, though no route depends on it (ip6t_mangle_out, nf_route_table_hook6).
+    const hopsChanged = packet.version === 6 && packet.ttl !== ttl;
+    return changed || hopsChanged ? reroute(walk) : verdict;
   }
 
   #trace({ skb, state, evaluated }: Walk, verdict: NfVerdict): void {

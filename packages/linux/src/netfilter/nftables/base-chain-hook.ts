@@ -65,12 +65,17 @@ export class BaseChainHook implements HookFunction {
 
   run(skb: Skb, state: HookState): NfVerdict {
     if (!this.#reroutes || state.hook !== NF_INET_LOCAL_OUT) return this.#run(skb, state);
-    const { src, dst, tos } = skb.ip;
+    const { src, dst, tos, ttl, version } = skb.ip;
     const { mark } = skb;
     const verdict = this.#run(skb, state);
+    const { ip } = skb;
+    // net/netfilter/nft_chain_route.c: for IPv6 the hop limit counts as well
     const same =
-      skb.mark === mark && skb.ip.src === src && skb.ip.dst === dst && skb.ip.tos === tos;
-    // net/netfilter/nft_chain_route.c
+      skb.mark === mark &&
+      ip.src === src &&
+      ip.dst === dst &&
+      ip.tos === tos &&
+      (version === 4 || ip.ttl === ttl);
     if (verdict === NF_ACCEPT && !same && routeMeHarder(skb, state.netns) !== undefined) {
       const { network } = state.netns;
       network.drop(skb, state.netns, "IP_OUTNOROUTES", skb.dev, "no route after nftables");
