@@ -9,7 +9,7 @@ import { Plan } from "./generate/plan.ts";
 import { policy, routes } from "./generate/routes.ts";
 import { scenes } from "./generate/scenes.ts";
 import { sequence } from "./generate/sequences.ts";
-import { serviceFlow, services } from "./generate/services.ts";
+import { serviceFlows, services } from "./generate/services.ts";
 import { sysctl } from "./generate/sysctls.ts";
 import type { Step } from "./topology.ts";
 
@@ -29,12 +29,11 @@ export function generate(seed: number, flows: number): Step[] {
   if (proxied.length === 0 || choice.chance(30)) settings(plan, choice, false);
   scenes(plan, choice.fork("scenes"));
   const sent = choice.fork("flows");
-  for (let i = 0; i < flows; i++) {
+  for (let left = flows; left > 0; ) {
     const toService = proxied.length > 0 && sent.chance(75);
-    plan.add({
-      do: "flow",
-      flow: toService ? serviceFlow(plan, sent, proxied) : flow(plan, sent),
-    });
+    const next = toService ? serviceFlows(plan, sent, proxied) : [flow(plan, sent)];
+    for (const each of next) plan.add({ do: "flow", flow: each });
+    left -= next.length;
   }
   return plan.steps;
 }

@@ -73,8 +73,11 @@ function isOn(plan: Plan, pod: Attachment, netns: string): boolean {
   return plan.attachments.some((a) => a.netns === netns && a.subnet === pod.subnet && a.host === 1);
 }
 
-/** A flow to one of the addresses of a Service. */
-export function serviceFlow(plan: Plan, choice: Choice, all: readonly ServiceStep[]): Flow {
+/** How often a Service is called of which the kernel chooses an endpoint. */
+const TRIES = 4;
+
+/** A flow to one of the addresses of a Service; several alike where an endpoint is chosen. */
+export function serviceFlows(plan: Plan, choice: Choice, all: readonly ServiceStep[]): Flow[] {
   const { family, protocol, ...service } = choice.pick(all);
   const netns = choice.pick(choice.chance(75) ? plan.hosts : plan.routers);
   const node = choice.pick(plan.attachmentsOf(service.netns));
@@ -86,11 +89,12 @@ export function serviceFlow(plan: Plan, choice: Choice, all: readonly ServiceSte
     [service.externalIP, 80],
     [service.nodePort === undefined ? undefined : addressOf(family, node), service.nodePort ?? 0],
   ]);
-  return {
+  const flow: Flow = {
     netns,
     protocol: protocol === "TCP" ? "tcp" : "udp",
     dst: dst ?? service.clusterIP,
     dstPort: dst === undefined ? 80 : dstPort,
     length: protocol === "TCP" ? 0 : choice.pick([64, 64, 1440, 2000]),
   };
+  return Array.from({ length: service.endpoints.length > 1 ? TRIES : 1 }, () => ({ ...flow }));
 }
