@@ -68,6 +68,10 @@ export class Skb {
   ipvsProperty = false;
   /** Put together from fragments no larger than this; 0 for a packet that was whole. */
   fragMaxSize = 0;
+  /**
+   * Cut from data that TCP hands over in one piece (`skb_is_gso`): virtual links pass that on uncut, whatever their MTU.
+   */
+  gso = false;
   /** What the call that sent it fails with, once the machine that sent it has refused it. */
   sendErrno: SocketError["errno"] | undefined = undefined;
   /** Records every step while set. */
@@ -130,6 +134,7 @@ export class Skb {
     copy.nfBridge = this.nfBridge && { ...this.nfBridge };
     copy.ipvsProperty = this.ipvsProperty;
     copy.fragMaxSize = this.fragMaxSize;
+    copy.gso = this.gso;
     return copy;
   }
 

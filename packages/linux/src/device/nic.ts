@@ -39,6 +39,7 @@ export class Nic extends NetDevice {
       this.drop(skb, "LINK_DOWN", `the cable of ${this.netns}/${this.name} is out`);
       return;
     }
+    skb.gso = false; // the hardware cuts it
     this.segment.carry(this, skb);
   }
 

@@ -83,8 +83,8 @@ export class Veth extends NetDevice {
       this.drop(skb, "NO_CARRIER", `the other end of ${this.name} is down`);
       return;
     }
-    // __dev_forward_skb: too long a frame for the other end is lost without a word.
-    if (skb.packet.length + ETHERNET_HEADER_LENGTH > peer.maxFrameLength) {
+    // __dev_forward_skb: too long a frame for the other end is lost without a word, but for what is yet to be cut.
+    if (!skb.gso && skb.packet.length + ETHERNET_HEADER_LENGTH > peer.maxFrameLength) {
       peer.rxDropped++;
       skb.sendErrno ??= "ENOBUFS"; // NET_XMIT_DROP
       peer.drop(skb, "PKT_TOO_BIG", `frame longer than the MTU ${peer.mtu} of ${peer.name}`);

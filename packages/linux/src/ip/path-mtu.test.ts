@@ -143,6 +143,18 @@ describe("a route's MTU on a router", () => {
   });
 });
 
+// tcp_simple_retransmit hands the data over in one piece, which is_skb_forwardable lets pass; datagrams it does not.
+test.each([
+  [6, "connected"],
+  [IPPROTO_UDP, "timeout"],
+])("protocol %i by a route whose MTU is more than that of its veth: %s", (protocol, expected) => {
+  const { client, r1 } = narrow(1500);
+  r1.device("m1").setMtu(1280);
+  r1.kernel.findNamespace("r2")?.device("m2").setMtu(1280);
+  routes(r1, "10.2.0.2 via 10.9.0.2 mtu 1400");
+  expect(connect(client, "10.2.0.2", 80, { protocol, length: 1472 }).outcome).toBe(expected);
+});
+
 test("what a router learnt of a path for itself does not count for IPv4 packets that it passes on", () => {
   const { client, r1 } = narrow(1500);
   r1.learnPathMtu(parseIp("10.2.0.2"), 1300);

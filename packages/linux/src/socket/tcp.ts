@@ -284,12 +284,15 @@ export class TcpConnection implements Socket {
       return;
     }
     this.#arm();
-    this.#retransmit();
+    this.#retransmit(false);
     this.netns.network.run();
   }
 
-  /** Sends again what is not acknowledged, in segments of today's size. */
-  #retransmit(): void {
+  /**
+   * Sends again what is not acknowledged, in segments of today's size: after the timer one by one, else as one piece
+   * for the device to cut (`tcp_retransmit_skb` with one segment or several).
+   */
+  #retransmit(inOnePiece: boolean): void {
     const cut: Unacked[] = [];
     for (const item of this.#unacked) {
       if (item.flags & TCP_SYN) {
@@ -305,11 +308,12 @@ export class TcpConnection implements Socket {
     this.#unacked = cut;
     for (const { flags, seq, length, message } of [...cut]) {
       if (!this.#unacked.some((u) => u.seq === seq)) continue; // acknowledged meanwhile
-      this.#transmit(flags, seq, flags & TCP_SYN ? 0 : length, message);
+      const gso = inOnePiece && cut.length > 1;
+      this.#transmit(flags, seq, flags & TCP_SYN ? 0 : length, message, gso);
     }
   }
 
-  #transmit(flags: number, seq: number, length: number, message?: unknown): void {
+  #transmit(flags: number, seq: number, length: number, message?: unknown, gso = false): void {
     const { netns } = this;
     const segment = new TcpSegment(
       this.localPort,
@@ -340,6 +344,7 @@ export class TcpConnection implements Socket {
     if (typeof route === "string") return;
     const skb = Skb.ofIp(packet, this.trace);
     skb.socket = this;
+    skb.gso = gso;
     skb.mark = this.mark;
     skb.dst = route.dst;
     if (skb.trace !== undefined) {
@@ -372,7 +377,7 @@ export class TcpConnection implements Socket {
       return;
     }
     if (segment.flags & TCP_SYN) {
-      if (this.state === "SYN-RECV") this.#retransmit(); // our answer was lost
+      if (this.state === "SYN-RECV") this.#retransmit(true); // our answer was lost
       return;
     }
     if (segment.flags & TCP_ACK) this.#acknowledge(segment.ack);
@@ -440,7 +445,7 @@ export class TcpConnection implements Socket {
     if (error.errno === "EMSGSIZE") {
       if (trace !== undefined) this.trace = trace;
       this.softError = error;
-      this.#retransmit();
+      this.#retransmit(true);
       return;
     }
     this.softError = error;
