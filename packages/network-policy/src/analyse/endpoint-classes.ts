@@ -49,10 +49,12 @@ export class EndpointClasses {
     // Groups that all terms treat alike are one class.
     const partition = new Partition(groups.size, (group) => groups.portList(group));
     for (const bits of admitted.values()) partition.split(bits);
+    const subjects = policies.map((policy) => admitted.get(termKey(policy.subject)) as Bits);
+    const classOfGroup = numberedBySubjects(partition, groups.size, subjects);
     const members: number[][] = Array.from({ length: partition.count }, () => []);
     this.classOf = new Int32Array(endpoints.length);
     for (let i = 0; i < endpoints.length; i++) {
-      const found = partition.classOf(groups.groupOf[i] as number);
+      const found = classOfGroup[groups.groupOf[i] as number] as number;
       this.classOf[i] = found;
       (members[found] as number[]).push(i);
     }
@@ -66,13 +68,7 @@ export class EndpointClasses {
     });
     this.portLists = groups.portLists;
     this.#admitted = new Map(
-      [...admitted].map(([key, bits]) => [
-        key,
-        classBits(
-          bits,
-          this.classes.map(({ members: [first = 0] }) => groups.groupOf[first] as number),
-        ),
-      ]),
+      [...admitted].map(([key, bits]) => [key, classBits(bits, classOfGroup, this.classes.length)]),
     );
   }
 
@@ -84,11 +80,44 @@ export class EndpointClasses {
   }
 }
 
-function classBits(ofGroups: Bits, groupOfClass: readonly number[]): Bits {
-  const bits = emptyBits(groupOfClass.length);
-  groupOfClass.forEach((group, i) => {
-    if (hasBit(ofGroups, group)) setBit(bits, i);
+/**
+ * The class of each group, where classes that the same policies select have numbers next to each other: their rows are
+ * equal then, which makes all pairs quicker to see.
+ */
+function numberedBySubjects(
+  partition: Partition,
+  groups: number,
+  subjects: readonly Bits[],
+): Int32Array {
+  const selecting: number[][] = Array.from({ length: partition.count }, () => []);
+  subjects.forEach((bits, policy) => {
+    forEachBit(bits, (group) => {
+      const list = selecting[partition.classOf(group)] as number[];
+      if (list.at(-1) !== policy) list.push(policy);
+    });
   });
+  const keys = selecting.map((list) => list.join());
+  const order = keys
+    .map((_, i) => i)
+    .sort((x, y) => compareText(keys[x] as string, keys[y] as string) || x - y);
+  const numbers = new Int32Array(partition.count);
+  order.forEach((old, number) => {
+    numbers[old] = number;
+  });
+  return Int32Array.from(
+    { length: groups },
+    (_, group) => numbers[partition.classOf(group)] as number,
+  );
+}
+
+function compareText(x: string, y: string): number {
+  return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/** Groups of one class are in a set together or not at all. */
+function classBits(ofGroups: Bits, classOfGroup: Int32Array, classes: number): Bits {
+  const bits = emptyBits(classes);
+  forEachBit(ofGroups, (group) => setBit(bits, classOfGroup[group] as number));
   return bits;
 }
 

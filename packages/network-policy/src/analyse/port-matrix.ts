@@ -4,7 +4,9 @@ import {
   andInto,
   andNotInto,
   type Bits,
+  countBits,
   emptyBits,
+  forEachBit,
   fullBits,
   hasBit,
   orInto,
@@ -15,6 +17,9 @@ import {
 import type { EndpointClasses } from "./endpoint-classes.ts";
 import type { PortClass } from "./port-classes.ts";
 import type { Subjects } from "./subjects.ts";
+
+/** Sources whose rows are turned over together: a row is read a cache line at a time, 16 words of 32 bits. */
+const STRIP = 16 * 32;
 
 /**
  * Who may reach whom on the ports of one class: for each class of endpoints the set of classes that policies let it
@@ -56,33 +61,76 @@ export class PortMatrix {
   }
 
   /**
-   * Calls `each` with every source and the classes that it reaches. The set is written anew for the next: keep none.
+   * Calls `each` with every source and the classes that it reaches. The set is written anew for others: keep none.
    */
   forEachSource(each: (source: number, reaches: Bits) => void): void {
     const words = wordsFor(this.#size);
-    const strip = Array.from({ length: 32 }, () => new Uint32Array(words));
-    const square = new Uint32Array(32);
-    for (let block = 0; block < words; block++) {
-      this.#turnIngress(block, strip, square);
-      const end = Math.min(32, this.#size - block * 32);
+    const strip = Array.from({ length: Math.min(STRIP, words * 32) }, () => new Uint32Array(words));
+    for (let first = 0; first < this.#size; first += STRIP) {
+      this.#turnIngress(first >>> 5, strip);
+      const end = Math.min(STRIP, this.#size - first);
       for (let i = 0; i < end; i++) {
-        const source = block * 32 + i;
         const reaches = strip[i] as Bits;
-        andInto(reaches, this.egress(source));
-        each(source, reaches);
+        andInto(reaches, this.egress(first + i));
+        each(first + i, reaches);
       }
     }
   }
 
-  /** Into `strip`: for each of 32 sources, which destinations let it in. */
-  #turnIngress(block: number, strip: readonly Bits[], square: Uint32Array): void {
-    for (let word = 0; word < wordsFor(this.#size); word++) {
-      for (let i = 0; i < 32; i++) {
-        square[i] = this.#ingress[word * 32 + i]?.[block] ?? 0;
+  /** How many ordered pairs of different endpoints may connect. */
+  countPairs(): number {
+    const sizes = this.#classes.classes.map(({ members }) => members.length);
+    const many = emptyBits(this.#size);
+    sizes.forEach((size, i) => {
+      if (size > 1) setBit(many, i);
+    });
+    const reachedMany = emptyBits(this.#size);
+    let pairs = 0;
+    this.forEachSource((source, reaches) => {
+      let reached = countBits(reaches);
+      reachedMany.set(reaches);
+      andInto(reachedMany, many);
+      forEachBit(reachedMany, (i) => {
+        reached += (sizes[i] as number) - 1;
+      });
+      // Nobody is a pair with itself.
+      if (hasBit(reaches, source)) reached--;
+      pairs += reached * (sizes[source] as number);
+    });
+    return pairs;
+  }
+
+  /** Into `strip`: for each source from bit 0 of word `first` on, which destinations let it in. */
+  #turnIngress(first: number, strip: readonly Bits[]): void {
+    const words = wordsFor(this.#size);
+    const end = Math.min(strip.length >>> 5, words - first);
+    const squares = Array.from({ length: end }, () => new Uint32Array(32));
+    for (let word = 0; word < words; word++) {
+      const common = this.#commonRow(word);
+      if (common !== undefined) {
+        for (let i = 0; i < end * 32; i++) {
+          const lets = ((common[first + (i >>> 5)] as number) >>> (i & 31)) & 1;
+          (strip[i] as Bits)[word] = -lets;
+        }
+        continue;
       }
-      transpose32(square);
-      for (let i = 0; i < 32; i++) (strip[i] as Bits)[word] = square[i] as number;
+      for (let i = 0; i < 32; i++) {
+        const row = this.#ingress[word * 32 + i];
+        for (let k = 0; k < end; k++) (squares[k] as Bits)[i] = row?.[first + k] ?? 0;
+      }
+      for (let k = 0; k < end; k++) {
+        const square = squares[k] as Bits;
+        transpose32(square);
+        for (let i = 0; i < 32; i++) (strip[k * 32 + i] as Bits)[word] = square[i] as number;
+      }
     }
+  }
+
+  /** The row of all 32 destinations of a word, where they share one. */
+  #commonRow(word: number): Bits | undefined {
+    const first = this.#ingress[word * 32];
+    for (let i = 1; i < 32; i++) if (this.#ingress[word * 32 + i] !== first) return undefined;
+    return first;
   }
 
   #rows(direction: Direction, subjects: Subjects): readonly Bits[] {
