@@ -48,7 +48,7 @@ export class Balancer {
   /** The number of the server that answers; the outcome where none does. */
   ask(to: string, port: number, options: Parameters<typeof connect>[3] = {}): number | string {
     const { outcome, report } = connect(this.client, to, port, options);
-    const at = this.servers.findIndex((netns) => netns === report?.netns);
+    const at = report === undefined ? -1 : this.servers.indexOf(report.netns);
     return at < 0 ? outcome : at + 1;
   }
 
