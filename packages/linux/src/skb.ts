@@ -69,9 +69,10 @@ export class Skb {
   /** Put together from fragments no larger than this; 0 for a packet that was whole. */
   fragMaxSize = 0;
   /**
-   * Cut from data that TCP hands over in one piece (`skb_is_gso`): virtual links pass that on uncut, whatever their MTU.
+   * Connection tracking has found the transport checksum right (`csum_valid`). The first fragment that a whole
+   * packet is cut into again keeps this.
    */
-  gso = false;
+  checksumValid = false;
   /** What the call that sent it fails with, once the machine that sent it has refused it. */
   sendErrno: SocketError["errno"] | undefined = undefined;
   /** Records every step while set. */
@@ -134,7 +135,7 @@ export class Skb {
     copy.nfBridge = this.nfBridge && { ...this.nfBridge };
     copy.ipvsProperty = this.ipvsProperty;
     copy.fragMaxSize = this.fragMaxSize;
-    copy.gso = this.gso;
+    copy.checksumValid = this.checksumValid;
     return copy;
   }
 

@@ -101,6 +101,8 @@ function ipFinishOutput(skb: Skb, netns: NetNamespace): void {
     piece.ctInfo = skb.ctInfo;
     piece.socket = skb.socket;
     piece.nfBridge = skb.nfBridge;
+    // The first of what came in fragments is the buffer that came first.
+    piece.checksumValid = skb.checksumValid && skb.fragMaxSize > 0 && piece.ip.fragmentOffset === 0;
     piece.ipvsProperty = skb.ipvsProperty;
     ipFinishOutput2(piece, netns);
     if (piece.sendErrno !== undefined) {

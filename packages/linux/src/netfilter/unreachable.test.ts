@@ -52,3 +52,17 @@ test.each([
     expect(result.outcome).toBe(expected);
   },
 );
+
+// The buffer keeps `csum_valid` over a veth, as one machine's memory is another's.
+test.each(["10.2.0.2", "fd02::2"])(
+  "REJECT of fragments to %s that a router has put together, checked and cut again",
+  (to) => {
+    const { client, router, server } = routed();
+    for (const family of [4, 6] as const) {
+      router.iptables(family).append("filter", "FORWARD", "-m conntrack --ctstate INVALID -j DROP");
+      server.iptables(family).append("filter", "INPUT", "-p udp -j REJECT");
+    }
+    const result = connect(client, to, 53, { protocol: IPPROTO_UDP, length: 4000 });
+    expect(result.outcome).toBe("refused");
+  },
+);

@@ -5,11 +5,11 @@ import type { Skb } from "../skb.ts";
 
 /**
  * Tells the sender of a packet that a rule rejects it (`nf_send_unreach`, `nf_send_unreach6`). Nobody is
- * told of a packet whose checksum is wrong, and that of a fragment is: it is the whole packet's. Only
- * protocols whose checksum is not looked at are answered all the same (`nf_reject_verify_csum`).
+ * told of a packet whose checksum is wrong, and that of a fragment is: it is the whole packet's. Those are
+ * answered all the same whose checksum somebody has looked at already, or nobody does (`nf_reject_verify_csum`).
  */
 export function sendUnreachable(skb: Skb, netns: NetNamespace, code: number): void {
   const { isFragment, protocol, version } = skb.ip;
-  if (isFragment && protocol !== IPPROTO_SCTP) return;
+  if (isFragment && protocol !== IPPROTO_SCTP && !skb.checksumValid) return;
   icmpSend(skb, netns, version === 4 ? ICMP_DEST_UNREACH : ICMPV6_DEST_UNREACH, code);
 }

@@ -36,7 +36,10 @@ const conntrackIn: HookFunction = {
   name: "conntrack_in",
   priority: NF_IP_PRI_CONNTRACK,
   run(skb: Skb, state: HookState): NfVerdict {
-    return state.netns.conntrack?.track(skb) ?? NF_ACCEPT;
+    const verdict = state.netns.conntrack?.track(skb) ?? NF_ACCEPT;
+    // Checksums are looked at in PREROUTING (`nf_checksum`).
+    if (state.hook === NF_INET_PRE_ROUTING && skb.ct !== undefined) skb.checksumValid = true;
+    return verdict;
   },
 };
 
