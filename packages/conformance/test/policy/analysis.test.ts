@@ -3,7 +3,6 @@ import {
   evaluate,
   outsideEndpoint,
   PolicyAnalysis,
-  type PolicyEndpoint,
   policyEndpoints,
   readPolicies,
 } from "@cnilab/network-policy";
@@ -62,32 +61,5 @@ describe("the analysis of classes", () => {
       }),
       { numRuns: 100 },
     );
-  });
-
-  test("knows classes of ports by what rules tell apart, fewest first", () => {
-    const analysis = new PolicyAnalysis(
-      readPolicies([
-        {
-          apiVersion: "networking.k8s.io/v1",
-          kind: "NetworkPolicy",
-          metadata: { name: "p", namespace: "x" },
-          spec: {
-            podSelector: {},
-            ingress: [{ ports: [{ port: 80 }, { port: 443 }, { port: 100, endPort: 200 }] }],
-          },
-        } as never,
-      ]),
-      [] as PolicyEndpoint[],
-    );
-    expect(
-      analysis.portClasses.map(({ protocol, ranges }) => `${protocol} ${ranges.join(" ")}`),
-    ).toEqual([
-      "TCP 1,79 81,99 201,442 444,65535",
-      "TCP 80,80",
-      "TCP 100,200",
-      "TCP 443,443",
-      "UDP 1,65535",
-      "SCTP 1,65535",
-    ]);
   });
 });

@@ -13,7 +13,7 @@ import {
   readPolicies,
 } from "@cnilab/network-policy";
 import type { VectorCase } from "../../../../tools/vector-suite.ts";
-import { walkedCluster } from "../walked-cluster.ts";
+import { walkedCluster } from "../policy/walked-cluster.ts";
 
 interface Cluster {
   readonly endpoints: readonly string[];
