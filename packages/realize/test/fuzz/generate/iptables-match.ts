@@ -184,8 +184,9 @@ const iprange: PartMaker = (plan, choice, { family }) => {
   return { text: `-m iprange ${not(choice)}--${choice.pick(["src", "dst"])}-range ${from}-${to}` };
 };
 
+/** No length of a bare TCP segment: the kernel's have options that the model's lack. */
 const length: PartMaker = (_plan, choice) => ({
-  text: `-m length ${not(choice)}--length ${choice.pick(["0:200", "92", "1300:", "1400:1500", "60"])}`,
+  text: `-m length ${not(choice)}--length ${choice.pick(["0:200", "92", "1300:", "1400:1500", "84"])}`,
 });
 
 const ttl: PartMaker = (_plan, choice, { family }) => {
