@@ -73,6 +73,10 @@ export class Skb {
    * packet is cut into again keeps this.
    */
   checksumValid = false;
+  /**
+   * Cut from data that TCP hands over in one piece (`skb_is_gso`): virtual links pass that on uncut, whatever their MTU.
+   */
+  gso = false;
   /** What the call that sent it fails with, once the machine that sent it has refused it. */
   sendErrno: SocketError["errno"] | undefined = undefined;
   /** Records every step while set. */
@@ -135,6 +139,7 @@ export class Skb {
     copy.nfBridge = this.nfBridge && { ...this.nfBridge };
     copy.ipvsProperty = this.ipvsProperty;
     copy.fragMaxSize = this.fragMaxSize;
+    copy.gso = this.gso;
     copy.checksumValid = this.checksumValid;
     return copy;
   }
