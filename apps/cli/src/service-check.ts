@@ -9,26 +9,35 @@ export interface ServiceCheck {
   readonly ready: number;
   /** Addresses of its load balancer that answer the host `internet`. */
   readonly outside: readonly string[];
-  /** Ports that did not answer, and why. */
+  /** Ports that did not answer, and why. What policies forbid is no failure. */
   readonly failures: readonly { readonly port: string; readonly connection: Connection }[];
+  /** Ports that policies keep from the asking pod, and whether some other pod reaches them. */
+  readonly guarded: readonly { readonly port: string; readonly openToOthers: boolean }[];
 }
+
+/** So many pods are asked where policies keep the first from a Service. */
+const MOST_CLIENTS = 50;
 
 /** Who asks: the first pod by name that has a network of its own, or else the first node. */
 export function clientOf(cluster: Cluster): Endpoint {
-  const pods = cluster.api
+  const [first] = clientPods(cluster);
+  const [node] = cluster.nodes.keys();
+  return cluster.endpoint(first ?? `node/${node}`);
+}
+
+function clientPods(cluster: Cluster): string[] {
+  return cluster.api
     .list("Pod")
     .filter((p) => p.spec.hostNetwork !== true && p.status?.podIP !== undefined)
     .filter((p) => p.status?.phase === "Running")
     .map(objectKey)
     .sort();
-  const [first] = pods;
-  const [node] = cluster.nodes.keys();
-  return cluster.endpoint(first ?? `node/${node}`);
 }
 
 /** Connects to every port of every Service that has a ready endpoint. */
 export function checkServices(cluster: Cluster, client: Endpoint): ServiceCheck[] {
   const ready = readySlices(cluster);
+  const others = clientPods(cluster).slice(0, MOST_CLIENTS);
   return cluster.api.list("Service").map((service) => {
     const slices = ready.get(objectKey(service)) ?? [];
     const ports = portsOf(service, slices);
@@ -38,19 +47,30 @@ export function checkServices(cluster: Cluster, client: Endpoint): ServiceCheck[
         if (connection.verdict === "allowed") return [];
         return [{ port: `${port}/${protocol}${where}`, connection }];
       });
-    const failures = addressesOf(cluster, service).flatMap((to) => ask(client, to, ""));
+    const lost = addressesOf(cluster, service).flatMap((to) =>
+      ask(client, to, "").map((each) => ({ ...each, to })),
+    );
+    const isBlocked = ({ connection }: { readonly connection: Connection }) =>
+      connection.verdict === "blocked";
+    const failures: ServiceCheck["failures"][number][] = lost.filter((each) => !isBlocked(each));
+    const guarded = lost.filter(isBlocked).map(({ port, to }) => ({
+      port,
+      openToOthers: others.some((pod) =>
+        ask(cluster.endpoint(pod), to, "").every((each) => each.port !== port),
+      ),
+    }));
     const count = slices.reduce((sum, { endpoints }) => sum + endpoints.length, 0);
     const outside: string[] = [];
     for (const ip of count === 0 ? [] : ingressOf(cluster, service)) {
-      const lost = ask(
+      const lostOutside = ask(
         cluster.endpoint("internet"),
         cluster.endpoint(ip),
         ` at ${ip} from internet`,
       );
-      failures.push(...lost);
-      if (lost.length === 0) outside.push(ip);
+      failures.push(...lostOutside.filter((each) => !isBlocked(each)));
+      if (lostOutside.length === 0) outside.push(ip);
     }
-    return { service, ready: count, outside, failures };
+    return { service, ready: count, outside, failures, guarded };
   });
 }
 

@@ -102,7 +102,7 @@ function isSettled({ status }: Pod): boolean {
 
 function services({ checks, client }: SummaryInput): string[] {
   const asked = checks.filter((c) => c.ready > 0);
-  const good = asked.filter((c) => c.failures.length === 0);
+  const good = asked.filter((c) => c.failures.length === 0 && c.guarded.length === 0);
   const bad = asked.filter((c) => c.failures.length > 0);
   const empty = checks.filter((c) => c.ready === 0 && c.service.spec.type !== "ExternalName");
   const byNamespace = new Map<string, string[]>();
@@ -120,6 +120,7 @@ function services({ checks, client }: SummaryInput): string[] {
     ),
     ...list(lines, MOST_SERVICE_LINES, "  … and more: get services -A"),
     ...fromOutside(checks),
+    ...guarded(asked),
     ...bad.slice(0, MOST_FAILURES).map(({ service, failures }) => {
       const [first] = failures;
       return clip(`  ${objectKey(service)}:${first?.port} does not: ${first?.connection.reason}`);
@@ -128,6 +129,21 @@ function services({ checks, client }: SummaryInput): string[] {
     ...(empty.length > 0
       ? [clip(`  no pod is ready behind ${empty.map((c) => objectKey(c.service)).join(", ")}`)]
       : []),
+  ];
+}
+
+/** Services that policies keep from the pod that asks. */
+function guarded(checks: readonly ServiceCheck[]): string[] {
+  const of = (openToOthers: boolean) =>
+    checks.flatMap(({ service, guarded: ports }) =>
+      ports
+        .filter((each) => each.openToOthers === openToOthers)
+        .map(({ port }) => `${objectKey(service)}:${port}`),
+    );
+  const [some, none] = [of(true), of(false)];
+  return [
+    ...(some.length > 0 ? [clip(`  policies open ${some.join(", ")} to others only`)] : []),
+    ...(none.length > 0 ? [clip(`  policies let no pod reach ${none.join(", ")}`)] : []),
   ];
 }
 

@@ -145,6 +145,14 @@ describe.runIf(hasManifests)("Online Boutique with its policies (../shared/manif
     expect(stdout).toContain("21 of 21 inferred calls and DNS questions are allowed");
   });
 
+  test("run says which Services policies keep from the pod that asks", async () => {
+    const { status, stdout } = await cnilab(["run", "-f", BOUTIQUE, "--policy", "standalone"]);
+    expect(status).toBe(0);
+    expect(stdout).toContain("4 of 13 answer default/adservice-");
+    expect(stdout).toMatch(/^ {2}policies open default\/cartservice:7070\/TCP, /m);
+    expect(stdout.trimEnd().split("\n").length).toBeLessThanOrEqual(25);
+  });
+
   test("suggested policies are tighter, and pass", async () => {
     const app = join(BOUTIQUE, "kubernetes-manifests.yaml");
     const suggested = await cnilab(["policy", "suggest", "-f", app]);

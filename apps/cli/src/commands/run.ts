@@ -39,11 +39,12 @@ async function run(flags: RunFlags): Promise<void> {
         phase: pod.status?.phase,
         ip: pod.status?.podIP,
       })),
-      services: checks.map(({ service, ready, outside, failures }) => ({
+      services: checks.map(({ service, ready, outside, failures, guarded }) => ({
         name: objectKey(service),
         clusterIP: service.spec.clusterIP,
         readyEndpoints: ready,
-        answers: ready > 0 && failures.length === 0,
+        answers: ready > 0 && failures.length === 0 && guarded.length === 0,
+        ...(guarded.length > 0 ? { guardedByPolicies: guarded } : {}),
         ...(service.spec.type === "LoadBalancer" ? { answersOutsideAt: outside } : {}),
         failures: failures.map(({ port, connection }) => ({
           port,
