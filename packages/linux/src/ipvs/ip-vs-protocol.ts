@@ -1,11 +1,8 @@
 import type { Payload } from "@cnilab/net";
 import { IP_VS_CONN_F_NOOUTPUT, type IpVsConn } from "./ip-vs-conn.ts";
 
-/** Which way a packet goes, as far as can be seen: of some connections only one way is. */
-export type IpVsDirection =
-  | typeof IP_VS_DIR_INPUT
-  | typeof IP_VS_DIR_OUTPUT
-  | typeof IP_VS_DIR_INPUT_ONLY;
+/** Which way a packet goes: to the server, back from it, or to a server whose answers are not seen here. */
+export type IpVsDirection = 0 | 1 | 2;
 export const IP_VS_DIR_INPUT = 0;
 export const IP_VS_DIR_OUTPUT = 1;
 export const IP_VS_DIR_INPUT_ONLY = 2;
