@@ -259,7 +259,7 @@ describe("a cloud", () => {
     const status = { loadBalancer: { ingress: [{ ip: "192.0.2.200" }] } };
     const dumped = { ...service("web"), status } as KubeObject;
     const made = await cluster(passing, [dumped, ...PODS]);
-    expect(ingress(made)?.ingress).toEqual([{ ip: "192.0.2.200" }]);
+    expect(ingress(made)?.ingress).toEqual([{ ip: "192.0.2.200", ipMode: "VIP" }]);
     expect(ask(made, "internet", "192.0.2.200").verdict).toBe("allowed");
   });
 

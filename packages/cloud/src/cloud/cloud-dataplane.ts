@@ -4,6 +4,7 @@ import {
   type Node,
   objectKey,
   type Service,
+  type Timer,
 } from "@cnilab/core";
 import type { NetNamespace } from "@cnilab/linux";
 import { familyOf, type IpAddress, tryParseIp } from "@cnilab/net";
@@ -42,6 +43,9 @@ export class CloudDataplane implements LoadBalancerDataplane {
   /** By the port that is asked. */
   readonly #groups = new Map<number, CheckGroup>();
   #nodes: ReadonlyMap<string, Node> = new Map();
+  /** Load balancers whose nodes may be others now, to be looked at together. */
+  readonly #changed = new Set<string>();
+  #due: Timer | undefined;
 
   /** @param from where health checks come from: the forwarder's machine */
   constructor(forwarder: Forwarder, from: NetNamespace, clock: Clock, sourcePreserving: boolean) {
@@ -72,10 +76,12 @@ export class CloudDataplane implements LoadBalancerDataplane {
   setNodes(nodes: ReadonlyMap<string, Node>): void {
     this.#nodes = new Map([...nodes].filter(([, node]) => isEligible(node)));
     for (const group of this.#groups.values()) this.#checkNodes(group);
-    for (const [key, balancer] of this.#balancers) this.#forward(key, balancer);
+    this.#forwardSoon(this.#balancers.keys());
   }
 
   stop(): void {
+    this.#due?.cancel();
+    this.#due = undefined;
     for (const { checks } of this.#groups.values())
       for (const check of checks.values()) check.stop();
     this.#groups.clear();
@@ -113,14 +119,22 @@ export class CloudDataplane implements LoadBalancerDataplane {
     for (const [name, node] of this.#nodes) {
       const address = addressesOf(node)[0];
       if (address === undefined || checks.has(name)) continue;
-      const changed = () => {
-        for (const key of users) {
-          const balancer = this.#balancers.get(key);
-          if (balancer !== undefined) this.#forward(key, balancer);
-        }
-      };
+      const changed = () => this.#forwardSoon(users);
       checks.set(name, new HealthCheck(this.#from, address, settings, this.#clock, changed));
     }
+  }
+
+  /** In a task of its own: many checks find the same in one moment. */
+  #forwardSoon(keys: Iterable<string>): void {
+    for (const key of keys) this.#changed.add(key);
+    this.#due ??= this.#clock.schedule(0, () => {
+      this.#due = undefined;
+      for (const key of this.#changed) {
+        const balancer = this.#balancers.get(key);
+        if (balancer !== undefined) this.#forward(key, balancer);
+      }
+      this.#changed.clear();
+    });
   }
 
   #forward(key: string, { service, addresses, settings }: LoadBalancer): void {

@@ -27,8 +27,8 @@ export class Forwarder {
   readonly #machine: Kernel;
   readonly #router: Kernel;
   readonly #sourcePreserving: boolean;
-  /** By address, the rules that are there. */
-  readonly #rules = new Map<IpAddress, ForwardingRules>();
+  /** By address, what is there. */
+  readonly #set = new Map<IpAddress, { readonly rules: ForwardingRules; readonly nodes: string }>();
 
   constructor(machine: Kernel, router: Kernel, sourcePreserving: boolean) {
     this.#machine = machine;
@@ -47,21 +47,23 @@ export class Forwarder {
     const rules = this.#sourcePreserving
       ? passThrough(key, service, address)
       : translate(key, service, address, nodes);
-    const iptables = this.#machine.initNs.iptables(familyOf(address));
-    const origin = originOf(service);
-    iptables.restore(restoreText(rules), { noflush: true, origin });
-    if (!this.#rules.has(address)) {
-      iptables.append(rules.table, "PREROUTING", rules.jump, origin);
-      this.#openRouter(frontend);
+    const before = this.#set.get(address);
+    const now = { rules, nodes: this.#sourcePreserving ? nodes.map(formatIp).join() : "" };
+    this.#set.set(address, now);
+    if (before === undefined || before.rules.rules.join() !== rules.rules.join()) {
+      const origin = originOf(service);
+      const iptables = this.#machine.initNs.iptables(familyOf(address));
+      iptables.restore(restoreText(rules), { noflush: true, origin });
+      if (before === undefined) iptables.append(rules.table, "PREROUTING", rules.jump, origin);
     }
-    this.#rules.set(address, rules);
-    this.#route(address, this.#sourcePreserving ? nodes : []);
+    if (before === undefined) this.#openRouter(frontend);
+    if (before?.nodes !== now.nodes) this.#route(address, this.#sourcePreserving ? nodes : []);
   }
 
   remove(address: IpAddress): void {
-    const rules = this.#rules.get(address);
+    const rules = this.#set.get(address)?.rules;
     if (rules === undefined) return;
-    this.#rules.delete(address);
+    this.#set.delete(address);
     const { initNs } = this.#machine;
     const iptables = initNs.iptables(familyOf(address));
     iptables.delete(rules.table, "PREROUTING", rules.jump);
