@@ -235,17 +235,22 @@ describe("errors about the outer packet", () => {
     }
   });
 
+  test("ipip: a machine that drops its own outer packet does not fail the sender's call", () => {
+    const { h1 } = throughNarrowPath("ipip");
+    h1.iptables(4).append("filter", "OUTPUT", "-p 4 -j DROP");
+    expect(outcome(ping(h1, "10.1.0.2"))).toBe("timeout, NETFILTER_DROP in h1");
+  });
+
+  // ip6_err_gen_icmpv6_unreach, ip6_dst_lookup_tail; asked of a 6.1 kernel.
   test.each([
-    ["sit: a TTL that ran out", { ttl: 1 }, undefined],
-    ["sit: a router that refuses", {}, "FORWARD -j REJECT"],
-  ])("%s is told to the sender, in the router's name", (_, options, rule) => {
+    ["a TTL that ran out", { ttl: 1 }, undefined, "timeout, TTL_EXCEEDED in router"],
+    ["a router that refuses", {}, "router", "timeout, NETFILTER_DROP in router"],
+    ["the machine itself refuses", {}, "h1", "timeout, NETFILTER_DROP in h1"],
+  ] as const)("sit: nobody hears of them: %s", (_, options, refuses, expected) => {
     const { h1, router } = throughNarrowPath("sit", options);
-    if (rule !== undefined) router.iptables(4).append("filter", "FORWARD", rule.slice(8));
-    const { error } = ping(h1, "fd01::2");
-    expect([error?.errno, error?.from && formatIp(error.from)]).toEqual([
-      "EHOSTUNREACH",
-      "::ffff:10.0.1.9",
-    ]);
+    if (refuses === "router") router.iptables(4).append("filter", "FORWARD", "-j REJECT");
+    if (refuses === "h1") h1.iptables(4).append("filter", "OUTPUT", "-p 41 -j REJECT");
+    for (let n = 0; n < 2; n++) expect(outcome(ping(h1, "fd01::2"))).toBe(expected);
   });
 });
 

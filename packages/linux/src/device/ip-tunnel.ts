@@ -9,19 +9,17 @@ import {
   ICMPV6_ADDR_UNREACH,
   ICMPV6_DEST_UNREACH,
   ICMPV6_PKT_TOOBIG,
-  ICMPV6_TIME_EXCEED,
   IPPROTO_IPIP,
   IPPROTO_IPV6,
   type IpAddress,
   IpPacket,
   type Ipv4Address,
-  Ipv6Address,
 } from "@cnilab/net";
 import { icmpSend } from "../ip/icmp-error.ts";
 import { sendVia } from "../ip/ip-output.ts";
 import { routeOutput } from "../ip/route-output.ts";
 import type { NetNamespace } from "../net-namespace.ts";
-import { Skb } from "../skb.ts";
+import type { Skb } from "../skb.ts";
 import { type DeviceOptions, NetDevice } from "./net-device.ts";
 
 export interface IpTunnelOptions extends DeviceOptions {
@@ -131,6 +129,7 @@ export class IpTunnel extends NetDevice {
     skb.packet = outer;
     skb.etherType = ETH_P_IP;
     sendVia(skb, netns, route.dst);
+    skb.sendErrno = undefined; // what becomes of the outer packet is nothing to the sender (NETDEV_TX_OK)
   }
 
   /**
@@ -221,21 +220,12 @@ export function tunnelReceive(skb: Skb, netns: NetNamespace): boolean {
 }
 
 /** An ICMP error about a packet of a tunnel (`ipip_err`, `ipip6_err`). */
-export function tunnelError(skb: Skb, netns: NetNamespace, outer: IpPacket, type: number): void {
+export function tunnelError(netns: NetNamespace, outer: IpPacket, type: number): void {
   const tunnel = tunnelOf(netns, outer.dst, outer.src, outer.protocol);
   if (tunnel === undefined) return;
-  const inner = outer.payload;
-  if (tunnel.kind === "sit" && inner instanceof IpPacket) {
-    // ip6_err_gen_icmpv6_unreach: the sender is told at once, in the name of who told this machine.
-    const from = Ipv6Address.of(0, 0, 0xffff, skb.ip.src as Ipv4Address);
-    const about = Skb.ofIp(inner, skb.trace);
-    const [type6, code6] =
-      type === ICMP_TIME_EXCEEDED
-        ? [ICMPV6_TIME_EXCEED, 0]
-        : [ICMPV6_DEST_UNREACH, ICMPV6_ADDR_UNREACH];
-    icmpSend(about, netns, type6, code6, 0, from);
-    return;
-  }
+  // ip6_err_gen_icmpv6_unreach would tell the sender in the name of an IPv4-mapped address, from which no route
+  // is found (ip6_dst_lookup_tail): nobody hears of it.
+  if (tunnel.kind === "sit" && outer.payload instanceof IpPacket) return;
   if (tunnel.remote === 0) return;
   if (tunnel.ttl === 0 && type === ICMP_TIME_EXCEEDED) return;
   tunnel.noteError();

@@ -87,6 +87,7 @@ export function udpTunnelTransmit(
   skb.packet = outer;
   skb.etherType = family === 4 ? 0x0800 : 0x86dd;
   sendVia(skb, netns, route.dst);
+  skb.sendErrno = undefined; // what becomes of the outer packet is nothing to the sender (NETDEV_TX_OK)
 }
 
 /** A port from `min` to `max` that spreads flows, always the same for one flow (`udp_flow_src_port`). */

@@ -28,7 +28,6 @@ const MAX_ERROR_LENGTH = { 4: 576, 6: 1280 } as const;
 /**
  * Tells the sender of a packet what went wrong (`icmp_send`, `icmpv6_send`). Says nothing about ICMP
  * errors, later fragments, broadcasts and multicasts (RFC 1122 section 3.2.2). Rates are not limited.
- * @param from the source of the message, where it is not to be an address of this machine
  */
 export function icmpSend(
   skb: Skb,
@@ -36,7 +35,6 @@ export function icmpSend(
   type: number,
   code: number,
   rest = 0,
-  from?: IpAddress,
 ): void {
   const about = skb.ip;
   const version = about.version;
@@ -51,7 +49,7 @@ export function icmpSend(
     if (message instanceof IcmpMessage && isIcmpError(version, message.type)) return;
   }
   const mark = netns.reflectsMark(version) ? skb.mark : 0;
-  const src = from ?? errorSource(skb, netns);
+  const src = errorSource(skb, netns);
   // A link-local sender is one on the link that the packet came by.
   const oif = version === 6 && isLinkLocal(about.src) ? skb.iif : undefined;
   const route = routeOutput(netns, { dst: about.src, src, oif, mark, protocol });

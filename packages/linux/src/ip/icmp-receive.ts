@@ -159,7 +159,7 @@ function icmpErrorReceived(skb: Skb, netns: NetNamespace, message: IcmpMessage):
       return;
     case IPPROTO_IPIP:
     case IPPROTO_IPV6:
-      if (!tooBig) tunnelError(skb, netns, about, message.type);
+      if (!tooBig) tunnelError(netns, about, message.type);
       return;
     case IPPROTO_ICMP:
     case IPPROTO_ICMPV6: {
