@@ -267,7 +267,7 @@ describe("a segment", () => {
         command: "nft -f -",
         text: `table bridge faults {
 	chain forward {
-		type filter hook forward priority 0;
+		type filter hook forward priority -200;
 		iifname "w1" oifname "w2" drop
 		iifname "w1" oifname "w3" numgen random mod 1000000 < 250000 drop
 		iifname "w1" oifname "w3" meta mark set 1

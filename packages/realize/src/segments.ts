@@ -49,7 +49,7 @@ export function faultRules(segment: Segment, wires: WireNames): string {
     if (fault.delayMs) lines.push(`${pair} meta mark set ${bandOf(segment, from, to)}`);
   }
   if (lines.length === 0) return "";
-  return `table bridge faults {\n\tchain forward {\n\t\ttype filter hook forward priority 0;\n${lines.join("\n")}\n\t}\n}\n`;
+  return `table bridge faults {\n\tchain forward {\n\t\ttype filter hook forward priority -200;\n${lines.join("\n")}\n\t}\n}\n`;
 }
 
 /** `tc …`: a band for each NIC whose frames to another are delayed, besides the one for the rest. */
