@@ -328,6 +328,21 @@ describe("layer 2", () => {
     expect(holder(made, to)).toBe(owner);
   });
 
+  test("an IPv6 address is announced by neighbour discovery, and taken over like the other", async () => {
+    const spec = { ipFamilyPolicy: "RequireDualStack" } as const;
+    const objects = [service("web", spec), ...PODS];
+    const made = await cluster(layer2, objects, { ipFamilies: [4, 6] });
+    const to = address(made, "web", 1);
+    expect(to).toBe("fd00:192:168::ff01");
+    const found = many(made, "internet", to);
+    expect(found).toMatchObject({ verdicts: ["allowed"], backends: ["default/a", "default/b"] });
+    made.stopNode(holder(made, address(made)) as string);
+    made.clock.advance(3000);
+    expect(ask(made, "internet", to).verdict).toBe("unreachable");
+    made.clock.advance(4000);
+    expect(ask(made, "internet", to).verdict).toBe("allowed");
+  });
+
   test("nobody announces a Service without endpoints", async () => {
     const made = await cluster(layer2, [service("web")]);
     expect(holder(made, address(made))).toBeUndefined();

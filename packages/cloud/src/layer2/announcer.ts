@@ -1,28 +1,23 @@
 import type { Clock, Timer } from "@cnilab/core";
-import { type Kernel, Nic, PacketSocket, Skb } from "@cnilab/linux";
-import {
-  ARP_REPLY,
-  ARP_REQUEST,
-  ArpPacket,
-  BROADCAST_MAC,
-  ETH_P_ARP,
-  type IpAddress,
-  type Mac,
-} from "@cnilab/net";
+import { type Kernel, Nic } from "@cnilab/linux";
+import type { IpAddress } from "@cnilab/net";
+import { ArpResponder } from "./arp-responder.ts";
+import { NdpResponder } from "./ndp-responder.ts";
+import type { Responder } from "./responder.ts";
 
 /** For so long a new holder tells everybody, and so often (MetalLB internal/layer2/announcer.go `spam`). */
 const SPAM_MS = 5000;
 const SPAM_INTERVAL_MS = 1100;
 
 /**
- * Answers ARP on a node's network cards for addresses that the node does not have (MetalLB internal/layer2/arp.go): a program
- * with a packet socket on each card. The kernel knows nothing of these addresses; what kube-proxy wrote takes the packets.
+ * Announces addresses on a node's network cards that the node does not have, by programs that answer ARP and neighbour
+ * discovery. The kernel knows nothing of these addresses; what kube-proxy wrote takes the packets.
  */
 export class Announcer {
   readonly #machine: Kernel;
   readonly #clock: Clock;
   readonly #addresses = new Map<IpAddress, Timer[]>();
-  #sockets: readonly PacketSocket[] = [];
+  #responders: readonly Responder[] = [];
 
   constructor(machine: Kernel, clock: Clock) {
     this.#machine = machine;
@@ -33,64 +28,42 @@ export class Announcer {
     return this.#addresses.keys();
   }
 
-  announces(address: IpAddress): boolean {
-    return this.#addresses.has(address);
-  }
-
   add(address: IpAddress): void {
     if (this.#addresses.has(address)) return;
-    if (this.#sockets.length === 0) this.#sockets = this.#listen();
+    if (this.#responders.length === 0) this.#responders = this.#listen();
     const timers: Timer[] = [];
     this.#addresses.set(address, timers);
+    for (const responder of this.#responders) responder.watch(address);
     for (let at = 0; at < SPAM_MS; at += SPAM_INTERVAL_MS) {
-      const background = at > 0;
-      timers.push(this.#clock.schedule(at, () => this.#gratuitous(address), { background }));
+      const task = () => {
+        for (const responder of this.#responders) responder.gratuitous(address);
+      };
+      timers.push(this.#clock.schedule(at, task, { background: at > 0 }));
     }
   }
 
   remove(address: IpAddress): void {
-    for (const timer of this.#addresses.get(address) ?? []) timer.cancel();
+    const timers = this.#addresses.get(address);
+    if (timers === undefined) return;
+    for (const timer of timers) timer.cancel();
     this.#addresses.delete(address);
+    for (const responder of this.#responders) responder.unwatch(address);
     if (this.#addresses.size > 0) return;
-    for (const socket of this.#sockets) socket.close();
-    this.#sockets = [];
+    for (const responder of this.#responders) responder.close();
+    this.#responders = [];
   }
 
   stop(): void {
     for (const address of [...this.#addresses.keys()]) this.remove(address);
   }
 
-  #listen(): PacketSocket[] {
+  /** On each card that is up and no bridge's port. */
+  #listen(): Responder[] {
     const cards = this.#machine.initNs.devices.filter((d) => d instanceof Nic && d.up && !d.master);
-    return cards.map((card) => {
-      const socket: PacketSocket = new PacketSocket(card, ETH_P_ARP, "speaker", (frame) => {
-        const { op, targetIp, senderIp, senderMac } = frame.packet as ArpPacket;
-        if (op !== ARP_REQUEST || !this.#addresses.has(targetIp)) return;
-        if (frame.dstMac !== BROADCAST_MAC && frame.dstMac !== card.mac) return;
-        const reply = new ArpPacket(ARP_REPLY, card.mac, targetIp, senderMac, senderIp);
-        socket.send(framed(reply, card.mac, senderMac, frame));
-      });
-      return socket;
-    });
+    const announces = (address: IpAddress) => this.#addresses.has(address);
+    return cards.flatMap((card) => [
+      new ArpResponder(card, announces),
+      new NdpResponder(card, announces),
+    ]);
   }
-
-  /** As request and as reply: of some machines only the one, of others only the other changes what they know. */
-  #gratuitous(address: IpAddress): void {
-    if (typeof address !== "number") return;
-    for (const socket of this.#sockets) {
-      const { mac } = socket.device;
-      for (const op of [ARP_REQUEST, ARP_REPLY]) {
-        socket.send(
-          framed(new ArpPacket(op, mac, address, BROADCAST_MAC, address), mac, BROADCAST_MAC),
-        );
-      }
-    }
-  }
-}
-
-function framed(packet: ArpPacket, from: Mac, to: Mac, cause?: Skb): Skb {
-  const skb = new Skb(ETH_P_ARP, packet, cause?.trace);
-  skb.srcMac = from;
-  skb.dstMac = to;
-  return skb;
 }

@@ -56,6 +56,13 @@ test("it sees frames of its EtherType on its device, and keeps them from nobody"
   const eth0 = server.device("eth0");
   new PacketSocket(eth0, ETH_P_ARP, "tap", () => seen.push("ARP"));
   new PacketSocket(eth0, ETH_P_IP, "tap", () => seen.push("IP"));
+  new PacketSocket(
+    eth0,
+    ETH_P_IP,
+    "tap",
+    () => seen.push("filtered"),
+    () => false,
+  );
   new PacketSocket(server.loopback, ETH_P_IP, "tap", () => seen.push("IP on lo"));
   const { outcome } = exchange(client, {
     protocol: IPPROTO_ICMP,

@@ -12,17 +12,21 @@ export class PacketSocket {
   readonly owner: string;
   /** Looks at a frame, which then goes on to its protocol, and changes nothing of it. */
   readonly onReceive: (frame: Skb) => void;
+  /** Which frames it wants to see (`SO_ATTACH_FILTER`). */
+  readonly filter: (frame: Skb) => boolean;
 
   constructor(
     device: NetDevice,
     etherType: number,
     owner: string,
     onReceive: (frame: Skb) => void,
+    filter: (frame: Skb) => boolean = () => true,
   ) {
     this.device = device;
     this.etherType = etherType;
     this.owner = owner;
     this.onReceive = onReceive;
+    this.filter = filter;
     const { netns } = device;
     netns.packetSockets = [...(netns.packetSockets ?? []), this];
     netns.network.touch();
@@ -45,6 +49,7 @@ export class PacketSocket {
 export function tapFrame(dev: NetDevice, frame: Skb): void {
   for (const socket of dev.netns.packetSockets ?? []) {
     if (socket.device !== dev || socket.etherType !== frame.etherType) continue;
+    if (!socket.filter(frame)) continue;
     dev.network.recording?.unrepeatable();
     socket.onReceive(frame);
   }
