@@ -20,7 +20,7 @@ export interface Walkable {
   readonly warnings: readonly string[];
   endpoint(text: string, scope?: EndpointScope): Endpoint;
   connect(request: ConnectRequest): Connection;
-  check(request: ConnectRequest): void;
+  locate(request: ConnectRequest): ReturnType<Cluster["locate"]>;
   forgetConnections(): void;
 }
 

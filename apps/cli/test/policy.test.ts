@@ -75,6 +75,35 @@ describe.concurrent("the database of the guides", () => {
     );
   });
 
+  test("probe --static answers as packets do, one by one and in batch", async () => {
+    const file = databaseFile();
+    const probes = ["api", "web", "internet"].flatMap((src) =>
+      ["svc/db", "db"].map((dst) => JSON.stringify({ src, dst, port: 5432, id: `${src} ${dst}` })),
+    );
+    const args = ["probe", "-f", file, "--policy", "standalone", "--probes", "-"];
+    const [walked, analysed] = await Promise.all([
+      cnilab(args, { input: probes.join("\n") }),
+      cnilab([...args, "--static"], { input: probes.join("\n") }),
+    ]);
+    const sides = (text: string) =>
+      text
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line))
+        // A host outside has no route to Services and pods: that is no policy's doing.
+        .filter(({ src }) => src !== "internet")
+        .map(({ id, verdict, egress, ingress }) => ({ id, verdict, egress, ingress }));
+    expect(sides(analysed.stdout)).toEqual(sides(walked.stdout));
+    expect(sides(analysed.stdout)).toContainEqual({
+      id: "web db",
+      verdict: "blocked",
+      egress: true,
+      ingress: false,
+    });
+    const icmp = await cnilab(["probe", "web", "db", "--static", "--protocol", "icmp", "-f", file]);
+    expect(icmp).toMatchObject({ status: 2, stdout: "" });
+  });
+
   test("policy explain says what decides, and what would have to change", async () => {
     const { status, stdout } = await cnilab([
       "policy",

@@ -262,10 +262,10 @@ export class Cluster {
     return this.#connector.connect(request);
   }
 
-  /** Throws what {@link connect} would throw, and sends nothing. @throws InputError */
-  check(request: ConnectRequest): void {
+  /** Looks for both ends as {@link connect} does, and sends nothing. @throws InputError */
+  locate(request: ConnectRequest): ReturnType<Connector["locate"]> {
     this.#boot([]);
-    this.#connector.check(request);
+    return this.#connector.locate(request);
   }
 
   /** Empties all connection tracking, so that the next connection is everybody's first. */

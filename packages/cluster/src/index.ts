@@ -12,11 +12,17 @@ export {
   Connector,
   type ConnectProtocol,
   type ConnectRequest,
+  type Located,
   type NodeNamespaces,
   type Surroundings,
 } from "./connect/connection.ts";
 export { type Endpoint, type EndpointScope, parseEndpoint } from "./connect/endpoint.ts";
-export { NameResolution, type Resolution, searchDomains } from "./connect/name-resolution.ts";
+export {
+  NameResolution,
+  type Resolution,
+  searchDomains,
+  slicesOf,
+} from "./connect/name-resolution.ts";
 export type { Verdict } from "./connect/verdict.ts";
 export type { ReplicationController } from "./controllers/replica-set.ts";
 export * from "./kubelet/kubelet.ts";

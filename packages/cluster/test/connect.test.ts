@@ -141,7 +141,7 @@ test.each([
 ])("refuses to connect %s to %s", (from, to, message) => {
   expect(() => ask(running, from, to)).toThrow(message);
   const request = { from: running.endpoint(from), to: running.endpoint(to) };
-  expect(() => running.check(request), "without sending anything").toThrow(message);
+  expect(() => running.locate(request), "without sending anything").toThrow(message);
 });
 
 test("says why", () => {

@@ -123,8 +123,8 @@ export class ImportedCluster {
   }
 
   /** Throws what {@link connect} would throw, and sends nothing. @throws InputError */
-  check(request: ConnectRequest): void {
-    this.#connector.check(request);
+  locate(request: ConnectRequest): ReturnType<Connector["locate"]> {
+    return this.#connector.locate(request);
   }
 
   /** Empties all connection tracking, so that the next connection is everybody's first. */

@@ -5,11 +5,13 @@ import { type Command, Option } from "commander";
 import { warn } from "../cluster-flags.ts";
 import { print, printJson } from "../output.ts";
 import { readSource } from "../read-input.ts";
+import { staticAnswers } from "../static-answer.ts";
 import { addTargetFlags, readTarget, type Target, type TargetFlags } from "../target.ts";
 import { addWalkFlags, type Walkable, type WalkFlags, walkable } from "../walkable.ts";
 
 interface ProbeFlags extends WalkFlags, TargetFlags {
   readonly probes?: string;
+  readonly static?: boolean;
   readonly output: "text" | "json";
 }
 
@@ -29,6 +31,7 @@ export function addProbeCommand(program: Command): void {
     .argument("[src]", "who asks")
     .argument("[dst[:port]]", "whom")
     .option("--probes <file>", "many at once: one JSON object a line; - for standard input")
+    .option("--static", "by the policies alone, without sending packets")
     .addOption(
       new Option("-o, --output <format>", "for a single probe")
         .choices(["text", "json"])
@@ -56,7 +59,7 @@ async function probe(
     );
   }
   const { cluster, warnings } = await walkable(flags);
-  const connection = cluster.connect(readTarget(cluster, src, dst, flags));
+  const connection = prober(cluster, flags)(readTarget(cluster, src, dst, flags));
   warn([...warnings, ...cluster.warnings]);
   if (flags.output === "json") printJson({ src, dst, ...answer(connection) });
   else print(text(connection));
@@ -77,9 +80,9 @@ async function probeBatch(file: string, flags: ProbeFlags): Promise<void> {
   }));
   warn([...warnings, ...cluster.warnings]);
   let everyAllowed = true;
+  const ask = prober(cluster, flags);
   for (const { probe, target } of probes) {
-    cluster.forgetConnections();
-    const connection = cluster.connect(target);
+    const connection = ask(target);
     if (connection.verdict !== "allowed") everyAllowed = false;
     print(JSON.stringify({ ...probe, ...answer(connection) }));
   }
@@ -131,7 +134,7 @@ function find(cluster: Walkable, probe: ProbeLine, where: string, flags: ProbeFl
     const { src, dst, port } = probe;
     const protocol = (probe.protocol?.toLowerCase() ?? flags.protocol) as TargetFlags["protocol"];
     const target = readTarget(cluster, src, dst, { ...flags, protocol }, port);
-    cluster.check(target);
+    cluster.locate(target);
     return target;
   } catch (error) {
     if (error instanceof InputError) throw new InputError(error.message, where);
@@ -139,7 +142,20 @@ function find(cluster: Walkable, probe: ProbeLine, where: string, flags: ProbeFl
   }
 }
 
-function answer(connection: Connection): Record<string, unknown> {
+type Answer = Pick<Connection, "egress" | "ingress" | "reason" | "backend" | "seenAs"> & {
+  readonly verdict: string;
+};
+
+/** Answers one after the other, each on fresh connection tracking. */
+function prober(cluster: Walkable, flags: ProbeFlags): (target: Target) => Answer {
+  if (flags.static === true) return staticAnswers(cluster);
+  return (target) => {
+    cluster.forgetConnections();
+    return cluster.connect(target);
+  };
+}
+
+function answer(connection: Answer): Record<string, unknown> {
   const { verdict, egress, ingress, reason, backend, seenAs } = connection;
   return {
     verdict,
@@ -151,7 +167,7 @@ function answer(connection: Connection): Record<string, unknown> {
   };
 }
 
-function text({ verdict, reason, backend, seenAs }: Connection): string {
+function text({ verdict, reason, backend, seenAs }: Answer): string {
   const by =
     backend === undefined ? "" : `\nanswered by ${backend}, which saw ${seenAs ?? "nobody"}`;
   return `${verdict}: ${reason}${by}`;

@@ -1,18 +1,12 @@
 import process from "node:process";
 import type { Cluster } from "@cnilab/cluster";
 import { InputError, objectKey, type Protocol } from "@cnilab/core";
-import {
-  evaluate,
-  type FlowVerdict,
-  policyEndpoints,
-  policyName,
-  readPolicies,
-} from "@cnilab/network-policy";
 import { type Command, Option } from "commander";
 import { addClusterFlags, bringUp, type ClusterFlags, warn } from "../cluster-flags.ts";
 import { print, printJson } from "../output.ts";
 import { type ReachMember, reachMembers } from "../reach-members.ts";
 import { type ReachPair, reachCsv, reachMatrix } from "../reach-text.ts";
+import { staticAnswers } from "../static-answer.ts";
 
 interface ReachFlags extends ClusterFlags {
   readonly static?: boolean;
@@ -61,7 +55,7 @@ async function reach(flags: ReachFlags): Promise<void> {
         source: source.name,
         destination: destination.name,
         ...each,
-        ...ask(source, destination, each.protocol, each.port),
+        ...verdictOf(ask(source, destination, each.protocol, each.port)),
       }));
     }),
   );
@@ -77,6 +71,14 @@ async function reach(flags: ReachFlags): Promise<void> {
   if (pairs.some(({ verdict }) => verdict !== "allowed")) process.exitCode = 1;
 }
 
+/** Without what only single probes tell. */
+function verdictOf({
+  verdict,
+  reason,
+}: Pick<ReachPair, "verdict" | "reason">): Pick<ReachPair, "verdict" | "reason"> {
+  return { verdict, reason };
+}
+
 function byPackets(cluster: Cluster): Ask {
   return (source, destination, protocol, port) => {
     cluster.forgetConnections();
@@ -90,43 +92,15 @@ function byPackets(cluster: Cluster): Ask {
   };
 }
 
-function byPolicies({ api, config }: Cluster): Ask {
-  const objects = (
-    [
-      "NetworkPolicy",
-      "AdminNetworkPolicy",
-      "BaselineAdminNetworkPolicy",
-      "ClusterNetworkPolicy",
-      "Namespace",
-      "Node",
-      "Pod",
-    ] as const
-  ).flatMap((kind) => [...api.list(kind)]);
-  const policies = readPolicies(objects);
-  const [family = 4] = config.ipFamilies;
-  const endpoints = new Map(policyEndpoints(objects, family).map((each) => [each.name, each]));
-  return (from, to, protocol, port) => {
-    const source = endpoints.get(objectKey(from.pod));
-    const destination = endpoints.get(objectKey(to.pod));
-    if (source === undefined || destination === undefined) {
-      return { verdict: "unreachable", reason: "one of the pods has no address" };
-    }
-    const verdict = evaluate(policies, { source, destination, protocol, port });
-    return verdict.allowed
-      ? { verdict: "allowed", reason: "no policy forbids it" }
-      : { verdict: "blocked", reason: blockedBy(verdict) };
-  };
-}
-
-function blockedBy({ egress, ingress }: FlowVerdict): string {
-  const [side, { steps }] = egress.allowed
-    ? (["ingress", ingress] as const)
-    : (["egress", egress] as const);
-  const step = steps.at(-1);
-  if (step?.rule !== undefined) {
-    return `${step.rule.rule.path} of ${policyName(step.rule.policy)}`;
-  }
-  return `no ${side} rule of ${step?.selecting.map(policyName).join(", ")} allows it`;
+function byPolicies(cluster: Cluster): Ask {
+  const ask = staticAnswers(cluster);
+  return (source, destination, protocol, port) =>
+    ask({
+      from: cluster.endpoint(objectKey(source.pod)),
+      to: cluster.endpoint(objectKey(destination.pod)),
+      protocol,
+      port,
+    });
 }
 
 function readPort(text: string): number {

@@ -63,6 +63,16 @@ export interface Connection {
   readonly exchange: Exchange | undefined;
 }
 
+/** Where a connection would start, and where it would go. */
+export interface Located {
+  /** Addresses that the source could send from. */
+  readonly source: readonly IpAddress[];
+  readonly address: IpAddress;
+  readonly port: number | undefined;
+  /** Who has the address, where it is somebody of the cluster. */
+  readonly holder: ReturnType<Surroundings["holderOf"]>;
+}
+
 /** A node as far as connections go: where its own packets start, and those of its pods. */
 export interface NodeNamespaces {
   readonly machine: Kernel;
@@ -145,9 +155,20 @@ export class Connector {
   }
 
   /** Looks for both ends and the port, and sends nothing. @throws InputError as {@link connect} */
-  check(request: ConnectRequest): void {
+  locate(request: ConnectRequest): Located | Pick<Connection, "verdict" | "reason"> {
     const source = this.#source(request.from);
-    if (!("verdict" in source)) this.#destination(request, source, request.protocol ?? "TCP");
+    if ("verdict" in source) return source;
+    const destination = this.#destination(request, source, request.protocol ?? "TCP");
+    if ("verdict" in destination) return destination;
+    const { addresses, port } = destination;
+    const address = addresses.find((a) => speaks(source.netns, a)) ?? addresses[0];
+    if (address === undefined) return unreachable(`${request.to.text} has no address`);
+    return {
+      source: addressesOf(source.netns),
+      address,
+      port,
+      holder: this.#around.holderOf(address),
+    };
   }
 
   #describe(

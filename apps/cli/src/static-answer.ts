@@ -1,0 +1,122 @@
+import { slicesOf } from "@cnilab/cluster";
+import type { EndpointSlice, Protocol } from "@cnilab/core";
+import { InputError } from "@cnilab/core";
+import { familyOf, formatIp, type IpAddress, parseIp } from "@cnilab/net";
+import {
+  evaluate,
+  type FlowVerdict,
+  outsideEndpoint,
+  type PolicyEndpoint,
+  policyEndpoints,
+  policyName,
+  readPolicies,
+} from "@cnilab/network-policy";
+import type { Target } from "./target.ts";
+import type { Walkable } from "./walkable.ts";
+
+/** What policies alone say of a connection. */
+export interface StaticAnswer {
+  readonly verdict: string;
+  readonly egress: boolean;
+  readonly ingress: boolean;
+  readonly reason: string;
+}
+
+const KINDS = [
+  "NetworkPolicy",
+  "AdminNetworkPolicy",
+  "BaselineAdminNetworkPolicy",
+  "ClusterNetworkPolicy",
+  "Namespace",
+  "Node",
+  "Pod",
+] as const;
+
+/** Answers connections by policies, without sending packets: a Service is reached where each of its ready endpoints is. */
+export function staticAnswers(cluster: Walkable): (target: Target) => StaticAnswer {
+  const objects = KINDS.flatMap((kind) => [...cluster.api.list(kind)]);
+  const policies = readPolicies(objects);
+  const known = new Map<string, PolicyEndpoint>();
+  for (const family of [4, 6] as const) {
+    for (const each of policyEndpoints(objects, family)) known.set(formatIp(each.address), each);
+  }
+  const at = (address: IpAddress) => known.get(formatIp(address)) ?? outsideEndpoint(address);
+  return (target) => {
+    const protocol = target.protocol ?? "TCP";
+    if (protocol === "ICMP")
+      throw new InputError("policies say nothing of ICMP; leave out --static", "--protocol icmp");
+    const found = cluster.locate(target);
+    if ("verdict" in found) return { ...found, egress: true, ingress: true };
+    const { address, port = 0, holder } = found;
+    const own = found.source.find((a) => familyOf(a) === familyOf(address));
+    if (own === undefined) return unreachable("the source has no address of that IP version");
+    const backends =
+      holder?.kind === "service"
+        ? backendsOf(
+            slicesOf(cluster.api, holder.name),
+            address,
+            port,
+            protocol,
+            cluster,
+            holder.name,
+          )
+        : [{ address, port }];
+    if (backends.length === 0) return unreachable(`no pod is ready behind ${holder?.name}`);
+    const verdicts = backends.map((to) =>
+      evaluate(policies, { source: at(own), destination: at(to.address), protocol, port: to.port }),
+    );
+    return answer(verdicts.find(({ allowed }) => !allowed));
+  };
+}
+
+function backendsOf(
+  slices: readonly EndpointSlice[],
+  address: IpAddress,
+  port: number,
+  protocol: Protocol,
+  { api }: Walkable,
+  key: string,
+): readonly { readonly address: IpAddress; readonly port: number }[] {
+  const servicePort = api
+    .get("Service", key)
+    ?.spec.ports?.find((p) => p.port === port && (p.protocol ?? "TCP") === protocol);
+  if (servicePort === undefined) return [];
+  return slices
+    .filter(({ addressType }) => addressType === (familyOf(address) === 4 ? "IPv4" : "IPv6"))
+    .flatMap(({ endpoints, ports = [] }) => {
+      const number = ports.find((p) => (p.name ?? "") === (servicePort.name ?? ""))?.port;
+      if (number === undefined) return [];
+      return endpoints
+        .filter(({ conditions }) => conditions?.ready !== false)
+        .flatMap(({ addresses }) =>
+          addresses.map((ip) => ({ address: parseIp(ip), port: number })),
+        );
+    });
+}
+
+function unreachable(reason: string): StaticAnswer {
+  return { verdict: "unreachable", egress: true, ingress: true, reason };
+}
+
+function answer(lost: FlowVerdict | undefined): StaticAnswer {
+  if (lost === undefined) {
+    return { verdict: "allowed", egress: true, ingress: true, reason: "no policy forbids it" };
+  }
+  const { egress, ingress } = lost;
+  return {
+    verdict: "blocked",
+    egress: egress.allowed,
+    ingress: ingress.allowed,
+    reason: blockedBy(lost),
+  };
+}
+
+/** Which rule of which policy forbids it; of both sides, the source's. */
+export function blockedBy({ egress, ingress }: FlowVerdict): string {
+  const [side, { steps }] = egress.allowed
+    ? (["ingress", ingress] as const)
+    : (["egress", egress] as const);
+  const step = steps.at(-1);
+  if (step?.rule !== undefined) return `${step.rule.rule.path} of ${policyName(step.rule.policy)}`;
+  return `no ${side} rule of ${step?.selecting.map(policyName).join(", ")} allows it`;
+}
