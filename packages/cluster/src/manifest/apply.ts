@@ -177,7 +177,7 @@ function merged(existing: KubeObject, object: KubeObject): KubeObject {
     ...keep({ ownerReferences: next.metadata.ownerReferences ?? ownerReferences }),
     ...keep({
       labels:
-        object.kind === "Node"
+        object.kind === "Node" || object.kind === "Namespace"
           ? { ...now.metadata.labels, ...next.metadata.labels }
           : next.metadata.labels,
       annotations: joined(now.metadata.annotations, next.metadata.annotations),
