@@ -69,8 +69,8 @@ async function trace(src: string, dst: string, flags: TraceFlags): Promise<void>
           nameOf: nameOf(cluster),
         }),
       );
-      print(["", ...serviceSummary(walk, nameOf(cluster))].join("\n"));
-      print(`${connection.verdict}: ${connection.reason}`);
+      const outcome = `${connection.verdict}: ${connection.reason}`;
+      print(["", ...serviceSummary(walk, nameOf(cluster)), outcome].join("\n"));
   }
   if (connection.verdict !== "allowed") process.exitCode = 1;
 }
