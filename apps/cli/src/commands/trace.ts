@@ -45,6 +45,7 @@ async function trace(src: string, dst: string, flags: TraceFlags): Promise<void>
   const walk = new Trace();
   const connection = cluster.connect({ ...target, trace: walk });
   warn([...warnings, ...cluster.warnings]);
+  const outcome = `${connection.verdict}: ${connection.reason}`;
   switch (flags.output) {
     case "json":
       printJson({
@@ -69,7 +70,6 @@ async function trace(src: string, dst: string, flags: TraceFlags): Promise<void>
           nameOf: nameOf(cluster),
         }),
       );
-      const outcome = `${connection.verdict}: ${connection.reason}`;
       print(["", ...serviceSummary(walk, nameOf(cluster)), outcome].join("\n"));
   }
   if (connection.verdict !== "allowed") process.exitCode = 1;
