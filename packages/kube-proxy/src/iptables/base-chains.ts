@@ -51,11 +51,16 @@ function jump(
 /** An empty chain in each table: when it is gone, somebody has flushed the rules. */
 export const CANARY: RenderedChain = { name: "KUBE-PROXY-CANARY", rules: [] };
 
+/** iptables prints two spaces before the counter's name. */
+const DROP_INVALID =
+  "-m conntrack --ctstate INVALID -m nfacct --nfacct-name  ct_state_invalid_dropped_pkts -j DROP";
+
 /** Chains of table filter whose rules no Service changes. */
 export function baseFilterChains(
   family: IpFamily,
   mark: number,
   localhostNodePorts: boolean,
+  conntrackTcpLiberal: boolean,
 ): RenderedChain[] {
   const bit = hex(mark);
   return [
@@ -73,8 +78,8 @@ export function baseFilterChains(
     {
       name: "KUBE-FORWARD",
       rules: [
-        // iptables prints two spaces before the counter's name.
-        "-m conntrack --ctstate INVALID -m nfacct --nfacct-name  ct_state_invalid_dropped_pkts -j DROP",
+        // Where conntrack lets segments beyond the window pass as valid, nothing else need be dropped.
+        ...(conntrackTcpLiberal ? [] : [DROP_INVALID]),
         `-m comment --comment "kubernetes forwarding rules" -m mark --mark ${bit}/${bit} -j ACCEPT`,
         '-m comment --comment "kubernetes forwarding conntrack rule" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT',
       ],

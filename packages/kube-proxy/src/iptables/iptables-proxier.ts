@@ -18,6 +18,8 @@ export class IptablesProxier implements Proxier {
   readonly #config: KubeProxyConfig;
   readonly #node: ProxierNode;
   readonly #layers: Layers;
+  /** As it is when kube-proxy starts. */
+  readonly #conntrackTcpLiberal: boolean;
   #jumps = false;
 
   constructor(family: IpFamily, config: KubeProxyConfig, node: ProxierNode, layers: Layers) {
@@ -25,6 +27,8 @@ export class IptablesProxier implements Proxier {
     this.#config = config;
     this.#node = node;
     this.#layers = layers;
+    const liberal = node.netns.sysctl.get("net/netfilter/nf_conntrack_tcp_be_liberal");
+    this.#conntrackTcpLiberal = liberal !== 0;
     const { nfacct } = node.netns;
     for (const name of COUNTERS) if (nfacct.find(name) === undefined) nfacct.add(name);
     if (family === 4 && this.#localhostNodePorts) {
@@ -55,6 +59,7 @@ export class IptablesProxier implements Proxier {
       topology: node.topology,
       localTraffic: localTraffic(this.#config, node.podCidrs(), family),
       localhostNodePorts: this.#localhostNodePorts,
+      conntrackTcpLiberal: this.#conntrackTcpLiberal,
       nodePortIps: nodePortIps(node, this.#config.nodePortAddresses, family)?.filter(
         (ip) => this.#localhostNodePorts || !isLoopback(parseIp(ip)),
       ),

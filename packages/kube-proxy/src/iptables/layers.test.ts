@@ -61,6 +61,7 @@ function node(name: string, facts: Partial<NodeFacts> = {}): NodeFacts {
     topology: { name, zone: "" },
     localTraffic: undefined,
     localhostNodePorts: true,
+    conntrackTcpLiberal: false,
     nodePortIps: undefined,
     nodeIsIn: () => false,
     ...facts,

@@ -14,6 +14,8 @@ export interface NodeFacts {
   readonly localTraffic: LocalTraffic | undefined;
   /** Whether node ports answer on 127.0.0.1. */
   readonly localhostNodePorts: boolean;
+  /** Whether the sysctl `nf_conntrack_tcp_be_liberal` is set. */
+  readonly conntrackTcpLiberal: boolean;
   /** Addresses on which node ports answer; `undefined` for all of the node's. */
   readonly nodePortIps: readonly string[] | undefined;
   /** Whether the node's own address is in a range (of its family). */
@@ -45,6 +47,7 @@ export class RulesetRenderer {
     const facts = [
       node.localTraffic?.ifLocal,
       node.localhostNodePorts,
+      node.conntrackTcpLiberal,
       node.nodePortIps?.join(),
       ...state.dependingOnNode.map((p) => endpointVariant(p, node.topology)),
       ...state.withSourceRanges.map((p) => sourceVariant(p, node.nodeIsIn)),
@@ -58,7 +61,12 @@ export class RulesetRenderer {
     return {
       tables: {
         filter: [
-          ...baseFilterChains(state.family, mark, node.localhostNodePorts),
+          ...baseFilterChains(
+            state.family,
+            mark,
+            node.localhostNodePorts,
+            node.conntrackTcpLiberal,
+          ),
           shared("KUBE-SERVICES", services, (s) => s.filterServices),
           shared("KUBE-EXTERNAL-SERVICES", services, (s) => s.filterExternalServices),
           shared("KUBE-NODEPORTS", services, (s) => s.filterNodePorts),
