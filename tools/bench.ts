@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import type { BringUp } from "./bench/bring-up.ts";
 import { perCpuSecond } from "./bench/measure.ts";
 import { firstPacketResults, ipvsResults, PATHS, type Results } from "./bench/packets.ts";
+import type { PolicyBench } from "./bench/policies.ts";
 import { serviceResults } from "./bench/services.ts";
 
 /** Nodes, pods on each, Services. */
@@ -11,6 +12,14 @@ const SIZES = [
   [10, 10, 10],
   [100, 30, 100],
   [1000, 30, 1000],
+] as const;
+
+/** Pods and policies. */
+const POLICY_SIZES = [
+  [100, 50],
+  [1000, 500],
+  [10_000, 1000],
+  [100_000, 1000],
 ] as const;
 
 const json = process.argv.includes("--json");
@@ -25,6 +34,18 @@ note("packets through IPVS");
 Object.assign(results, ipvsResults());
 note("syncs of kube-proxy");
 Object.assign(results, serviceResults());
+for (const size of POLICY_SIZES) {
+  note(`${size[0]} pods under ${size[1]} policies`);
+  const found = alone<PolicyBench>("bench/policies.ts", size);
+  const name = `policies.${found.pods}x${found.policies}`;
+  results[`${name}.classes`] = found.classes;
+  results[`${name}.portClasses`] = found.portClasses;
+  results[`${name}.sort.cpuMs`] = found.sortCpuSeconds * 1000;
+  results[`${name}.portClass.cpuMs`] = (found.pairsCpuSeconds / found.measuredPortClasses) * 1000;
+  results[`${name}.pairsPerCpuSecond`] =
+    (found.pods * (found.pods - 1) * found.measuredPortClasses) / found.pairsCpuSeconds;
+  results[`${name}.bytes`] = found.bytes;
+}
 const bringUps = SIZES.map((size) => {
   note(`${size[0]} nodes × ${size[1]} pods`);
   return alone<BringUp>("bench/bring-up.ts", size);

@@ -2,6 +2,7 @@ export { PolicyAgent } from "./agent/policy-agent.ts";
 export type { PolicySnapshots, PolicyTables } from "./agent/policy-tables.ts";
 export { registerPolicyAgent } from "./agent/register.ts";
 export type { Bits } from "./analyse/bits.ts";
+export type { AddressRange } from "./analyse/block-index.ts";
 export type { EndpointClass, EndpointClasses } from "./analyse/endpoint-classes.ts";
 export { type PairVerdict, PolicyAnalysis } from "./analyse/policy-analysis.ts";
 export type { PortClass } from "./analyse/port-classes.ts";

@@ -32,13 +32,13 @@ export interface AdminPolicyPort {
   };
 }
 
-interface AdminPolicyRule<Action extends string> {
+export interface AdminPolicyRule<Action extends string> {
   readonly name?: string;
   readonly action: Action;
   readonly ports?: readonly AdminPolicyPort[];
 }
 
-interface AdminPolicyRules<Action extends string> {
+export interface AdminPolicyRules<Action extends string> {
   readonly subject: PolicySubject;
   readonly ingress?: readonly (AdminPolicyRule<Action> & {
     readonly from: readonly AdminPolicyPeer[];

@@ -8,7 +8,7 @@ export interface ClusterPolicyPeer extends AdminPolicyPeer {
   readonly domainNames?: readonly string[];
 }
 
-interface DestinationPort {
+export interface DestinationPort {
   /** Exactly one of the fields. */
   readonly destinationPort?: {
     readonly number?: number;
@@ -24,7 +24,7 @@ export interface ClusterPolicyProtocol {
   readonly destinationNamedPort?: string;
 }
 
-interface ClusterPolicyRule {
+export interface ClusterPolicyRule {
   readonly name?: string;
   readonly action: "Accept" | "Deny" | "Pass";
   readonly protocols?: readonly ClusterPolicyProtocol[];
