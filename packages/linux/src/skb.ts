@@ -68,6 +68,8 @@ export class Skb {
   ipvsProperty = false;
   /** Put together from fragments no larger than this; 0 for a packet that was whole. */
   fragMaxSize = 0;
+  /** Put together from fragments: it may be cut again, whatever its header says (`ignore_df`). */
+  ignoreDf = false;
   /**
    * Connection tracking has found the transport checksum right (`csum_valid`). The first fragment that a whole
    * packet is cut into again keeps this.
@@ -139,6 +141,7 @@ export class Skb {
     copy.nfBridge = this.nfBridge && { ...this.nfBridge };
     copy.ipvsProperty = this.ipvsProperty;
     copy.fragMaxSize = this.fragMaxSize;
+    copy.ignoreDf = this.ignoreDf;
     copy.gso = this.gso;
     copy.checksumValid = this.checksumValid;
     return copy;
@@ -154,6 +157,7 @@ export class Skb {
     this.ctZones = 0;
     this.nfBridge = undefined;
     this.fragMaxSize = 0;
+    this.ignoreDf = false;
     this.priority = 0;
     if (crossesNamespace) {
       this.mark = 0;

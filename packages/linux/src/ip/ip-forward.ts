@@ -53,7 +53,7 @@ export function ipForward(skb: Skb, netns: NetNamespace): void {
     return;
   }
   const mtu = netns.forwardMtu(dst, packet.dst);
-  if (exceeds(packet, mtu, skb.fragMaxSize)) {
+  if (exceeds(packet, mtu, skb)) {
     icmpPacketTooBig(skb, netns, mtu);
     netns.network.drop(
       skb,
@@ -78,11 +78,11 @@ export function ipForward(skb: Skb, netns: NetNamespace): void {
 }
 
 /** `ip_exceeds_mtu` and its IPv6 counterpart, where routers never cut packets. */
-function exceeds(packet: IpPacket, mtu: number, fragMaxSize: number): boolean {
+function exceeds(packet: IpPacket, mtu: number, { fragMaxSize, ignoreDf }: Skb): boolean {
   if (packet.version === 4) {
     if (packet.length <= mtu || !packet.dontFragment) return false;
-    return fragMaxSize === 0 || fragMaxSize > mtu;
+    return fragMaxSize > mtu || !ignoreDf;
   }
   if (fragMaxSize > 0) return fragMaxSize > mtu;
-  return packet.length > mtu;
+  return packet.length > mtu && !ignoreDf;
 }

@@ -37,6 +37,7 @@ export function ipReceive(dev: NetDevice, skb: Skb): void {
     return;
   }
   skb.socket = undefined;
+  skb.fragMaxSize = 0; // what br_netfilter knew of fragments is forgotten (the memset of ip_rcv, ip6_rcv)
   const family = packet.version === 4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
   nfHook(dev.netns, family, NF_INET_PRE_ROUTING, skb, dev, undefined, ipReceiveFinish);
 }
@@ -160,6 +161,7 @@ export function reassemble(skb: Skb, netns: NetNamespace): boolean {
   if (whole === undefined) return false;
   skb.packet = whole.packet;
   skb.fragMaxSize = whole.maxSize;
+  skb.ignoreDf = true;
   skb.trace?.steps.push({
     kind: "reassemble",
     netns,

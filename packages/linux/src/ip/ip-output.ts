@@ -70,10 +70,8 @@ function ipFinishOutput(skb: Skb, netns: NetNamespace): void {
   // A packet that came in fragments leaves in fragments no larger than those.
   const limit = skb.fragMaxSize > 0 ? Math.min(mtu, skb.fragMaxSize) : mtu;
   const mayFragment =
-    packet.version === 4
-      ? !packet.dontFragment || (skb.fragMaxSize > 0 && skb.fragMaxSize <= mtu)
-      : (skb.iif === undefined && !packet.dontFragment) ||
-        (skb.fragMaxSize > 0 && skb.fragMaxSize <= mtu);
+    (!packet.dontFragment && (packet.version === 4 || skb.iif === undefined)) ||
+    (skb.ignoreDf && skb.fragMaxSize <= mtu);
   if (!mayFragment) {
     icmpPacketTooBig(skb, netns, mtu);
     netns.network.drop(skb, netns, "PKT_TOO_BIG", dst.dev, `${packet.length} bytes, MTU ${mtu}`);
