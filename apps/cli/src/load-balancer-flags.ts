@@ -32,7 +32,7 @@ export function addLoadBalancerFlags(command: Command): Command {
     .addOption(
       new Option(
         "--load-balancer-set <key=value>",
-        "pool=CIDR or FIRST-LAST, class=NAME; for cloud source=preserved|translated, latency=SECONDS; repeatable",
+        "pool=CIDR or FIRST-LAST, class=NAME; for cloud source=preserved|translated, latency=SECONDS, health=kube-proxy|node-port; repeatable",
       )
         .argParser((value: string, before: readonly string[]) => [...before, value])
         .default([], "none"),
@@ -67,7 +67,7 @@ export function readLoadBalancer({
 }
 
 const KEYS: Readonly<Record<LoadBalancerFlags["loadBalancer"], readonly string[]>> = {
-  cloud: ["pool", "class", "source", "latency"],
+  cloud: ["pool", "class", "source", "latency", "health"],
   l2: ["pool", "class"],
   none: [],
 };
@@ -82,13 +82,23 @@ function split(text: string, provider: LoadBalancerFlags["loadBalancer"]): [stri
 }
 
 function cloudOptions(settings: readonly (readonly [string, string])[]): Partial<CloudOptions> {
-  const options: { sourcePreserving?: boolean; latencyMs?: number } = {};
+  const options: {
+    sourcePreserving?: boolean;
+    latencyMs?: number;
+    healthCheck?: CloudOptions["healthCheck"];
+  } = {};
   for (const [key, value] of settings) {
     if (key === "source") {
       if (value !== "preserved" && value !== "translated") {
         throw new InputError(`source must be preserved or translated, not "${value}"`, FLAG);
       }
       options.sourcePreserving = value === "preserved";
+    }
+    if (key === "health") {
+      if (value !== "kube-proxy" && value !== "node-port") {
+        throw new InputError(`health must be kube-proxy or node-port, not "${value}"`, FLAG);
+      }
+      options.healthCheck = value;
     }
     if (key === "latency") {
       if (!/^\d{1,5}(\.\d+)?$/.test(value)) {

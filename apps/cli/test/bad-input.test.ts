@@ -263,6 +263,10 @@ const ARGUMENTS: readonly (readonly [string, string])[] = [
     '--load-balancer-set: source must be preserved or translated, not "kept"',
   ],
   [
+    "run --load-balancer-set health=http",
+    '--load-balancer-set: health must be kube-proxy or node-port, not "http"',
+  ],
+  [
     "run --load-balancer-set pool=10.0.0.9-10.0.0.1",
     '--load-balancer-set: "10.0.0.9-10.0.0.1" is no pool; write a CIDR, or its first and last address with a dash between',
   ],

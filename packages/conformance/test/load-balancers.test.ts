@@ -87,7 +87,8 @@ function many(of: Cluster, from: string, to: string, count = 24) {
 /** How many nodes the cloud's machine sends packets for an address to. */
 function targets(of: Cluster, to: string): number {
   const machine = of.network.kernels.get("load-balancer")?.initNs;
-  return machine?.fib(4).routesTo(parsePrefix(`${to}/32`))[0]?.nexthops.length ?? 0;
+  const route = machine?.fib(4).routesTo(parsePrefix(`${to}/32`))[0];
+  return route?.type === "unicast" ? route.nexthops.length : 0;
 }
 
 describe("a cloud", () => {
@@ -211,6 +212,18 @@ describe("a cloud", () => {
       backends: ["default/a"],
       seenAs: ["203.0.113.10"],
     });
+  });
+
+  test("a node whose node port does not answer leaves, where that is what is asked", async () => {
+    const byNodePort: Provider = (root) => registerCloud(root, { healthCheck: "node-port" });
+    const made = await cluster(byNodePort, [service("web"), ...PODS]);
+    const to = address(made);
+    expect([targets(made, to), many(made, "internet", to).verdicts]).toEqual([3, ["allowed"]]);
+    made.delete("Pod", "default/a");
+    made.delete("Pod", "default/b");
+    await made.settled();
+    made.clock.advance(30_000);
+    expect(targets(made, to)).toBe(0);
   });
 
   test("a pool that is used up is told, and a Service that goes gives its address back", async () => {

@@ -99,6 +99,7 @@ export * from "./socket/sctp.ts";
 export * from "./socket/socket.ts";
 export * from "./socket/socket-table.ts";
 export * from "./socket/tcp.ts";
+export * from "./socket/tcp-probe.ts";
 export * from "./socket/udp.ts";
 export * from "./sysctl.ts";
 export * from "./tc/traffic-control.ts";

@@ -9,6 +9,7 @@ import {
 import type { NetNamespace } from "@cnilab/linux";
 import { familyOf, type IpAddress, tryParseIp } from "@cnilab/net";
 import type { LoadBalancerDataplane } from "../load-balancer-dataplane.ts";
+import type { CloudOptions } from "./cloud-options.ts";
 import type { Forwarder } from "./forwarder.ts";
 import { requireNodePorts } from "./forwarding.ts";
 import {
@@ -16,6 +17,7 @@ import {
   type HealthCheckSettings,
   KUBE_PROXY_CHECK,
   localEndpointsCheck,
+  nodePortCheck,
 } from "./health-check.ts";
 import { isEligible, subset } from "./target-nodes.ts";
 
@@ -39,6 +41,7 @@ export class CloudDataplane implements LoadBalancerDataplane {
   readonly #forwarder: Forwarder;
   readonly #from: NetNamespace;
   readonly #clock: Clock;
+  readonly #healthCheck: CloudOptions["healthCheck"];
   readonly #balancers = new Map<string, LoadBalancer>();
   /** By the port that is asked. */
   readonly #groups = new Map<number, CheckGroup>();
@@ -48,18 +51,24 @@ export class CloudDataplane implements LoadBalancerDataplane {
   #due: Timer | undefined;
 
   /** @param from where health checks come from: the forwarder's machine */
-  constructor(forwarder: Forwarder, from: NetNamespace, clock: Clock, sourcePreserving: boolean) {
+  constructor(
+    forwarder: Forwarder,
+    from: NetNamespace,
+    clock: Clock,
+    options: Pick<CloudOptions, "sourcePreserving" | "healthCheck">,
+  ) {
     this.#forwarder = forwarder;
     this.#from = from;
     this.#clock = clock;
-    this.ipMode = sourcePreserving ? "VIP" : "Proxy";
+    this.#healthCheck = options.healthCheck;
+    this.ipMode = options.sourcePreserving ? "VIP" : "Proxy";
   }
 
   program(service: Service, addresses: readonly IpAddress[]): void {
     if (this.ipMode === "Proxy") requireNodePorts(service);
     const key = objectKey(service);
     const before = this.#balancers.get(key);
-    const balancer = { service, addresses, settings: settingsOf(service) };
+    const balancer = { service, addresses, settings: this.#settingsOf(service) };
     this.#balancers.set(key, balancer);
     if (before !== undefined) this.#forget(key, before, balancer);
     this.#join(key, balancer.settings);
@@ -148,13 +157,16 @@ export class CloudDataplane implements LoadBalancerDataplane {
       this.#forwarder.set({ key, service, address, nodes });
     }
   }
-}
 
-function settingsOf({ spec }: Service): HealthCheckSettings {
-  const { externalTrafficPolicy, healthCheckNodePort } = spec;
-  if (externalTrafficPolicy !== "Local" || healthCheckNodePort === undefined)
-    return KUBE_PROXY_CHECK;
-  return localEndpointsCheck(healthCheckNodePort);
+  #settingsOf({ spec }: Service): HealthCheckSettings {
+    const { externalTrafficPolicy, healthCheckNodePort, ports = [] } = spec;
+    if (externalTrafficPolicy === "Local" && healthCheckNodePort !== undefined) {
+      return localEndpointsCheck(healthCheckNodePort);
+    }
+    const tcp = ports.find(({ protocol = "TCP", nodePort }) => protocol === "TCP" && nodePort);
+    const asksNodePort = this.#healthCheck === "node-port" && tcp?.nodePort !== undefined;
+    return asksNodePort ? nodePortCheck(tcp.nodePort as number) : KUBE_PROXY_CHECK;
+  }
 }
 
 function addressesOf({ status }: Node): IpAddress[] {

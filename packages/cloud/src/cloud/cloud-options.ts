@@ -8,6 +8,11 @@ export interface CloudOptions {
    * the load balancer to a node port.
    */
   readonly sourcePreserving: boolean;
+  /**
+   * What says whether a node can take packets of Services with external policy Cluster: its kube-proxy, or the Service's first
+   * TCP node port. With policy Local it is the Service's health check port in any case.
+   */
+  readonly healthCheck: "kube-proxy" | "node-port";
   /** Virtual milliseconds that it takes to make a load balancer, or to change one. */
   readonly latencyMs: number;
   /** Serves Services of this class alone; where it is `undefined`, those that name none. */
@@ -26,6 +31,7 @@ export const CLOUD_POOL: AddressPool = {
 export const DEFAULT_CLOUD_OPTIONS: CloudOptions = {
   pools: [CLOUD_POOL],
   sourcePreserving: true,
+  healthCheck: "kube-proxy",
   latencyMs: 30_000,
   loadBalancerClass: undefined,
 };

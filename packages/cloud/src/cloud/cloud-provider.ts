@@ -50,7 +50,7 @@ export class CloudProvider implements LoadBalancerEngine {
     const { pools, sourcePreserving, latencyMs, loadBalancerClass } = this.#options;
     const machine = this.#cluster.addMachine(LOAD_BALANCER_MACHINE);
     const forwarder = new Forwarder(machine, router, sourcePreserving);
-    const dataplane = new CloudDataplane(forwarder, machine.initNs, clock, sourcePreserving);
+    const dataplane = new CloudDataplane(forwarder, machine.initNs, clock, this.#options);
     const controller = new LoadBalancerController({
       api,
       clock,

@@ -1,11 +1,12 @@
 import type { Clock, Timer } from "@cnilab/core";
-import { httpGet, type NetNamespace } from "@cnilab/linux";
+import { httpGet, type NetNamespace, tcpProbe } from "@cnilab/linux";
 import type { IpAddress } from "@cnilab/net";
 
 /** What is asked of a node, how often, and how many answers of one kind in a row count. */
 export interface HealthCheckSettings {
   readonly port: number;
-  readonly path: string;
+  /** What HTTP asks for; where it is `undefined`, a TCP connection is enough. */
+  readonly path: string | undefined;
   readonly intervalMs: number;
   readonly timeoutMs: number;
   readonly healthyThreshold: number;
@@ -34,8 +35,13 @@ export function localEndpointsCheck(healthCheckNodePort: number): HealthCheckSet
   };
 }
 
+/** Does a node port answer, by whatever endpoint? */
+export function nodePortCheck(nodePort: number): HealthCheckSettings {
+  return { ...KUBE_PROXY_CHECK, port: nodePort, path: undefined };
+}
+
 /**
- * Asks one node again and again by real connections. A node is unhealthy until it has answered with 200. Only the way to a
+ * Asks one node again and again by real connections. A node is unhealthy until it has answered, to HTTP with 200. Only the way to a
  * first verdict keeps the world from being quiet.
  */
 export class HealthCheck {
@@ -77,14 +83,16 @@ export class HealthCheck {
   #ask(): void {
     const { port, path, timeoutMs, intervalMs } = this.#settings;
     const background = this.#decided;
-    const target = { dst: this.#node, port, path, owner: "health check", timeoutMs, background };
+    const target = { dst: this.#node, port, owner: "health check", timeoutMs, background };
     const asked = this.#clock.now;
-    httpGet(this.#from, target, (response) => {
+    const answered = (success: boolean) => {
       if (this.#stopped) return;
-      this.#count(response?.status === 200);
+      this.#count(success);
       const rest = Math.max(0, asked + intervalMs - this.#clock.now);
       this.#timer = this.#clock.schedule(rest, () => this.#ask(), { background: this.#decided });
-    });
+    };
+    if (path === undefined) tcpProbe(this.#from, target, answered);
+    else httpGet(this.#from, { ...target, path }, (response) => answered(response?.status === 200));
   }
 
   #count(success: boolean): void {
