@@ -15,6 +15,7 @@ import {
   type Unsteady,
 } from "./compare.ts";
 import { generate } from "./generate.ts";
+import { liftErrorLimit, restoreErrorLimit } from "./rate-limits.ts";
 import { Prober } from "./real.ts";
 import type { Step } from "./topology.ts";
 
@@ -56,6 +57,8 @@ if (missing !== undefined) {
   process.exit(2);
 }
 
+liftErrorLimit();
+process.on("exit", restoreErrorLimit);
 const prober = new Prober();
 let stopped = false;
 let started = first;

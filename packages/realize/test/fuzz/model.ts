@@ -46,7 +46,9 @@ const BUILTIN_CHAINS = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING
 const TCP_PORT = 80;
 const UDP_PORT = 53;
 /** How long both sides wait for an answer: an address that nobody has is given up after 3 s. */
-const WAIT_MS = 3800;
+const WAIT_MS = 4500;
+/** Less than the first time that TCP sends again. */
+const SOON_MS = 500;
 /** The first source port; each flow has one of its own. */
 export const FIRST_PORT = 20_000;
 
@@ -63,6 +65,8 @@ export class Model {
   /** Steps that the model refuses, as the kernel would: they are not part of the case. */
   readonly refused: { readonly step: Step; readonly reason: string }[] = [];
   readonly waitMs: number;
+  #verdicts: readonly Verdict[] | undefined;
+  readonly #took: number[] = [];
 
   /** @param seed of the machine's randomness; addresses of devices come from it, too */
   constructor(steps: readonly Step[], waitMs: number = WAIT_MS, seed = 1) {
@@ -197,6 +201,8 @@ export class Model {
       netns.sysctl.set(`net/ipv4/conf/${conf}/send_redirects`, 0);
     }
     netns.sysctl.set("net/ipv4/icmp_ratelimit", 0);
+    netns.sysctl.set("net/ipv4/icmp_ratemask", 0);
+    netns.sysctl.set("net/ipv4/tcp_invalid_ratelimit", 0);
     netns.sysctl.set("net/ipv4/ping_group_range", "0 2147483647");
   }
 
@@ -288,9 +294,26 @@ export class Model {
   }
 
   /** What becomes of each flow, one after the other. */
-  verdicts(): Verdict[] {
+  verdicts(): readonly Verdict[] {
+    this.#verdicts ??= this.#runAll();
+    return this.#verdicts;
+  }
+
+  /** Whether a flow has come to its end so soon that the next one may wait for it. */
+  endsSoon(flow: number): boolean {
+    this.verdicts();
+    return (this.#took[flow] as number) < SOON_MS;
+  }
+
+  #runAll(): readonly Verdict[] {
     for (const netns of this.kernel.namespaces) this.#serve(netns);
-    return this.flows.map((flow, i) => this.#run(flow, FIRST_PORT + i, i));
+    const { clock } = this.network;
+    return this.flows.map((flow, i) => {
+      const begun = clock.now;
+      const verdict = this.#run(flow, FIRST_PORT + i, i);
+      this.#took.push(clock.now - begun);
+      return verdict;
+    });
   }
 
   #serve(netns: NetNamespace): void {

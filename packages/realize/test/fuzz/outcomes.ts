@@ -2,7 +2,7 @@ import { Model } from "./model.ts";
 import type { Step, Verdict } from "./topology.ts";
 
 /** Machines, all alike but for their randomness, that are asked at most. */
-const MOST_SEEDS = 64;
+export const MOST_SEEDS = 64;
 
 /** What may become of each flow of a case: several things where chance decides. */
 export class Outcomes {

@@ -33,6 +33,7 @@ class Servers:
 
     def __init__(self, namespaces):
         self.seen, self.poll, self.sockets, self.stop = {}, select.poll(), {}, False
+        self.idle = threading.Event()
         for netns in namespaces:
             starter = threading.Thread(target=self.open, args=(netns,))
             starter.start()
@@ -81,7 +82,10 @@ class Servers:
 
     def serve(self):
         while not self.stop:
-            for fd, _ in self.poll.poll(50):
+            ready = self.poll.poll(50)
+            if not ready:
+                self.idle.set()
+            for fd, _ in ready:
                 if fd in self.sockets:
                     sock, netns, handler = self.sockets[fd]
                     try:
@@ -136,15 +140,20 @@ class Servers:
             self.seen[int(payload[:8])] = {"at": netns, "src": peer[0], "ttl": ttl}
         sock.sendmsg([payload], answer, 0, peer)
 
+    def settle(self):
+        """Returns once all that is there has been answered, however late a loaded machine comes to it."""
+        self.idle.clear()
+        self.idle.wait(10)
+
     def close(self):
         self.stop = True
         self.thread.join()
 
 
-def run_flow(flow, results):
+def run_flow(flow, servers, results):
     try:
         enter(flow["netns"])
-        results[flow["id"]] = KINDS[flow["protocol"]](flow)
+        results[flow["id"]] = KINDS[flow["protocol"]](flow, servers)
     except OSError as error:
         results[flow["id"]] = {"errno": name_of(error.errno)}
 
@@ -228,7 +237,7 @@ def error_of(sock):
     return None
 
 
-def await_answer(sock, send, flow):
+def await_answer(sock, send, flow, servers):
     """Sends, and once more where the path turned out to be narrower."""
     sock.setblocking(False)
     try:
@@ -237,17 +246,20 @@ def await_answer(sock, send, flow):
         # UDP tells of a device without room only those who asked for errors.
         if error.errno != errno.ENOBUFS or sock.proto != socket.IPPROTO_UDP:
             raise
-    until, again = time.monotonic() + flow["waitMs"] / 1000, True
-    while (left := until - time.monotonic()) > 0:
-        poll = select.poll()
-        poll.register(sock, select.POLLIN)
-        for _, events in poll.poll(left * 1000):
+    until, again, late = time.monotonic() + flow["waitMs"] / 1000, True, False
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    while not late:
+        left = until - time.monotonic()
+        if late := left <= 0:
+            servers.settle()
+        for _, events in poll.poll(max(left, 0) * 1000):
             if events & select.POLLERR:
                 error = error_of(sock)
                 if error is None:
                     continue
                 if error["errno"] == "EMSGSIZE" and again:
-                    again = False
+                    again = late = False
                     send()
                     continue
                 return error
@@ -260,16 +272,16 @@ def await_answer(sock, send, flow):
     return {}
 
 
-def udp(flow):
+def udp(flow, servers):
     sock = client(flow, socket.SOCK_DGRAM)
     sock.bind((flow.get("src") or ("::" if v6(flow) else "0.0.0.0"), flow["port"]))
     sock.connect((flow["dst"], flow["dstPort"]))
-    result = await_answer(sock, lambda: sock.send(b"%08d" % flow["id"] + bytes(flow["length"] - 8)), flow)
+    result = await_answer(sock, lambda: sock.send(b"%08d" % flow["id"] + bytes(flow["length"] - 8)), flow, servers)
     result.pop("from", None) if "connected" in result else None
     return result
 
 
-def icmp(flow):
+def icmp(flow, servers):
     protocol, kind = (58, 128) if v6(flow) else (1, 8)
     sock = client(flow, socket.SOCK_DGRAM, protocol)
     if flow.get("src"):
@@ -278,12 +290,12 @@ def icmp(flow):
     # which leaves alone what has a wrong sum (nf_ip_checksum), would answer fragments of ICMP as of nothing else.
     filling = bytes(i % 256 for i in range(flow["length"]))
     request = struct.pack("!BBHHH", kind, 0, 0, 0, 1) + filling
-    return await_answer(sock, lambda: sock.sendto(request, (flow["dst"], 0)), flow)
+    return await_answer(sock, lambda: sock.sendto(request, (flow["dst"], 0)), flow, servers)
 
 
 KINDS = {
-    "tcp": lambda flow: stream(flow, socket.IPPROTO_TCP),
-    "sctp": lambda flow: stream(flow, socket.IPPROTO_SCTP),
+    "tcp": lambda flow, _: stream(flow, socket.IPPROTO_TCP),
+    "sctp": lambda flow, _: stream(flow, socket.IPPROTO_SCTP),
     "udp": udp,
     "icmp": icmp,
 }
@@ -328,14 +340,14 @@ def answer(request, out):
     results, servers = {}, None
     try:
         servers = Servers(request["servers"])
-        threads = [threading.Thread(target=run_flow, args=(f, results)) for f in request["flows"]]
-        for thread in threads:
+        threads = [threading.Thread(target=run_flow, args=(f, servers, results)) for f in request["flows"]]
+        # In order, as in the model: what one flow teaches (path MTUs, connections) the next one may meet.
+        for thread, flow in zip(threads, request["flows"]):
             thread.start()
-            if request["inTurn"]:
-                thread.join()
-            time.sleep(0.002)
+            thread.join(None if request["inTurn"] or flow["soon"] else 0.02)
         for thread in threads:
             thread.join()
+        servers.settle()
     finally:
         if servers:
             servers.close()

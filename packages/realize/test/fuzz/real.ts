@@ -16,6 +16,8 @@ export interface ProbeRequest {
     readonly id: number;
     readonly port: number;
     readonly waitMs: number;
+    /** Whether the next one waits for its end, in any case. */
+    readonly soon: boolean;
   })[];
 }
 
@@ -122,6 +124,7 @@ export function requestOf(model: Model, prefix: string): ProbeRequest {
       netns: name(flow.netns),
       port: FIRST_PORT + id,
       waitMs: model.waitMs,
+      soon: model.endsSoon(id),
     })),
   };
 }
