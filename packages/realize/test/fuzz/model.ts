@@ -65,7 +65,7 @@ export class Model {
   /** Steps that the model refuses, as the kernel would: they are not part of the case. */
   readonly refused: { readonly step: Step; readonly reason: string }[] = [];
   readonly waitMs: number;
-  #verdicts: readonly Verdict[] | undefined;
+  #verdicts: Verdict[] | undefined;
   readonly #took: number[] = [];
 
   /** @param seed of the machine's randomness; addresses of devices come from it, too */
@@ -294,7 +294,7 @@ export class Model {
   }
 
   /** What becomes of each flow, one after the other. */
-  verdicts(): readonly Verdict[] {
+  verdicts(): Verdict[] {
     this.#verdicts ??= this.#runAll();
     return this.#verdicts;
   }
@@ -305,7 +305,7 @@ export class Model {
     return (this.#took[flow] as number) < SOON_MS;
   }
 
-  #runAll(): readonly Verdict[] {
+  #runAll(): Verdict[] {
     for (const netns of this.kernel.namespaces) this.#serve(netns);
     const { clock } = this.network;
     return this.flows.map((flow, i) => {
