@@ -24,6 +24,8 @@ export interface UdpTunnel extends NetDevice {
   readonly port: number;
   /** Of the outer packet; 0 for that of the machine's own packets. */
   readonly ttl: number;
+  /** Takes a frame whose other end is this machine itself; where it is absent, that is sent as any other. */
+  bypass?(skb: Skb, remote: IpAddress, oif: NetDevice | undefined): void;
 }
 
 /**
@@ -57,6 +59,10 @@ export function udpTunnelTransmit(
   if (route.dst.dev === dev) {
     const detail = `the route to ${formatIp(remote)} leads into the tunnel itself`;
     dev.drop(skb, "IP_OUTNOROUTES", detail);
+    return;
+  }
+  if (route.dst.isLocal && dev.bypass !== undefined) {
+    dev.bypass(skb, remote, oif);
     return;
   }
   const datagram = new UdpDatagram(srcPort, dev.port, carried);

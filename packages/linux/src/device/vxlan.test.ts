@@ -443,3 +443,42 @@ test("routed: a pod's packet crosses both machines", () => {
   expect(outcome(connect(pods[0] as NetNamespace, "10.2.2.2", 80))).toBe("connected");
   expect((pods[0] as NetNamespace).pathMtus.get(parseIp("10.2.2.2"))?.mtu).toBe(1450);
 });
+
+// encap_bypass_if_local, vxlan_encap_bypass
+describe("an entry that leads to this machine itself", () => {
+  const looped = () => {
+    const made = overlay(2);
+    made.v1.replaceFdb(vtep(2), endpoint(1));
+    for (const ip of ["10.1.0.2", "fd01::2"]) {
+      made.h1.neighboursOf(made.v1).replace(parseIp(ip), vtep(2));
+    }
+    forwarding(made.h1);
+    return made;
+  };
+
+  test.each([
+    ["10.1.0.2", "timeout, NOT_SPECIFIED in h1"],
+    ["fd01::2", "unreachable, EHOSTUNREACH, TTL_EXCEEDED in h1"], // it goes round until its hop limit is reached
+  ])("sends the machine's own packets back to it, without UDP: %s", (dst, then) => {
+    const { h1, v1 } = looped();
+    expect(outcome(ping(h1, dst))).toBe(then);
+    expect(v1.remotesOf(v1.mac)).toEqual([parseIp("127.0.0.1")]);
+    expect(h1.device("eth0").txPackets).toBe(0);
+  });
+
+  test("sends what is passed on round until its TTL is over", () => {
+    const { h1 } = looped();
+    const pod = h1.kernel.addNamespace("pod");
+    const [veth, eth0] = cable(h1, "veth", pod, "eth0");
+    up(veth, "10.2.1.1/24");
+    up(eth0, "10.2.1.2/24");
+    routes(pod, "0.0.0.0/0 via 10.2.1.1");
+    expect(outcome(ping(pod, "10.1.0.2"))).toBe("unreachable, EHOSTUNREACH, TTL_EXCEEDED in h1");
+  });
+
+  test("finds nobody where a device to leave by is asked for", () => {
+    const { h1 } = overlay(1, { remote: endpoint(1) });
+    expect(outcome(ping(h1, "10.1.0.2"))).toBe("timeout");
+    expect(h1.device("vx0").rxPackets).toBe(0);
+  });
+});

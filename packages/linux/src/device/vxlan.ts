@@ -1,4 +1,5 @@
 import {
+  ETH_P_IP,
   EthernetFrame,
   familyOf,
   formatIp,
@@ -8,17 +9,22 @@ import {
   isLinkLocal,
   isMulticast,
   type Mac,
+  parseIp,
   VxlanPacket,
 } from "@cnilab/net";
+import { Dst } from "../fib/dst.ts";
 import { KernelError } from "../kernel-error.ts";
 import type { NetNamespace } from "../net-namespace.ts";
-import type { Skb } from "../skb.ts";
+import { PACKET_HOST, type Skb } from "../skb.ts";
 import { type ReceivedDatagram, UdpSocket } from "../socket/udp.ts";
 import { type DeviceOptions, NetDevice } from "./net-device.ts";
 import { udpFlowSourcePort, udpTunnelTransmit } from "./udp-tunnel.ts";
 
 /** Bytes that VXLAN adds: outer IP header, UDP, VXLAN, inner Ethernet header. */
 export const VXLAN_OVERHEAD = { 4: 50, 6: 70 } as const;
+
+/** Where senders on this machine are learned to be. */
+const LOOPBACK = { 4: parseIp("127.0.0.1"), 6: parseIp("::1") } as const;
 
 export interface VxlanOptions extends DeviceOptions {
   readonly vni: number;
@@ -263,13 +269,37 @@ export class Vxlan extends NetDevice {
     udpTunnelTransmit(this, skb, remote, oif, srcPort, vxlan, noChecksum, text);
   }
 
+  /**
+   * A frame to an address of this machine goes to the device with the same VNI and family there, this one for the most
+   * part, without UDP (`encap_bypass_if_local`, `vxlan_encap_bypass`): it keeps its mark, connection and route.
+   */
+  bypass(skb: Skb, remote: IpAddress, oif: NetDevice | undefined): void {
+    const key = endpointKey(this.vni, familyOf(remote));
+    // The socket is bound to no device: who asks for one finds none.
+    const found = oif === undefined ? endpoints(this.underlay, this.port).get(key) : undefined;
+    if (found === undefined || found.groupPolicy !== this.groupPolicy) {
+      this.drop(skb, "VXLAN_VNI_NOT_FOUND", `${formatIp(remote)} is this machine's own`);
+      return;
+    }
+    skb.packetType = PACKET_HOST;
+    if (found.learning) {
+      this.network.recording?.unrepeatable();
+      found.#learn(skb.srcMac, LOOPBACK[familyOf(remote)], found);
+    }
+    // What IPv4 knows of the way of a packet of the machine's own leads out only (rt_dst_alloc: input is dst_discard).
+    if (skb.etherType === ETH_P_IP && skb.iif === undefined && skb.dst !== undefined) {
+      skb.dst = new Dst("blackhole", skb.dst.dev, undefined, undefined);
+    }
+    this.network.enqueue(found, skb);
+  }
+
   /** A VXLAN datagram with this device's VNI arrived (`vxlan_rcv`). */
   decapsulate(datagram: ReceivedDatagram, vxlan: VxlanPacket): void {
     const { skb } = datagram;
     const { frame } = vxlan;
     if (this.learning) this.network.recording?.unrepeatable();
     if (frame.src === this.mac) return; // our own frame, looped back
-    if (this.learning && !this.#learn(frame.src, datagram)) {
+    if (this.learning && !this.#learn(frame.src, datagram.src, datagram.dev)) {
       this.drop(
         skb,
         "VXLAN_ENTRY_EXISTS",
@@ -296,7 +326,7 @@ export class Vxlan extends NetDevice {
   }
 
   /** `vxlan_snoop`. False: the frame is not to be taken. */
-  #learn(mac: Mac, { src: from, dev }: ReceivedDatagram): boolean {
+  #learn(mac: Mac, from: IpAddress, dev: NetDevice): boolean {
     const known = this.#use(mac);
     const oif = isLinkLocal(from) ? dev : undefined;
     if (known === undefined) {

@@ -54,7 +54,9 @@ export function ipReceiveFinish(skb: Skb, netns: NetNamespace): void {
     skb.dst = result;
   }
   if (skb.dst.type === "unicast") ipForward(skb, netns);
-  else ipLocalDeliver(skb, netns);
+  else if (skb.dst.type === "blackhole") {
+    netns.network.drop(skb, netns, "NOT_SPECIFIED", dev, "its route leads out only");
+  } else ipLocalDeliver(skb, netns);
 }
 
 /** Routes a packet by what its header says now. */
