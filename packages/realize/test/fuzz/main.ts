@@ -57,7 +57,6 @@ if (missing !== undefined) {
   process.exit(2);
 }
 
-liftErrorLimit();
 process.on("exit", restoreErrorLimit);
 const prober = new Prober();
 let stopped = false;
@@ -85,6 +84,7 @@ function stepsOf(number: number): Step[] {
 async function work(worker: number): Promise<void> {
   while (!stopped && started < most && Date.now() < until) {
     const number = started++;
+    liftErrorLimit(); // another run that ended may have put it back
     const result = await compare(stepsOf(number), prober, `fuzz${process.pid}-${worker}`);
     topologies++;
     flows += result.flows;
