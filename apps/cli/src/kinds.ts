@@ -2,6 +2,13 @@ import { InputError, type Kind } from "@cnilab/core";
 
 /** Kinds by the names that kubectl knows them by: plural first, as in messages. */
 const NAMES: Readonly<Record<Kind, readonly string[]>> = {
+  AdminNetworkPolicy: ["adminnetworkpolicies", "adminnetworkpolicy", "anp"],
+  BaselineAdminNetworkPolicy: [
+    "baselineadminnetworkpolicies",
+    "baselineadminnetworkpolicy",
+    "banp",
+  ],
+  ClusterNetworkPolicy: ["clusternetworkpolicies", "clusternetworkpolicy", "cnp"],
   DaemonSet: ["daemonsets", "daemonset", "ds"],
   Deployment: ["deployments", "deployment", "deploy"],
   Endpoints: ["endpoints", "ep"],
@@ -10,13 +17,6 @@ const NAMES: Readonly<Record<Kind, readonly string[]>> = {
   Job: ["jobs", "job"],
   Namespace: ["namespaces", "namespace", "ns"],
   NetworkPolicy: ["networkpolicies", "networkpolicy", "netpol"],
-  AdminNetworkPolicy: ["adminnetworkpolicies", "adminnetworkpolicy", "anp"],
-  BaselineAdminNetworkPolicy: [
-    "baselineadminnetworkpolicies",
-    "baselineadminnetworkpolicy",
-    "banp",
-  ],
-  ClusterNetworkPolicy: ["clusternetworkpolicies", "clusternetworkpolicy", "cnp"],
   Node: ["nodes", "node", "no"],
   Pod: ["pods", "pod", "po"],
   ReplicaSet: ["replicasets", "replicaset", "rs"],

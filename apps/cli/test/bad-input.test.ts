@@ -174,7 +174,7 @@ const MANIFESTS: readonly (readonly [string, string])[] = [
 ];
 
 const KINDS =
-  "daemonsets, deployments, endpoints, endpointslices, events, jobs, namespaces, networkpolicies, nodes, pods, replicasets, replicationcontrollers, services, statefulsets";
+  "adminnetworkpolicies, baselineadminnetworkpolicies, clusternetworkpolicies, daemonsets, deployments, endpoints, endpointslices, events, jobs, namespaces, networkpolicies, nodes, pods, replicasets, replicationcontrollers, services, statefulsets";
 const WAYS = "ns/pod, deploy/NAME, svc/NAME, node/NAME, a DNS name or an address";
 
 const ARGUMENTS: readonly (readonly [string, string])[] = [

@@ -5,7 +5,7 @@ import { namespacesOf, segmentsOf } from "./namespace-names.ts";
 /** Something that kernels may lack, as a sentence names it: "this kernel has no …". */
 export type KernelFeature = `${DeviceKind} devices` | "redirection by tc" | "netem queues" | "IPVS";
 
-type DeviceKind =
+export type DeviceKind =
   | "veth"
   | "bridge"
   | "vxlan"

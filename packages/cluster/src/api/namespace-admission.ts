@@ -1,4 +1,4 @@
-import type { Kinds } from "@cnilab/core";
+import type { Kinds, Labels, ObjectMeta } from "@cnilab/core";
 import type { Admission } from "./admission.ts";
 
 /** Label by which selectors find a namespace by its name. */
@@ -18,6 +18,11 @@ function withName(namespace: Namespace): Namespace {
   if (labels?.[NAME_LABEL] === name) return namespace;
   return {
     ...namespace,
-    metadata: { ...namespace.metadata, labels: { ...labels, [NAME_LABEL]: name } },
+    metadata: { ...namespace.metadata, labels: namespaceLabels(namespace.metadata) },
   };
+}
+
+/** A namespace's labels as they are stored, whatever they are given as. */
+export function namespaceLabels({ name, labels }: ObjectMeta): Labels {
+  return { ...labels, [NAME_LABEL]: name };
 }

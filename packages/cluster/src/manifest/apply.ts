@@ -12,6 +12,7 @@ import { ApiError } from "../api/api-error.ts";
 import type { ApiStore } from "../api/api-store.ts";
 import { isNamespaced } from "../api/kind-scope.ts";
 import { canonicalJson } from "../api/name-suffix.ts";
+import { namespaceLabels } from "../api/namespace-admission.ts";
 import {
   MANAGED_BY_LABEL,
   SERVICE_NAME_LABEL,
@@ -177,9 +178,11 @@ function merged(existing: KubeObject, object: KubeObject): KubeObject {
     ...keep({ ownerReferences: next.metadata.ownerReferences ?? ownerReferences }),
     ...keep({
       labels:
-        object.kind === "Node" || object.kind === "Namespace"
+        object.kind === "Node"
           ? { ...now.metadata.labels, ...next.metadata.labels }
-          : next.metadata.labels,
+          : object.kind === "Namespace"
+            ? namespaceLabels(next.metadata)
+            : next.metadata.labels,
       annotations: joined(now.metadata.annotations, next.metadata.annotations),
     }),
   };
