@@ -1,5 +1,6 @@
 import { type HostFiles, type Machine, MemoryFiles, type Random } from "@cnilab/core";
 import { localMac, type Mac } from "@cnilab/net";
+import type { IcmpSockets } from "./ip/icmp-socket.ts";
 import { KernelError } from "./kernel-error.ts";
 import { NetNamespace } from "./net-namespace.ts";
 import type { Network } from "./network.ts";
@@ -18,6 +19,7 @@ export class Kernel implements Machine {
   #hashSeed: number | undefined;
   /** Whether the br_netfilter module is loaded; kubeadm's preflight checks demand it. */
   brNetfilter = true;
+  readonly icmpSockets: IcmpSockets = { 4: false, 6: false };
   /** The namespace that the machine boots with. */
   readonly initNs: NetNamespace;
   readonly #namespaces = new Map<string, NetNamespace>();

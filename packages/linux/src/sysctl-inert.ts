@@ -108,7 +108,6 @@ export const INERT_SYSCTLS: Readonly<Record<string, number | string>> = {
   "net/ipv4/tcp_slow_start_after_idle": 1,
   "net/ipv4/tcp_stdurg": 0,
   "net/ipv4/tcp_syn_linear_timeouts": 4,
-  "net/ipv4/tcp_synack_retries": 5,
   "net/ipv4/tcp_syncookies": 1,
   "net/ipv4/tcp_thin_linear_timeouts": 0,
   "net/ipv4/tcp_timestamps": 1,

@@ -103,6 +103,7 @@ const DEFAULTS: Readonly<Record<string, number | string>> = {
   "net/ipv4/ipfrag_time": 30,
   "net/ipv4/tcp_mtu_probing": 0,
   "net/ipv4/tcp_syn_retries": 6,
+  "net/ipv4/tcp_synack_retries": 5,
   "net/ipv4/route/min_pmtu": 552,
   "net/ipv4/route/mtu_expires": 600,
   "net/ipv4/vs/backup_only": 0,
@@ -241,10 +242,16 @@ export class Sysctl {
   /** Everything that can be read, sorted, as `sysctl -a` for the `net` tree. */
   entries(): [path: string, value: string][] {
     const paths = ["net/ipv4/ip_forward", ...Object.keys(DEFAULTS)];
-    const names = ["all", "default", ...this.#netns.devices.map((d) => d.name)];
-    for (const name of names) {
-      for (const key of Object.keys(IPV4_DEVICE_CONF)) paths.push(`net/ipv4/conf/${name}/${key}`);
-      for (const key of Object.keys(IPV6_DEVICE_CONF)) paths.push(`net/ipv6/conf/${name}/${key}`);
+    const add = (head: string, conf: object): void => {
+      for (const key of Object.keys(conf)) paths.push(`${head}/${key}`);
+    };
+    for (const name of ["all", "default"]) {
+      add(`net/ipv4/conf/${name}`, IPV4_DEVICE_CONF);
+      add(`net/ipv6/conf/${name}`, IPV6_DEVICE_CONF);
+    }
+    for (const { name, hasIpv6 } of this.#netns.devices) {
+      add(`net/ipv4/conf/${name}`, IPV4_DEVICE_CONF);
+      if (hasIpv6) add(`net/ipv6/conf/${name}`, IPV6_DEVICE_CONF);
     }
     return paths.sort().map((path) => [path, this.getText(path)]);
   }
@@ -253,7 +260,9 @@ export class Sysctl {
     if (device === "all") return family === 4 ? this.conf4All : this.conf6All;
     if (device === "default") return family === 4 ? this.conf4Default : this.conf6Default;
     const dev = this.#netns.findDevice(device);
-    if (dev === undefined) throw unknown(`net/ipv${family}/conf/${device}/${name}`);
+    if (dev === undefined || (family === 6 && !dev.hasIpv6)) {
+      throw unknown(`net/ipv${family}/conf/${device}/${name}`);
+    }
     return family === 4 ? dev.conf4 : dev.conf6;
   }
 

@@ -80,3 +80,16 @@ test.each([
   );
   expect(router.conntrack?.size).toBe(0);
 });
+
+// icmp_reply and icmpv6_echo_reply hold the socket that the error would leave by, as long as the reply is on its way out.
+test.each([
+  ["10.1.0.1", 4, "icmp --icmp-type echo-reply"],
+  ["fd01::1", 6, "icmpv6 --icmpv6-type echo-reply"],
+] as const)("nobody is told of a rejected echo reply of %s", (to, family, reply) => {
+  const { client, router } = twoWays();
+  const iptables = router.iptables(family);
+  iptables.append("filter", "OUTPUT", `-p ${reply} -j REJECT`);
+  iptables.append("mangle", "POSTROUTING", "-o lo");
+  expect(outcome(ping(client, to))).toBe("timeout, NETFILTER_DROP in router");
+  expect(iptables.save("mangle", { counters: true })).toContain("[0:0] -A POSTROUTING -o lo");
+});

@@ -19,6 +19,7 @@ import {
 import { RT_SCOPE_LINK } from "../fib/route.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { PACKET_HOST, Skb } from "../skb.ts";
+import { sendFromIcmpSocket } from "./icmp-socket.ts";
 import { routeOutput } from "./route-output.ts";
 import { selectAddress, selectIpv6Address } from "./source-address.ts";
 
@@ -38,6 +39,7 @@ export function icmpSend(
 ): void {
   const about = skb.ip;
   const version = about.version;
+  if (netns.kernel.icmpSockets[version]) return;
   if (skb.packetType !== PACKET_HOST && !(version === 6 && type === ICMPV6_PKT_TOOBIG)) return;
   if (about.fragmentOffset !== 0) return;
   if (isMulticast(about.dst) && !(version === 6 && type === ICMPV6_PKT_TOOBIG)) return;
@@ -67,7 +69,7 @@ export function icmpSend(
   // It belongs to the connection of the packet, also where that will never be confirmed
   // (`icmp_glue_bits`, `icmpv6_getfrag`).
   netns.conntrack?.attach(error, skb);
-  netns.ipLocalOut(error);
+  sendFromIcmpSocket(error, netns);
 }
 
 /**

@@ -37,6 +37,7 @@ import { sctpError } from "../socket/sctp.ts";
 import type { SocketError } from "../socket/socket.ts";
 import { tcpError } from "../socket/tcp.ts";
 import { udpError } from "../socket/udp.ts";
+import { sendFromIcmpSocket } from "./icmp-socket.ts";
 import { routeOutput } from "./route-output.ts";
 
 /** An ICMP or ICMPv6 message for this machine (`icmp_rcv`, `icmpv6_rcv`). */
@@ -114,7 +115,7 @@ function echoReply(skb: Skb, netns: NetNamespace, request: IcmpMessage): void {
   const reply = Skb.ofIp(answer, skb.trace);
   reply.mark = mark;
   reply.dst = route.dst;
-  netns.ipLocalOut(reply);
+  sendFromIcmpSocket(reply, netns);
 }
 
 /** An error about a packet that was sent from here: learns path MTUs, tells the socket. */

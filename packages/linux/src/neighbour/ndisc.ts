@@ -93,9 +93,12 @@ function receiveSolicitation(dev: NetDevice, skb: Skb, message: NeighbourMessage
     (dev.conf6.proxy_ndp !== 0 || netns.sysctl.conf6All.proxy_ndp !== 0) &&
     netns.neighboursOf(dev).proxies.has(target);
   if (!own && !proxied) return;
-  const answer = new NeighbourMessage(NDISC_NEIGHBOUR_ADVERTISEMENT, target, dev.mac);
+  // Who asks this machine alone knows its MAC, and only wants to hear that it is still there.
+  const all = isMulticast(skb.ip.dst);
+  const mac = all ? dev.mac : undefined;
+  const answer = new NeighbourMessage(NDISC_NEIGHBOUR_ADVERTISEMENT, target, mac);
   answer.router = forwards;
-  answer.override = own;
+  answer.override = own && all;
   if (src === IPV6_ANY) {
     // Somebody checks whether the address is free: tell all.
     send(dev, answer, target, ALL_NODES, skb.trace);
@@ -113,12 +116,14 @@ function receiveSolicitation(dev: NetDevice, skb: Skb, message: NeighbourMessage
 }
 
 function receiveAdvertisement(dev: NetDevice, message: NeighbourMessage): void {
-  if (message.linkLayerAddress === undefined) return;
   if (dev.hasAddress(message.target)) return; // somebody else claims our address
-  dev.netns
-    .neighboursOf(dev)
-    .learn(message.target, message.linkLayerAddress, message.solicited ? "REACHABLE" : "STALE", {
-      create: false,
-      override: message.override ? "yes" : "weak",
-    });
+  const neighbours = dev.netns.neighboursOf(dev);
+  const known = neighbours.get(message.target);
+  // Without a MAC it confirms the one that is known (`neigh_update`).
+  const mac = message.linkLayerAddress ?? (known?.valid ? known.mac : undefined);
+  if (mac === undefined) return;
+  neighbours.learn(message.target, mac, message.solicited ? "REACHABLE" : "STALE", {
+    create: false,
+    override: message.override ? "yes" : "weak",
+  });
 }

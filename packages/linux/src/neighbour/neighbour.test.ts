@@ -8,6 +8,7 @@ import {
   formatMac,
   IPPROTO_UDP,
   type Ipv6Address,
+  NeighbourMessage,
   parseIp,
 } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
@@ -382,6 +383,28 @@ describe("neighbour discovery", () => {
     ["fe80::abcd:1234:5678", "ff02::1:ff34:5678"],
   ])("asks for %s in the group %s", (ip, group) => {
     expect(String(solicitedNode(parseIp(ip) as Ipv6Address))).toBe(group);
+  });
+
+  // ndisc_recv_ns: `inc` is whether the question went to a group
+  test("answers a question to it alone without its MAC", () => {
+    const { lab, a, b, x } = linked();
+    const lengths: number[] = [];
+    a.netfilter.register(10, 1, {
+      name: "lengths of what comes in",
+      priority: 0,
+      run: (skb) => {
+        if (skb.ip.payload instanceof NeighbourMessage) lengths.push(skb.ip.length);
+        return 1;
+      },
+    });
+    ping(a, "fd00::2");
+    lab.clock.advance(30_001);
+    ping(a, "fd00::2");
+    lab.clock.advance(5_001);
+    expect(entry(x, "fd00::2")).toContain("PROBE");
+    lab.network.run();
+    expect(lengths).toEqual([72, 64]);
+    expect(entry(x, "fd00::2")).toBe(`${formatMac(b.device("eth0").mac)} REACHABLE`);
   });
 
   test("from off the link is not believed (RFC 4861 section 7.1)", () => {

@@ -192,6 +192,26 @@ describe("TCP", () => {
     expect(result.error?.errno).toBe("ETIMEDOUT");
   });
 
+  // inet_csk_reqsk_queue_timer: `tcp_synack_retries` for what a listener answers
+  test.each([
+    ["0", [0]],
+    ["2", [0, 1_000, 3_000]],
+  ])("repeats a lost SYN-ACK %s times", (retries, expected) => {
+    const { client, server, lab } = linked();
+    serve(server, 80);
+    server.sysctl.set("net/ipv4/tcp_synack_retries", retries);
+    client.sysctl.set("net/ipv4/tcp_syn_retries", "0");
+    const times: number[] = [];
+    filter(server, 3, () => {
+      times.push(lab.clock.now);
+      return false;
+    });
+    const start = lab.clock.now;
+    connect(client, "10.0.0.2", 80, { waitMs: 500 });
+    lab.clock.advance(60_000);
+    expect(times.map((t) => t - start)).toEqual(expected);
+  });
+
   test("data that is lost comes in the end", () => {
     const { client, server } = linked();
     const got: number[] = [];

@@ -274,7 +274,8 @@ export class TcpConnection implements Socket {
     this.#timer = undefined;
     this.#rto *= 2;
     if (this.#unacked.length === 0) return;
-    if (this.#retries++ >= this.netns.sysctl.get("net/ipv4/tcp_syn_retries")) {
+    const most = this.state === "SYN-RECV" ? "tcp_synack_retries" : "tcp_syn_retries";
+    if (this.#retries++ >= this.netns.sysctl.get(`net/ipv4/${most}`)) {
       this.error ??= this.softError ?? {
         errno: "ETIMEDOUT",
         from: undefined,

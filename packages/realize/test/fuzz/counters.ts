@@ -1,4 +1,5 @@
-import type { Kernel } from "@cnilab/linux";
+import { type Kernel, NEIGHBOUR_PARAMETERS } from "@cnilab/linux";
+import type { Script } from "../../src/index.ts";
 
 /** What the tools print of one namespace: `iptables-save -c`, `ip6tables-save -c`, `nft -j list ruleset`. */
 export interface RuleListing {
@@ -11,7 +12,55 @@ export interface RuleListing {
 /** One rule or policy and what it has counted. */
 export type Counter = readonly [place: string, count: string];
 
-/** The same of the model. */
+const HOUR_MS = 3_600_000;
+
+/**
+ * Lets no count hang on the time that passes, which is no more than about right on a busy machine: neighbours are asked
+ * for once and known from then on, those that nobody has stay asked for, and who proxies answers at once.
+ */
+export function freezeNeighbours(kernel: Kernel): void {
+  for (const netns of kernel.namespaces) {
+    for (const dev of netns.devices) {
+      netns.neighboursOf(dev).parameters = {
+        ...NEIGHBOUR_PARAMETERS,
+        baseReachableTime: HOUR_MS,
+        delayFirstProbeTime: HOUR_MS,
+        retransTime: HOUR_MS,
+        proxyDelay: 0,
+      };
+    }
+  }
+}
+
+const FROZEN = {
+  base_reachable_time_ms: HOUR_MS,
+  delay_first_probe_time: HOUR_MS / 1000,
+  retrans_time_ms: HOUR_MS,
+  proxy_delay: 0,
+};
+
+/**
+ * The same for the kernel, which moreover has devices report the groups that they join: rules that would count
+ * these reports are there when no more of them come.
+ */
+export function quietly(made: Script): Script {
+  const [first] = made.ruleSets;
+  if (first === undefined) return made;
+  const rules = `\nip netns exec ${first.netns} ${first.command}`;
+  const freeze = Object.entries(FROZEN).map(
+    ([name, value]) =>
+      `for f in /proc/sys/net/ipv[46]/neigh/*/${name}; do echo ${value} > $f; done`,
+  );
+  const quiet = [
+    `namespaces='${made.namespaces.join(" ")}'`,
+    `for n in $namespaces; do ip netns exec $n bash -c '${freeze.join("; ")}'; done`,
+    `reports() { for n in $namespaces; do ip netns exec $n grep OutMsgs /proc/net/snmp6; done; }`,
+    `before=; until now=$(reports); [ "$now" = "$before" ]; do before=$now; sleep 0.2; done`,
+  ];
+  return { ...made, text: made.text.replace(rules, () => `\n${quiet.join("\n")}${rules}`) };
+}
+
+/** What the model's tools print of each namespace. */
 export function listingsOf(kernel: Kernel): RuleListing[] {
   return [...kernel.namespaces].map((netns) => ({
     netns: netns.name,

@@ -35,7 +35,7 @@ import {
   parseIp,
   parsePrefix,
 } from "@cnilab/net";
-import { type Counter, countersOf, listingsOf } from "./counters.ts";
+import { type Counter, countersOf, freezeNeighbours, listingsOf } from "./counters.ts";
 import { framesOf, type SentFrame, send } from "./frames.ts";
 import { ServiceNodes } from "./services.ts";
 import { addressIn, type Flow, lengthOf, type Step, type Verdict } from "./topology.ts";
@@ -62,6 +62,7 @@ export class Model {
   readonly #serviceNodes: ServiceNodes = new ServiceNodes();
   /** What is sent by hand, in order. */
   readonly frames: SentFrame[] = [];
+  readonly #byHand: boolean;
   /** Steps that the model refuses, as the kernel would: they are not part of the case. */
   readonly refused: { readonly step: Step; readonly reason: string }[] = [];
   readonly waitMs: number;
@@ -74,6 +75,7 @@ export class Model {
     this.network = new Network(new VirtualClock(), new SeededRandom(seed));
     this.kernel = new Kernel(this.network, "m");
     this.kernel.initNs.loopback.setUp();
+    this.#byHand = steps.some((step) => step.do === "frame");
     for (const step of steps) {
       try {
         this.#do(step);
@@ -204,6 +206,8 @@ export class Model {
     netns.sysctl.set("net/ipv4/icmp_ratemask", 0);
     netns.sysctl.set("net/ipv4/tcp_invalid_ratelimit", 0);
     netns.sysctl.set("net/ipv4/ping_group_range", "0 2147483647");
+    // Nobody answers SYN-ACKs to frames that were sent by hand: how often they come again would hang on time.
+    if (this.#byHand) netns.sysctl.set("net/ipv4/tcp_synack_retries", 0);
   }
 
   #cable(step: { readonly mtu: number }, a: [string, string], b: [string, string]): [Veth, Veth] {
@@ -277,6 +281,7 @@ export class Model {
 
   /** What rules have counted once the frames were sent, one every `gapMs`. */
   counters(gapMs: number, settleMs: number): Counter[] {
+    freezeNeighbours(this.kernel);
     for (const netns of this.kernel.namespaces) {
       this.#serve(netns);
       // iptables-save tells of all builtin chains, and to load what it says makes those that were not there.
@@ -328,6 +333,8 @@ export class Model {
         const { ttl } = skb.ip;
         const report = new ServerReport(netns, "server", [dst, dstPort], [src, srcPort], ttl);
         if (typeof request === "number") this.seen.set(request, report);
+        // Two servers would answer each other for ever.
+        if (srcPort === UDP_PORT) return;
         socket.sendTo(src, srcPort, new Message(payload.length, report), { src: dst });
       },
     });

@@ -1,9 +1,9 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { encodeEthernet } from "@cnilab/net";
-import { type Script, script, up } from "../../src/index.ts";
-import { type Counter, countersOf, type RuleListing } from "./counters.ts";
+import { script, up } from "../../src/index.ts";
+import { type Counter, countersOf, quietly, type RuleListing } from "./counters.ts";
 import { FIRST_PORT, type Model, outcomeOf } from "./model.ts";
 import type { Flow, Verdict } from "./topology.ts";
 
@@ -33,20 +33,24 @@ export interface Result {
 /** The program that sends and answers in real namespaces. */
 export class Prober {
   readonly #child: ChildProcess;
-  readonly #waiting = new Map<number, (results: Record<string, unknown>) => void>();
+  readonly #waiting = new Map<number, PromiseWithResolvers<Record<string, never>>>();
   #requests = 0;
 
   constructor() {
     const program = fileURLToPath(new URL("probe.py", import.meta.url));
-    this.#child = spawn("python3", [program], { stdio: ["pipe", "pipe", "inherit"] });
+    // Ctrl-C is for this process, which ends the other one by its input.
+    const stdio: StdioOptions = ["pipe", "pipe", "inherit"];
+    this.#child = spawn("python3", [program], { detached: true, stdio });
     createInterface({ input: this.#child.stdout as NodeJS.ReadableStream }).on("line", (line) => {
       const { id, results } = JSON.parse(line);
-      this.#waiting.get(id)?.(results);
+      this.#waiting.get(id)?.resolve(results);
       this.#waiting.delete(id);
     });
+    this.#child.stdin?.on("error", () => {}); // it has ended, which is told below
     // Nobody would ever hear of what is under way: better to end than to wait.
     this.#child.once("exit", (code) => {
-      if (this.#waiting.size > 0) throw new Error(`probe.py ended with ${code}`);
+      const error = new Error(`probe.py ended with ${code}`);
+      for (const { reject } of this.#waiting.values()) reject(error);
     });
   }
 
@@ -67,7 +71,7 @@ export class Prober {
     gapMs: number,
     settleMs: number,
   ): Promise<Counter[]> {
-    const realized = await up(rulesLast(script(model.network, { prefix })));
+    const realized = await up(quietly(script(model.network, { prefix })));
     try {
       const { servers } = requestOf(model, prefix);
       const frames = model.frames.map(({ dev, frame }) => ({
@@ -93,23 +97,16 @@ export class Prober {
 
   #ask<Answer>(request: object): Promise<Record<string, Answer>> {
     const id = ++this.#requests;
-    return new Promise((resolve) => {
-      this.#waiting.set(id, resolve as (results: Record<string, unknown>) => void);
-      this.#child.stdin?.write(`${JSON.stringify({ ...request, id })}\n`);
-    });
+    const answer = Promise.withResolvers<Record<string, never>>();
+    this.#waiting.set(id, answer);
+    if (this.#child.exitCode !== null) answer.reject(new Error("probe.py has ended"));
+    this.#child.stdin?.write(`${JSON.stringify({ ...request, id })}\n`);
+    return answer.promise;
   }
 
   close(): void {
     this.#child.stdin?.end();
   }
-}
-
-/** Lets devices report the groups that they join before there are rules to count that. */
-function rulesLast(made: Script): Script {
-  const [first] = made.ruleSets;
-  if (first === undefined) return made;
-  const line = `\nip netns exec ${first.netns} ${first.command}`;
-  return { ...made, text: made.text.replace(line, `\nsleep 0.15${line}`) };
 }
 
 export function requestOf(model: Model, prefix: string): ProbeRequest {
