@@ -15,7 +15,6 @@ import {
   type Unsteady,
 } from "./compare.ts";
 import { generate } from "./generate.ts";
-import { liftErrorLimit, restoreErrorLimit } from "./rate-limits.ts";
 import { Prober } from "./real.ts";
 import type { Step } from "./topology.ts";
 
@@ -57,7 +56,6 @@ if (missing !== undefined) {
   process.exit(2);
 }
 
-process.on("exit", restoreErrorLimit);
 const prober = new Prober();
 let stopped = false;
 let started = first;
@@ -84,7 +82,6 @@ function stepsOf(number: number): Step[] {
 async function work(worker: number): Promise<void> {
   while (!stopped && started < most && Date.now() < until) {
     const number = started++;
-    liftErrorLimit(); // another run that ended may have put it back
     const result = await compare(stepsOf(number), prober, `fuzz${process.pid}-${worker}`);
     topologies++;
     flows += result.flows;
