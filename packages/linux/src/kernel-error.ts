@@ -13,6 +13,7 @@ export type Errno =
   | "EMSGSIZE"
   | "ENETDOWN"
   | "ENETUNREACH"
+  | "ENOBUFS"
   | "ENODEV"
   | "ENOENT"
   | "ENOSPC"

@@ -188,6 +188,16 @@ export abstract class NetDevice {
     return this.#mtu + ETHERNET_HEADER_LENGTH + 4;
   }
 
+  /** Whether the MTU leaves room for IPv6. */
+  get fitsIpv6(): boolean {
+    return this.#mtu >= IPV6_MIN_MTU;
+  }
+
+  /** Whether it has IPv6 settings, which `lo` keeps without IPv6, too. */
+  get hasIpv6(): boolean {
+    return this.fitsIpv6 || this.isLoopback;
+  }
+
   rename(name: string): void {
     this.netns.renamed(this, checkName(name), () => {
       this.#name = name;
@@ -198,10 +208,13 @@ export abstract class NetDevice {
     if (!Number.isInteger(mtu) || mtu < 68)
       throw new KernelError("EINVAL", `MTU ${mtu} of ${this.name}`);
     if (this.startsIpv6Later) this.netns.startIpv6();
-    const carriesIpv6 = mtu >= IPV6_MIN_MTU;
-    const toggles = carriesIpv6 !== this.#mtu >= IPV6_MIN_MTU;
+    const fitted = this.fitsIpv6;
     this.#mtu = mtu;
-    if (toggles) this.ipv6Toggled();
+    if (fitted !== this.fitsIpv6) {
+      // Its settings go with it, and come anew (addrconf_notify, ipv6_add_dev).
+      if (!this.isLoopback) this.conf6 = this.netns.sysctl.conf6Default;
+      this.ipv6Toggled();
+    }
     this.master?.portMtuChanged();
     this.network.touch();
   }

@@ -150,6 +150,33 @@ describe("a device whose MTU is below 1280", () => {
     d.setMtu(1280);
     expect([families(d), toNet()]).toEqual(["4,6", false]);
   });
+
+  test("has no IPv6 settings and answers for nobody, and begins anew with a larger MTU", () => {
+    const [a] = new Lab().machine("a");
+    const d = up(new Dummy(a, { name: "d" }), "10.0.0.1/24");
+    const proxies = a.neighboursOf(d);
+    const setting = "net/ipv6/conf/d/proxy_ndp";
+    a.sysctl.set(setting, 1);
+    for (const ip of ["10.0.0.5", "fd00::5"]) proxies.addProxy(parseIp(ip));
+    d.setMtu(1279);
+    expect(() => a.sysctl.get(setting)).toThrow("ENOENT");
+    expect(a.sysctl.entries().filter(([path]) => path.includes("conf/d/proxy"))).toEqual([
+      ["net/ipv4/conf/d/proxy_arp", "0"],
+      ["net/ipv4/conf/d/proxy_arp_pvlan", "0"],
+    ]);
+    expect(() => proxies.addProxy(parseIp("fd00::6"))).toThrow("ENOBUFS");
+    expect([...proxies.proxies]).toEqual([parseIp("10.0.0.5")]);
+    d.setMtu(1280);
+    expect(a.sysctl.get(setting)).toBe(0);
+  });
+
+  test("down it answers for nobody", () => {
+    const [a] = new Lab().machine("a");
+    const d = up(new Dummy(a, { name: "d" }), "10.0.0.1/24");
+    a.neighboursOf(d).addProxy(parseIp("10.0.0.5"));
+    d.setDown();
+    expect([...a.neighboursOf(d).proxies]).toEqual([]);
+  });
 });
 
 describe("renaming", () => {

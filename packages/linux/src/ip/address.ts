@@ -10,7 +10,6 @@ import {
 } from "@cnilab/net";
 import {
   type DeviceAddress,
-  IPV6_MIN_MTU,
   LOOPBACK_ADDRESS4,
   LOOPBACK_ADDRESS6,
 } from "../device/interface-address.ts";
@@ -60,7 +59,7 @@ export function addAddress(
   if (family === 6 && dev.conf6.disable_ipv6 !== 0) {
     throw new KernelError("EACCES", `IPv6 is disabled on ${dev.name}`);
   }
-  if (family === 6 && dev.mtu < IPV6_MIN_MTU) {
+  if (family === 6 && !dev.fitsIpv6) {
     throw new KernelError("EINVAL", `MTU ${dev.mtu} of ${dev.name} is too small for IPv6`);
   }
   const network = new Prefix(address, prefixLength);
@@ -243,7 +242,7 @@ function addLoopbackAddress(lo: NetDevice): void {
 
 /** Whether IPv6 starts on a device when it comes up. */
 export function allowsIpv6(dev: NetDevice): boolean {
-  return dev.conf6.disable_ipv6 === 0 && dev.mtu >= IPV6_MIN_MTU;
+  return dev.conf6.disable_ipv6 === 0 && dev.fitsIpv6;
 }
 
 /** IPv6 starts on a device that is up (`addrconf_notify`). */
@@ -301,6 +300,7 @@ export function ipv6Toggled(dev: NetDevice): void {
   }
   for (const a of [...dev.addresses6]) removeAddress(dev, a.address, a.prefixLength);
   ipv6Down(dev);
+  dev.neighbours?.flushFamily(6);
 }
 
 /**

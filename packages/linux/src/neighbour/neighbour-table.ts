@@ -1,5 +1,6 @@
-import { familyOf, type IpAddress, type Mac, type Prefix } from "@cnilab/net";
+import { familyOf, type IpAddress, type IpFamily, type Mac, type Prefix } from "@cnilab/net";
 import type { NetDevice } from "../device/net-device.ts";
+import { KernelError } from "../kernel-error.ts";
 import type { Skb } from "../skb.ts";
 import { Neighbour, type NeighbourState } from "./neighbour.ts";
 
@@ -123,8 +124,11 @@ export class NeighbourTable {
     return this.#proxies ?? NOTHING;
   }
 
-  /** `ip neigh add proxy`. */
+  /** `ip neigh add proxy`. @throws KernelError ENOBUFS where the device has no IPv6 (`pndisc_constructor`) */
   addProxy(ip: IpAddress): void {
+    if (familyOf(ip) === 6 && !this.#dev.hasIpv6) {
+      throw new KernelError("ENOBUFS", `${this.#dev.name} has no IPv6`);
+    }
     this.#proxies ??= new Set();
     this.#proxies.add(ip);
   }
@@ -150,8 +154,16 @@ export class NeighbourTable {
       this.#stop(neighbour);
       this.#neighbours.delete(ip);
     }
-    if (alsoPermanent) this.setLayer(undefined);
-    else this.#dev.network.touch();
+    if (alsoPermanent) {
+      this.#proxies = undefined; // pneigh_ifdown
+      this.setLayer(undefined);
+    } else this.#dev.network.touch();
+  }
+
+  /** Forgets all that is known of a family, and what is answered for others, as it ends on the device (`neigh_ifdown`). */
+  flushFamily(family: IpFamily): void {
+    for (const ip of [...this.#neighbours.keys()]) if (familyOf(ip) === family) this.delete(ip);
+    for (const ip of this.proxies) if (familyOf(ip) === family) this.#proxies?.delete(ip);
   }
 
   /** Forgets entries inside a prefix, as a removed address's connected route takes them along. */
