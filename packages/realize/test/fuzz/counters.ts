@@ -39,25 +39,30 @@ const FROZEN = {
   proxy_delay: 0,
 };
 
+/** What a namespace has learnt of neighbours and MACs is forgotten, and what it learns from now on is kept. */
+const FORGETFUL = [
+  ...Object.entries(FROZEN).map(
+    ([name, value]) =>
+      `for f in /proc/sys/net/ipv[46]/neigh/*/${name}; do echo ${value} > $f; done`,
+  ),
+  "for f in /sys/class/net/*/bridge/flush; do [ ! -e $f ] || echo 1 > $f; done",
+  "ip neigh flush all",
+].join("; ");
+
 /**
- * The same for the kernel, which moreover has devices report the groups that they join: rules that would count
- * these reports are there when no more of them come.
+ * The same for the kernel, whose devices moreover report the groups that they join, also through tunnels: rules that
+ * would count these reports are loaded when no more of them come.
  */
 export function quietly(made: Script): Script {
   const [first] = made.ruleSets;
   if (first === undefined) return made;
   const rules = `\nip netns exec ${first.netns} ${first.command}`;
-  const freeze = Object.entries(FROZEN).map(
-    ([name, value]) =>
-      `for f in /proc/sys/net/ipv[46]/neigh/*/${name}; do echo ${value} > $f; done`,
-  );
-  const quiet = [
-    `namespaces='${made.namespaces.join(" ")}'`,
-    `for n in $namespaces; do ip netns exec $n bash -c '${freeze.join("; ")}'; done`,
-    `reports() { for n in $namespaces; do ip netns exec $n grep OutMsgs /proc/net/snmp6; done; }`,
-    `before=; until now=$(reports); [ "$now" = "$before" ]; do before=$now; sleep 0.2; done`,
-  ];
-  return { ...made, text: made.text.replace(rules, () => `\n${quiet.join("\n")}${rules}`) };
+  const quiet = `
+namespaces='${made.namespaces.join(" ")}'
+reports() { for n in $namespaces; do ip netns exec $n grep OutMsgs /proc/net/snmp6; done; }
+before=; until now=$(reports); [ "$now" = "$before" ]; do before=$now; sleep 0.2; done
+for n in $namespaces; do ip netns exec $n bash -c '${FORGETFUL}'; done`;
+  return { ...made, text: made.text.replace(rules, () => quiet + rules) };
 }
 
 /** What the model's tools print of each namespace. */
