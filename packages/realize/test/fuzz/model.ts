@@ -54,6 +54,9 @@ export const FIRST_PORT = 20_000;
 
 const REFUSALS = [KernelError, IpvsadmError, IptablesError, IpsetError, NftablesError];
 
+/** At once; by a timer, as where nobody has an address; not while somebody waited. */
+export type FlowEnd = "soon" | "late" | "never";
+
 /** The steps done to a machine of the model. */
 export class Model {
   readonly network: Network;
@@ -304,10 +307,12 @@ export class Model {
     return this.#verdicts;
   }
 
-  /** Whether a flow has come to its end so soon that the next one may wait for it. */
-  endsSoon(flow: number): boolean {
+  /** When a flow has come to its end. */
+  endOf(flow: number): FlowEnd {
     this.verdicts();
-    return (this.#took[flow] as number) < SOON_MS;
+    const took = this.#took[flow] as number;
+    if (took < SOON_MS) return "soon";
+    return took < this.waitMs ? "late" : "never";
   }
 
   #runAll(): Verdict[] {

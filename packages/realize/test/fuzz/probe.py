@@ -377,10 +377,17 @@ def answer(request, out):
     try:
         servers = Servers(request["servers"])
         threads = [threading.Thread(target=run_flow, args=(f, servers, results)) for f in request["flows"]]
-        # In order, as in the model: what one flow teaches (path MTUs, connections) the next one may meet.
+        # In order, as in the model: what one flow teaches (path MTUs, connections) the next one may meet. Those that hear
+        # late have asked for a neighbour, who must not be found on account of others meanwhile.
+        late = []
         for thread, flow in zip(threads, request["flows"]):
+            if flow["ends"] != "late":
+                while late:
+                    late.pop().join()
             thread.start()
-            thread.join(None if request["inTurn"] or flow["soon"] else 0.02)
+            thread.join(None if request["inTurn"] or flow["ends"] == "soon" else 0.02)
+            if flow["ends"] == "late":
+                late.append(thread)
         for thread in threads:
             thread.join()
         servers.settle()

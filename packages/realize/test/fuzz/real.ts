@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { encodeEthernet } from "@cnilab/net";
 import { script, up } from "../../src/index.ts";
 import { type Counter, countersOf, quietly, type RuleListing } from "./counters.ts";
-import { FIRST_PORT, type Model, outcomeOf } from "./model.ts";
+import { FIRST_PORT, type FlowEnd, type Model, outcomeOf } from "./model.ts";
 import type { Flow, Verdict } from "./topology.ts";
 
 /** What the program in the namespaces is asked: whom to serve, what to send. */
@@ -16,8 +16,8 @@ export interface ProbeRequest {
     readonly id: number;
     readonly port: number;
     readonly waitMs: number;
-    /** Whether the next one waits for its end, in any case. */
-    readonly soon: boolean;
+    /** What the model says of it: the next flow waits for some ends. */
+    readonly ends: FlowEnd;
   })[];
 }
 
@@ -121,7 +121,7 @@ export function requestOf(model: Model, prefix: string): ProbeRequest {
       netns: name(flow.netns),
       port: FIRST_PORT + id,
       waitMs: model.waitMs,
-      soon: model.endsSoon(id),
+      ends: model.endOf(id),
     })),
   };
 }
