@@ -88,6 +88,21 @@ describe("a narrow link in the middle", () => {
     expect(outcome(ping(client, to))).toBe("connected");
   });
 
+  // The server believes that it answers itself, by a route that only this one connection has.
+  test.each([
+    ["10.2.0.2", 4, "stalled"],
+    ["fd02::2", 6, "connected"],
+  ] as const)(
+    "a server at %s to whom NAT gives its own address, over IPv%i: %s",
+    (to, family, first) => {
+      const { client, server } = narrow(1400);
+      server.iptables(family).append("nat", "INPUT", `-p tcp -j SNAT --to-source ${to}`);
+      expect(outcome(connect(client, to, 80))).toContain(first);
+      expect(known(server, to)).toBe(1400);
+      expect(outcome(connect(client, to, 80))).toBe("connected");
+    },
+  );
+
   // Each side finds out by a datagram that is lost, and nobody sends a server's answer again.
   test.each(["10.2.0.2", "fd02::2"])("loses the first long datagrams to and from %s", (to) => {
     const { client } = narrow(1400);

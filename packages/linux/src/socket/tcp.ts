@@ -120,6 +120,7 @@ export class TcpConnection implements Socket {
   onData: ((data: Payload, connection: TcpConnection) => void) | undefined = undefined;
   trace: Trace | undefined;
   readonly #dst: Dst;
+  readonly #fixedMtu: number | undefined;
   /**
    * Source for routing. IPv6 keeps the route that `connect` found while there was no source yet, which
    * is what the same question finds again (net/ipv6/inet6_connection_sock.c `inet6_csk_route_socket`).
@@ -164,6 +165,7 @@ export class TcpConnection implements Socket {
     this.state = options.state;
     this.trace = options.trace;
     this.#dst = options.dst;
+    this.#fixedMtu = fixedMtu(netns, options.dst, ends.remoteAddress);
     this.#routeSource = options.routeSource;
     this.#accept = options.onAccept;
     this.#sendNext = netns.kernel.random.uint32();
@@ -212,7 +214,7 @@ export class TcpConnection implements Socket {
 
   /** Bytes of data that one segment may carry now. */
   get maxSegmentSize(): number {
-    const mtu = this.netns.pathMtu(this.#dst, this.remoteAddress);
+    const mtu = this.#fixedMtu ?? this.netns.pathMtu(this.#dst, this.remoteAddress);
     return Math.max(1, Math.min(this.#peerMss, mtu - headerBytes(this.remoteAddress)));
   }
 
@@ -446,7 +448,7 @@ export class TcpConnection implements Socket {
     if (error.errno === "EMSGSIZE") {
       if (trace !== undefined) this.trace = trace;
       this.softError = error;
-      this.#retransmit(true);
+      if (this.#fixedMtu === undefined) this.#retransmit(true);
       return;
     }
     this.softError = error;
@@ -456,6 +458,17 @@ export class TcpConnection implements Socket {
       this.#end();
     }
   }
+}
+
+/**
+ * The path MTU of a connection that keeps the one from its beginning. To an IPv4 address that another device than lo has
+ * (NAT made it that), each route is a copy for one socket: what ICMP tells is learnt for the next sockets, but only
+ * copies that the nexthop keeps are replaced (net/ipv4/route.c `__mkroute_output`, `update_or_create_fnhe`).
+ */
+function fixedMtu(netns: NetNamespace, dst: Dst, remote: IpAddress): number | undefined {
+  const owner = dst.nexthop?.dev;
+  const isCopy = typeof remote === "number" && dst.isLocal && owner !== dst.dev;
+  return isCopy ? netns.pathMtu(dst, remote) : undefined;
 }
 
 function advertisedMss(dst: Dst, remote: IpAddress): number {
