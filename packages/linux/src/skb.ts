@@ -68,8 +68,16 @@ export class Skb {
   ipvsProperty = false;
   /** Put together from fragments no larger than this; 0 for a packet that was whole. */
   fragMaxSize = 0;
-  /** Put together from fragments: it may be cut again, whatever its header says (`ignore_df`). */
+  /**
+   * It may be cut, whatever its header says (`ignore_df`): put together from fragments, or sent by a socket that does
+   * not insist on whole packets.
+   */
   ignoreDf = false;
+  /**
+   * Bytes of the packets that its socket has laid its data out for, 0 where it fitted into one: it is cut in these
+   * where the way does not ask for smaller ones (`cork->fragsize`, the fast path of `ip_do_fragment`).
+   */
+  fragmentSize = 0;
   /**
    * Connection tracking has found the transport checksum right (`csum_valid`). The first fragment that a whole
    * packet is cut into again keeps this.

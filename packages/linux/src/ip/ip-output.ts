@@ -68,7 +68,7 @@ function ipFinishOutput(skb: Skb, netns: NetNamespace): void {
     return;
   }
   // A packet that came in fragments leaves in fragments no larger than those.
-  const limit = skb.fragMaxSize > 0 ? Math.min(mtu, skb.fragMaxSize) : mtu;
+  const limit = Math.min(mtu, skb.fragMaxSize || mtu, skb.fragmentSize || mtu);
   const mayFragment =
     (!packet.dontFragment && (packet.version === 4 || skb.iif === undefined)) ||
     (skb.ignoreDf && skb.fragMaxSize <= mtu);

@@ -13,6 +13,7 @@ import { routeOutput } from "../ip/route-output.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { Skb } from "../skb.ts";
 import type { Trace } from "../trace.ts";
+import { layOut } from "./lay-out.ts";
 import { type Socket, type SocketError, sendError } from "./socket.ts";
 
 /** What `ping` uses: sends echo requests and hears of the answers. */
@@ -70,8 +71,8 @@ export class PingSocket implements Socket {
       message,
       options.ttl ?? netns.defaultTtl(version),
     );
-    packet.dontFragment = options.dontFragment ?? packet.length <= netns.pathMtu(route.dst, dst);
     const skb = Skb.ofIp(packet, options.trace);
+    layOut(skb, netns.pathMtu(route.dst, dst), options.dontFragment);
     skb.socket = this;
     skb.dst = route.dst;
     skb.trace?.steps.push({

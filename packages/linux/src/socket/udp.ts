@@ -12,6 +12,7 @@ import { routeConnect, routeOutput } from "../ip/route-output.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { Skb } from "../skb.ts";
 import type { Trace } from "../trace.ts";
+import { layOut } from "./lay-out.ts";
 import { type Socket, type SocketError, sendError } from "./socket.ts";
 
 /** A datagram as its receiver sees it. */
@@ -164,9 +165,8 @@ export class UdpSocket implements Socket, FlowReceiver {
     const version = typeof dst === "number" ? 4 : 6;
     const ttl = options.ttl ?? netns.defaultTtl(version);
     const packet = new IpPacket(route.src, dst, IPPROTO_UDP, datagram, ttl);
-    // IP_PMTUDISC_WANT: what fits the path MTU must not be cut, what does not is cut here.
-    packet.dontFragment = options.dontFragment ?? packet.length <= netns.pathMtu(route.dst, dst);
     const skb = Skb.ofIp(packet, options.trace);
+    layOut(skb, netns.pathMtu(route.dst, dst), options.dontFragment);
     skb.socket = this;
     skb.mark = this.mark;
     skb.dst = route.dst;
