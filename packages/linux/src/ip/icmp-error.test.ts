@@ -1,5 +1,13 @@
 // Kernel net/ipv4/icmp.c __icmp_send, net/ipv6/icmp.c icmp6_send; each row was asked of kernel 6.18.
-import { formatIp } from "@cnilab/net";
+import {
+  Data,
+  FragmentPayload,
+  formatIp,
+  IPPROTO_UDP,
+  IpPacket,
+  parseIp,
+  UdpDatagram,
+} from "@cnilab/net";
 import { describe, expect, test } from "vitest";
 import {
   cable,
@@ -13,6 +21,8 @@ import {
   up,
 } from "../../test/lab.ts";
 import type { NetNamespace } from "../net-namespace.ts";
+import { Skb } from "../skb.ts";
+import { routeOutput } from "./route-output.ts";
 
 /** client 10.1.0.2 (fd01::2) behind a router whose way back to it is a second cable, with 10.2.0.1 (fd02::1). */
 function twoWays(): { client: NetNamespace; router: NetNamespace } {
@@ -92,4 +102,30 @@ test.each([
   iptables.append("mangle", "POSTROUTING", "-o lo");
   expect(outcome(ping(client, to))).toBe("timeout, NETFILTER_DROP in router");
   expect(iptables.save("mangle", { counters: true })).toContain("[0:0] -A POSTROUTING -o lo");
+});
+
+// icmp6_send asks for no offset, is_ineligible only whether a fragment is of an error
+test.each([
+  ["10.9.0.1", "10.1.0.2", 4, "-p icmp", 0],
+  ["fd09::1", "fd01::2", 6, "-p ipv6-icmp -m icmp6 --icmpv6-type 1", 1],
+] as const)("no way to %s, for a later fragment", (dst, src, family, errors, answers) => {
+  const { client, router } = twoWays();
+  const iptables = router.iptables(family);
+  iptables.append("filter", "OUTPUT", errors);
+  const whole = new IpPacket(
+    parseIp(src),
+    parseIp(dst),
+    IPPROTO_UDP,
+    new UdpDatagram(1, 2, new Data(100)),
+  );
+  const later = whole.withPayload(new FragmentPayload(whole, 56, 52));
+  later.fragmentOffset = 56;
+  const skb = Skb.ofIp(later, undefined);
+  const route = routeOutput(client, { dst: later.dst, src: later.src });
+  if (typeof route !== "string") skb.dst = route.dst;
+  client.ipLocalOut(skb);
+  client.network.run();
+  expect(iptables.save("filter", { counters: true })).toMatch(
+    new RegExp(`^\\[${answers}:\\d+\\] -A OUTPUT`, "m"),
+  );
 });

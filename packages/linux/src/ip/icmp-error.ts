@@ -28,7 +28,7 @@ const MAX_ERROR_LENGTH = { 4: 576, 6: 1280 } as const;
 
 /**
  * Tells the sender of a packet what went wrong (`icmp_send`, `icmpv6_send`). Says nothing about ICMP
- * errors, later fragments, broadcasts and multicasts (RFC 1122 section 3.2.2). Rates are not limited.
+ * errors, broadcasts, multicasts and IPv4's later fragments (RFC 1122 section 3.2.2). Rates are not limited.
  */
 export function icmpSend(
   skb: Skb,
@@ -41,12 +41,12 @@ export function icmpSend(
   const version = about.version;
   if (netns.kernel.icmpSockets[version]) return;
   if (skb.packetType !== PACKET_HOST && !(version === 6 && type === ICMPV6_PKT_TOOBIG)) return;
-  if (about.fragmentOffset !== 0) return;
+  if (version === 4 && about.fragmentOffset !== 0) return;
   if (isMulticast(about.dst) && !(version === 6 && type === ICMPV6_PKT_TOOBIG)) return;
   if (about.dst === IPV4_BROADCAST || isMulticast(about.src) || isUnspecified(about.src)) return;
   if (version === 4 && netns.fib4.addressType(about.dst) === "broadcast") return;
   const protocol = version === 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
-  if (about.protocol === protocol) {
+  if (about.protocol === protocol && about.fragmentOffset === 0) {
     const message = innerMessage(about);
     if (message instanceof IcmpMessage && isIcmpError(version, message.type)) return;
   }

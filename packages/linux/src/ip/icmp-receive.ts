@@ -124,6 +124,8 @@ function icmpErrorReceived(skb: Skb, netns: NetNamespace, message: IcmpMessage):
   if (!(quoted instanceof QuotedPacket)) return;
   const about = quoted.packet;
   const version = skb.ip.version;
+  // IPv6 has no handler for what a later fragment quotes (`icmpv6_notify`).
+  if (version === 6 && about.fragmentOffset !== 0) return;
   const tooBig =
     version === 4
       ? message.type === ICMP_DEST_UNREACH && message.code === ICMP_FRAG_NEEDED

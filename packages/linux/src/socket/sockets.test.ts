@@ -1,4 +1,17 @@
-import { Data, formatIp, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, parseIp } from "@cnilab/net";
+import {
+  Data,
+  formatIp,
+  IPPROTO_SCTP,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+  IpPacket,
+  parseIp,
+  TCP_ACK,
+  TCP_FIN,
+  TCP_RST,
+  TCP_SYN,
+  TcpSegment,
+} from "@cnilab/net";
 import { describe, expect, test } from "vitest";
 import {
   cable,
@@ -13,14 +26,15 @@ import {
 } from "../../test/lab.ts";
 import type { Nic } from "../device/nic.ts";
 import type { Segment } from "../device/segment.ts";
+import { routeOutput } from "../ip/route-output.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { type HookNumber, NF_ACCEPT, NF_DROP, NFPROTO_IPV4 } from "../netfilter/hooks.ts";
-import type { Skb } from "../skb.ts";
+import { Skb } from "../skb.ts";
 import { Trace } from "../trace.ts";
 import { echoOnAllPorts, startEchoServer } from "./echo-server.ts";
 import { PingSocket } from "./ping-socket.ts";
 import type { SocketError } from "./socket.ts";
-import { TcpConnection, TcpListener } from "./tcp.ts";
+import { describeSegment, TcpConnection, TcpListener } from "./tcp.ts";
 import { UdpSocket } from "./udp.ts";
 
 // RFC 9293, RFC 768, RFC 9260; kernel net/ipv4/tcp_input.c, udp.c, ping.c
@@ -210,6 +224,52 @@ describe("TCP", () => {
     connect(client, "10.0.0.2", 80, { waitMs: 500 });
     lab.clock.advance(60_000);
     expect(times.map((t) => t - start)).toEqual(expected);
+  });
+
+  /** Sends a segment without a socket to port 80 of the server. */
+  function sendSegment(client: NetNamespace, segment: TcpSegment, tos = 0): void {
+    const dst = parseIp("10.0.0.2");
+    const packet = new IpPacket(parseIp("10.0.0.1"), dst, IPPROTO_TCP, segment, 64);
+    packet.tos = tos;
+    const skb = Skb.ofIp(packet, undefined);
+    const route = routeOutput(client, { dst });
+    if (typeof route !== "string") skb.dst = route.dst;
+    client.ipLocalOut(skb);
+    client.network.run();
+  }
+
+  // tcp_check_req
+  test.each([
+    ["its SYN again", TCP_SYN, 1000, 0, ["SYN-ACK", "SYN-ACK"]],
+    ["another SYN", TCP_SYN, 1500, 0, ["SYN-ACK", "RST-ACK"]],
+    ["an ACK of what was not sent", TCP_ACK, 1001, 2000, ["SYN-ACK", "RST"]],
+    ["a SYN-ACK of what was not sent", TCP_SYN | TCP_ACK, 1000, 2000, ["SYN-ACK", "RST"]],
+    ["a FIN from before", TCP_FIN, 900, 0, ["SYN-ACK", "ACK"]],
+    ["a RST from before", TCP_RST, 1000, 0, ["SYN-ACK"]],
+    ["a RST from later", TCP_RST, 1002, 0, ["SYN-ACK", "ACK"]],
+    ["data without an ACK", 0, 1001, 0, ["SYN-ACK"]],
+  ])("whose handshake is not done answers %s", (_, flags, seq, ack, expected) => {
+    const { client, server } = linked();
+    serve(server, 80);
+    const sent: string[] = [];
+    filter(server, 3, ({ ip }) => {
+      sent.push(describeSegment(ip.payload as TcpSegment));
+      return false;
+    });
+    sendSegment(client, new TcpSegment(4000, 80, TCP_SYN, 1000, 0));
+    sendSegment(client, new TcpSegment(4000, 80, flags, seq, ack, new Data(flags === 0 ? 8 : 0)));
+    expect(sent).toEqual(expected);
+  });
+
+  test("resets with the TOS that it was asked with, but for ECN (tcp_v4_send_reset)", () => {
+    const { client, server } = linked();
+    const seen: number[] = [];
+    filter(server, 3, ({ ip }) => {
+      seen.push(ip.tos);
+      return true;
+    });
+    sendSegment(client, new TcpSegment(4000, 80, TCP_SYN, 1000, 0), 0x13);
+    expect(seen).toEqual([0x10]);
   });
 
   test("data that is lost comes in the end", () => {

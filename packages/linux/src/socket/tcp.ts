@@ -25,9 +25,18 @@ import { bestBound } from "./socket-table.ts";
 /** Virtual milliseconds before the first retransmission; doubles each time (RFC 6298 section 2). */
 const INITIAL_RTO_MS = 1000;
 
+const INET_ECN_MASK = 3;
+/** Bytes that a connection takes before it is accepted; it is not modelled that buffers fill. */
+const WINDOW = 65_535;
+
 /** Bytes of an IP and a TCP header without options. */
 function headerBytes(address: IpAddress): number {
   return typeof address === "number" ? 40 : 60;
+}
+
+/** What a segment takes of its sender's sequence numbers. */
+function lengthOf({ flags, payload }: TcpSegment): number {
+  return payload.length + (flags & TCP_SYN ? 1 : 0) + (flags & TCP_FIN ? 1 : 0);
 }
 
 export interface ListenOptions {
@@ -360,6 +369,7 @@ export class TcpConnection implements Socket {
   /** A segment for this connection (`tcp_rcv_state_process`, `tcp_rcv_established`). */
   receive(skb: Skb, segment: TcpSegment): void {
     if (skb.trace !== undefined) this.trace = skb.trace;
+    if (this.state === "SYN-RECV" && !this.#completes(skb, segment)) return;
     if (segment.flags & TCP_RST) {
       this.error = {
         errno: this.state === "SYN-SENT" ? "ECONNREFUSED" : "ECONNRESET",
@@ -379,10 +389,7 @@ export class TcpConnection implements Socket {
       this.onEstablished?.();
       return;
     }
-    if (segment.flags & TCP_SYN) {
-      if (this.state === "SYN-RECV") this.#retransmit(true); // our answer was lost
-      return;
-    }
+    if (segment.flags & TCP_SYN) return;
     if (segment.flags & TCP_ACK) this.#acknowledge(segment.ack);
     if (this.state === "SYN-RECV" && this.#unacked.length === 0) {
       this.state = "ESTAB";
@@ -411,6 +418,36 @@ export class TcpConnection implements Socket {
     } else if (this.state === "LAST-ACK" && segment.ack === this.#sendNext) {
       this.#end();
     }
+  }
+
+  /**
+   * Whether a segment ends the wait for the ACK of a SYN-ACK, by that ACK or a RST; what else comes is answered
+   * and forgotten (`tcp_check_req`).
+   */
+  #completes(skb: Skb, segment: TcpSegment): boolean {
+    const { flags, seq } = segment;
+    const kind = flags & (TCP_SYN | TCP_ACK | TCP_RST);
+    if (kind === TCP_SYN && seq === (this.#receiveNext - 1) >>> 0) {
+      this.#retransmit(true); // our answer was lost
+      return false;
+    }
+    if (kind & TCP_ACK && !(kind & TCP_RST) && segment.ack !== this.#sendNext) {
+      sendReset(skb, this.netns, segment);
+      return false;
+    }
+    // Sequence numbers wrap: the difference tells which is behind.
+    const ahead = (seq - this.#receiveNext) | 0;
+    const inWindow = ahead === 0 || (ahead + lengthOf(segment) > 0 && ahead < WINDOW);
+    if (!inWindow || (kind & TCP_RST && ahead !== 0)) {
+      if (inWindow || !(kind & TCP_RST)) this.#transmit(TCP_ACK, this.#sendNext, 0);
+      return false;
+    }
+    if (kind & TCP_SYN && ahead >= 0) {
+      sendReset(skb, this.netns, segment);
+      this.#end();
+      return false;
+    }
+    return (kind & (TCP_ACK | TCP_RST)) !== 0;
   }
 
   /** The first segment of a connection that a listener takes. */
@@ -547,23 +584,23 @@ export function tcpReceive(skb: Skb, netns: NetNamespace): void {
 /** Answers a segment that nobody wants (`tcp_v4_send_reset`). */
 function sendReset(skb: Skb, netns: NetNamespace, segment: TcpSegment): void {
   const packet = skb.ip;
+  const tos = packet.tos & ~INET_ECN_MASK;
   const route = routeOutput(netns, {
     dst: packet.src,
     src: packet.dst,
     protocol: IPPROTO_TCP,
     srcPort: segment.dstPort,
     dstPort: segment.srcPort,
+    tos,
   });
   if (typeof route === "string") return;
   const hasAck = (segment.flags & TCP_ACK) !== 0;
-  const length =
-    segment.payload.length + (segment.flags & TCP_SYN ? 1 : 0) + (segment.flags & TCP_FIN ? 1 : 0);
   const reset = new TcpSegment(
     segment.dstPort,
     segment.srcPort,
     hasAck ? TCP_RST : TCP_RST | TCP_ACK,
     hasAck ? segment.ack : 0,
-    hasAck ? 0 : (segment.seq + length) >>> 0,
+    hasAck ? 0 : (segment.seq + lengthOf(segment)) >>> 0,
   );
   reset.window = 0;
   const answer = new IpPacket(
@@ -573,6 +610,7 @@ function sendReset(skb: Skb, netns: NetNamespace, segment: TcpSegment): void {
     reset,
     netns.defaultTtl(packet.version),
   );
+  answer.tos = tos;
   answer.dontFragment = true;
   const out = Skb.ofIp(answer, skb.trace);
   out.mark = netns.reflectsMark(packet.version) ? skb.mark : 0;

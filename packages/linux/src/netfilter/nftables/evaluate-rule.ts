@@ -337,13 +337,14 @@ class RuleEvaluator {
     );
   }
 
+  /** What it demands of a packet is asked first, so that rules count only what they reject (`stmt_reject_gen_dependency`). */
   #reject(reject: Reject): Reject {
     const { family } = this.#scope;
     if (family === "arp") throw new NftablesError(reject.location, "cannot use reject with arp");
     if (reject.type === "tcp reset") {
       if (this.#protocols.transport === undefined) {
         this.#protocols.transport = 6;
-        this.#done.push(this.#dependencyMatch({ key: "l4proto", value: 6n }));
+        this.#done.unshift(this.#dependencyMatch({ key: "l4proto", value: 6n }));
       } else if (this.#protocols.transport !== 6) {
         throw new NftablesError(reject.location, "you cannot use tcp reset with this protocol");
       }
@@ -366,7 +367,7 @@ class RuleEvaluator {
         throw new NftablesError(reject.location, "conflicting protocols specified: ip vs ip6");
       }
       this.#protocols.network = needs;
-      this.#done.push(
+      this.#done.unshift(
         this.#dependencyMatch(
           family === "inet"
             ? { key: "nfproto", value: needs === "ip" ? 2n : 10n }

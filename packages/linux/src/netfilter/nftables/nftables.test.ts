@@ -256,6 +256,23 @@ describe("reject", () => {
   });
 });
 
+// nft src/evaluate.c stmt_reject_gen_dependency
+test.each([
+  ["reject with icmpv6 policy-fail", SYN, 0],
+  ["reject with icmp host-prohibited", SYN, 1],
+  ["reject with tcp reset", QUERY, 0],
+  ["reject with tcp reset", SYN, 1],
+])("a counter before `%s` counts what that rejects", (statement, packet, packets) => {
+  const router = new Router();
+  router.netns.nftables.apply(`table inet t { chain c {
+    type filter hook forward priority 0
+    counter ${statement}
+  } }`);
+  router.pass(packet, router.left);
+  const { nftables } = router.netns.nftables.json() as unknown as { nftables: object[] };
+  expect(JSON.stringify(nftables.at(-1))).toContain(`"packets":${packets},`);
+});
+
 describe("a dynamic set", () => {
   const AFFINITY = `table ip t {
     set seen { type ipv4_addr; size 2; flags dynamic,timeout; timeout 10s; }
