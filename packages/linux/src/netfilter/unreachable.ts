@@ -9,7 +9,8 @@ import type { Skb } from "../skb.ts";
  * answered all the same whose checksum somebody has looked at already, or nobody does (`nf_reject_verify_csum`).
  */
 export function sendUnreachable(skb: Skb, netns: NetNamespace, code: number): void {
-  const { isFragment, protocol, version } = skb.ip;
-  if (isFragment && protocol !== IPPROTO_SCTP && !skb.checksumValid) return;
+  const { isFragment, fragmentOffset, protocol, version } = skb.ip;
+  const isSummed = protocol !== IPPROTO_SCTP || (version === 6 && fragmentOffset !== 0);
+  if (isFragment && isSummed && !skb.checksumValid) return;
   icmpSend(skb, netns, version === 4 ? ICMP_DEST_UNREACH : ICMPV6_DEST_UNREACH, code);
 }
