@@ -104,6 +104,20 @@ test.each([
   expect(iptables.save("mangle", { counters: true })).toContain("[0:0] -A POSTROUTING -o lo");
 });
 
+// ping_err, icmpv6_err: sockets are told of errors about requests; this one's machine answers itself.
+test.each([
+  ["10.1.0.2", 4, "icmp --icmp-type"],
+  ["fd01::2", 6, "icmpv6 --icmpv6-type"],
+] as const)("ping is told of a rejected request to %s, not of a reply", (to, family, type) => {
+  const told = ["echo-request", "echo-reply"].map((message) => {
+    const { client } = twoWays();
+    client.iptables(family).append("filter", "INPUT", `-p ${type} ${message} -j REJECT`);
+    return outcome(ping(client, to));
+  });
+  const lost = "NETFILTER_DROP in client";
+  expect(told).toEqual([`refused, ECONNREFUSED, ${lost}`, `timeout, ${lost}`]);
+});
+
 // icmp6_send asks for no offset, is_ineligible only whether a fragment is of an error
 test.each([
   ["10.9.0.1", "10.1.0.2", 4, "-p icmp", 0],

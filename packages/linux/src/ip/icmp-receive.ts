@@ -166,8 +166,11 @@ function icmpErrorReceived(skb: Skb, netns: NetNamespace, message: IcmpMessage):
       return;
     case IPPROTO_ICMP:
     case IPPROTO_ICMPV6: {
+      // About requests only: nobody hears of replies that were refused (`ping_supported`).
       const echo = inner.payload;
-      if (echo instanceof IcmpMessage) netns.sockets.pings.on(echo.echoId)?.[0]?.onError?.(error);
+      if (!(echo instanceof IcmpMessage)) return;
+      if (echo.type !== (version === 4 ? ICMP_ECHO : ICMPV6_ECHO_REQUEST)) return;
+      netns.sockets.pings.on(echo.echoId)?.[0]?.onError?.(error);
       return;
     }
   }
