@@ -79,8 +79,8 @@ export class Skb {
    */
   fragmentSize = 0;
   /**
-   * Connection tracking has found the transport checksum right (`csum_valid`). The first fragment that a whole
-   * packet is cut into again keeps this.
+   * Connection tracking or a UDP tunnel has found the transport checksum right (`csum_valid`). The first fragment that
+   * a whole packet is cut into again keeps this.
    */
   checksumValid = false;
   /**

@@ -316,6 +316,8 @@ export class Vxlan extends NetDevice {
       protocol: `VXLAN VNI ${this.vni}`,
     });
     skb.scrub(this.netns !== this.underlay);
+    // What the outer datagram's checksum was found to be is said of the buffer (`udp4_csum_init`).
+    skb.checksumValid = true;
     skb.packet = frame.payload;
     skb.etherType = frame.etherType;
     skb.dstMac = frame.dst;

@@ -1,7 +1,8 @@
 // Kernel net/ipv4/netfilter/nf_reject_ipv4.c nf_send_unreach, net/ipv6/netfilter/nf_reject_ipv6.c; asked of kernel 6.18.
-import { IPPROTO_UDP } from "@cnilab/net";
+import { IPPROTO_UDP, parseIp } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
 import { cable, connect, forwarding, Lab, routes, up } from "../../test/lab.ts";
+import { Vxlan } from "../device/vxlan.ts";
 
 /** client 10.1.0.2 (fd01::2), a router that forwards, server 10.2.0.2 (fd02::2). */
 function routed() {
@@ -66,3 +67,33 @@ test.each(["10.2.0.2", "fd02::2"])(
     expect(result.outcome).toBe("refused");
   },
 );
+
+// vxlan_rcv leaves `csum_valid` or CHECKSUM_PARTIAL as the outer datagram had it.
+test.each([
+  ["10.1.0", 4, "10.9.0.1"],
+  ["10.1.0", 6, "fd09::1"],
+  ["fd01::", 6, "fd09::1"],
+] as const)("REJECT of fragments that came by VXLAN over %s, IPv%i to %s", (outer, family, to) => {
+  const [a, b] = new Lab().machine("a", "b");
+  const [x, y] = cable(a, "eth0", b, "eth0");
+  up(x, "10.1.0.1/24", "fd01::1/64");
+  up(y, "10.1.0.2/24", "fd01::2/64");
+  const address = (host: number) =>
+    parseIp(outer.endsWith(":") ? outer + host : `${outer}.${host}`);
+  for (const [netns, link, host] of [
+    [a, x, 1],
+    [b, y, 2],
+  ] as const) {
+    const ends = { local: address(host), remote: address(3 - host) };
+    up(
+      new Vxlan(netns, { name: "vx", vni: 1, port: 8472, link, ...ends }),
+      `10.8.0.${host}/24`,
+      `fd08::${host}/64`,
+    );
+  }
+  forwarding(b);
+  routes(a, "10.9.0.0/24 via 10.8.0.2", "fd09::/64 via fd08::2");
+  routes(b, "10.9.0.0/24 dev eth0", "fd09::/64 dev eth0");
+  b.iptables(family).append("filter", "FORWARD", "-p udp -j REJECT");
+  expect(connect(a, to, 53, { protocol: IPPROTO_UDP, length: 2000 }).outcome).toBe("refused");
+});
