@@ -37,7 +37,10 @@ export class ServerReport {
 }
 
 /** Answers requests with a full-sized segment that tells who answered, as agnhost's netexec does. */
-function serveStream(connection: TcpConnection | SctpAssociation): void {
+function serveStream(
+  connection: TcpConnection | SctpAssociation,
+  onRequest?: (report: ServerReport) => void,
+): void {
   const report = new ServerReport(
     connection.netns,
     connection.owner,
@@ -45,18 +48,20 @@ function serveStream(connection: TcpConnection | SctpAssociation): void {
     [connection.remoteAddress, connection.remotePort],
     "synTtl" in connection ? connection.synTtl : undefined,
   );
-  connection.onData = () => connection.send(connection.maxSegmentSize, report);
+  connection.onData = () => {
+    onRequest?.(report);
+    connection.send(connection.maxSegmentSize, report);
+  };
 }
 
-function reportOn(datagram: ReceivedDatagram, netns: NetNamespace, owner: string): Message {
-  const report = new ServerReport(
+function reportOn(datagram: ReceivedDatagram, netns: NetNamespace, owner: string): ServerReport {
+  return new ServerReport(
     netns,
     owner,
     [datagram.dst, datagram.dstPort],
     [datagram.src, datagram.srcPort],
     datagram.skb.ip.ttl,
   );
-  return new Message(datagram.payload.length, report);
 }
 
 /** Starts an echo server on one port. @throws KernelError EADDRINUSE */
@@ -68,27 +73,31 @@ export function startEchoServer(
     readonly address?: IpAddress;
     readonly port: number;
     readonly owner: string;
+    /** Hears of each request, whether the answer gets through or not. */
+    readonly onRequest?: (report: ServerReport) => void;
   },
 ): Socket & { close(): void } {
-  const { protocol, ...where } = options;
+  const { protocol, onRequest, ...where } = options;
+  const serve = (connection: TcpConnection | SctpAssociation): void =>
+    serveStream(connection, onRequest);
   switch (protocol) {
     case IPPROTO_TCP:
-      return new TcpListener(netns, { ...where, onAccept: serveStream });
+      return new TcpListener(netns, { ...where, onAccept: serve });
     case IPPROTO_SCTP:
-      return new SctpListener(netns, { ...where, onAssociate: serveStream });
+      return new SctpListener(netns, { ...where, onAssociate: serve });
     case IPPROTO_UDP:
       return new UdpSocket(netns, {
         ...(options.address === undefined ? {} : { localAddress: options.address }),
         localPort: options.port,
         owner: options.owner,
-        onReceive: (datagram, socket) =>
-          socket.sendTo(
-            datagram.src,
-            datagram.srcPort,
-            reportOn(datagram, netns, options.owner),
-            // The answer comes from the address that was asked, as a server with IP_PKTINFO does.
-            { src: datagram.dst, trace: datagram.skb.trace },
-          ),
+        onReceive: (datagram, socket) => {
+          const report = reportOn(datagram, netns, options.owner);
+          onRequest?.(report);
+          const answer = new Message(datagram.payload.length, report);
+          // It comes from the address that was asked, as a server with IP_PKTINFO does.
+          const { dst: src, skb } = datagram;
+          socket.sendTo(datagram.src, datagram.srcPort, answer, { src, trace: skb.trace });
+        },
       });
     default:
       throw new RangeError(`no echo server for IP protocol ${protocol}`);
@@ -99,8 +108,10 @@ export function startEchoServer(
 export function echoOnAllPorts(netns: NetNamespace, owner: string): CatchAll {
   return {
     owner,
-    onAccept: serveStream,
-    onAssociate: serveStream,
-    onDatagram: (datagram, reply) => reply(reportOn(datagram, netns, owner)),
+    onAccept: (connection) => serveStream(connection),
+    onAssociate: (association) => serveStream(association),
+    onDatagram: (datagram, reply) => {
+      reply(new Message(datagram.payload.length, reportOn(datagram, netns, owner)));
+    },
   };
 }

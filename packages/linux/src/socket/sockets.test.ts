@@ -31,7 +31,7 @@ import type { NetNamespace } from "../net-namespace.ts";
 import { type HookNumber, NF_ACCEPT, NF_DROP, NFPROTO_IPV4 } from "../netfilter/hooks.ts";
 import { Skb } from "../skb.ts";
 import { Trace } from "../trace.ts";
-import { echoOnAllPorts, startEchoServer } from "./echo-server.ts";
+import { echoOnAllPorts, type ServerReport, startEchoServer } from "./echo-server.ts";
 import { PingSocket } from "./ping-socket.ts";
 import type { SocketError } from "./socket.ts";
 import { describeSegment, TcpConnection, TcpListener } from "./tcp.ts";
@@ -138,6 +138,18 @@ describe.each(EVERY)("%s to %s", (_, to, protocol) => {
     expect(at("10.0.0.2")).toThrow("*:80 is taken by x".replace("*", "10.0.0.2"));
     all.close();
     expect(at("10.0.0.2")).not.toThrow();
+  });
+
+  test("hears of a request whose answer is lost", () => {
+    const { client, server } = linked();
+    const heard: string[] = [];
+    const onRequest = (report: ServerReport) => heard.push(formatIp(report.seenAddress));
+    startEchoServer(server, { protocol, port: 80, owner: "x", onRequest });
+    const family = to.includes(":") ? 6 : 4;
+    const answers = protocol === IPPROTO_UDP ? "-p udp" : "-m length --length 500:";
+    server.iptables(family).append("filter", "OUTPUT", `${answers} -j DROP`);
+    expect(connect(client, to, 80, { protocol }).outcome).not.toBe("connected");
+    expect(new Set(heard)).toEqual(new Set([to.replace("2", "1")]));
   });
 
   test("the socket bound to the address goes before the one bound to all", () => {

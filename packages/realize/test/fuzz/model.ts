@@ -328,7 +328,14 @@ export class Model {
 
   #serve(netns: NetNamespace): void {
     for (const protocol of [IPPROTO_TCP, IPPROTO_SCTP]) {
-      startEchoServer(netns, { protocol, port: TCP_PORT, owner: "server" });
+      startEchoServer(netns, {
+        protocol,
+        port: TCP_PORT,
+        owner: "server",
+        onRequest: (report) => {
+          if (!this.seen.has(this.#underWay)) this.seen.set(this.#underWay, report);
+        },
+      });
     }
     new UdpSocket(netns, {
       localPort: UDP_PORT,
@@ -345,10 +352,18 @@ export class Model {
     });
   }
 
-  /** Whom the UDP servers saw, by number of the flow. */
+  /** Whom the servers saw, by number of the flow. */
   readonly seen: Map<number, ServerReport> = new Map();
+  #underWay = -1;
 
   #run(flow: Flow, port: number, number: number): Verdict {
+    this.#underWay = number;
+    const verdict = this.#attemptFlow(flow, port, number);
+    const report = this.seen.get(number);
+    return report === undefined ? verdict : { ...verdict, ...seenText(report) };
+  }
+
+  #attemptFlow(flow: Flow, port: number, number: number): Verdict {
     const netns = this.#netns(flow.netns);
     const dst = parseIp(flow.dst);
     const src = flow.src === undefined ? undefined : parseIp(flow.src);
@@ -356,17 +371,13 @@ export class Model {
       const protocol = flow.protocol === "tcp" ? IPPROTO_TCP : IPPROTO_SCTP;
       const request = { protocol, dst, port: flow.dstPort, src, srcPort: port };
       const result = exchange(netns, { ...request, ttl: flow.ttl, waitMs: this.waitMs });
-      const { outcome, error, report } = result;
+      const { outcome, error } = result;
       return {
         outcome,
         errno: outcome === "connected" || outcome === "stalled" ? undefined : error?.errno,
-        ...(report === undefined ? {} : seenText(report)),
       };
     }
-    const verdict =
-      flow.protocol === "udp" ? this.#udp(netns, flow, port, number) : this.#ping(netns, flow);
-    const report = this.seen.get(number);
-    return report === undefined ? verdict : { ...verdict, ...seenText(report) };
+    return flow.protocol === "udp" ? this.#udp(netns, flow, port, number) : this.#ping(netns, flow);
   }
 
   #udp(netns: NetNamespace, flow: Flow, port: number, number: number): Verdict {
