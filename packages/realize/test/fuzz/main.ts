@@ -29,7 +29,7 @@ const { values } = parseArgs({
     flows: { type: "string", default: "12" },
     /** A file of steps, one a line, in place of random ones. */
     case: { type: "string" },
-    "at-once": { type: "string", default: "8" },
+    "at-once": { type: "string", default: "12" },
     shrink: { type: "boolean", default: true },
     script: { type: "boolean", default: true },
     /** Prints the steps and does nothing. */
