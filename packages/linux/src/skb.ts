@@ -74,8 +74,8 @@ export class Skb {
    */
   ignoreDf = false;
   /**
-   * Bytes of the packets that its socket has laid its data out for, 0 where it fitted into one: it is cut in these
-   * where the way does not ask for smaller ones (`cork->fragsize`, the fast path of `ip_do_fragment`).
+   * Bytes of the packets that its socket has laid its data out for, or that it was put together from, 0 where it fitted
+   * into one: it is cut in these where the way does not ask for smaller ones (the fast path of `ip_do_fragment`).
    */
   fragmentSize = 0;
   /**

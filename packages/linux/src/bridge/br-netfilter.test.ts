@@ -1,4 +1,4 @@
-import { formatIp, parseIp } from "@cnilab/net";
+import { formatIp, IPPROTO_UDP, parseIp } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
 import {
   cable,
@@ -22,6 +22,7 @@ import {
   NFPROTO_IPV4,
   NFPROTO_IPV6,
 } from "../netfilter/hooks.ts";
+import { startEchoServer } from "../socket/echo-server.ts";
 import { Bridge } from "./bridge.ts";
 
 // kernel net/bridge/br_netfilter_hooks.c
@@ -69,6 +70,23 @@ function watch(netns: NetNamespace): string[] {
 }
 
 const BRIDGED = ["PREROUTING br0 -", "FORWARD br0 br0", "POSTROUTING - br0"];
+
+// ip_rcv forgets `frag_max_size`, but the buffers of the fragments are still there for the fast path of ip_do_fragment.
+test("fragments that were put together for the hooks leave the node as they came", () => {
+  const { lab, node, a } = bridged();
+  const [server] = lab.machine("server");
+  const [near, far] = cable(node, "up0", server, "eth0");
+  up(near, "192.0.2.1/24");
+  up(far, "192.0.2.2/24");
+  routes(server, "0.0.0.0/0 via 192.0.2.1");
+  a.device("eth0").setMtu(1280);
+  far.setMtu(1280);
+  ping(a, "192.0.2.2");
+  node.iptables(4).append("nat", "POSTROUTING", "-j MASQUERADE");
+  startEchoServer(server, { protocol: IPPROTO_UDP, port: 53, owner: "server" });
+  const result = connect(a, "192.0.2.2", 53, { protocol: IPPROTO_UDP, length: 3000 });
+  expect(result.outcome).toBe("connected");
+});
 
 describe("a bridged packet meets the IP hooks as if it were routed", () => {
   test.each([

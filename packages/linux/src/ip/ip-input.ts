@@ -163,6 +163,7 @@ export function reassemble(skb: Skb, netns: NetNamespace): boolean {
   if (whole === undefined) return false;
   skb.packet = whole.packet;
   skb.fragMaxSize = whole.maxSize;
+  skb.fragmentSize = whole.maxSize;
   skb.ignoreDf = true;
   skb.trace?.steps.push({
     kind: "reassemble",

@@ -64,8 +64,8 @@ export const DEFECTS: readonly Defect[] = [
       },
       {
         file: "ip/ip-output.ts",
-        old: "? !packet.dontFragment || (skb.fragMaxSize > 0 && skb.fragMaxSize <= mtu)",
-        new: "? true",
+        old: "(!packet.dontFragment && (packet.version === 4 || skb.iif === undefined)) ||",
+        new: "packet.version === 4 || (!packet.dontFragment && skb.iif === undefined) ||",
       },
     ],
   },
