@@ -78,19 +78,22 @@ describe.skipIf(missing !== undefined)(`real namespaces${why}`, () => {
     }
   });
 
-  test("go when the process that made them is killed", async () => {
-    const prefix = prefixOf("d");
-    const program = fileURLToPath(new URL("made-and-killed.ts", import.meta.url));
-    const child = spawn(process.execPath, [program, prefix], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    await new Promise((resolve) => child.stdout.once("data", resolve));
-    expect(namespaces(prefix)).toHaveLength(2);
-    const record = `/run/cnilab-realize/${prefix}`;
-    child.kill("SIGKILL");
-    while (existsSync(record)) await new Promise((resolve) => setTimeout(resolve, 20));
-    expect(namespaces(prefix)).toEqual([]);
-  });
+  test.each(["SIGKILL", "SIGTERM", "SIGINT"] as const)(
+    "go when %s ends the process that made them",
+    async (signal) => {
+      const prefix = prefixOf(`d${signal}`);
+      const program = fileURLToPath(new URL("made-and-killed.ts", import.meta.url));
+      const child = spawn(process.execPath, [program, prefix], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      await new Promise((resolve) => child.stdout.once("data", resolve));
+      expect(namespaces(prefix)).toHaveLength(2);
+      const record = `/run/cnilab-realize/${prefix}`;
+      child.kill(signal);
+      while (existsSync(record)) await new Promise((resolve) => setTimeout(resolve, 20));
+      expect(namespaces(prefix)).toEqual([]);
+    },
+  );
 
   test("what the kernel lacks is refused by name before anything is made", () => {
     const made = script(new Model(STEPS).network, { prefix: prefixOf("e") });
