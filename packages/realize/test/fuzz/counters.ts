@@ -39,30 +39,34 @@ const FROZEN = {
   proxy_delay: 0,
 };
 
-/** What a namespace has learnt of neighbours and MACs is forgotten, and what it learns from now on is kept. */
-const FORGETFUL = [
-  ...Object.entries(FROZEN).map(
-    ([name, value]) =>
-      `for f in /proc/sys/net/ipv[46]/neigh/*/${name}; do echo ${value} > $f; done`,
-  ),
+/** What a namespace has learnt of neighbours and MACs is forgotten. */
+const FORGET = [
   "for f in /sys/class/net/*/bridge/flush; do [ ! -e $f ] || echo 1 > $f; done",
   "ip neigh flush all",
-].join("; ");
+];
+/** And what it learns from now on is kept. */
+const FREEZE = Object.entries(FROZEN).map(
+  ([name, value]) => `for f in /proc/sys/net/ipv[46]/neigh/*/${name}; do echo ${value} > $f; done`,
+);
 
 /**
- * The same for the kernel, whose devices moreover report the groups that they join, also through tunnels: rules that
- * would count these reports are loaded when no more of them come.
+ * Lets the kernel's namespaces be as the model's, whose devices do not report the groups that they join: waits until no
+ * more of these reports come, and forgets what they have taught, as some go through tunnels.
  */
+export function afterReports({ namespaces }: Script, more: readonly string[] = []): string {
+  return `
+namespaces='${namespaces.join(" ")}'
+reports() { for n in $namespaces; do ip netns exec $n grep OutMsgs /proc/net/snmp6; done; }
+before=; until now=$(reports); [ "$now" = "$before" ]; do before=$now; sleep 0.2; done
+for n in $namespaces; do ip netns exec $n bash -c '${[...more, ...FORGET].join("; ")}'; done`;
+}
+
+/** The same with neighbours frozen, before there are rules, which would count the reports. */
 export function quietly(made: Script): Script {
   const [first] = made.ruleSets;
   if (first === undefined) return made;
   const rules = `\nip netns exec ${first.netns} ${first.command}`;
-  const quiet = `
-namespaces='${made.namespaces.join(" ")}'
-reports() { for n in $namespaces; do ip netns exec $n grep OutMsgs /proc/net/snmp6; done; }
-before=; until now=$(reports); [ "$now" = "$before" ]; do before=$now; sleep 0.2; done
-for n in $namespaces; do ip netns exec $n bash -c '${FORGETFUL}'; done`;
-  return { ...made, text: made.text.replace(rules, () => quiet + rules) };
+  return { ...made, text: made.text.replace(rules, () => afterReports(made, FREEZE) + rules) };
 }
 
 /** What the model's tools print of each namespace. */

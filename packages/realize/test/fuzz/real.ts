@@ -3,7 +3,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { encodeEthernet } from "@cnilab/net";
 import { script, up } from "../../src/index.ts";
-import { type Counter, countersOf, quietly, type RuleListing } from "./counters.ts";
+import { afterReports, type Counter, countersOf, quietly, type RuleListing } from "./counters.ts";
 import { FIRST_PORT, type FlowEnd, type Model, outcomeOf } from "./model.ts";
 import type { Flow, Verdict } from "./topology.ts";
 
@@ -56,7 +56,8 @@ export class Prober {
 
   /** What becomes of the flows of a case in the kernel. @throws Error where the tools refuse the state */
   async verdicts(model: Model, prefix: string): Promise<Verdict[]> {
-    const realized = await up(script(model.network, { prefix }));
+    const made = script(model.network, { prefix });
+    const realized = await up({ ...made, text: `${made.text}${afterReports(made)}\n` });
     try {
       return verdictsOf(await this.#ask<Result>(requestOf(model, prefix)), model, prefix);
     } finally {
