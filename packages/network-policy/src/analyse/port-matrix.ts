@@ -18,8 +18,8 @@ import type { EndpointClasses } from "./endpoint-classes.ts";
 import type { PortClass } from "./port-classes.ts";
 import type { Subjects } from "./subjects.ts";
 
-/** Sources whose rows are turned over together: a row is read a cache line at a time, 16 words of 32 bits. */
-const STRIP = 16 * 32;
+/** Sources whose rows are turned over together: few enough that they stay in the cache until they are counted. */
+const STRIP = 4 * 32;
 
 /**
  * Who may reach whom on the ports of one class: for each class of endpoints the set of classes that policies let it
@@ -103,26 +103,27 @@ export class PortMatrix {
   /** Into `strip`: for each source from bit 0 of word `first` on, which destinations let it in. */
   #turnIngress(first: number, strip: readonly Bits[]): void {
     const words = wordsFor(this.#size);
-    const end = Math.min(strip.length >>> 5, words - first);
-    const squares = Array.from({ length: end }, () => new Uint32Array(32));
+    const blocks = Math.min(strip.length >>> 5, words - first);
+    // Where 32 destinations share a row, its bits are theirs: gathered first, so that rows are written from end to end.
+    const shared = Array.from({ length: blocks }, () => new Uint32Array(words));
+    const mixed: number[] = [];
     for (let word = 0; word < words; word++) {
       const common = this.#commonRow(word);
-      if (common !== undefined) {
-        for (let i = 0; i < end * 32; i++) {
-          const lets = ((common[first + (i >>> 5)] as number) >>> (i & 31)) & 1;
-          (strip[i] as Bits)[word] = -lets;
-        }
-        continue;
-      }
-      for (let i = 0; i < 32; i++) {
-        const row = this.#ingress[word * 32 + i];
-        for (let k = 0; k < end; k++) (squares[k] as Bits)[i] = row?.[first + k] ?? 0;
-      }
-      for (let k = 0; k < end; k++) {
-        const square = squares[k] as Bits;
-        transpose32(square);
-        for (let i = 0; i < 32; i++) (strip[k * 32 + i] as Bits)[word] = square[i] as number;
-      }
+      if (common === undefined) mixed.push(word);
+      else for (let k = 0; k < blocks; k++) (shared[k] as Bits)[word] = common[first + k] as number;
+    }
+    for (let i = 0; i < blocks * 32; i++)
+      spreadBit(shared[i >>> 5] as Bits, i & 31, strip[i] as Bits);
+    for (const word of mixed) this.#turnWord(word, first, blocks, strip);
+  }
+
+  /** The same for the 32 destinations of one word, bit by bit. */
+  #turnWord(word: number, first: number, blocks: number, strip: readonly Bits[]): void {
+    const square = new Uint32Array(32);
+    for (let k = 0; k < blocks; k++) {
+      for (let i = 0; i < 32; i++) square[i] = this.#ingress[word * 32 + i]?.[first + k] ?? 0;
+      transpose32(square);
+      for (let i = 0; i < 32; i++) (strip[k * 32 + i] as Bits)[word] = square[i] as number;
     }
   }
 
@@ -213,6 +214,11 @@ export class PortMatrix {
     }
     return bits;
   }
+}
+
+/** Into each word of `into` all bits or none, by one bit of the word of `from`. */
+function spreadBit(from: Bits, bit: number, into: Bits): void {
+  for (let w = 0; w < into.length; w++) into[w] = -(((from[w] as number) >>> bit) & 1);
 }
 
 function hasPort(
