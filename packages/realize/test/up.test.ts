@@ -150,7 +150,8 @@ describe.skipIf(missing !== undefined)(`random networks${why}`, () => {
         seeds.map((seed) => compare(generate(seed, 10), prober, prefixOf(`f${seed}`))),
       );
       expect(results.flatMap((result) => result.disagreements)).toEqual([]);
-      expect(results.map((result) => result.flows)).toEqual([10, 10, 10, 10]);
+      const flows = results.reduce((sum, result) => sum + result.flows, 0);
+      expect(flows).toBeGreaterThanOrEqual(40);
     } finally {
       prober.close();
     }

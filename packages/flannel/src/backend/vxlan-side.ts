@@ -1,4 +1,4 @@
-import { type NetDevice, RouteLayer, Vxlan } from "@cnilab/linux";
+import { KernelError, type NetDevice, type NetNamespace, RouteLayer, Vxlan } from "@cnilab/linux";
 import { formatIp, type IpAddress, type IpFamily, type Mac } from "@cnilab/net";
 import type { VxlanConf } from "../conf/backend-conf.ts";
 import { networkOf } from "../conf/net-conf.ts";
@@ -199,8 +199,17 @@ function ensureDevice(context: BackendContext, conf: VxlanConf, family: IpFamily
     existing.remove();
   }
   const dev = fits ? existing : createDevice(context, conf, family, name);
-  netns.sysctl.set(`net/ipv6/conf/${name}/accept_ra`, 0);
+  ignoreRouters(netns, name);
   return dev;
+}
+
+/** A device whose MTU leaves no room for IPv6 has no such setting; flanneld does not mind (`newVXLANDevice`). */
+function ignoreRouters(netns: NetNamespace, name: string): void {
+  try {
+    netns.sysctl.set(`net/ipv6/conf/${name}/accept_ra`, 0);
+  } catch (error) {
+    if (!(error instanceof KernelError && error.errno === "ENOENT")) throw error;
+  }
 }
 
 function createDevice(
