@@ -35,6 +35,7 @@ export type DropReason =
   | "TCP_OLD_DATA"
   | "UNHANDLED_PROTO"
   | "ICMP_CSUM"
+  | "UDP_CSUM"
   | "XDP"
   | "BRIDGE_INGRESS_STP_STATE"
   | "VXLAN_INVALID_HDR"

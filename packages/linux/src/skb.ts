@@ -83,6 +83,8 @@ export class Skb {
    * a whole packet is cut into again keeps this.
    */
   checksumValid = false;
+  /** What the IPv6 header has added to the sum that connection tracking took of it ({@link rememberSum}); else -1. */
+  summedHeader = -1;
   /**
    * Cut from data that TCP hands over in one piece (`skb_is_gso`): virtual links pass that on uncut, whatever their MTU.
    */
@@ -152,6 +154,7 @@ export class Skb {
     copy.ignoreDf = this.ignoreDf;
     copy.gso = this.gso;
     copy.checksumValid = this.checksumValid;
+    copy.summedHeader = this.summedHeader;
     return copy;
   }
 

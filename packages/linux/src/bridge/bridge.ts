@@ -254,6 +254,7 @@ export class Bridge extends NetDevice {
     }
     const input = skb.dev;
     skb.dev = to.dev;
+    if (!own) skb.summedHeader = -1; // skb_forward_csum
     nfHook(
       this.netns,
       NFPROTO_BRIDGE,

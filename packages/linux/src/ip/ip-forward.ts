@@ -65,6 +65,7 @@ export function ipForward(skb: Skb, netns: NetNamespace): void {
     return;
   }
   packet.ttl--;
+  skb.summedHeader = -1; // skb_forward_csum
   skb.trace?.steps.push({
     kind: "forward",
     netns,

@@ -22,6 +22,7 @@ import type { Skb } from "../skb.ts";
 import { sctpReceive } from "../socket/sctp.ts";
 import { tcpReceive } from "../socket/tcp.ts";
 import { udpDeliver } from "../socket/udp.ts";
+import { looksDamaged } from "./checksum-complete.ts";
 import { icmpSend } from "./icmp-error.ts";
 import { icmpReceive } from "./icmp-receive.ts";
 
@@ -37,6 +38,11 @@ export function deliverToProtocol(skb: Skb, netns: NetNamespace): void {
       break;
     case IPPROTO_UDP:
       if (payload instanceof UdpDatagram) {
+        if (looksDamaged(skb)) {
+          const detail = "its IPv6 header was changed after its checksum was looked at";
+          netns.network.drop(skb, netns, "UDP_CSUM", skb.dev, detail);
+          return;
+        }
         if (udpDeliver(skb, netns)) return;
         if (version === 4) icmpSend(skb, netns, ICMP_DEST_UNREACH, ICMP_PORT_UNREACH);
         else icmpSend(skb, netns, ICMPV6_DEST_UNREACH, ICMPV6_PORT_UNREACH);

@@ -1,4 +1,5 @@
 import type { IpFamily } from "@cnilab/net";
+import { rememberSum } from "../../ip/checksum-complete.ts";
 import { reassemble } from "../../ip/ip-input.ts";
 import type { NetNamespace } from "../../net-namespace.ts";
 import type { Skb } from "../../skb.ts";
@@ -38,7 +39,10 @@ const conntrackIn: HookFunction = {
   run(skb: Skb, state: HookState): NfVerdict {
     const verdict = state.netns.conntrack?.track(skb) ?? NF_ACCEPT;
     // Checksums are looked at in PREROUTING (`nf_checksum`).
-    if (state.hook === NF_INET_PRE_ROUTING && skb.ct !== undefined) skb.checksumValid = true;
+    if (state.hook === NF_INET_PRE_ROUTING && skb.ct !== undefined) {
+      skb.checksumValid = true;
+      rememberSum(skb);
+    }
     return verdict;
   },
 };

@@ -6,6 +6,7 @@ import {
   TcpSegment,
   UdpDatagram,
 } from "@cnilab/net";
+import { addressChanged } from "../../ip/checksum-complete.ts";
 import { IP_CT_UNTRACKED } from "../conntrack-entry.ts";
 import { NF_ACCEPT, type NfVerdict } from "../hooks.ts";
 import { dnat, masquerade, type NatRange, netmap, redirect, snat } from "../nat.ts";
@@ -132,12 +133,18 @@ export class SetFieldOperation implements Operation {
     if (packet === undefined || !this.#value.load(walk, 0)) return NEXT_RULE;
     const value = registers[0] as number;
     switch (this.#field.name) {
-      case "saddr":
-        packet.src = readAddress(registers, 0, packet.version);
+      case "saddr": {
+        const address = readAddress(registers, 0, packet.version);
+        addressChanged(walk.skb, packet.src, address);
+        packet.src = address;
         break;
-      case "daddr":
-        packet.dst = readAddress(registers, 0, packet.version);
+      }
+      case "daddr": {
+        const address = readAddress(registers, 0, packet.version);
+        addressChanged(walk.skb, packet.dst, address);
+        packet.dst = address;
         break;
+      }
       case "ttl":
       case "hoplimit":
         packet.ttl = value;
