@@ -92,6 +92,10 @@ export const DROP_EXPLANATIONS: Readonly<Record<DropReason, DropExplanation>> = 
     meaning: "the device or machine does not handle this kind of packet",
     hint: "check that the address family fits the tunnel",
   },
+  UDP_CSUM: {
+    meaning: "its checksum looked wrong to UDP",
+    hint: "a rule writes into the IPv6 header of what came in fragments, after connection tracking: do that before priority -200, or where the packet leaves",
+  },
   ICMP_CSUM: { meaning: "its ICMP checksum is wrong", hint: CORRUPT_HINT },
   XDP: { meaning: "an XDP program dropped it", hint: "look at what is attached to the device" },
   BRIDGE_INGRESS_STP_STATE: {
