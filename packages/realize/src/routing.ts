@@ -1,5 +1,11 @@
-import type { FibRule, NetNamespace, Nexthop, Route } from "@cnilab/linux";
-import { formatIp, formatMac, type IpFamily, isLoopback } from "@cnilab/net";
+import {
+  type FibRule,
+  type NetNamespace,
+  type Nexthop,
+  type Route,
+  RT_TABLE_MAIN,
+} from "@cnilab/linux";
+import { formatIp, formatMac, type IpAddress, type IpFamily, isLoopback } from "@cnilab/net";
 
 /** `ip address add …`, in the order in which the namespace got them. */
 export function addressLines(netns: NetNamespace): string[] {
@@ -27,14 +33,60 @@ export function addressLines(netns: NetNamespace): string[] {
  * those last that refuse, as a gateway behind them is not found.
  */
 export function routeLines(netns: NetNamespace, family: IpFamily): string[] {
-  const routes = [...netns.fib(family).routes()].filter((r) => r.protocol !== "kernel");
+  const all = [...netns.fib(family).routes()];
+  const routes = all.filter((r) => r.protocol !== "kernel");
   const refusing = routes.filter((r) => r.nexthops.every((n) => n.dev === undefined));
-  // A gateway behind another gateway is refused: what is more specific may hide the link, and comes later.
-  const vias = routes
-    .filter((r) => r.nexthops.some((n) => n.gateway !== undefined))
-    .sort((x, y) => x.prefix.length - y.prefix.length);
+  const vias = routes.filter(hasGateway).sort((x, y) => x.prefix.length - y.prefix.length);
   const links = routes.filter((r) => !refusing.includes(r) && !vias.includes(r));
-  return [...links, ...vias, ...refusing].map((route) => routeLine(route, family));
+  const onLinks = all.filter((r) => r.type === "unicast" && !hasGateway(r));
+  const ordered = family === 6 ? beforeHidden(vias, onLinks) : vias;
+  return [...links, ...ordered, ...refusing].map((route) => routeLine(route, family));
+}
+
+function hasGateway({ nexthops }: Route): boolean {
+  return nexthops.some((n) => n.gateway !== undefined);
+}
+
+/**
+ * IPv6 refuses a gateway behind another gateway (`ip6_route_check_nh`): a route that is preferred to the link on which
+ * another one's gateway is, by its length or its metric, comes after that one.
+ */
+function beforeHidden(vias: readonly Route[], onLinks: readonly Route[]): Iterable<Route> {
+  const ordered = new Set<Route>();
+  const begun = new Set<Route>();
+  const place = (route: Route): void => {
+    if (begun.has(route)) return;
+    begun.add(route);
+    for (const other of vias) if (hides(route, other, onLinks)) place(other);
+    ordered.add(route);
+  };
+  for (const route of vias) place(route);
+  return ordered;
+}
+
+/** Whether `other` could not be made any more once `route` is there. */
+function hides(route: Route, other: Route, onLinks: readonly Route[]): boolean {
+  return other.nexthops.some(({ gateway, dev }) => {
+    if (gateway === undefined || !isFound(route, gateway, other)) return false;
+    return !onLinks.some(
+      (link) =>
+        link.nexthops.some((n) => n.dev === dev) &&
+        isFound(link, gateway, other) &&
+        !isPreferred(route, link),
+    );
+  });
+}
+
+/** Whether a search for the gateway of `other` may come upon `route`: in the table of `other`, or in main. */
+function isFound(route: Route, gateway: IpAddress, other: Route): boolean {
+  const inTable = route.table === other.table || route.table === RT_TABLE_MAIN;
+  return inTable && route.prefix.contains(gateway);
+}
+
+function isPreferred(x: Route, y: Route): boolean {
+  return x.prefix.length === y.prefix.length
+    ? x.metric < y.metric
+    : x.prefix.length > y.prefix.length;
 }
 
 function routeLine(route: Route, family: IpFamily): string {

@@ -362,3 +362,43 @@ test("of several nexthops those are made that are alive", () => {
     "route append unicast 10.9.0.0/16 table 254 scope 0 nexthop via 10.0.1.2 dev e1 weight 1\n",
   );
 });
+
+// ip6_route_check_nh: the route with metric 10 hides the link from the other's gateway.
+test.each([
+  [
+    [
+      ["fd02::/64", "fd01::9"],
+      ["fd01::/64", "fd01::9", 10],
+    ],
+    "fd02::/64 fd01::/64",
+  ],
+  [
+    [
+      ["fd02::/96", "fd01::5"],
+      ["fd01::/80", "fd01:0:0:0:1::9"],
+    ],
+    "fd02::/96 fd01::/80",
+  ],
+  [
+    [
+      ["fd02::/96", "fd01:0:0:0:1::5"],
+      ["fd01::/80", "fd01:0:0:0:1::9"],
+    ],
+    "fd01::/80 fd02::/96",
+  ],
+] as const)(
+  "IPv6 gateways are looked for before something hides their link: %j",
+  (routes, expected) => {
+    const network = emptyNetwork();
+    const { initNs } = new Kernel(network, "node1");
+    const [dev] = Veth.pair(initNs, { name: "a" }, initNs, { name: "b" });
+    dev.setUp();
+    dev.peer?.setUp();
+    dev.addAddress(parseIp("fd01::1"), 64);
+    for (const [dst, via, metric] of routes) {
+      initNs.addRoute({ dst: parsePrefix(dst), via: parseIp(via), ...(metric && { metric }) });
+    }
+    const added = [...script(network).text.matchAll(/^route add unicast (\S+)/gm)].map((m) => m[1]);
+    expect(added.join(" ")).toBe(expected);
+  },
+);
