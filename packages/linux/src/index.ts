@@ -26,6 +26,7 @@ export type { NexthopSpec, RouteSpec } from "./fib/route-config.ts";
 export * from "./flow-cache.ts";
 export type { AddressOptions } from "./ip/address.ts";
 export type { Reassembled, Reassembly } from "./ip/fragment.ts";
+export type { IcmpSockets } from "./ip/icmp-socket.ts";
 export type { RouteErrno } from "./ip/route-input.ts";
 export type { OutputFlow, OutputRoute } from "./ip/route-output.ts";
 export type { Hashed } from "./ipvs/hash-chains.ts";

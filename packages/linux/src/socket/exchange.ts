@@ -55,6 +55,12 @@ export interface ExchangeRequest {
   readonly overlooks?: ((rule: FilterRule) => boolean) | undefined;
 }
 
+/**
+ * Virtual milliseconds in which either side of a TCP connection sends again what was lost while the path's MTU was learnt:
+ * nobody calls it a stall before that. Nothing is waited for where data comes through at once.
+ */
+const SECOND_TRY_MS = 2500;
+
 /** What a person sees of an attempt to talk to somebody. */
 export type ExchangeOutcome =
   /** An answer came, and (TCP, SCTP) full-sized segments went both ways. */
@@ -149,7 +155,8 @@ function stream(netns: NetNamespace, request: ExchangeRequest): Attempt {
   connection.send(size);
   const done = () =>
     (connection.acknowledged > 0 && connection.received > 0) || connection.state !== "ESTAB";
-  wait(netns, request, done);
+  const patience = connection instanceof TcpConnection ? SECOND_TRY_MS : 0;
+  wait(netns, { ...request, waitMs: Math.max(request.waitMs ?? 0, patience) }, done);
   const through = connection.acknowledged > 0 && connection.received > 0;
   const error = connection.error ?? connection.softError;
   connection.close();
