@@ -1,4 +1,4 @@
-import { formatIp, type IpPacket, ipv4Mask } from "@cnilab/net";
+import { formatIp, IPPROTO_TCP, IPPROTO_UDP, type IpPacket, ipv4Mask } from "@cnilab/net";
 import type { Skb } from "../../skb.ts";
 import type { HookState } from "../hooks.ts";
 import type { FieldValue } from "./element-syntax.ts";
@@ -58,6 +58,9 @@ export class BitmapSet extends Ipset {
     const packet: IpPacket = skb.ip;
     const direction = directions[0] as Direction;
     if (this.#isPorts) {
+      // Protocols are not told apart, and only those of two count (ip_set_get_ip_port).
+      const { protocol } = packet;
+      if (protocol !== IPPROTO_TCP && protocol !== IPPROTO_UDP) return undefined;
       const port = portOf(packet, direction);
       return port < 0 ? undefined : this.#live(port);
     }

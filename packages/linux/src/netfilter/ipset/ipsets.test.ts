@@ -2,7 +2,7 @@ import type { IpPacket } from "@cnilab/net";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Lab } from "../../../test/lab.ts";
-import { ping, Router, tcp, udp } from "../../../test/router.ts";
+import { ping, Router, sctp, tcp, udp } from "../../../test/router.ts";
 import { Skb } from "../../skb.ts";
 import { type HookState, NF_INET_FORWARD, NFPROTO_IPV4, NFPROTO_IPV6 } from "../hooks.ts";
 import { IpsetError } from "./ipset-error.ts";
@@ -69,6 +69,15 @@ describe("a packet", () => {
     ["hash:mac", ["02:00:00:00:00:02"], "src", WEB, false],
     ["bitmap:port range 0-1023", ["80"], "dst", WEB, true],
     ["bitmap:port range 0-1023", ["80"], "src", WEB, false],
+    ["bitmap:port range 0-1023", ["80"], "dst", udp("10.0.1.2:4000", "10.0.2.2:80"), true],
+    [
+      "bitmap:port range 0-1023",
+      ["80"],
+      "dst",
+      sctp("10.0.1.2:4000", "10.0.2.2:80", 1, 0, 7),
+      false,
+    ],
+    ["bitmap:port range 0-65535", ["0-65535"], "dst", ping("10.0.1.2", "10.0.2.2", 7), false],
     ["bitmap:ip range 10.0.1.0/24", ["10.0.1.2"], "src", WEB, true],
     ["bitmap:ip range 10.0.0.0/16 netmask 24", ["10.0.1.99"], "src", WEB, true],
   ])("in %s of %j by %s", (type, elements, directions, packet, is) => {
