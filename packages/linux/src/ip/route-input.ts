@@ -2,7 +2,7 @@ import { IPV4_BROADCAST, type IpAddress, isLinkLocal, isLoopback, isMulticast } 
 import type { NetDevice } from "../device/net-device.ts";
 import type { DropReason } from "../drop-reason.ts";
 import { Dst } from "../fib/dst.ts";
-import type { Flow } from "../fib/fib-rule.ts";
+import type { FibRule, Flow } from "../fib/fib-rule.ts";
 import type { Nexthop } from "../fib/route.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 
@@ -80,6 +80,8 @@ function validateSource(dev: NetDevice, flow: Flow, out?: NetDevice): DropReason
     return netns.hasAddress(src) ? "IP_LOCAL_SOURCE" : undefined;
   }
   const useMark = all.src_valid_mark !== 0 || conf.src_valid_mark !== 0;
+  // Protocol and ports count once any rule asks for them (fib4_rules_early_flow_dissect).
+  const dissected = netns.fib4.hasCustomRules && netns.fib4.rules.some(requiresFlowDissection);
   const reverse: Flow = {
     dst: src,
     src: flow.dst,
@@ -88,9 +90,9 @@ function validateSource(dev: NetDevice, flow: Flow, out?: NetDevice): DropReason
     oif: undefined,
     mark: useMark ? flow.mark : 0,
     tos: flow.tos,
-    protocol: 0,
-    srcPort: 0,
-    dstPort: 0,
+    protocol: dissected ? flow.protocol : 0,
+    srcPort: dissected ? flow.dstPort : 0,
+    dstPort: dissected ? flow.srcPort : 0,
   };
   const lastResort = (): DropReason | undefined => (filter !== 0 ? "IP_RPFILTER" : undefined);
   const back = netns.fib4.lookup(reverse);
@@ -154,4 +156,9 @@ function localDst(
   nexthop: Nexthop | undefined,
 ): Dst {
   return new Dst(type, netns.loopback, undefined, nexthop);
+}
+
+/** `fib_rule_requires_fldissect` */
+function requiresFlowDissection({ iif, ipProtocol, sport, dport }: FibRule): boolean {
+  return iif !== "lo" && (ipProtocol !== undefined || sport !== undefined || dport !== undefined);
 }

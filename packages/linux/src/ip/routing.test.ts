@@ -347,6 +347,19 @@ describe("what a machine does not accept", () => {
       rule(lab.router, "priority 10 lookup 100");
       expect(inject(lab, parseIp("10.2.0.9"), parseIp("10.1.0.1"))).toBe("NO_SOCKET");
     });
+
+    // fib4_rules_early_flow_dissect: a datagram from port 1 to port 9; the way back is from 9 to 1
+    test.each([
+      ["ipproto 17", "NO_SOCKET"],
+      ["ipproto 6", "IP_RPFILTER"],
+      ["ipproto 17 dport 1", "NO_SOCKET"],
+      ["ipproto 17 dport 9", "IP_RPFILTER"],
+    ])("the way back is looked up with protocol and ports: %s: %s", (selector, expected) => {
+      const lab = filtered(1, 0);
+      routes(lab.router, "10.2.0.9/32 dev in0 table 100");
+      rule(lab.router, `priority 10 ${selector} lookup 100`);
+      expect(inject(lab, parseIp("10.2.0.9"), parseIp("10.1.0.1"))).toBe(expected);
+    });
   });
 
   test("a frame for another MAC", () => {
