@@ -83,7 +83,7 @@ export class Skb {
    * a whole packet is cut into again keeps this.
    */
   checksumValid = false;
-  /** What the IPv6 header has added to the sum that connection tracking took of it ({@link rememberSum}); else -1. */
+  /** What the IPv6 header has added to the sum that connection tracking took of it (`rememberSum`); else -1. */
   summedHeader = -1;
   /**
    * Cut from data that TCP hands over in one piece (`skb_is_gso`): virtual links pass that on uncut, whatever their MTU.

@@ -1,4 +1,4 @@
-/** Something that a {@link HashChains} holds. */
+/** Something that a `HashChains` holds. */
 export interface Hashed<T> {
   readonly hash: number;
   /** The next one in its chain; belongs to the table. */

@@ -17,7 +17,7 @@ export const WATCHED = [
   "Node",
 ] as const;
 
-/** One of each kind of {@link WATCHED}. */
+/** One of each kind of `WATCHED`. */
 export type PolicySnapshots = readonly Snapshot[];
 
 /** The table that all nodes share. A new version is made of the last one by what differs. */
