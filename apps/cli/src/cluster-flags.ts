@@ -173,14 +173,17 @@ export function shop(): string {
 }
 
 /** Objects of all sources, and what of them is left out. @throws InputError */
-export function readObjects(sources: readonly Source[]): {
+export function readObjects(
+  sources: readonly Source[],
+  alsoKinds: Readonly<Record<string, string>> = {},
+): {
   readonly objects: readonly KubeObject[];
   readonly warnings: readonly string[];
 } {
   const objects: KubeObject[] = [];
   const ignored = new Map<string, number>();
   for (const { name, text } of sources) {
-    const manifest = parseManifests(text, name);
+    const manifest = parseManifests(text, name, { alsoKinds });
     objects.push(...manifest.objects);
     for (const { kind, count } of manifest.ignored) {
       ignored.set(kind, (ignored.get(kind) ?? 0) + count);

@@ -2,13 +2,20 @@ import type { KubeObject } from "@cnilab/core";
 import { readObjects } from "./cluster-flags.ts";
 import { readSources } from "./read-input.ts";
 
+/** Kinds that no cluster here runs, and that policies are asked about; by their API group. */
+const ALSO = {
+  CronJob: "batch",
+  Ingress: "networking.k8s.io",
+  Route: "route.openshift.io",
+} as const;
+
 const NAME_LABEL = "kubernetes.io/metadata.name";
 
 /** Manifests as the API server would store them, for questions that need no running cluster. @throws InputError */
 export async function storedObjects(
   paths: readonly string[],
 ): Promise<{ readonly objects: readonly KubeObject[]; readonly warnings: readonly string[] }> {
-  const { objects, warnings } = readObjects(await readSources(paths));
+  const { objects, warnings } = readObjects(await readSources(paths), ALSO);
   return { objects: objects.map(asStored), warnings };
 }
 

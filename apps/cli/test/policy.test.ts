@@ -142,6 +142,44 @@ describe.concurrent("the database of the guides", () => {
     expect(stderr).toContain(message);
   });
 
+  test("policy suggest takes recorded traffic, and an Ingress stays open", async () => {
+    const file = databaseFile(`${DATABASE}---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app-component: web}, ports: [{port: 8080, targetPort: 80}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: web}
+spec: {defaultBackend: {service: {name: web, port: {number: 8080}}}}
+`);
+    const flow = (src: string) => JSON.stringify({ src, dst: "default/api", port: 80 });
+    const suggest = (traffic: string) => {
+      const recorded = join(mkdtempSync(join(folder, "t-")), "flows.ndjson");
+      writeFileSync(recorded, traffic);
+      return cnilab(["policy", "suggest", "-f", file, "--traffic", recorded, "-o", "json"]);
+    };
+    const { stdout } = await suggest(`${flow("default/web")}\n`);
+    const items = (JSON.parse(stdout) as { items: { metadata: { name: string }; spec: object }[] })
+      .items;
+    const specOf = (name: string) => items.find(({ metadata }) => metadata.name === name)?.spec;
+    expect(specOf("api")).toMatchObject({
+      ingress: [
+        {
+          from: [{ podSelector: { matchLabels: { "app-component": "web" } } }],
+          ports: [{ protocol: "TCP", port: 80 }],
+        },
+      ],
+    });
+    expect(specOf("web")).toMatchObject({ ingress: [{ ports: [{ protocol: "TCP", port: 80 }] }] });
+    const lines = await cnilab(["policy", "list", "-f", file]);
+    expect(lines.stdout).toContain("{ingress-controller} => default/web[Pod] : TCP 80\n");
+    const wrong = await suggest(flow("default/nobody"));
+    expect(wrong).toMatchObject({ status: 2, stdout: "" });
+    expect(wrong.stderr).toContain('flows.ndjson:1: "default/nobody" is no workload of the input');
+  });
+
   test("policy check fails where a policy stops a call, in every format", async () => {
     const closed = databaseFile(
       DATABASE.replace("{app-component: api}}}]", "{app-component: nobody}}}]"),

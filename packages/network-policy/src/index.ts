@@ -23,6 +23,7 @@ export {
   exposure,
 } from "./connections/exposure.ts";
 export { exposureLines } from "./connections/exposure-lines.ts";
+export { type IngressConnection, ingressConnections } from "./connections/ingress-controller.ts";
 export type { PortSet } from "./connections/port-set.ts";
 export {
   ENTIRE_CLUSTER,
@@ -41,6 +42,7 @@ export {
   checkCalls,
 } from "./intent/check-calls.ts";
 export type { Backend, Services } from "./intent/services.ts";
+export type { RecordedFlow } from "./intent/suggest.ts";
 export { suggestPolicies } from "./intent/suggest.ts";
 export { type UnusedPaths, unusedPaths } from "./intent/unused.ts";
 export {

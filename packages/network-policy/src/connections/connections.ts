@@ -139,11 +139,12 @@ export function connectionLines(objects: readonly KubeObject[]): readonly string
       `${peerName(source)} => ${peerName(destination)} : ${ports}`,
   );
   const byWorkload = new Map<string, number[]>();
-  for (const { destination, port } of ingressConnections(
+  for (const { destination, port, admitted } of ingressConnections(
     objects,
     readPolicies(objects),
     workloads(objects),
   )) {
+    if (!admitted) continue;
     const name = workloadName(destination);
     byWorkload.set(
       name,

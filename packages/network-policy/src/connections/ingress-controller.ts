@@ -15,6 +15,8 @@ import type { Workload } from "./workloads.ts";
 export interface IngressConnection {
   readonly destination: Workload;
   readonly port: number;
+  /** Whether the workload's policies let the controller in. */
+  readonly admitted: boolean;
 }
 
 /** The controller is taken for a pod that no selector knows: without labels, in a namespace without labels. */
@@ -25,7 +27,7 @@ const CONTROLLER: PolicyEndpoint = {
 };
 
 /**
- * What an ingress controller may open at workloads for the Ingresses (networking.k8s.io) and Routes
+ * What an ingress controller opens at workloads for the Ingresses (networking.k8s.io) and Routes
  * (route.openshift.io) among some objects, through their Services. Policies of the workload's side decide.
  */
 export function ingressConnections(
@@ -47,9 +49,8 @@ export function ingressConnections(
             } as const;
             return evaluateSide(policies, "ingress", flow).allowed;
           });
-          if (!admits) continue;
           const key = `${destination.namespace}/${destination.name}[${destination.kind}] ${number}`;
-          found.set(key, { destination, port: number });
+          found.set(key, { destination, port: number, admitted: admits });
         }
       }
     }

@@ -1,4 +1,5 @@
 import type { Labels, NetworkPolicy, NetworkPolicyPort, Protocol, Service } from "@cnilab/core";
+import type { IngressConnection } from "../connections/ingress-controller.ts";
 import { type Workload, workloadName } from "../connections/workloads.ts";
 import type { Intent } from "./calls.ts";
 
@@ -7,12 +8,26 @@ interface Allowed {
   readonly ports: Map<string, NetworkPolicyPort>;
 }
 
+/** Traffic that was seen, or is wanted, besides what manifests say. */
+export interface RecordedFlow {
+  readonly from: Workload;
+  readonly to: Workload;
+  readonly protocol: Protocol;
+  readonly port: number;
+}
+
 /**
  * The least that lets the inferred calls through: for each workload a NetworkPolicy with those peers and ports, closed
  * otherwise in both directions. Whoever calls by name may ask the DNS; what Services offer to the outside (NodePort,
- * LoadBalancer) stays open to anybody.
+ * LoadBalancer) and what Ingresses lead to stays open to anybody.
  */
-export function suggestPolicies({ workloads, services, calls }: Intent): readonly NetworkPolicy[] {
+export function suggestPolicies(
+  { workloads, services, calls }: Intent,
+  more: {
+    readonly recorded?: readonly RecordedFlow[];
+    readonly ingress?: readonly IngressConnection[];
+  } = {},
+): readonly NetworkPolicy[] {
   const ingress = new Map<Workload, Map<string, Allowed>>();
   const egress = new Map<Workload, Map<string, Allowed>>();
   for (const { from, service, port } of calls) {
@@ -23,6 +38,14 @@ export function suggestPolicies({ workloads, services, calls }: Intent): readonl
     }
     allow(egress, from, "dns", "UDP", 53);
     allow(egress, from, "dns", "TCP", 53);
+  }
+  for (const { from, to, protocol, port } of more.recorded ?? []) {
+    allow(egress, from, to, protocol, port);
+    allow(ingress, to, from, protocol, port);
+  }
+  for (const { destination, port } of more.ingress ?? []) {
+    const own = workloads.find((each) => workloadName(each) === workloadName(destination));
+    if (own !== undefined) allow(ingress, own, "anybody", "TCP", port);
   }
   for (const service of services) {
     if (!isOpen(service)) continue;

@@ -5,7 +5,9 @@ import {
   type DanglingCall,
   type Finding,
   findings,
+  type IngressConnection,
   inferIntent,
+  ingressConnections,
   policyName,
   readPolicies,
   type SideVerdict,
@@ -44,6 +46,7 @@ async function check(flags: CheckFlags): Promise<void> {
   const closed = selectedWorkloads(intent.workloads, policies, "ingress");
   const cases = [
     ...callCases(checkCalls(intent, policies)),
+    ...ingressConnections(objects, policies, intent.workloads).map(ingressCase),
     ...intent.dangling.map(danglingCase),
     ...findings(objects).map(findingCase),
     ...unusedPaths(objects, intent, (name) => closed.has(name)).map(unusedCase),
@@ -115,6 +118,19 @@ function denial({ steps }: SideVerdict): string {
   const step = steps.at(-1);
   if (step?.rule !== undefined) return `${step.rule.rule.path} of ${policyName(step.rule.policy)}`;
   return `no rule of ${step?.selecting.map(policyName).join(", ") ?? "any policy"} lets it through`;
+}
+
+function ingressCase({ destination, port, admitted }: IngressConnection): ReportCase {
+  const subject = `an ingress controller opens ${workloadName(destination)}:${port}`;
+  return admitted
+    ? { rule: "blocked-ingress", level: "pass", subject, message: "allowed" }
+    : {
+        rule: "blocked-ingress",
+        level: "error",
+        subject,
+        message:
+          "blocked by the workload's ingress policies, for a controller that none of them names",
+      };
 }
 
 function danglingCase({ from, target, said }: DanglingCall): ReportCase {
