@@ -122,7 +122,9 @@ test("no address is given twice, and a full turn lies between two uses of one", 
       const node = new TestNode();
       const list = hostLocal({ subnet });
       const held = new Map<string, string>();
-      const order: string[] = [];
+      /** Who was held after each pick, and after which pick each address was given last. */
+      const moments: string[][] = [];
+      const given = new Map<string, number>();
       for (const pick of picks) {
         const id = `c${pick}`;
         if (held.delete(id)) {
@@ -133,14 +135,15 @@ test("no address is given twice, and a full turn lies between two uses of one", 
           const address = node.add(list, id).ips?.[0]?.address ?? "";
           expect([...held.values()]).not.toContain(address);
           held.set(id, address);
-          const before = order.lastIndexOf(address);
-          order.push(address);
-          // Whatever was free in between was given first.
-          if (before >= 0) {
-            const since = new Set([...order.slice(before + 1), ...held.values()]);
+          const before = given.get(address);
+          given.set(address, moments.length);
+          // Whatever was free when its turn came was given first; the others were held then.
+          if (before !== undefined) {
+            const since = new Set([...moments.slice(before).flat(), ...held.values()]);
             expect(since.size).toBe(size);
           }
         }
+        moments.push([...held.values()]);
       }
     }),
     { numRuns: 50 },
