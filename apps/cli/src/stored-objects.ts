@@ -1,4 +1,4 @@
-import type { KubeObject } from "@cnilab/core";
+import { type KubeObject, withNamespaceLabel } from "@cnilab/core";
 import { readObjects } from "./cluster-flags.ts";
 import { readSources } from "./read-input.ts";
 
@@ -9,19 +9,10 @@ const ALSO = {
   Route: "route.openshift.io",
 } as const;
 
-const NAME_LABEL = "kubernetes.io/metadata.name";
-
 /** Manifests as the API server would store them, for questions that need no running cluster. @throws InputError */
 export async function storedObjects(
   paths: readonly string[],
 ): Promise<{ readonly objects: readonly KubeObject[]; readonly warnings: readonly string[] }> {
   const { objects, warnings } = readObjects(await readSources(paths), ALSO);
-  return { objects: objects.map(asStored), warnings };
-}
-
-/** Every namespace has a label with its name. */
-function asStored(object: KubeObject): KubeObject {
-  if (object.kind !== "Namespace") return object;
-  const { name, labels } = object.metadata;
-  return { ...object, metadata: { ...object.metadata, labels: { ...labels, [NAME_LABEL]: name } } };
+  return { objects: objects.map(withNamespaceLabel), warnings };
 }

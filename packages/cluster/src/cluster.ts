@@ -533,9 +533,5 @@ function withAddresses(node: Node, addresses: readonly IpAddress[]): Node {
 }
 
 function namespace(name: string): KubeObject & { kind: "Namespace" } {
-  return {
-    apiVersion: "v1",
-    kind: "Namespace",
-    metadata: { name, labels: { "kubernetes.io/metadata.name": name } },
-  };
+  return { apiVersion: "v1", kind: "Namespace", metadata: { name } };
 }

@@ -4,6 +4,7 @@ export * from "./api/event.ts";
 export * from "./api/kinds.ts";
 export * from "./api/label-selector.ts";
 export * from "./api/meta.ts";
+export * from "./api/namespace-labels.ts";
 export * from "./api/network-policy.ts";
 export * from "./api/node.ts";
 export * from "./api/pod.ts";

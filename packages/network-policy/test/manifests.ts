@@ -1,16 +1,9 @@
-import type { KubeObject } from "@cnilab/core";
+import { type KubeObject, withNamespaceLabel } from "@cnilab/core";
 import { loadAll } from "js-yaml";
 
 /** Objects out of YAML, as the API server would store them. */
 export function objectsOf(yaml: string): readonly KubeObject[] {
-  return (loadAll(yaml) as KubeObject[]).map((object) => {
-    if (object.kind !== "Namespace") return object;
-    const { name, labels } = object.metadata;
-    return {
-      ...object,
-      metadata: { ...object.metadata, labels: { ...labels, "kubernetes.io/metadata.name": name } },
-    };
-  });
+  return (loadAll(yaml) as KubeObject[]).map(withNamespaceLabel);
 }
 
 /** A Deployment with one container, whose pods are labelled `app: NAME`. */

@@ -3,6 +3,7 @@ import {
   type Kind,
   type KubeObject,
   type Node,
+  namespaceLabels,
   objectKey,
   type Pod,
   type Service,
@@ -12,7 +13,6 @@ import { ApiError } from "../api/api-error.ts";
 import type { ApiStore } from "../api/api-store.ts";
 import { isNamespaced } from "../api/kind-scope.ts";
 import { canonicalJson } from "../api/name-suffix.ts";
-import { namespaceLabels } from "../api/namespace-admission.ts";
 import {
   MANAGED_BY_LABEL,
   SERVICE_NAME_LABEL,

@@ -1,4 +1,9 @@
-import type { LabelSelector, LabelSelectorRequirement } from "@cnilab/core";
+import {
+  type LabelSelector,
+  type LabelSelectorRequirement,
+  NAMESPACE_NAME_LABEL,
+  namespaceLabels,
+} from "@cnilab/core";
 import { requirements } from "../analyse/label-index.ts";
 import { termSelects } from "../policy/match.ts";
 import { DIRECTIONS, type PodTerm, type Policy } from "../policy/policy.ts";
@@ -12,8 +17,6 @@ export interface PossiblePeer {
   readonly namespaceSelector: LabelSelector;
   readonly podSelector: LabelSelector;
 }
-
-const NAME_LABEL = "kubernetes.io/metadata.name";
 
 /** Every pod of every namespace, known and unknown: only rules without any selector are about it. */
 export const ENTIRE_CLUSTER = "entire-cluster";
@@ -47,7 +50,9 @@ export function possiblePeers(
 function peerOf({ namespace, namespaceSelector = {}, podSelector }: PodTerm): PossiblePeer {
   return {
     namespaceSelector:
-      namespace === undefined ? namespaceSelector : { matchLabels: { [NAME_LABEL]: namespace } },
+      namespace === undefined
+        ? namespaceSelector
+        : { matchLabels: namespaceLabels({ name: namespace }) },
     podSelector,
   };
 }
@@ -105,7 +110,7 @@ export function possiblePeerName({ namespaceSelector, podSelector }: PossiblePee
 
 function namespaceName(selector: LabelSelector): string {
   const { matchLabels = {}, matchExpressions = [] } = selector;
-  const name = matchLabels[NAME_LABEL];
+  const name = matchLabels[NAMESPACE_NAME_LABEL];
   if (
     name !== undefined &&
     Object.keys(matchLabels).length === 1 &&

@@ -1,6 +1,6 @@
 import type { KubeObject, Labels, OwnerReference, Pod, PodSpec } from "@cnilab/core";
 import { IPV4_ANY } from "@cnilab/net";
-import { namedPorts, namespaceLabels, type PolicyEndpoint } from "../policy/policy-endpoint.ts";
+import { labelsByNamespace, namedPorts, type PolicyEndpoint } from "../policy/policy-endpoint.ts";
 
 /** What runs under one name, as a person thinks of it: a Deployment rather than its pods. */
 export interface Workload {
@@ -23,7 +23,7 @@ export function workloadName({ namespace, name, kind }: Workload): string {
  * have none.
  */
 export function workloads(objects: readonly KubeObject[]): readonly Workload[] {
-  const labelsOf = namespaceLabels(objects);
+  const labelsOf = labelsByNamespace(objects);
   const found = new Map<string, OpenWorkload>();
   for (const object of objects) {
     const pod = podOf(object);

@@ -1,7 +1,16 @@
-import type { Labels, NetworkPolicy, NetworkPolicyPort, Protocol, Service } from "@cnilab/core";
+import {
+  type Labels,
+  type NetworkPolicy,
+  type NetworkPolicyPeer,
+  type NetworkPolicyPort,
+  namespaceLabels,
+  type Protocol,
+  type Service,
+} from "@cnilab/core";
 import type { IngressConnection } from "../connections/ingress-controller.ts";
 import { type Workload, workloadName } from "../connections/workloads.ts";
 import type { Intent } from "./calls.ts";
+import { CLUSTER_DNS } from "./cluster-dns.ts";
 
 interface Allowed {
   readonly peer: Workload | "anybody" | "dns";
@@ -110,17 +119,14 @@ function policyFor(
   };
 }
 
-function peerOf(peer: Workload | "dns" | "anybody", namespace: string) {
-  if (typeof peer === "string") {
-    return {
-      namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "kube-system" } },
-      podSelector: { matchLabels: { "k8s-app": "kube-dns" } },
-    };
-  }
-  const podSelector = { matchLabels: labelsOf(peer) };
-  if (peer.namespace === namespace) return { podSelector };
-  const namespaceSelector = { matchLabels: { "kubernetes.io/metadata.name": peer.namespace } };
-  return { namespaceSelector, podSelector };
+function peerOf(peer: Workload | "dns", namespace: string): NetworkPolicyPeer {
+  const [of, labels] =
+    peer === "dns"
+      ? [CLUSTER_DNS.pod.namespace, CLUSTER_DNS.pod.labels]
+      : [peer.namespace, labelsOf(peer)];
+  const podSelector = { matchLabels: labels };
+  if (peer !== "dns" && of === namespace) return { podSelector };
+  return { namespaceSelector: { matchLabels: namespaceLabels({ name: of }) }, podSelector };
 }
 
 /** Labels that all its pods have, without those that a controller adds to tell versions apart. */

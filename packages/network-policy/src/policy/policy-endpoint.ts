@@ -1,4 +1,12 @@
-import type { KubeObject, Labels, Node, Pod, PodSpec, Protocol } from "@cnilab/core";
+import {
+  type KubeObject,
+  type Labels,
+  type Node,
+  namespaceLabels,
+  type Pod,
+  type PodSpec,
+  type Protocol,
+} from "@cnilab/core";
 import { familyOf, formatIp, type IpAddress, type IpFamily, tryParseIp } from "@cnilab/net";
 
 /** A container port that has a name. */
@@ -24,9 +32,6 @@ export interface PolicyEndpoint {
   readonly nodeLabels?: Labels;
 }
 
-/** The API server gives it to every namespace; one that is not among the objects has it alone. */
-const NAME_LABEL = "kubernetes.io/metadata.name";
-
 /**
  * The pods and nodes among some objects, each with its address of one family; those without one are left out, and
  * pods that have ended. A pod on its node's network is not here: its traffic is the node's.
@@ -36,7 +41,7 @@ export function policyEndpoints(
   family: IpFamily = 4,
 ): readonly PolicyEndpoint[] {
   const all = [...objects];
-  const labelsOf = namespaceLabels(all);
+  const labelsOf = labelsByNamespace(all);
   const endpoints: PolicyEndpoint[] = [];
   for (const object of all) {
     const endpoint =
@@ -51,7 +56,7 @@ export function policyEndpoints(
 }
 
 /** The labels of each namespace: those of its object, or what the API server gives to every namespace. */
-export function namespaceLabels(objects: Iterable<KubeObject>): (namespace: string) => Labels {
+export function labelsByNamespace(objects: Iterable<KubeObject>): (namespace: string) => Labels {
   const known = new Map<string, Labels>();
   for (const object of objects) {
     if (object.kind === "Namespace") known.set(object.metadata.name, object.metadata.labels ?? {});
@@ -59,7 +64,7 @@ export function namespaceLabels(objects: Iterable<KubeObject>): (namespace: stri
   return (namespace) => {
     let labels = known.get(namespace);
     if (labels === undefined) {
-      labels = { [NAME_LABEL]: namespace };
+      labels = namespaceLabels({ name: namespace });
       known.set(namespace, labels);
     }
     return labels;

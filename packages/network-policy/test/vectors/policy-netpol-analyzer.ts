@@ -1,7 +1,7 @@
 /// <reference types="node" />
 import { existsSync, globSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { KubeObject } from "@cnilab/core";
+import { type KubeObject, withNamespaceLabel } from "@cnilab/core";
 import { formatIp, parseIp } from "@cnilab/net";
 import { connectionLines, exposureLines } from "@cnilab/network-policy";
 import { loadAll } from "js-yaml";
@@ -81,7 +81,7 @@ function readObjects(dir: string): readonly KubeObject[] {
     .sort()
     .flatMap((file) => loadAll(readFileSync(join(dir, file), "utf8")))
     .flatMap(flatten)
-    .map(asStored);
+    .map(withNamespaceLabel);
 }
 
 function flatten(document: unknown): readonly KubeObject[] {
@@ -90,15 +90,4 @@ function flatten(document: unknown): readonly KubeObject[] {
   if (items === undefined) return [document as KubeObject];
   const itemKind = kind.replace(/List$/, "");
   return items.flatMap((item) => flatten(itemKind === "" ? item : { kind: itemKind, ...item }));
-}
-
-/** What the API server adds. */
-function asStored(object: KubeObject): KubeObject {
-  if (object.kind !== "Namespace") return object;
-  const { name, labels } = object.metadata;
-  const metadata = {
-    ...object.metadata,
-    labels: { ...labels, "kubernetes.io/metadata.name": name },
-  };
-  return { ...object, metadata };
 }

@@ -1,3 +1,4 @@
+import { NAMESPACE_NAME_LABEL } from "@cnilab/core";
 import {
   type Direction,
   type FlowVerdict,
@@ -30,7 +31,7 @@ function remedy(
     peer.pod === undefined
       ? `ipBlock: {cidr: ${peer.name}/${peer.name.includes(":") ? 128 : 32}}`
       : [
-          `namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ${peer.pod.namespace}}}`,
+          `namespaceSelector: {matchLabels: {${NAMESPACE_NAME_LABEL}: ${peer.pod.namespace}}}`,
           `podSelector: {matchLabels: ${JSON.stringify(peer.pod.labels)}}`,
         ].join(", ");
   const [policy] = step.selecting;
