@@ -10,6 +10,7 @@ import {
   policyEndpoints,
   policyName,
   readPolicies,
+  ruleName,
 } from "@cnilab/network-policy";
 import type { Target } from "./target.ts";
 import type { Walkable } from "./walkable.ts";
@@ -117,6 +118,6 @@ export function blockedBy({ egress, ingress }: FlowVerdict): string {
     ? (["ingress", ingress] as const)
     : (["egress", egress] as const);
   const step = steps.at(-1);
-  if (step?.rule !== undefined) return `${step.rule.rule.path} of ${policyName(step.rule.policy)}`;
+  if (step?.rule !== undefined) return ruleName(step.rule);
   return `no ${side} rule of ${step?.selecting.map(policyName).join(", ")} allows it`;
 }

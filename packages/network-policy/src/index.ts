@@ -68,6 +68,7 @@ export {
   type PortTerm,
   policyName,
   type Rule,
+  ruleName,
   type Tier,
 } from "./policy/policy.ts";
 export {

@@ -7,11 +7,11 @@ import type {
   Direction,
   NamedPortTerm,
   PeerTerm,
-  PortRangeTerm,
   PortTerm,
   Rule,
 } from "../policy/policy.ts";
 import type { PolicyEndpoint } from "../policy/policy-endpoint.ts";
+import { rangeText } from "../policy/range-text.ts";
 import { nameHash } from "./names.ts";
 import type { ContentSet } from "./table-content.ts";
 
@@ -92,7 +92,7 @@ export class RuleTexts {
       if ("portName" in term) texts.push(this.#named(term));
       else {
         const of = ranges.get(term.protocol) ?? new Set();
-        ranges.set(term.protocol, of.add(rangeText(term)));
+        ranges.set(term.protocol, of.add(rangeText(term.first, term.last)));
       }
     }
     for (const [protocol, of] of ranges) {
@@ -129,10 +129,6 @@ export class RuleTexts {
 
 const ANY_PORT = "1-65535";
 
-function rangeText({ first, last }: PortRangeTerm): string {
-  return first === last ? `${first}` : `${first}-${last}`;
-}
-
 /** nft refuses ranges that overlap in one set: those that do become one. */
 function joined(ranges: readonly string[]): readonly string[] {
   const sorted = ranges
@@ -145,7 +141,7 @@ function joined(ranges: readonly string[]): readonly string[] {
     if (before !== undefined && first <= before[1]) before[1] = Math.max(before[1], last);
     else apart.push([first, last]);
   }
-  return apart.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`));
+  return apart.map(([first, last]) => rangeText(first, last));
 }
 
 /** Without those inside of others, for the same reason. */

@@ -1,13 +1,14 @@
 import type { LabelSelector, Labels } from "@cnilab/core";
 import { familyOf, type IpFamily } from "@cnilab/net";
+import { compareText } from "../compare-text.ts";
 import type { PolicySettings } from "../policy/match.ts";
 import {
   type BlockTerm,
-  DIRECTIONS,
   type NodeTerm,
   type PeerTerm,
   type PodTerm,
   type Policy,
+  rulesOf,
 } from "../policy/policy.ts";
 import type { NamedPort, PolicyEndpoint } from "../policy/policy-endpoint.ts";
 import { type Bits, emptyBits, forEachBit, hasBit, setBit } from "./bits.ts";
@@ -110,10 +111,6 @@ function numberedBySubjects(
   );
 }
 
-function compareText(x: string, y: string): number {
-  return x < y ? -1 : x > y ? 1 : 0;
-}
-
 /** Groups of one class are in a set together or not at all. */
 function classBits(ofGroups: Bits, classOfGroup: Int32Array, classes: number): Bits {
   const bits = emptyBits(classes);
@@ -124,24 +121,16 @@ function classBits(ofGroups: Bits, classOfGroup: Int32Array, classes: number): B
 function distinctTerms(policies: readonly Policy[]): ReadonlyMap<string, PeerTerm> {
   const terms = new Map<string, PeerTerm>();
   const add = (term: PeerTerm) => terms.set(termKey(term), term);
-  for (const policy of policies) {
-    add(policy.subject);
-    for (const direction of DIRECTIONS) {
-      for (const { peers = [] } of policy[direction] ?? []) peers.forEach(add);
-    }
-  }
+  for (const { subject } of policies) add(subject);
+  for (const { rule } of rulesOf(policies)) rule.peers?.forEach(add);
   return terms;
 }
 
 /** Names of ports that some rule names. */
 function portNames(policies: readonly Policy[]): ReadonlySet<string> {
   const names = new Set<string>();
-  for (const policy of policies) {
-    for (const direction of DIRECTIONS) {
-      for (const { ports = [] } of policy[direction] ?? []) {
-        for (const term of ports) if ("portName" in term) names.add(term.portName);
-      }
-    }
+  for (const { rule } of rulesOf(policies)) {
+    for (const term of rule.ports ?? []) if ("portName" in term) names.add(term.portName);
   }
   return names;
 }

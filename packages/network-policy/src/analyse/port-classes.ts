@@ -1,6 +1,6 @@
 import type { Protocol } from "@cnilab/core";
 import type { NamedPortTerm, Policy, PortRangeTerm, PortTerm } from "../policy/policy.ts";
-import { DIRECTIONS } from "../policy/policy.ts";
+import { rulesOf } from "../policy/policy.ts";
 import type { NamedPort } from "../policy/policy-endpoint.ts";
 
 export const PROTOCOLS: readonly Protocol[] = ["TCP", "UDP", "SCTP"];
@@ -34,14 +34,10 @@ export function portClasses(
 
 function distinctTerms(policies: readonly Policy[]): readonly PortTerm[] {
   const terms = new Map<string, PortTerm>();
-  for (const policy of policies) {
-    for (const direction of DIRECTIONS) {
-      for (const { ports = [] } of policy[direction] ?? []) {
-        for (const term of ports) {
-          const name = "portName" in term ? term.portName : `${term.first}-${term.last}`;
-          terms.set(`${term.protocol ?? ""} ${name}`, term);
-        }
-      }
+  for (const { rule } of rulesOf(policies)) {
+    for (const term of rule.ports ?? []) {
+      const name = "portName" in term ? term.portName : `${term.first}-${term.last}`;
+      terms.set(`${term.protocol ?? ""} ${name}`, term);
     }
   }
   return [...terms.values()];

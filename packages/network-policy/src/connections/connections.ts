@@ -2,7 +2,7 @@ import type { KubeObject } from "@cnilab/core";
 import { formatIp, type IpAddress } from "@cnilab/net";
 import { type AddressRange, BlockIndex } from "../analyse/block-index.ts";
 import { PolicyAnalysis } from "../analyse/policy-analysis.ts";
-import { type BlockTerm, DIRECTIONS, type Policy } from "../policy/policy.ts";
+import { type BlockTerm, type Policy, rulesOf } from "../policy/policy.ts";
 import { outsideEndpoint } from "../policy/policy-endpoint.ts";
 import { readPolicies } from "../policy/read-policies.ts";
 import { ingressConnections } from "./ingress-controller.ts";
@@ -75,12 +75,8 @@ function permittedPorts(
 /** IPv4 addresses in ranges that policies treat alike. */
 export function outsideRanges(policies: readonly Policy[]): readonly AddressRange[] {
   const blocks: BlockTerm[] = [];
-  for (const policy of policies) {
-    for (const direction of DIRECTIONS) {
-      for (const { peers = [] } of policy[direction] ?? []) {
-        for (const term of peers) if (term.kind === "block") blocks.push(term);
-      }
-    }
+  for (const { rule } of rulesOf(policies)) {
+    for (const term of rule.peers ?? []) if (term.kind === "block") blocks.push(term);
   }
   return new BlockIndex(blocks, 4).ranges;
 }

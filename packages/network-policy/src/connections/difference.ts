@@ -1,6 +1,7 @@
 import type { KubeObject } from "@cnilab/core";
 import { formatIp } from "@cnilab/net";
 import type { AddressRange } from "../analyse/block-index.ts";
+import { compareText } from "../compare-text.ts";
 import { readPolicies } from "../policy/read-policies.ts";
 import { connectionsByRange, outsideRanges, type Peer, peerName } from "./connections.ts";
 
@@ -91,8 +92,4 @@ function joinedText(ranges: readonly AddressRange[]): string {
     else joined.push([first as number, last as number]);
   }
   return joined.map(([first, last]) => `${formatIp(first)}-${formatIp(last)}`).join(",");
-}
-
-function compareText(x: string, y: string): number {
-  return x < y ? -1 : x > y ? 1 : 0;
 }

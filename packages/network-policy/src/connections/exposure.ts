@@ -11,6 +11,7 @@ import {
   type Rule,
 } from "../policy/policy.ts";
 import type { PolicyEndpoint } from "../policy/policy-endpoint.ts";
+import { rangeText } from "../policy/range-text.ts";
 import { readPolicies } from "../policy/read-policies.ts";
 import { PortSet } from "./port-set.ts";
 import { admits, ENTIRE_CLUSTER, type PossiblePeer, possiblePeers } from "./possible-peer.ts";
@@ -60,7 +61,7 @@ export class ExposedPorts {
         // Who may open every port may open those with names.
         const names = whole ? [] : this.#names.filter((term) => term.protocol === protocol);
         const texts = [
-          ...ranges.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)),
+          ...ranges.map(([first, last]) => rangeText(first, last)),
           ...names.map(({ portName }) => portName).sort(),
         ];
         return texts.length === 0 ? "" : `${protocol ?? ""} ${texts.join(",")}`;

@@ -1,6 +1,7 @@
 import type { Protocol } from "@cnilab/core";
 import { type Bits, countBits, emptyBits, forEachBit, orInto, setBit } from "../analyse/bits.ts";
 import { type PortClass, PROTOCOLS } from "../analyse/port-classes.ts";
+import { rangeText } from "../policy/range-text.ts";
 
 /** Destination ports, as a set of the classes of one analysis. */
 export class PortSet {
@@ -56,9 +57,7 @@ export class PortSet {
     return [...PROTOCOLS]
       .sort()
       .flatMap((protocol) => {
-        const ranges = this.ranges(protocol).map(([first, last]) =>
-          first === last ? `${first}` : `${first}-${last}`,
-        );
+        const ranges = this.ranges(protocol).map(([first, last]) => rangeText(first, last));
         return ranges.length === 0 ? [] : [`${protocol} ${ranges.join(",")}`];
       })
       .join(",");

@@ -6,7 +6,7 @@ import {
 } from "@cnilab/core";
 import { requirements } from "../analyse/label-index.ts";
 import { termSelects } from "../policy/match.ts";
-import { DIRECTIONS, type PodTerm, type Policy } from "../policy/policy.ts";
+import { type PodTerm, type Policy, rulesOf } from "../policy/policy.ts";
 import type { Workload } from "./workloads.ts";
 
 /**
@@ -30,18 +30,14 @@ export function possiblePeers(
   all: readonly Workload[],
 ): readonly PossiblePeer[] {
   const found = new Map<string, PossiblePeer>();
-  for (const policy of policies) {
-    for (const direction of DIRECTIONS) {
-      for (const { peers = [] } of policy[direction] ?? []) {
-        const terms = peers.filter((term) => term.kind === "pods");
-        // A rule for everybody is for nobody in particular.
-        if (terms.some((term) => isEverybody(peerOf(term)))) continue;
-        for (const term of terms) {
-          const peer = peerOf(term);
-          const key = keyOf(peer);
-          if (!found.has(key)) found.set(key, peer);
-        }
-      }
+  for (const { rule } of rulesOf(policies)) {
+    const terms = (rule.peers ?? []).filter((term) => term.kind === "pods");
+    // A rule for everybody is for nobody in particular.
+    if (terms.some((term) => isEverybody(peerOf(term)))) continue;
+    for (const term of terms) {
+      const peer = peerOf(term);
+      const key = keyOf(peer);
+      if (!found.has(key)) found.set(key, peer);
     }
   }
   return [...found.values()].filter((peer) => !isThere(peer, all));

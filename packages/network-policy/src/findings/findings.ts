@@ -9,10 +9,12 @@ import { CLUSTER_DNS } from "../intent/cluster-dns.ts";
 import { portMatches, termSelects } from "../policy/match.ts";
 import {
   DIRECTIONS,
-  type Direction,
+  type PlacedRule,
   type Policy,
   policyName,
   type Rule,
+  ruleName,
+  rulesOf,
 } from "../policy/policy.ts";
 import { outsideEndpoint, type PolicyEndpoint } from "../policy/policy-endpoint.ts";
 import { readPolicies } from "../policy/read-policies.ts";
@@ -45,16 +47,8 @@ function selectsNoPod(policy: Policy, pods: readonly PolicyEndpoint[]): readonly
   return [findingAt(policy, undefined, { kind: "selects-no-pod", level: "warning", message })];
 }
 
-function rulesOf(
-  policy: Policy,
-): readonly { readonly direction: Direction; readonly rule: Rule }[] {
-  return DIRECTIONS.flatMap((direction) =>
-    (policy[direction] ?? []).map((rule) => ({ direction, rule })),
-  );
-}
-
 function withoutPeers(policy: Policy, analysis: PolicyAnalysis): readonly Finding[] {
-  return rulesOf(policy).flatMap(({ rule, direction }) => {
+  return [...rulesOf([policy])].flatMap(({ rule, direction }) => {
     if (rule.peers === undefined || countBits(analysis.peersOf(rule)) > 0) return [];
     const whom =
       direction === "ingress"
@@ -111,10 +105,7 @@ function undeclaredPorts(policy: Policy, all: readonly Workload[]): readonly Fin
   );
 }
 
-interface Placed {
-  readonly policy: Policy;
-  readonly rule: Rule;
-  readonly direction: Direction;
+interface Placed extends PlacedRule {
   readonly subject: Bits;
 }
 
@@ -122,14 +113,9 @@ interface Placed {
 function coveredRules(policies: readonly Policy[], analysis: PolicyAnalysis): readonly Finding[] {
   const found: Finding[] = [];
   for (const direction of DIRECTIONS) {
-    const placed: Placed[] = policies.flatMap((policy) =>
-      (policy[direction] ?? []).map((rule) => ({
-        policy,
-        rule,
-        direction,
-        subject: analysis.classes.admittedBy(policy.subject),
-      })),
-    );
+    const placed: Placed[] = [...rulesOf(policies)]
+      .filter((each) => each.direction === direction)
+      .map((each) => ({ ...each, subject: analysis.classes.admittedBy(each.policy.subject) }));
     placed.forEach((each, i) => {
       const earlier = placed.find((other, j) => {
         if (other.policy.tier !== each.policy.tier || i === j) return false;
@@ -139,7 +125,7 @@ function coveredRules(policies: readonly Policy[], analysis: PolicyAnalysis): re
         return before && covers(other, each, analysis);
       });
       if (earlier === undefined) return;
-      const message = `changes nothing: ${earlier.rule.path} of ${policyName(earlier.policy)} is about all that it is about`;
+      const message = `changes nothing: ${ruleName(earlier)} is about all that it is about`;
       found.push(
         findingAt(each.policy, each.rule.path, { kind: "covered-rule", level: "note", message }),
       );

@@ -85,8 +85,29 @@ export interface Policy {
   readonly egress?: readonly Rule[];
 }
 
+/** A rule, and where it stands. */
+export interface PlacedRule {
+  readonly policy: Policy;
+  readonly direction: Direction;
+  readonly rule: Rule;
+}
+
+/** All rules of these policies, one policy after the other. */
+export function* rulesOf(policies: readonly Policy[]): Generator<PlacedRule> {
+  for (const policy of policies) {
+    for (const direction of DIRECTIONS) {
+      for (const rule of policy[direction] ?? []) yield { policy, direction, rule };
+    }
+  }
+}
+
 /** `NetworkPolicy default/web`. */
 export function policyName({ object: { kind, metadata } }: Policy): string {
   const { namespace, name } = metadata;
   return `${kind} ${namespace === undefined ? name : `${namespace}/${name}`}`;
+}
+
+/** `spec.ingress[0] of NetworkPolicy default/web`. */
+export function ruleName({ policy, rule }: Pick<PlacedRule, "policy" | "rule">): string {
+  return `${rule.path} of ${policyName(policy)}`;
 }

@@ -4,6 +4,7 @@ import type {
   ClusterNetworkPolicy,
 } from "@cnilab/core";
 import { type KubeObject, type NetworkPolicy, objectKey } from "@cnilab/core";
+import { compareText } from "../compare-text.ts";
 import type { Policy, Tier } from "./policy.ts";
 import { readAdminNetworkPolicy } from "./read-admin-network-policy.ts";
 import { readClusterNetworkPolicy } from "./read-cluster-network-policy.ts";
@@ -45,8 +46,4 @@ function compare(x: Policy, y: Policy): number {
     compareText(x.object.kind, y.object.kind) ||
     compareText(objectKey(x.object), objectKey(y.object))
   );
-}
-
-function compareText(x: string, y: string): number {
-  return x < y ? -1 : x > y ? 1 : 0;
 }

@@ -10,6 +10,7 @@ import {
   ingressConnections,
   policyName,
   readPolicies,
+  ruleName,
   type SideVerdict,
   selectedWorkloads,
   type UnusedPaths,
@@ -116,7 +117,7 @@ function callCases({ calls, lookups }: CheckedIntent): readonly ReportCase[] {
 
 function denial({ steps }: SideVerdict): string {
   const step = steps.at(-1);
-  if (step?.rule !== undefined) return `${step.rule.rule.path} of ${policyName(step.rule.policy)}`;
+  if (step?.rule !== undefined) return ruleName(step.rule);
   return `no rule of ${step?.selecting.map(policyName).join(", ") ?? "any policy"} lets it through`;
 }
 
