@@ -1,9 +1,20 @@
 import type { AdminNetworkPolicy, BaselineAdminNetworkPolicy } from "./admin-network-policy.ts";
 import type { ClusterNetworkPolicy } from "./cluster-network-policy.ts";
+import type { ConfigMap } from "./config-map.ts";
 import type { Event } from "./event.ts";
+import type {
+  BackendTLSPolicy,
+  Gateway,
+  GatewayClass,
+  ListenerSet,
+  ReferenceGrant,
+} from "./gateway.ts";
+import type { GRPCRoute, HTTPRoute, TCPRoute, TLSRoute, UDPRoute } from "./gateway-routes.ts";
+import type { Ingress, IngressClass } from "./ingress.ts";
 import type { NetworkPolicy } from "./network-policy.ts";
 import type { Namespace, Node } from "./node.ts";
 import type { Pod } from "./pod.ts";
+import type { Secret } from "./secret.ts";
 import type { EndpointSlice, Endpoints, Service } from "./service.ts";
 import type { DaemonSet, Deployment, Job, ReplicaSet, StatefulSet } from "./workloads.ts";
 
@@ -13,21 +24,35 @@ import type { DaemonSet, Deployment, Job, ReplicaSet, StatefulSet } from "./work
  */
 export interface Kinds {
   AdminNetworkPolicy: AdminNetworkPolicy;
+  BackendTLSPolicy: BackendTLSPolicy;
   BaselineAdminNetworkPolicy: BaselineAdminNetworkPolicy;
   ClusterNetworkPolicy: ClusterNetworkPolicy;
+  ConfigMap: ConfigMap;
   DaemonSet: DaemonSet;
   Deployment: Deployment;
   Endpoints: Endpoints;
   EndpointSlice: EndpointSlice;
   Event: Event;
+  Gateway: Gateway;
+  GatewayClass: GatewayClass;
+  GRPCRoute: GRPCRoute;
+  HTTPRoute: HTTPRoute;
+  Ingress: Ingress;
+  IngressClass: IngressClass;
   Job: Job;
+  ListenerSet: ListenerSet;
   Namespace: Namespace;
   NetworkPolicy: NetworkPolicy;
   Node: Node;
   Pod: Pod;
+  ReferenceGrant: ReferenceGrant;
   ReplicaSet: ReplicaSet;
+  Secret: Secret;
   Service: Service;
   StatefulSet: StatefulSet;
+  TCPRoute: TCPRoute;
+  TLSRoute: TLSRoute;
+  UDPRoute: UDPRoute;
 }
 
 export type Kind = keyof Kinds;
