@@ -426,6 +426,13 @@ export class NetNamespace {
     this.network.touch();
   }
 
+  /** `ip route flush cache`, both families. */
+  forgetPathMtus(): void {
+    if (this.#pathMtus === undefined) return;
+    this.#pathMtus = undefined;
+    this.network.touch();
+  }
+
   /** Path MTUs that are known: `ip route show cache`. */
   get pathMtus(): ReadonlyMap<IpAddress, PathMtu> {
     return this.#pathMtus ?? new Map();

@@ -340,6 +340,27 @@ describe("size", () => {
   });
 });
 
+// skb_tunnel_check_pmtu, ip6_fragment, __ip6_rt_update_pmtu. Asked of a 6.18 kernel: what a machine knows of the way to
+// another one is the room of its tunnel, too. The first full-sized segment is lost, the next is smaller; but over IPv6 no less
+// than 1280 is ever learnt.
+test.each([
+  ["fd01::2", 1500, undefined, "connected"],
+  ["fd01::2", 1430, 1360, "connected"],
+  ["fd01::2", 1350, 1280, "connected"],
+  ["fd01::2", 1349, undefined, "stalled, PKT_TOO_BIG in h1, PKT_TOO_BIG in h1"],
+  ["10.1.0.2", 1430, 1360, "connected"],
+  ["10.1.0.2", 1349, 1279, "connected"],
+])("to %s over a tunnel whose way is known to have %i, %i is learnt: %s", (to, way, left, then) => {
+  const { h1, h2, devices } = overlay(2, {}, 6);
+  floodToAll(devices, 6);
+  serve(h2, 80);
+  h1.learnPathMtu(parseIp("fd00::2"), way);
+  expect(outcome(connect(h1, to, 80))).toBe(then);
+  expect(h1.pathMtus.get(parseIp(to))?.mtu).toBe(left);
+  h1.forgetPathMtus();
+  expect(outcome(connect(h1, to, 80))).toBe("connected");
+});
+
 describe("the outer packet", () => {
   const outer = (options: Partial<VxlanOptions>, family: 4 | 6 = 4) => {
     const { h1, devices } = overlay(2, options, family);

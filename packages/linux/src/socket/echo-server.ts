@@ -1,56 +1,29 @@
-import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, type IpAddress } from "@cnilab/net";
+import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, type IpAddress, type Payload } from "@cnilab/net";
 import type { NetNamespace } from "../net-namespace.ts";
+import { isWireMessage, messageOf } from "./conversation.ts";
+import { echoHttp } from "./http/http-echo.ts";
 import { Message } from "./message.ts";
 import { type SctpAssociation, SctpListener } from "./sctp.ts";
+import { ServerReport } from "./server-report.ts";
 import type { Socket } from "./socket.ts";
 import type { CatchAll } from "./socket-table.ts";
 import { type TcpConnection, TcpListener } from "./tcp.ts";
 import { type ReceivedDatagram, UdpSocket } from "./udp.ts";
 
-/** What an echo server answers: who it is, and whom it sees. */
-export class ServerReport {
-  readonly netns: NetNamespace;
-  /** The program that answered. */
-  readonly owner: string;
-  /** Address and port that it was asked at. */
-  readonly address: IpAddress;
-  readonly port: number;
-  /** Source of the request as it arrived. */
-  readonly seenAddress: IpAddress;
-  readonly seenPort: number;
-  /** TTL of the datagram or SYN as it arrived, where the server knows it. */
-  readonly seenTtl: number | undefined;
-
-  constructor(
-    netns: NetNamespace,
-    owner: string,
-    local: readonly [IpAddress, number],
-    seen: readonly [IpAddress, number],
-    seenTtl?: number,
-  ) {
-    this.netns = netns;
-    this.owner = owner;
-    [this.address, this.port] = local;
-    [this.seenAddress, this.seenPort] = seen;
-    this.seenTtl = seenTtl;
-  }
-}
-
-/** Answers requests with a full-sized segment that tells who answered, as agnhost's netexec does. */
+/**
+ * Answers requests with a full-sized segment that tells who answered, as agnhost's netexec does; what speaks HTTP is answered
+ * by {@link HttpEcho}.
+ */
 function serveStream(
   connection: TcpConnection | SctpAssociation,
+  tls: boolean,
   onRequest?: (report: ServerReport) => void,
 ): void {
-  const report = new ServerReport(
-    connection.netns,
-    connection.owner,
-    [connection.localAddress, connection.localPort],
-    [connection.remoteAddress, connection.remotePort],
-    "synTtl" in connection ? connection.synTtl : undefined,
-  );
-  connection.onData = () => {
+  const report = ServerReport.of(connection);
+  connection.onData = (data: Payload) => {
     onRequest?.(report);
-    connection.send(connection.maxSegmentSize, report);
+    if (isWireMessage(messageOf(data)) && "synTtl" in connection) echoHttp(connection, tls, data);
+    else connection.send(connection.maxSegmentSize, report);
   };
 }
 
@@ -73,13 +46,15 @@ export function startEchoServer(
     readonly address?: IpAddress;
     readonly port: number;
     readonly owner: string;
+    /** Whether it speaks TLS on this port, and in the clear says that it does. */
+    readonly tls?: boolean;
     /** Hears of each request, whether the answer gets through or not. */
     readonly onRequest?: (report: ServerReport) => void;
   },
 ): Socket & { close(): void } {
-  const { protocol, onRequest, ...where } = options;
+  const { protocol, onRequest, tls = speaksTls(options.port), ...where } = options;
   const serve = (connection: TcpConnection | SctpAssociation): void =>
-    serveStream(connection, onRequest);
+    serveStream(connection, tls, onRequest);
   switch (protocol) {
     case IPPROTO_TCP:
       return new TcpListener(netns, { ...where, onAccept: serve });
@@ -104,12 +79,17 @@ export function startEchoServer(
   }
 }
 
+/** What a server in a container speaks is not in the input; ports that end in 443 are those of TLS by custom. */
+function speaksTls(port: number): boolean {
+  return port % 1000 === 443;
+}
+
 /** An echo server on every port that nobody else has. */
 export function echoOnAllPorts(netns: NetNamespace, owner: string): CatchAll {
   return {
     owner,
-    onAccept: (connection) => serveStream(connection),
-    onAssociate: (association) => serveStream(association),
+    onAccept: (connection) => serveStream(connection, speaksTls(connection.localPort)),
+    onAssociate: (association) => serveStream(association, false),
     onDatagram: (datagram, reply) => {
       reply(new Message(datagram.payload.length, reportOn(datagram, netns, owner)));
     },

@@ -127,6 +127,8 @@ export class TcpConnection implements Socket {
   acknowledged = 0;
   onEstablished: (() => void) | undefined = undefined;
   onData: ((data: Payload, connection: TcpConnection) => void) | undefined = undefined;
+  /** The other side has said goodbye, or it is over: `error` says why. Not called for what this side ends itself. */
+  onEnd: ((connection: TcpConnection) => void) | undefined = undefined;
   trace: Trace | undefined;
   readonly #dst: Dst;
   readonly #fixedMtu: number | undefined;
@@ -256,6 +258,11 @@ export class TcpConnection implements Socket {
     this.#end();
   }
 
+  #broken(): void {
+    this.#end();
+    this.onEnd?.(this);
+  }
+
   #end(): void {
     this.state = "CLOSED";
     this.#timer?.cancel();
@@ -292,7 +299,7 @@ export class TcpConnection implements Socket {
         from: undefined,
         message: "no answer",
       };
-      this.#end();
+      this.#broken();
       return;
     }
     this.#arm();
@@ -376,7 +383,7 @@ export class TcpConnection implements Socket {
         from: skb.ip.src,
         message: "RST",
       };
-      this.#end();
+      this.#broken();
       return;
     }
     if (this.state === "SYN-SENT") {
@@ -414,6 +421,7 @@ export class TcpConnection implements Socket {
         this.state = "LAST-ACK";
         this.#transmit(TCP_ACK | TCP_FIN, this.#sendNext, 0);
         this.#sendNext = (this.#sendNext + 1) >>> 0;
+        this.onEnd?.(this);
       }
     } else if (this.state === "LAST-ACK" && segment.ack === this.#sendNext) {
       this.#end();
@@ -492,7 +500,7 @@ export class TcpConnection implements Socket {
     // Before the handshake is done an unreachable destination ends the attempt.
     if (this.state === "SYN-SENT" || this.state === "SYN-RECV") {
       this.error = error;
-      this.#end();
+      this.#broken();
     }
   }
 }

@@ -1,10 +1,12 @@
 import type { VirtualClock } from "@cnilab/core";
 import { IPPROTO_TCP, parseIp } from "@cnilab/net";
 import { expect, test } from "vitest";
-import { cable, Lab, up } from "../../test/lab.ts";
-import type { NetNamespace } from "../net-namespace.ts";
-import { exchange } from "./exchange.ts";
-import { HttpResponse, httpGet, startHttpServer } from "./http.ts";
+import { cable, Lab, up } from "../../../test/lab.ts";
+import type { NetNamespace } from "../../net-namespace.ts";
+import { exchange } from "../exchange.ts";
+import { httpGet } from "./http-get.ts";
+import { HttpResponse } from "./http-message.ts";
+import { startHttpServer } from "./http-server.ts";
 
 /** Two machines on one cable; the second serves its paths on port 80. */
 function served(): { client: NetNamespace; server: NetNamespace; clock: VirtualClock } {

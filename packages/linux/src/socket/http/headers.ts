@@ -1,0 +1,30 @@
+/** Header fields of a message, each name once; names compare without case (RFC 9110 section 5.1). */
+export type HttpHeaders = Readonly<Record<string, string>>;
+
+/** The value of a field; `undefined` where it is not there. */
+export function headerOf(headers: HttpHeaders, name: string): string | undefined {
+  const wanted = name.toLowerCase();
+  for (const [key, value] of Object.entries(headers)) {
+    if (key.toLowerCase() === wanted) return value;
+  }
+  return undefined;
+}
+
+/** The same fields with one set; it keeps its place and the case of its name where it was there. */
+export function withHeader(headers: HttpHeaders, name: string, value: string): HttpHeaders {
+  const wanted = name.toLowerCase();
+  const key = Object.keys(headers).find((k) => k.toLowerCase() === wanted) ?? name;
+  return { ...headers, [key]: value };
+}
+
+export function withoutHeader(headers: HttpHeaders, name: string): HttpHeaders {
+  const wanted = name.toLowerCase();
+  return Object.fromEntries(Object.entries(headers).filter(([k]) => k.toLowerCase() !== wanted));
+}
+
+/** Bytes of the fields on the wire, `name: value CRLF` each. */
+export function headersLength(headers: HttpHeaders): number {
+  let length = 0;
+  for (const [name, value] of Object.entries(headers)) length += name.length + value.length + 4;
+  return length;
+}
