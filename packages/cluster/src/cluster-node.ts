@@ -3,6 +3,8 @@ import {
   BRIDGE,
   type Clock,
   type ClusterConfig,
+  CONTAINER_PROGRAMS,
+  type ContainerProgram,
   type DependencyContainer,
   type InjectionToken,
   NODE,
@@ -16,7 +18,7 @@ import {
   type Random,
   type Timer,
 } from "@cnilab/core";
-import { echoOnAllPorts, type Kernel, startEchoServer } from "@cnilab/linux";
+import { echoOnAllPorts, type Kernel, type NetNamespace, startEchoServer } from "@cnilab/linux";
 import { IPPROTO_TCP, type IpAddress, type Prefix } from "@cnilab/net";
 import { Subscription } from "rxjs";
 import { timestamp } from "./api/timestamp.ts";
@@ -91,6 +93,7 @@ export class ClusterNode implements NodeContext<Kernel> {
       listenOnAll: options.listenOnAll,
       keptAddresses: options.keptAddresses,
       observer: options.observer,
+      programs: resolveAll(this.container, CONTAINER_PROGRAMS) as ContainerProgram<NetNamespace>[],
     });
     this.#serve(options.listenOnAll);
   }
@@ -183,6 +186,10 @@ export class ClusterNode implements NodeContext<Kernel> {
 
 function resolve<T>(container: DependencyContainer, token: InjectionToken<T>): T | undefined {
   return container.isRegistered(token, true) ? container.resolve(token) : undefined;
+}
+
+function resolveAll<T>(container: DependencyContainer, token: InjectionToken<T>): T[] {
+  return container.isRegistered(token, true) ? container.resolveAll(token) : [];
 }
 
 function withReady(node: Node, ready: boolean, why: string, at: string): Node {

@@ -1,6 +1,7 @@
 import type { DependencyContainer, InjectionToken } from "tsyringe";
 import type { ClusterContext } from "./cluster-context.ts";
 import type { BridgeEngine } from "./engines/bridge.ts";
+import type { ContainerProgram } from "./engines/container-program.ts";
 import type { IpamEngine } from "./engines/ipam.ts";
 import type { LoadBalancerEngine } from "./engines/load-balancer.ts";
 import type { OverlayEngine } from "./engines/overlay.ts";
@@ -28,4 +29,9 @@ export const CLUSTER: InjectionToken<ClusterContext> = Symbol.for("@cnilab/core/
 /** The cluster's provider of load balancers. */
 export const LOAD_BALANCER: InjectionToken<LoadBalancerEngine> = Symbol.for(
   "@cnilab/core/load-balancer",
+);
+
+/** Programs that containers run; register as many as there are. */
+export const CONTAINER_PROGRAMS: InjectionToken<ContainerProgram> = Symbol.for(
+  "@cnilab/core/container-programs",
 );

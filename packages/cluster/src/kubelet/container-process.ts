@@ -1,12 +1,36 @@
-import type { Container, ContainerPort, Probe } from "@cnilab/core";
+import {
+  type Container,
+  type ContainerPort,
+  type ContainerProgram,
+  type Probe,
+  type ProgramContext,
+  ProgramExit,
+  type RunningProgram,
+} from "@cnilab/core";
 import { KernelError, type NetNamespace, type Socket, startEchoServer } from "@cnilab/linux";
 import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "@cnilab/net";
 
 const PROTOCOLS = { TCP: IPPROTO_TCP, UDP: IPPROTO_UDP, SCTP: IPPROTO_SCTP } as const;
+/** Lines of a program's log that are kept. */
+const LOGGED_LINES = 200;
+
+/** What a modelled program is given beside the namespace and what the process knows itself. */
+export type ProgramSurroundings = Omit<
+  ProgramContext<NetNamespace>,
+  "netns" | "container" | "owner" | "log" | "exit"
+>;
+
+/** A modelled program, and what it finds around it. */
+export interface ModelledProgram {
+  readonly program: ContainerProgram<NetNamespace>;
+  readonly surroundings: ProgramSurroundings;
+  /** The program ended by itself some time after its start. */
+  readonly ended: (process: ContainerProcess) => void;
+}
 
 /**
- * The program in a container: it listens on the ports that the container declares. One that declares
- * none listens on those that its probes ask for.
+ * The program in a container. One that is modelled does what it does. Any other listens on the ports that the container declares;
+ * one that declares none listens on those that its probes ask for.
  */
 export class ContainerProcess {
   readonly container: Container;
@@ -15,47 +39,108 @@ export class ContainerProcess {
   restarts = 0;
   /** What the program said when it ended; `undefined` while it runs. */
   crash: string | undefined = undefined;
-  #sockets: (Socket & { close(): void })[] | undefined;
+  readonly #modelled: ModelledProgram | undefined;
+  #running: RunningProgram | undefined;
+  #log: string[] | undefined;
 
-  constructor(container: Container, pod: string) {
+  constructor(container: Container, pod: string, modelled?: ModelledProgram) {
     this.container = container;
     // In one piece, as sockets keep it.
     this.owner = [pod, container.name].join("/");
+    this.#modelled = modelled;
   }
 
   get running(): boolean {
-    return this.#sockets !== undefined;
+    return this.#running !== undefined;
   }
 
-  /** False when a port is taken: the program ends with an error. */
+  /** Whether the program answers its probes itself. */
+  get isModelled(): boolean {
+    return this.#modelled !== undefined;
+  }
+
+  /** The last lines of its log, over all restarts. */
+  get log(): readonly string[] {
+    return this.#log ?? [];
+  }
+
+  /** False when a port is taken, or the program has another reason to end: it ends with an error. */
   start(netns: NetNamespace): boolean {
-    const sockets: (Socket & { close(): void })[] = [];
     try {
-      for (const { containerPort, protocol = "TCP" } of portsOf(this.container)) {
-        sockets.push(
-          startEchoServer(netns, {
-            protocol: PROTOCOLS[protocol],
-            port: containerPort,
-            owner: this.owner,
-          }),
-        );
-      }
+      this.#running =
+        this.#modelled === undefined
+          ? new DeclaredServers(this.container, netns, this.owner)
+          : this.#startModelled(netns, this.#modelled);
     } catch (error) {
-      if (!(error instanceof KernelError) || error.errno !== "EADDRINUSE") throw error;
-      for (const socket of sockets) socket.close();
-      this.crash = `address already in use: ${error.message}`;
+      const crash = crashOf(error);
+      if (crash === undefined) throw error;
+      this.crash = crash;
       return false;
     }
-    // Kept as long as the program runs: without room to grow.
-    this.#sockets = sockets.slice();
     this.crash = undefined;
     return true;
   }
 
   stop(): void {
-    for (const socket of this.#sockets ?? []) socket.close();
-    this.#sockets = undefined;
+    this.#running?.stop();
+    this.#running = undefined;
   }
+
+  #startModelled(netns: NetNamespace, modelled: ModelledProgram): RunningProgram {
+    const { program, surroundings, ended } = modelled;
+    return program.start({
+      ...surroundings,
+      netns,
+      container: this.container,
+      owner: this.owner,
+      log: (line) => this.#logged(line),
+      exit: (message) => {
+        if (!this.running) return;
+        this.#running = undefined;
+        this.crash = message;
+        ended(this);
+      },
+    });
+  }
+
+  #logged(line: string): void {
+    this.#log ??= [];
+    this.#log.push(line);
+    if (this.#log.length > LOGGED_LINES) this.#log.shift();
+  }
+}
+
+/** Stands for a program that nobody models: echo servers on the ports of its container. */
+class DeclaredServers implements RunningProgram {
+  readonly #sockets: readonly (Socket & { close(): void })[];
+
+  /** @throws KernelError EADDRINUSE */
+  constructor(container: Container, netns: NetNamespace, owner: string) {
+    const sockets: (Socket & { close(): void })[] = [];
+    try {
+      for (const { containerPort, protocol = "TCP" } of portsOf(container)) {
+        sockets.push(
+          startEchoServer(netns, { protocol: PROTOCOLS[protocol], port: containerPort, owner }),
+        );
+      }
+    } catch (error) {
+      for (const socket of sockets) socket.close();
+      throw error;
+    }
+    // Kept as long as the program runs: without room to grow.
+    this.#sockets = sockets.slice();
+  }
+
+  stop(): void {
+    for (const socket of this.#sockets) socket.close();
+  }
+}
+
+/** What a program says that ends as it starts; `undefined` for what is no end of a program. */
+function crashOf(error: unknown): string | undefined {
+  if (error instanceof ProgramExit) return error.message;
+  if (!(error instanceof KernelError) || error.errno !== "EADDRINUSE") return undefined;
+  return `address already in use: ${error.message}`;
 }
 
 /** A port may be listed twice under two names; the program opens it once. */

@@ -2,6 +2,8 @@ import {
   type BridgeEngine,
   CniError,
   type CniResult,
+  type Container,
+  type ContainerProgram,
   type NodeContext,
   objectKey,
   type Pod,
@@ -16,7 +18,8 @@ import { EventRecorder } from "../api/event-recorder.ts";
 import { timestamp } from "../api/timestamp.ts";
 import { containerId, uuid } from "../api/uuid.ts";
 import { isFinished, isTerminating } from "../controllers/pod-state.ts";
-import { ContainerProcess } from "./container-process.ts";
+import { ContainerFiles } from "./container-files.ts";
+import { ContainerProcess, type ModelledProgram } from "./container-process.ts";
 import { podAttachment } from "./pod-attachment.ts";
 import {
   containerStatus,
@@ -54,6 +57,8 @@ export interface KubeletOptions {
   /** Addresses that a pod is to have, as it was written down with them. */
   readonly keptAddresses: (podKey: string) => readonly IpAddress[] | undefined;
   readonly observer: KubeletObserver;
+  /** Programs that are modelled; the first that a container runs counts. */
+  readonly programs: readonly ContainerProgram<NetNamespace>[];
 }
 
 /** A pod on its node. */
@@ -134,6 +139,12 @@ export class Kubelet {
   /** The namespace that a pod's containers share; `undefined` while it has none. */
   sandboxOf(podUid: string): NetNamespace | undefined {
     return this.#pods.get(podUid)?.netns;
+  }
+
+  /** The last lines that a container of a pod has logged; empty for programs that are not modelled. */
+  logOf(podUid: string, container: string): readonly string[] {
+    const processes = this.#pods.get(podUid)?.processes ?? [];
+    return processes.find((p) => p.container.name === container)?.log ?? [];
   }
 
   /** Pods that this node runs. */
@@ -246,7 +257,9 @@ export class Kubelet {
     const sidecars = pod.spec.initContainers?.filter((c) => c.restartPolicy === "Always") ?? [];
     const containers =
       sidecars.length === 0 ? pod.spec.containers : [...sidecars, ...pod.spec.containers];
-    running.processes = containers.map((container) => new ContainerProcess(container, name));
+    running.processes = containers.map(
+      (container) => new ContainerProcess(container, name, this.#modelled(running, container)),
+    );
     for (const process of running.processes) this.#startContainer(running, process);
     if (this.#options.listenOnAll && !running.inHostNetwork) {
       const first = running.processes[0] as ContainerProcess;
@@ -259,8 +272,34 @@ export class Kubelet {
     }
   }
 
+  #modelled(running: RunningPod, container: Container): ModelledProgram | undefined {
+    const { programs } = this.#options;
+    if (programs.length === 0) return undefined;
+    const { pod } = running;
+    const program = programs.find((p) => p.runs(container, pod));
+    if (program === undefined) return undefined;
+    const { api, machine, random } = this.#node;
+    const files = new ContainerFiles(pod, container, api, machine.files, () => undefined);
+    return {
+      program,
+      surroundings: {
+        pod,
+        node: this.#node,
+        random: random.fork(`${objectKey(pod)}/${container.name}`),
+        readFile: (path) => files.read(path),
+      },
+      ended: (process) => {
+        this.#restartLater(running, process);
+        this.#writeRunning(running);
+      },
+    };
+  }
+
   #startContainer(running: RunningPod, process: ContainerProcess): void {
-    if (process.start(running.netns as NetNamespace)) return;
+    if (!process.start(running.netns as NetNamespace)) this.#restartLater(running, process);
+  }
+
+  #restartLater(running: RunningPod, process: ContainerProcess): void {
     const { name } = process.container;
     this.#events.record(
       running.pod,
@@ -364,7 +403,8 @@ export class Kubelet {
     if (running.terminating || running.netns === undefined) return;
     const at = timestamp(this.#node.clock.now);
     const { spec } = running.pod;
-    const calm = running.probes === undefined && running.processes.every((p) => p.running);
+    const calm =
+      running.probes === undefined && running.processes.every((p) => p.running && p.restarts === 0);
     const readyOf = (p: ContainerProcess): boolean =>
       p.running && (running.probes?.get(p.container.name)?.ready ?? true);
     const allReady = calm || running.processes.every(readyOf);

@@ -29,6 +29,7 @@ import { checkManifest, nameOf } from "./parse-manifests.ts";
 const ORDER: readonly string[] = [
   "Namespace",
   "Node",
+  "ConfigMap",
   "NetworkPolicy",
   "Service",
   "Endpoints",

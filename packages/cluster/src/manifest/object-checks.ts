@@ -64,6 +64,9 @@ const container = object(
     args: strings,
     env: list(object({ name: string, value: string }, ["name"])),
     ports: list(containerPort),
+    volumeMounts: list(
+      object({ name: string, mountPath: string, subPath: string }, ["name", "mountPath"]),
+    ),
     readinessProbe: probe,
     livenessProbe: probe,
     startupProbe: probe,
@@ -102,6 +105,19 @@ const affinity = object({
   }),
 });
 
+const volume = object(
+  {
+    name: dnsLabel,
+    configMap: object({
+      name: string,
+      items: list(object({ key: string, path: string }, ["key", "path"])),
+      optional: boolean,
+    }),
+    hostPath: object({ path: string }, ["path"]),
+  },
+  ["name"],
+);
+
 const podSpecFields: Check = object(
   {
     nodeName: dnsSubdomain,
@@ -120,6 +136,9 @@ const podSpecFields: Check = object(
     tolerations: list(toleration),
     affinity,
     terminationGracePeriodSeconds: count,
+    hostAliases: list(object({ ip, hostnames: strings }, ["ip"])),
+    setHostnameAsFQDN: boolean,
+    volumes: list(volume),
     initContainers: list(container),
     containers: list(container, 1),
   },
@@ -321,6 +340,7 @@ export const KIND_CHECKS: Readonly<Record<string, KindChecks>> = {
   Namespace: kind("", {}, [], dnsLabel),
   Node: kind("", { spec: nodeSpec, status: nodeStatus }, []),
   Pod: kind("", { spec: podSpec, status: podStatus }),
+  ConfigMap: kind("", { data: map(() => undefined, string) }, []),
   Service: kind("", { spec: serviceSpec }, ["spec"], serviceName),
   Endpoints: kind(
     "",

@@ -226,15 +226,15 @@ describe("reads", () => {
 
   test("leaves out and counts what is not simulated, by kind and API group", () => {
     const text = [
-      "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}",
-      "{apiVersion: v1, kind: ConfigMap, metadata: {name: b}}",
+      "{apiVersion: v1, kind: LimitRange, metadata: {name: a}}",
+      "{apiVersion: v1, kind: LimitRange, metadata: {name: b}}",
       "{apiVersion: serving.knative.dev/v1, kind: Service, metadata: {name: c}}",
       "{apiVersion: example.com/v1, kind: Policy, metadata: {name: d}}",
     ].join("\n---\n");
     expect(parseManifests(text, "in.yaml")).toEqual({
       objects: [],
       ignored: [
-        { kind: "ConfigMap", count: 2 },
+        { kind: "LimitRange", count: 2 },
         { kind: "Policy", count: 1 },
         { kind: "Service", count: 1 },
       ],

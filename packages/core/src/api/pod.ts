@@ -8,6 +8,32 @@ export interface ContainerPort {
   readonly protocol?: Protocol;
 }
 
+export interface VolumeMount {
+  /** Of the pod's volume. */
+  readonly name: string;
+  readonly mountPath: string;
+  /** The one file of the volume that is mounted, in place of all. */
+  readonly subPath?: string;
+}
+
+/** What a pod's containers can mount; other sources than these hold no files here. */
+export interface Volume {
+  readonly name: string;
+  readonly configMap?: {
+    readonly name?: string;
+    /** Keys and the files that they become; all keys under their own names where it is absent. */
+    readonly items?: readonly { readonly key: string; readonly path: string }[];
+    readonly optional?: boolean;
+  };
+  readonly hostPath?: { readonly path: string };
+}
+
+/** A line of a pod's `/etc/hosts`. */
+export interface HostAlias {
+  readonly ip: string;
+  readonly hostnames?: readonly string[];
+}
+
 export interface EnvVar {
   readonly name: string;
   readonly value?: string;
@@ -33,6 +59,7 @@ export interface Container {
   readonly args?: readonly string[];
   readonly env?: readonly EnvVar[];
   readonly ports?: readonly ContainerPort[];
+  readonly volumeMounts?: readonly VolumeMount[];
   readonly readinessProbe?: Probe;
   readonly livenessProbe?: Probe;
   readonly startupProbe?: Probe;
@@ -83,6 +110,8 @@ export interface PodSpec {
   readonly subdomain?: string;
   readonly dnsPolicy?: string;
   readonly dnsConfig?: PodDnsConfig;
+  readonly hostAliases?: readonly HostAlias[];
+  readonly setHostnameAsFQDN?: boolean;
   readonly restartPolicy?: "Always" | "OnFailure" | "Never";
   readonly serviceAccountName?: string;
   readonly tolerations?: readonly Toleration[];
@@ -90,6 +119,7 @@ export interface PodSpec {
   /** Seconds between the signal to end and the kill; 30 where it is absent. */
   readonly terminationGracePeriodSeconds?: number;
   readonly initContainers?: readonly Container[];
+  readonly volumes?: readonly Volume[];
   readonly containers: readonly Container[];
 }
 
