@@ -1,5 +1,6 @@
 import "reflect-metadata";
 import {
+  ADD_ONS,
   CLUSTER,
   type ClusterConfig,
   type ClusterContext,
@@ -22,6 +23,7 @@ import { formatIp, IPPROTO_TCP, type IpAddress } from "@cnilab/net";
 import { WindowsMachine } from "@cnilab/windows";
 import { type Observable, Subject, Subscription } from "rxjs";
 import { container as rootContainer } from "tsyringe";
+import { AddOns } from "./add-ons.ts";
 import { ApiStore } from "./api/api-store.ts";
 import { EventRecorder } from "./api/event-recorder.ts";
 import { GarbageCollector } from "./api/garbage-collector.ts";
@@ -130,6 +132,7 @@ export class Cluster {
   readonly #subscriptions = new Subscription();
   readonly #kept: KeptAddresses;
   readonly #lifecycle: NodeLifecycleController;
+  readonly #addOns: AddOns;
   #underlay: Underlay | undefined;
   #outside: OutsideWorld | undefined;
 
@@ -158,6 +161,9 @@ export class Cluster {
     this.container.register(CLUSTER, { useValue: this.#context() });
     options.cni?.register(this.container, options.cniOptions ?? {}, this.config);
     options.register?.(this.container);
+    const { container } = this;
+    const addOns = container.isRegistered(ADD_ONS) ? container.resolveAll(ADD_ONS) : [];
+    this.#addOns = new AddOns(addOns, this.api, this.config);
   }
 
   /** The machines of the cluster; there are none before objects are applied or the clock is run. */
@@ -240,9 +246,17 @@ export class Cluster {
     this.settle();
   }
 
-  /** As {@link settled}, at once. */
+  /** As {@link settled}, at once. What the cluster brings along itself comes when the input has come to rest. */
   settle(): void {
     this.#boot([]);
+    this.#rest();
+    for (let due = this.#addOns.due(); due.length > 0; due = this.#addOns.due()) {
+      this.#applier.run(this.#applier.plan(due));
+      this.#rest();
+    }
+  }
+
+  #rest(): void {
     if (!this.clock.settle()) {
       throw new Error(
         "the cluster is still busy after a virtual hour: something never comes to rest",

@@ -21,6 +21,7 @@ export * from "./cluster-config.ts";
 export * from "./cluster-context.ts";
 export * from "./cni.ts";
 export * from "./cni-model.ts";
+export * from "./engines/add-on.ts";
 export * from "./engines/bridge.ts";
 export * from "./engines/container-program.ts";
 export * from "./engines/ipam.ts";

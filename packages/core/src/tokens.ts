@@ -1,5 +1,6 @@
 import type { DependencyContainer, InjectionToken } from "tsyringe";
 import type { ClusterContext } from "./cluster-context.ts";
+import type { AddOn } from "./engines/add-on.ts";
 import type { BridgeEngine } from "./engines/bridge.ts";
 import type { ContainerProgram } from "./engines/container-program.ts";
 import type { IpamEngine } from "./engines/ipam.ts";
@@ -35,3 +36,6 @@ export const LOAD_BALANCER: InjectionToken<LoadBalancerEngine> = Symbol.for(
 export const CONTAINER_PROGRAMS: InjectionToken<ContainerProgram> = Symbol.for(
   "@cnilab/core/container-programs",
 );
+
+/** What the cluster brings along beside the input; register as many as there are. */
+export const ADD_ONS: InjectionToken<AddOn> = Symbol.for("@cnilab/core/add-ons");

@@ -1,0 +1,71 @@
+import {
+  ADD_ON_ANNOTATION,
+  type AddOn,
+  type ApiClient,
+  type ClusterConfig,
+  type Kind,
+  type KubeObject,
+  objectKey,
+  type PodTemplateSpec,
+} from "@cnilab/core";
+import { isNamespaced } from "./api/kind-scope.ts";
+
+/** Knows which objects add-ons have made, so that each is made once. */
+export class AddOns {
+  readonly #addOns: readonly AddOn[];
+  readonly #api: ApiClient;
+  readonly #config: ClusterConfig;
+  readonly #made = new Set<string>();
+
+  constructor(addOns: readonly AddOn[], api: ApiClient, config: ClusterConfig) {
+    this.#addOns = addOns;
+    this.#api = api;
+    this.#config = config;
+  }
+
+  /** Objects that are to be made now. */
+  due(): KubeObject[] {
+    const due: KubeObject[] = [];
+    for (const addOn of this.#addOns) {
+      for (const object of addOn.objects(this.#api, this.#config)) {
+        const key = keyOf(object);
+        const id = `${object.kind} ${key}`;
+        if (this.#made.has(id) || this.#api.get(object.kind as Kind, key) !== undefined) continue;
+        this.#made.add(id);
+        due.push(marked(object, addOn.name));
+      }
+    }
+    return due;
+  }
+}
+
+function keyOf(object: KubeObject): string {
+  const { namespace, name } = object.metadata;
+  if (namespace === undefined && isNamespaced(object.kind)) return `default/${name}`;
+  return objectKey(object);
+}
+
+function marked(object: KubeObject, name: string): KubeObject {
+  const metadata = {
+    ...object.metadata,
+    annotations: annotated(object.metadata.annotations, name),
+  };
+  const { spec } = object as { readonly spec?: { readonly template?: PodTemplateSpec } };
+  if (spec?.template === undefined) return { ...object, metadata };
+  const { template } = spec;
+  const pods = {
+    ...template,
+    metadata: {
+      ...template.metadata,
+      annotations: annotated(template.metadata?.annotations, name),
+    },
+  };
+  return { ...object, metadata, spec: { ...spec, template: pods } } as KubeObject;
+}
+
+function annotated(
+  annotations: Readonly<Record<string, string>> | undefined,
+  name: string,
+): Readonly<Record<string, string>> {
+  return { ...annotations, [ADD_ON_ANNOTATION]: name };
+}
