@@ -9,6 +9,7 @@ import { checkKernel, script, up, whyNotHere } from "@cnilab/realize";
 import { describe, expect, test } from "vitest";
 import {
   heard,
+  type Modelled,
   modelled,
   type Source,
   sourcesOf,
@@ -47,10 +48,9 @@ const CLUSTERS: readonly (readonly [string, CniOptionValues, Partial<ClusterConf
 ];
 
 /** One asks another, which may end in several ways. */
-interface Probe {
+interface Probe extends Modelled {
   readonly source: Source;
   readonly target: Target;
-  readonly possible: ReadonlySet<string>;
 }
 
 describe.skipIf(missing !== undefined)(`the shop in real namespaces${why}`, () => {
@@ -64,7 +64,7 @@ describe.skipIf(missing !== undefined)(`the shop in real namespaces${why}`, () =
       checkKernel(made);
       const realized = await up(made);
       try {
-        const probes = probesOf(cluster).filter((probe) => !isOpen(probe, cni, config));
+        const probes = probesOf(cluster);
         const { outcomes, differences } = await compare(cluster, probes, prefix);
         expect(differences).toEqual([]);
         expect(neverMet(probes, outcomes)).toEqual([]);
@@ -75,23 +75,6 @@ describe.skipIf(missing !== undefined)(`the shop in real namespaces${why}`, () =
     },
   );
 });
-
-/**
- * Known to differ, and open (docs/kernel-agreement.md): what a node asks over IPv6 across a vxlan tunnel may stall in the model
- * once it has learnt a smaller path MTU to the other node, which its tunnel shares.
- */
-function isOpen(
-  { source, target }: Probe,
-  { backend }: CniOptionValues,
-  { ipFamilies = [] }: Partial<ClusterConfig>,
-): boolean {
-  return (
-    backend === "vxlan" &&
-    ipFamilies.includes(6) &&
-    source.name.startsWith("node/") &&
-    target.address.includes(":")
-  );
-}
 
 async function bringUp(
   cniOptions: CniOptionValues,
@@ -124,7 +107,7 @@ function probesOf(cluster: Cluster): Probe[] {
   const targets = targetsOf(cluster);
   return sourcesOf(cluster).flatMap((source) =>
     targets.flatMap((target) => {
-      const probe = { source, target, possible: modelled(cluster, source, target) };
+      const probe = { source, target, ...modelled(cluster, source, target) };
       return target.backends > 1 ? Array<Probe>(TIMES).fill(probe) : [probe];
     }),
   );
@@ -152,7 +135,11 @@ async function compare(
     const answers = await askForReal(
       cluster.network,
       prefix,
-      open.map(({ source, target }) => ({ ...target, netns: realName(prefix, source.netns) })),
+      open.map(({ source, target, teaches }) => ({
+        ...target,
+        netns: realName(prefix, source.netns),
+        alone: teaches,
+      })),
     );
     const found = open.map((probe, i) => ({ probe, outcome: heard(answers[i] as RealAnswer) }));
     for (const { probe, outcome } of found) outcomes.get(probe.target)?.add(outcome);

@@ -1,7 +1,7 @@
 import type { Cluster } from "@cnilab/cluster";
 import type { NetNamespace } from "@cnilab/linux";
 import { formatIp, isLinkLocal } from "@cnilab/net";
-import { ANY_PORT, type RealAnswer } from "./real-sockets.ts";
+import { ANY_PORT, machinesOf, type RealAnswer } from "./real-sockets.ts";
 
 /** Who asks: an endpoint as the command line writes it, and where its programs run. */
 export interface Source {
@@ -100,25 +100,39 @@ function endpointCount(cluster: Cluster, namespace: string, service: string): nu
   return new Set(slices.flatMap((slice) => slice.endpoints).map((e) => e.targetRef?.name)).size;
 }
 
-/** What `probe` says, as often as it can say something else. */
+/** What may become of a question. */
+export interface Modelled {
+  readonly possible: ReadonlySet<string>;
+  /**
+   * Whether it teaches a machine a path's MTU. What comes after it may then end otherwise: a node's tunnel to another
+   * node has the room that the node has learnt of for itself, less its headers, and below 1280 nothing is learnt any more.
+   */
+  readonly teaches: boolean;
+}
+
+/** What `probe` says, as often as it can say something else, in a cluster that has learnt no path's MTU yet. */
 export function modelled(
   cluster: Cluster,
   source: Source,
   { address, ...target }: Target,
-): Set<string> {
+): Modelled {
   const request = {
     from: cluster.endpoint(source.name),
     to: cluster.endpoint(address),
     port: target.port,
     protocol: target.protocol,
   };
-  const found = new Set<string>();
+  const machines = machinesOf(cluster.network);
+  const possible = new Set<string>();
+  let teaches = false;
   for (let tries = 0; tries < MOST_TRIES; tries++) {
+    for (const machine of machines) machine.forgetPathMtus();
     const { verdict, exchange, seenAs } = cluster.connect(request);
-    found.add(inWords(verdict, exchange?.report?.owner, seenAs));
-    if (found.size >= target.backends) break;
+    possible.add(inWords(verdict, exchange?.report?.owner, seenAs));
+    teaches ||= machines.some((machine) => machine.pathMtus.size > 0);
+    if (possible.size >= target.backends) break;
   }
-  return found;
+  return { possible, teaches };
 }
 
 /** What a real client heard, in the words of `probe`. */

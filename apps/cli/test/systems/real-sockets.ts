@@ -10,6 +10,8 @@ export interface RealProbe {
   readonly protocol: "TCP" | "UDP";
   readonly address: string;
   readonly port: number;
+  /** Asked while nobody else asks, by machines that have forgotten what they learnt of paths' MTUs. */
+  readonly alone: boolean;
 }
 
 /** What the client heard: who answered and whom that saw, or why nobody did. */
@@ -41,13 +43,19 @@ export async function askForReal(
     timeout: PROGRAM_LIMIT_MS,
     killSignal: "SIGKILL",
   });
-  child.stdin.end(JSON.stringify({ servers, probes, wait: WAIT_S }));
+  const machines = machinesOf(network).map((netns) => realName(prefix, netns));
+  child.stdin.end(JSON.stringify({ servers, probes, machines, wait: WAIT_S }));
   return JSON.parse(await text(child.stdout));
 }
 
 /** As `realize` names namespaces: `PREFIX.NODE` and `PREFIX.NODE.POD`. */
 export function realName(prefix: string, netns: NetNamespace): string {
   return [prefix, netns.kernel.hostname, netns.name].filter((part) => part !== "").join(".");
+}
+
+/** Nodes and routers, without the pods on them. */
+export function machinesOf(network: Network): NetNamespace[] {
+  return [...network.kernels.values()].map((kernel) => kernel.initNs);
 }
 
 /** Port on which those answer for real who answer on every port. */
