@@ -1,3 +1,4 @@
+import { storedVersion } from "@cnilab/cluster";
 import { type KubeObject, withNamespaceLabel } from "@cnilab/core";
 import { readObjects } from "./cluster-flags.ts";
 import { readSources } from "./read-input.ts";
@@ -5,7 +6,6 @@ import { readSources } from "./read-input.ts";
 /** Kinds that no cluster here runs, and that policies are asked about; by their API group. */
 const ALSO = {
   CronJob: "batch",
-  Ingress: "networking.k8s.io",
   Route: "route.openshift.io",
 } as const;
 
@@ -14,5 +14,5 @@ export async function storedObjects(
   paths: readonly string[],
 ): Promise<{ readonly objects: readonly KubeObject[]; readonly warnings: readonly string[] }> {
   const { objects, warnings } = readObjects(await readSources(paths), ALSO);
-  return { objects: objects.map(withNamespaceLabel), warnings };
+  return { objects: objects.map((object) => withNamespaceLabel(storedVersion(object))), warnings };
 }

@@ -174,7 +174,7 @@ const MANIFESTS: readonly (readonly [string, string])[] = [
 ];
 
 const KINDS =
-  "adminnetworkpolicies, baselineadminnetworkpolicies, clusternetworkpolicies, daemonsets, deployments, endpoints, endpointslices, events, jobs, namespaces, networkpolicies, nodes, pods, replicasets, replicationcontrollers, services, statefulsets";
+  "adminnetworkpolicies, backendtlspolicies, baselineadminnetworkpolicies, clusternetworkpolicies, configmaps, daemonsets, deployments, endpoints, endpointslices, events, gateways, gatewayclasses, grpcroutes, httproutes, ingresses, ingressclasses, jobs, listenersets, namespaces, networkpolicies, nodes, pods, referencegrants, replicasets, replicationcontrollers, secrets, services, statefulsets, tcproutes, tlsroutes, udproutes";
 const WAYS = "ns/pod, deploy/NAME, svc/NAME, node/NAME, a DNS name or an address";
 
 const ARGUMENTS: readonly (readonly [string, string])[] = [

@@ -27,6 +27,7 @@ import { AddOns } from "./add-ons.ts";
 import { ApiStore } from "./api/api-store.ts";
 import { EventRecorder } from "./api/event-recorder.ts";
 import { GarbageCollector } from "./api/garbage-collector.ts";
+import { IngressAdmission } from "./api/ingress-admission.ts";
 import { NAMESPACE_ADMISSION } from "./api/namespace-admission.ts";
 import { ClusterNode } from "./cluster-node.ts";
 import { clusterConfig } from "./cluster-settings.ts";
@@ -147,6 +148,7 @@ export class Cluster {
     const services = new ServiceAdmission(this.config, seed);
     this.api.admit(services);
     this.api.admit(NAMESPACE_ADMISSION);
+    this.api.admit(new IngressAdmission(this.api));
     for (const name of INITIAL_NAMESPACES) this.api.create<"Namespace">(namespace(name));
     this.#applier = new Applier(
       this.api,

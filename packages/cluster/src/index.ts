@@ -32,4 +32,5 @@ export {
   type ParseOptions,
   parseManifests,
 } from "./manifest/parse-manifests.ts";
+export { storedVersion } from "./manifest/stored-version.ts";
 export * from "./underlay/underlay.ts";

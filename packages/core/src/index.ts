@@ -5,6 +5,7 @@ export * from "./api/event.ts";
 export * from "./api/gateway.ts";
 export * from "./api/gateway-routes.ts";
 export * from "./api/ingress.ts";
+export * from "./api/ingress-class.ts";
 export * from "./api/kinds.ts";
 export * from "./api/label-selector.ts";
 export * from "./api/meta.ts";

@@ -24,12 +24,15 @@ import { KUBERNETES_SERVICE, type ServiceAdmission } from "../service/service-ad
 import { INTERNET } from "../underlay/outside-world.ts";
 import { API_SERVER, ROUTER } from "../underlay/underlay.ts";
 import { checkManifest, nameOf } from "./parse-manifests.ts";
+import { storedVersion } from "./stored-version.ts";
 
 /** Kinds in the order in which they are made; those that are not here come last. */
 const ORDER: readonly string[] = [
   "Namespace",
   "Node",
   "ConfigMap",
+  "IngressClass",
+  "GatewayClass",
   "NetworkPolicy",
   "Service",
   "Endpoints",
@@ -217,6 +220,7 @@ const KEPT_FIELDS: Readonly<Record<string, readonly string[]>> = {
   Deployment: ["replicas"],
   ReplicaSet: ["replicas"],
   StatefulSet: ["replicas"],
+  Ingress: ["ingressClassName"],
 };
 
 function joined(
@@ -231,7 +235,8 @@ function keep<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], und
 }
 
 /** Takes out of a dumped object what a server wrote of another time. */
-function normalised(object: KubeObject): KubeObject {
+function normalised(given: KubeObject): KubeObject {
+  const object = storedVersion(given);
   let { metadata } = object;
   if (metadata.resourceVersion !== undefined || metadata.generation !== undefined) {
     const { resourceVersion: _, generation: __, ...rest } = metadata;

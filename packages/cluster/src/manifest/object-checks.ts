@@ -23,8 +23,11 @@ import {
   unread,
 } from "./field-check.ts";
 import type { FieldPath } from "./field-error.ts";
+import { GATEWAY_CHECKS } from "./gateway-checks.ts";
+import { INGRESS_CHECKS } from "./ingress-checks.ts";
 import { type KindChecks, kind } from "./kind-checks.ts";
 import { POLICY_CHECKS } from "./policy-checks.ts";
+import { SECRET_CHECKS } from "./secret-checks.ts";
 import { selector } from "./selector-check.ts";
 
 // What is read of each kind, and how the API server (v1.35) wants it. Fields that nothing here reads
@@ -424,14 +427,19 @@ export const KIND_CHECKS: Readonly<Record<string, KindChecks>> = {
       ["template"],
     ),
   }),
+  Secret: SECRET_CHECKS,
   ...POLICY_CHECKS,
+  ...INGRESS_CHECKS,
+  ...GATEWAY_CHECKS,
 };
 
 /** Looks at a whole object of a known kind. @throws FieldError */
 export function checkObject(found: KubeObject): void {
   const checks = KIND_CHECKS[found.kind];
   checkMetadata(found, checks?.name ?? dnsSubdomain);
-  if (checks !== undefined) object(checks.fields, checks.required)(found, []);
+  if (checks === undefined) return;
+  object(checks.fields, checks.required)(found, []);
+  checks.whole?.(found, []);
 }
 
 /** Checks of the metadata, by the check of its name. */

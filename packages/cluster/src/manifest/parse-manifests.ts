@@ -221,9 +221,9 @@ class ManifestReader {
       this.#ignored.set(kind, (this.#ignored.get(kind) ?? 0) + 1);
       return;
     }
-    if (checks !== undefined && apiVersion.slice(slash + 1) !== checks.version) {
-      this.#wrongVersion(object, place);
-    }
+    const version = apiVersion.slice(slash + 1);
+    const served = version === checks?.version || checks?.olderVersions?.includes(version) === true;
+    if (checks !== undefined && !served) this.#wrongVersion(object, place);
     try {
       checkObject(object);
     } catch (error) {

@@ -114,9 +114,9 @@ export interface Gateway extends KubeObject {
   };
 }
 
-/** Further listeners of a Gateway; `XListenerSet` (gateway.networking.x-k8s.io) before v1.5. */
+/** Further listeners of a Gateway; before v1.5 it was `XListenerSet` of gateway.networking.x-k8s.io. */
 export interface ListenerSet extends KubeObject {
-  readonly kind: "ListenerSet" | "XListenerSet";
+  readonly kind: "ListenerSet";
   readonly spec: {
     readonly parentRef: ObjectReference;
     readonly listeners: readonly Listener[];

@@ -2,6 +2,11 @@ import type { KubeObject } from "./meta.ts";
 
 // networking.k8s.io/v1 (Kubernetes v1.35, staging/src/k8s.io/api/networking/v1/types.go).
 
+/** An Ingress names its class by this annotation where it has no `ingressClassName`. */
+export const INGRESS_CLASS_ANNOTATION = "kubernetes.io/ingress.class";
+/** On the IngressClass of Ingresses that name none. */
+export const DEFAULT_CLASS_ANNOTATION = "ingressclass.kubernetes.io/is-default-class";
+
 /** Exactly one of the fields. */
 export interface IngressBackend {
   readonly service?: {

@@ -1,4 +1,5 @@
 import {
+  type Ingress,
   type IntOrString,
   type KubeObject,
   type Service,
@@ -65,20 +66,6 @@ interface Backend {
   readonly port: { readonly service?: IntOrString; readonly pods?: IntOrString };
 }
 
-interface IngressBackend {
-  readonly service?: {
-    readonly name: string;
-    readonly port?: { readonly number?: number; readonly name?: string };
-  };
-}
-
-interface IngressSpec {
-  readonly defaultBackend?: IngressBackend;
-  readonly rules?: readonly {
-    readonly http?: { readonly paths?: readonly { readonly backend?: IngressBackend }[] };
-  }[];
-}
-
 interface RouteSpec {
   readonly to?: { readonly kind?: string; readonly name: string };
   readonly alternateBackends?: readonly { readonly kind?: string; readonly name: string }[];
@@ -103,13 +90,10 @@ function backends(objects: readonly KubeObject[]): readonly Backend[] {
 function references(
   object: KubeObject,
 ): readonly { readonly name: string; readonly port: Backend["port"] }[] {
-  const { spec } = object as { readonly spec?: IngressSpec & RouteSpec };
   if (object.kind === "Ingress") {
-    const all = [
-      spec?.defaultBackend,
-      ...(spec?.rules ?? []).flatMap(({ http }) => (http?.paths ?? []).map((path) => path.backend)),
-    ];
-    return all.flatMap((backend) => {
+    const { defaultBackend, rules = [] } = (object as Ingress).spec ?? {};
+    const ofPaths = rules.flatMap(({ http }) => (http?.paths ?? []).map((path) => path.backend));
+    return [defaultBackend, ...ofPaths].flatMap((backend) => {
       const { name, port } = backend?.service ?? {};
       const number = port?.number ?? port?.name;
       if (name === undefined) return [];
@@ -117,6 +101,7 @@ function references(
     });
   }
   if (object.kind === "Route") {
+    const { spec } = object as { readonly spec?: RouteSpec };
     const all = [spec?.to, ...(spec?.alternateBackends ?? [])];
     const target = spec?.port?.targetPort;
     return all.flatMap((to) =>
