@@ -12,6 +12,7 @@ test("realize --print writes the script of the whole cluster, and runs nothing",
 
 test.each([
   ["a prefix that is no name", ["--print", "--prefix", "a/b"], 'prefix "a/b"'],
+  ["to take away what is no prefix", ["down", "--prefix", "../../tmp/x"], 'prefix "../../tmp/x"'],
   ["an action that there is not", ["up"], "down"],
 ])("realize refuses %s", async (_, args, message) => {
   const { stdout, stderr, status } = await cnilab(["realize", ...args]);

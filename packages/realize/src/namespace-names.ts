@@ -1,17 +1,23 @@
 import type { Kernel, NetNamespace, Network, Segment } from "@cnilab/linux";
 import { Nic } from "@cnilab/linux";
 
+/** Bytes of a file's name: namespaces with names are files (`/run/netns/NAME`). */
+const NAME_MAX = 255;
+
+/** @throws RangeError for a prefix that cannot be part of a file's name */
+export function checkedPrefix(prefix: string): string {
+  if (/^[a-zA-Z0-9_-]{1,32}$/.test(prefix)) return prefix;
+  throw new RangeError(`prefix "${prefix}": letters, digits, "_" and "-", at most 32`);
+}
+
 /** Names that real namespaces get: `PREFIX.NODE`, `PREFIX.NODE.POD`, and `PREFIX..SEGMENT` for the wires. */
 export class NamespaceNames {
   readonly prefix: string;
   readonly #names = new Map<NetNamespace | Segment, string>();
 
-  /** @throws RangeError for a prefix that cannot be part of a file name, or where two would have one name */
+  /** @throws RangeError for a prefix that cannot be part of a file's name, a name that is too long or that two would have */
   constructor(prefix: string, network: Network) {
-    if (!/^[a-zA-Z0-9_-]{1,32}$/.test(prefix)) {
-      throw new RangeError(`prefix "${prefix}": letters, digits, "_" and "-", at most 32`);
-    }
-    this.prefix = prefix;
+    this.prefix = checkedPrefix(prefix);
     for (const kernel of network.kernels.values()) {
       for (const netns of namespacesOf(kernel)) {
         this.#give(netns, [kernel.hostname, netns.name].filter((part) => part !== "").join("."));
@@ -33,6 +39,11 @@ export class NamespaceNames {
 
   #give(what: NetNamespace | Segment, own: string): void {
     const name = `${this.prefix}.${own.replaceAll(/[^a-zA-Z0-9_.-]/g, "_")}`;
+    if (name.length > NAME_MAX) {
+      throw new RangeError(
+        `namespaces' names have ${NAME_MAX} bytes at most, this one more: ${name}`,
+      );
+    }
     if (this.all.includes(name)) throw new RangeError(`two namespaces would be named ${name}`);
     this.#names.set(what, name);
   }

@@ -141,7 +141,7 @@ function stateOf(netns: NetNamespace, name: string): string[] {
     batch("bridge", name, bridgeLines(netns)),
     batch("tc", name, trafficControlLines(netns)),
     ...wireguardConfigurations(netns).map((dev) =>
-      input(`ip netns exec ${name} wg setconf ${dev.name} /dev/stdin`, dev.text),
+      input(`ip netns exec ${name} wg setconf ${shellWord(dev.name)} /dev/stdin`, dev.text),
     ),
   ];
 }
@@ -168,8 +168,13 @@ function segmentRules(segment: Segment, netns: string, wires: WireNames): RuleSe
 
 function sysctlCommand(netns: string, assignments: readonly string[]): string {
   if (assignments.length === 0) return "";
-  const words = assignments.map((word) => (/\s/.test(word) ? `'${word}'` : word));
+  const words = assignments.map(shellWord);
   return `ip netns exec ${netns} sysctl -qw \\\n  ${words.join(" \\\n  ")}`;
+}
+
+/** One word for bash: devices of collected machines may have any name that the kernel allows. */
+function shellWord(word: string): string {
+  return /^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 function batch(

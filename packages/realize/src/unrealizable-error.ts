@@ -1,4 +1,4 @@
-/** State that cannot be made of real devices; the message names it. */
+/** State that cannot be made of real devices, or cannot be made or taken away here; the message names it. */
 export class UnrealizableError extends Error {
   override readonly name = "UnrealizableError";
 }

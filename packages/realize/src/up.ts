@@ -2,6 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import type { Writable } from "node:stream";
 import { PROBES, PROGRAMS } from "./kernel-features.ts";
+import { checkedPrefix } from "./namespace-names.ts";
 import { loading, type Script } from "./script.ts";
 import { UnrealizableError } from "./unrealizable-error.ts";
 
@@ -43,9 +44,11 @@ read -r word || true
 /**
  * Runs a script as root. A process of its own makes the namespaces and watches over them, so that
  * nothing is left where this one is killed.
+ * @throws UnrealizableError where its prefix or one of its names is taken
  * @throws Error what the tools said, when nothing is left of the attempt
  */
-export function up(script: Script): Promise<Realized> {
+export async function up(script: Script): Promise<Realized> {
+  checkFree(script);
   // The script goes by a pipe of its own: arguments have a limit, and the first pipe is for the word to keep.
   const child = spawn("bash", ["-c", 'eval "$(cat <&3)"'], {
     detached: true, // Ctrl-C is for this process, not for the one that cleans up after it
@@ -67,20 +70,49 @@ export function up(script: Script): Promise<Realized> {
   });
 }
 
-/** Takes away the namespaces that `up` left with this prefix, and nothing else. @returns how many there were */
+function checkFree({ prefix, namespaces }: Script): void {
+  if (existsSync(recordOf(prefix))) {
+    throw new UnrealizableError(
+      `prefix "${prefix}" is in use: take away what was made with it (down), or choose another`,
+    );
+  }
+  const taken = namespaces.find(isThere);
+  if (taken === undefined) return;
+  throw new UnrealizableError(
+    `there is a namespace ${taken} already, which is not of realize's making: choose another prefix`,
+  );
+}
+
+/**
+ * Takes away the namespaces that `up` left with this prefix, and nothing else.
+ * @returns how many there were
+ * @throws RangeError for what is no prefix
+ * @throws UnrealizableError where one cannot be taken away; it stays on record with those that are left
+ */
 export function down(prefix: string): number {
-  const record = `${RECORDS}/${prefix}`;
+  const record = recordOf(prefix);
   if (!existsSync(record)) return 0;
   const names = readFileSync(record, "utf8")
     .split("\n")
     .filter((name) => name !== "");
-  const there = names.filter((name) => existsSync(`/run/netns/${name}`));
-  for (const name of there) spawnSync("ip", ["netns", "del", name]);
+  const there = names.filter(isThere);
+  for (const name of there) {
+    const { status, stderr } = spawnSync("ip", ["netns", "del", name], { encoding: "utf8" });
+    if (status === 0 || !isThere(name)) continue;
+    const why = (stderr ?? "ip is missing").trim();
+    throw new UnrealizableError(`cannot take away namespace ${name}: ${why}`);
+  }
   rmSync(record);
   return there.length;
 }
 
-const RECORDS = "/run/cnilab-realize";
+function recordOf(prefix: string): string {
+  return `/run/cnilab-realize/${checkedPrefix(prefix)}`;
+}
+
+function isThere(namespace: string): boolean {
+  return existsSync(`/run/netns/${namespace}`);
+}
 
 const TOOLS = ["bash", "ip", "bridge", "tc", "sysctl"];
 

@@ -1,12 +1,28 @@
 // Against the kernel of this machine, in namespaces of its own.
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { SeededRandom, VirtualClock } from "@cnilab/core";
-import { Geneve, IpTunnel, Kernel, type NetNamespace, Network, Wireguard } from "@cnilab/linux";
+import {
+  Geneve,
+  IpTunnel,
+  Kernel,
+  type NetNamespace,
+  Network,
+  Veth,
+  Wireguard,
+} from "@cnilab/linux";
 import { parseIp } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
-import { checkKernel, down, type KernelFeature, script, up, whyNotHere } from "../src/index.ts";
+import {
+  checkKernel,
+  down,
+  type KernelFeature,
+  script,
+  UnrealizableError,
+  up,
+  whyNotHere,
+} from "../src/index.ts";
 import { PROBES, PROGRAMS } from "../src/kernel-features.ts";
 import { compare } from "./fuzz/compare.ts";
 import { generate } from "./fuzz/generate.ts";
@@ -76,6 +92,49 @@ describe.skipIf(missing !== undefined)(`real namespaces${why}`, () => {
     } finally {
       execFileSync("ip", ["netns", "del", taken]);
     }
+  });
+
+  test("are not made a second time with one prefix", async () => {
+    const prefix = prefixOf("g");
+    const made = script(new Model(STEPS).network, { prefix });
+    const realized = await up(made);
+    const refused = await up(made).catch((error: unknown) => error);
+    expect(refused).toBeInstanceOf(UnrealizableError);
+    expect(refused).toHaveProperty("message", expect.stringContaining(`"${prefix}" is in use`));
+    expect(namespaces(prefix)).toHaveLength(3);
+    await realized.remove();
+  });
+
+  test("that cannot be taken away stay on record", () => {
+    const prefix = prefixOf("h");
+    const [name, record] = [`${prefix}.m`, `/run/cnilab-realize/${prefix}`];
+    // A folder is no namespace: `ip netns del` refuses it.
+    mkdirSync(`/run/netns/${name}`, { recursive: true });
+    mkdirSync("/run/cnilab-realize", { recursive: true });
+    writeFileSync(record, `${name}\n`);
+    try {
+      expect(() => down(prefix)).toThrow(`cannot take away namespace ${name}: `);
+      expect(existsSync(record)).toBe(true);
+    } finally {
+      rmSync(`/run/netns/${name}`, { recursive: true });
+      rmSync(record);
+    }
+  });
+
+  test("a device's name is never a command", async () => {
+    const network = new Network(new VirtualClock(), new SeededRandom(1));
+    const netns = new Kernel(network, "node").initNs;
+    const names = ["$(>x)", "a;'b'|c&`d`"];
+    for (const name of names) {
+      Veth.pair(netns, { name }, netns.kernel.addNamespace(`of-${names.indexOf(name)}`), { name });
+      netns.sysctl.set(`net/ipv4/conf/${name}/rp_filter`, "2");
+    }
+    const prefix = prefixOf("i");
+    const realized = await up(script(network, { prefix }));
+    const links = execFileSync("ip", ["-n", `${prefix}.node`, "-br", "link"], { encoding: "utf8" });
+    for (const name of names) expect(links).toContain(`${name}@`);
+    expect(existsSync("x")).toBe(false);
+    await realized.remove();
   });
 
   test.each(["SIGKILL", "SIGTERM", "SIGINT"] as const)(

@@ -30,15 +30,21 @@ export function addRealizeCommand(program: Command): void {
 
 async function realize(action: "down" | undefined, flags: RealizeFlags): Promise<void> {
   if (action === "down") {
-    print(`removed ${down(flags.prefix)} namespaces`);
+    await refusing(() => print(`removed ${down(flags.prefix)} namespaces`));
     return;
   }
   const { cluster, warnings } = await walkable(flags);
   warn(warnings);
-  try {
+  await refusing(() => {
     const made = script(cluster.network, { prefix: flags.prefix });
-    if (flags.print) print(made.text);
-    else await build(made);
+    return flags.print ? print(made.text) : build(made);
+  });
+}
+
+/** Says what cannot be done as bad input. */
+async function refusing(work: () => void | Promise<void>): Promise<void> {
+  try {
+    await work();
   } catch (error) {
     if (!(error instanceof UnrealizableError || error instanceof RangeError)) throw error;
     throw new InputError(error.message, "realize");
