@@ -1,6 +1,6 @@
 import type { Clock, Container, Probe, Timer } from "@cnilab/core";
-import { exchange, type NetNamespace, type Network } from "@cnilab/linux";
-import { IPPROTO_TCP, type IpAddress } from "@cnilab/net";
+import { httpGet, type NetNamespace, tcpProbe } from "@cnilab/linux";
+import type { IpAddress } from "@cnilab/net";
 import { probePort } from "./container-process.ts";
 
 /**
@@ -45,14 +45,13 @@ export class ReadinessProbe {
 
   /** Only the way to a first verdict keeps the cluster from being settled. */
   #schedule(seconds: number): void {
-    const decided = this.ready || this.#failures >= this.#failureThreshold;
-    this.#timer = this.#clock.schedule(
-      seconds * 1000,
-      () => inTurn(this.#node.network, () => this.#run()),
-      {
-        background: decided,
-      },
-    );
+    this.#timer = this.#clock.schedule(seconds * 1000, () => this.#run(), {
+      background: this.#isDecided,
+    });
+  }
+
+  get #isDecided(): boolean {
+    return this.ready || this.#failures >= this.#failureThreshold;
   }
 
   get #failureThreshold(): number {
@@ -61,8 +60,37 @@ export class ReadinessProbe {
 
   #run(): void {
     if (this.#stopped) return;
+    const { httpGet: http, tcpSocket, grpc } = this.#probe;
+    // What a command would say is not known.
+    if (http === undefined && tcpSocket === undefined && grpc === undefined) {
+      this.#judge(true);
+      return;
+    }
+    const port = probePort(this.#probe, this.#container);
+    if (port === undefined) {
+      this.#judge(false);
+      return;
+    }
+    const to = {
+      dst: this.#address,
+      port,
+      owner: "kubelet",
+      timeoutMs: (this.#probe.timeoutSeconds ?? 1) * 1000,
+      background: this.#isDecided,
+    };
+    if (http === undefined) {
+      tcpProbe(this.#node, to, (connected) => this.#judge(connected));
+      return;
+    }
+    httpGet(this.#node, { ...to, path: http.path ?? "/" }, (response) => {
+      this.#judge(response !== undefined && response.status >= 200 && response.status < 400);
+    });
+  }
+
+  #judge(succeeded: boolean): void {
+    if (this.#stopped) return;
     const before = this.ready;
-    if (this.#succeeds()) {
+    if (succeeded) {
       this.#failures = 0;
       this.#successes++;
       if (this.#successes >= (this.#probe.successThreshold ?? 1)) this.ready = true;
@@ -73,41 +101,5 @@ export class ReadinessProbe {
     }
     this.#schedule(this.#probe.periodSeconds ?? 10);
     if (this.ready !== before) this.#changed();
-  }
-
-  #succeeds(): boolean {
-    const { httpGet, tcpSocket, grpc } = this.#probe;
-    if (httpGet === undefined && tcpSocket === undefined && grpc === undefined) return true;
-    const port = probePort(this.#probe, this.#container);
-    if (port === undefined) return false;
-    const { outcome } = exchange(this.#node, {
-      protocol: IPPROTO_TCP,
-      dst: this.#address,
-      port,
-      owner: "kubelet",
-    });
-    return outcome === "connected";
-  }
-}
-
-/** Probes that wait for the one under way, by network. */
-const waiting = new WeakMap<Network, (() => void)[]>();
-
-/**
- * Runs one probe after the other. A probe whose packets take their time turns the clock, which may bring up
- * the next probe: that one waits, or thousands would run inside of each other.
- */
-function inTurn(network: Network, probe: () => void): void {
-  const queue = waiting.get(network);
-  if (queue !== undefined) {
-    queue.push(probe);
-    return;
-  }
-  const turns = [probe];
-  waiting.set(network, turns);
-  try {
-    for (let i = 0; i < turns.length; i++) (turns[i] as () => void)();
-  } finally {
-    waiting.delete(network);
   }
 }
