@@ -6,6 +6,13 @@ import { NetNamespace } from "./net-namespace.ts";
 import type { Network } from "./network.ts";
 
 /**
+ * How far conntrack makes up for two packets of one UDP socket that race for one entry. `insert`, as today's kernels: both live, also
+ * where NAT gave them two destinations (commit 6a757c07e51f, 2020). `matching`: the loser joins the winner if NAT gave both the same
+ * tuples, and is dropped otherwise (ed07d9a021df, 2018). `untranslated`: it is dropped wherever there is NAT (71d8c47fc653, 2016).
+ */
+export type ClashResolution = "insert" | "matching" | "untranslated";
+
+/**
  * One machine: its network namespaces and its few files. It runs Linux, unless it is a subclass of another package
  * that has more than this package's TCP/IP stacks.
  */
@@ -19,6 +26,8 @@ export class Kernel implements Machine {
   #hashSeed: number | undefined;
   /** Whether the br_netfilter module is loaded; kubeadm's preflight checks demand it. */
   brNetfilter = true;
+  /** What becomes of the loser of a race for one UDP connection's entry. */
+  clashResolution: ClashResolution = "insert";
   readonly icmpSockets: IcmpSockets = { 4: false, 6: false };
   /** The namespace that the machine boots with. */
   readonly initNs: NetNamespace;

@@ -384,20 +384,26 @@ export class Conntrack {
 
   /** Another packet has confirmed the same tuple first (`nf_ct_resolve_clash`). */
   #resolveClash(skb: Skb, loser: ConntrackEntry, node: number): NfVerdict {
-    if (allowsClash(loser.protocol)) {
-      if (this.#joinWinner(skb, loser, node)) return NF_ACCEPT;
-      const replyNode = this.table.findTuple(loser, IP_CT_DIR_REPLY);
-      if (replyNode < 0) {
-        this.#insertClashing(skb, loser);
-        return NF_ACCEPT;
-      }
-      if (this.#joinWinner(skb, loser, replyNode)) return NF_ACCEPT;
-    }
+    if (allowsClash(loser.protocol) && this.#resolvesClash(skb, loser, node)) return NF_ACCEPT;
     this.statistics.drop++;
     this.statistics.insertFailed++;
     if (loser.tupleExhausted) this.#drop(skb, "NAT_NO_TUPLE", "NAT found no free port");
     else this.#drop(skb, "CONNTRACK_CLASH", "another packet has taken the tuple (insert_failed)");
     return NF_DROP;
+  }
+
+  #resolvesClash(skb: Skb, loser: ConntrackEntry, node: number): boolean {
+    const { clashResolution } = this.netns.kernel;
+    if (clashResolution === "untranslated") {
+      const winner = this.table.entry(node >>> 1);
+      return (winner.status & IPS_NAT_DONE_MASK) === 0 && this.#joinWinner(skb, loser, node);
+    }
+    if (this.#joinWinner(skb, loser, node)) return true;
+    if (clashResolution === "matching") return false;
+    const replyNode = this.table.findTuple(loser, IP_CT_DIR_REPLY);
+    if (replyNode >= 0) return this.#joinWinner(skb, loser, replyNode);
+    this.#insertClashing(skb, loser);
+    return true;
   }
 
   /** The packet goes on as one of the connection that won, if NAT gave both the same tuples or none. */

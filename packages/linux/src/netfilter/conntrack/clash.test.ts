@@ -84,6 +84,38 @@ describe("two packets race for one entry", () => {
     expect(router.events[0]).toBe("new");
   });
 
+  test.each([
+    ["insert", "one backend", ["10.0.2.8", "10.0.2.8"]],
+    ["insert", "two backends", ["10.0.2.8", "10.0.2.9"]],
+    ["matching", "one backend", ["10.0.2.8", "10.0.2.8"]],
+    ["matching", "two backends", ["10.0.2.8", "lost"]],
+    ["untranslated", "one backend", ["10.0.2.8", "lost"]],
+    ["untranslated", "two backends", ["10.0.2.8", "lost"]],
+  ] as const)("clash resolution %s and NAT to %s: %j", (clashResolution, backends, expected) => {
+    const router = new Router();
+    router.netns.kernel.clashResolution = clashResolution;
+    let asked = 0;
+    router.nat(NF_INET_PRE_ROUTING, (skb, state) => {
+      const second = backends === "two backends" && asked++ > 0;
+      return dnat(skb, state, { minAddress: parseIp(second ? "10.0.2.9" : "10.0.2.8") });
+    });
+    expect(race(router, QUERY, QUERY)).toEqual(
+      expected.map((to) => (to === "lost" ? to : `10.0.1.2:4000 > ${to}:53`)),
+    );
+    const lost = expected.filter((to) => to === "lost").length;
+    expect(router.conntrack.statistics.insertFailed).toBe(lost);
+  });
+
+  test.each(["insert", "matching", "untranslated"] as const)(
+    "clash resolution %s without NAT: both pass",
+    (clashResolution) => {
+      const router = new Router();
+      router.netns.kernel.clashResolution = clashResolution;
+      const query = udp("10.0.1.2:4000", "10.0.2.2:53");
+      expect(race(router, query, query)).toEqual([ends(query), ends(query)]);
+    },
+  );
+
   test("of two clients that get the same source: the loser is dropped, and its retry 5 s later passes", () => {
     const router = new Router();
     router.nat(NF_INET_POST_ROUTING, (skb, state) =>
