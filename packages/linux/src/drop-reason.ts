@@ -48,6 +48,7 @@ export type DropReason =
   | "ARP_PVLAN_DISABLE"
   // of our own
   | "TTL_EXCEEDED"
+  | "FRAG_MISFIT"
   | "FORWARDING_DISABLED"
   | "BLACKHOLE_ROUTE"
   | "UNREACHABLE_ROUTE"

@@ -81,6 +81,7 @@ export const DROP_EXPLANATIONS: Readonly<Record<DropReason, DropExplanation>> = 
     meaning: "the other fragments did not come in time",
     hint: "a fragment is lost on the way: a firewall may drop those without ports",
   },
+  FRAG_MISFIT: { meaning: "this fragment contradicts those before it", hint: CORRUPT_HINT },
   FRAG_TOO_FAR: { meaning: "fragments are too far apart", hint: CORRUPT_HINT },
   TCP_FLAGS: { meaning: "no connection expects these TCP flags", hint: CONNTRACK_HINT },
   TCP_RESET: { meaning: "the connection was reset", hint: "the other side has closed it" },

@@ -5,6 +5,7 @@ import {
   ICMPV6_TIME_EXCEED,
   type IpPacket,
 } from "@cnilab/net";
+import type { DropReason } from "../drop-reason.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import type { Skb } from "../skb.ts";
 import { icmpSend } from "./icmp-error.ts";
@@ -33,6 +34,9 @@ export function fragmentPacket(packet: IpPacket, mtu: number): IpPacket[] {
   return fragments;
 }
 
+/** Who puts a packet together: each has queues of its own (`enum ip_defrag_users`; nf_conntrack_reasm.c's are others than reassembly.c's). */
+export type DefragUser = "local delivery" | "conntrack in" | "conntrack out" | "ipvs";
+
 /** Fragments of one packet that have arrived. */
 interface Queue {
   /** The one that arrived first of all. */
@@ -42,8 +46,12 @@ interface Queue {
   count: number;
   /** Arrived byte ranges, ascending and apart. */
   ranges: [start: number, end: number][];
-  /** Bytes in all; known once the last fragment is here. */
-  total: number | undefined;
+  /** Where what has arrived ends (`inet_frag_queue.len`). */
+  length: number;
+  /** Whether the last fragment is here (`INET_FRAG_LAST_IN`): then `length` is that of the whole. */
+  hasLast: boolean;
+  /** One bit for each ECN field that fragments have had (`ip4_frag_ecn`). */
+  ecn: number;
   /** Largest fragment, header included. */
   maxSize: number;
   readonly timer: Timer;
@@ -65,29 +73,62 @@ export class Reassembly {
     this.#netns = netns;
   }
 
-  /** The whole packet once the fragment `skb` completes it. */
-  add(skb: Skb): Reassembled | undefined {
+  /** The whole packet once the fragment `skb` completes it. What does not fit what came before is dropped. */
+  add(skb: Skb, user: DefragUser): Reassembled | undefined {
     const fragment = skb.ip;
     const payload = fragment.payload;
     if (!(payload instanceof FragmentPayload)) return undefined;
-    const { src, dst, id, protocol } = fragment;
-    const key = `${src} ${dst} ${id} ${protocol}`;
+    const key = keyOf(fragment, user);
     const queue = this.#queues.get(key) ?? this.#open(key, skb);
+    const start = fragment.fragmentOffset;
+    const end = start + payload.length;
+    if (start === end || !fitsLength(queue, end, fragment.moreFragments)) {
+      // `nf_ct_frag6_queue` leaves the others alone, the rest gives the whole up.
+      if (fragment.version === 4 || user === "local delivery") this.#discard(key, queue);
+      this.#drop(skb, "FRAG_MISFIT", "it ends elsewhere than fragments before it say");
+      return undefined;
+    }
+    queue.length = Math.max(queue.length, end);
+    queue.hasLast ||= !fragment.moreFragments;
+    // RFC 5722: duplicates are ignored, what overlaps spoils the whole (`inet_frag_queue_insert`).
+    const overlapped = queue.ranges.find((range) => start < range[1] && range[0] < end);
+    if (overlapped !== undefined) {
+      const isDuplicate = overlapped[0] <= start && end <= overlapped[1];
+      if (!isDuplicate) this.#discard(key, queue);
+      if (isDuplicate) this.#drop(skb, "DUP_FRAG", "its bytes have come before");
+      else this.#drop(skb, "FRAG_MISFIT", "it overlaps fragments before it");
+      return undefined;
+    }
     queue.count++;
-    const end = fragment.fragmentOffset + payload.length;
-    if (fragment.fragmentOffset === 0) queue.first = skb;
-    if (!fragment.moreFragments) queue.total = end;
+    if (start === 0) queue.first = skb;
     queue.maxSize = Math.max(queue.maxSize, fragment.length);
-    queue.ranges = merge(queue.ranges, fragment.fragmentOffset, end);
+    queue.ecn |= 1 << (fragment.tos & INET_ECN_MASK);
+    queue.ranges = merge(queue.ranges, start, end);
     const range = queue.ranges[0] as [number, number];
-    if (queue.first === undefined || range[0] !== 0 || range[1] !== queue.total) return undefined;
-    queue.timer.cancel();
-    this.#queues.delete(key);
+    const isWhole = queue.hasLast && range[0] === 0 && range[1] === queue.length;
+    if (queue.first === undefined || !isWhole) return undefined;
+    this.#discard(key, queue);
+    const ecn = ecnOfWhole(queue.ecn);
+    if (ecn === undefined) {
+      this.#drop(skb, "FRAG_MISFIT", "fragments disagree about ECN");
+      return undefined;
+    }
     const header = queue.first.ip;
     const packet = header.withPayload((header.payload as FragmentPayload).whole.payload);
     packet.moreFragments = false;
     packet.fragmentOffset = 0;
+    packet.tos |= ecn;
     return { packet, fragments: queue.count, maxSize: queue.maxSize };
+  }
+
+  /** `inet_frag_kill` */
+  #discard(key: string, queue: Queue): void {
+    queue.timer.cancel();
+    this.#queues.delete(key);
+  }
+
+  #drop(skb: Skb, reason: DropReason, detail: string): void {
+    this.#netns.network.drop(skb, this.#netns, reason, skb.dev, detail);
   }
 
   #open(key: string, opener: Skb): Queue {
@@ -100,7 +141,9 @@ export class Reassembly {
       first: undefined,
       count: 0,
       ranges: [],
-      total: undefined,
+      length: 0,
+      hasLast: false,
+      ecn: 0,
       maxSize: 0,
       timer,
     };
@@ -123,6 +166,28 @@ export class Reassembly {
     netns.network.drop(first ?? opener, netns, "FRAG_REASM_TIMEOUT", opener.dev, detail);
     netns.network.run();
   }
+}
+
+/** Which packet it is a part of; IPv6 does not ask for the protocol (`struct frag_v4_compare_key`, `frag_v6_compare_key`). */
+function keyOf({ version, src, dst, id, protocol }: IpPacket, user: DefragUser): string {
+  return `${user} ${src} ${dst} ${id}${version === 4 ? ` ${protocol}` : ""}`;
+}
+
+/** Whether a fragment that ends there can be one of this packet (`ip_frag_queue`). */
+function fitsLength(queue: Queue, end: number, moreFragments: boolean): boolean {
+  if (moreFragments) return !queue.hasLast || end <= queue.length;
+  return end === queue.length || (end > queue.length && !queue.hasLast);
+}
+
+const INET_ECN_MASK = 3;
+const INET_ECN_CE = 3;
+
+/** What the whole packet's ECN field gets besides, of fragments with these; `undefined` where they contradict (`ip_frag_ecn_table`). */
+function ecnOfWhole(seen: number): number | undefined {
+  const hasNotEct = (seen & 1) !== 0;
+  if (hasNotEct && seen !== 1) return undefined;
+  const hasCe = (seen & (1 << INET_ECN_CE)) !== 0;
+  return hasCe && seen !== 1 << INET_ECN_CE ? INET_ECN_CE : 0;
 }
 
 /** ICMP_EXC_FRAGTIME and ICMPV6_EXC_FRAGTIME. */

@@ -19,6 +19,7 @@ import {
   nfHook,
 } from "../netfilter/hooks.ts";
 import { PACKET_OTHERHOST, type Skb } from "../skb.ts";
+import type { DefragUser } from "./fragment.ts";
 import { icmpSend } from "./icmp-error.ts";
 import { ipForward } from "./ip-forward.ts";
 import { deliverToProtocol } from "./protocols.ts";
@@ -148,18 +149,18 @@ export function ipLocalDeliver(skb: Skb, netns: NetNamespace): void {
     nfHook(netns, NFPROTO_IPV6, NF_INET_LOCAL_IN, skb, skb.dev, undefined, ipv6InputFinish);
     return;
   }
-  if (skb.ip.isFragment && !reassemble(skb, netns)) return;
+  if (skb.ip.isFragment && !reassemble(skb, netns, "local delivery")) return;
   nfHook(netns, NFPROTO_IPV4, NF_INET_LOCAL_IN, skb, skb.dev, undefined, deliverToProtocol);
 }
 
 function ipv6InputFinish(skb: Skb, netns: NetNamespace): void {
-  if (skb.ip.isFragment && !reassemble(skb, netns)) return;
+  if (skb.ip.isFragment && !reassemble(skb, netns, "local delivery")) return;
   deliverToProtocol(skb, netns);
 }
 
 /** Adds a fragment to its queue; true when `skb` has become the whole packet. */
-export function reassemble(skb: Skb, netns: NetNamespace): boolean {
-  const whole = netns.reassembly.add(skb);
+export function reassemble(skb: Skb, netns: NetNamespace, user: DefragUser): boolean {
+  const whole = netns.reassembly.add(skb, user);
   if (whole === undefined) return false;
   skb.packet = whole.packet;
   skb.fragMaxSize = whole.maxSize;

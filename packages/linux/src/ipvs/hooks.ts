@@ -188,7 +188,7 @@ class AnswerHook implements HookFunction {
     if (protocol === undefined) return NF_ACCEPT;
     if (skb.ip.isFragment && skb.ip.version === 4) {
       ipvs.netns.network.recording?.unrepeatable();
-      if (!reassemble(skb, state.netns)) return NF_STOLEN;
+      if (!reassemble(skb, state.netns, "ipvs")) return NF_STOLEN;
     }
     const packet = skb.ip;
     const header = transportHeader(packet) as UdpDatagram | undefined;

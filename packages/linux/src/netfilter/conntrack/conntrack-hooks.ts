@@ -29,7 +29,8 @@ const defrag: HookFunction = {
     if (!skb.ip.isFragment) return NF_ACCEPT;
     if (skb.ct === undefined && skb.ctInfo === IP_CT_UNTRACKED) return NF_ACCEPT;
     state.netns.network.recording?.unrepeatable();
-    return reassemble(skb, state.netns) ? NF_ACCEPT : NF_STOLEN;
+    const user = state.hook === NF_INET_PRE_ROUTING ? "conntrack in" : "conntrack out";
+    return reassemble(skb, state.netns, user) ? NF_ACCEPT : NF_STOLEN;
   },
 };
 
