@@ -15,7 +15,7 @@ import {
   IpPacket,
   type Ipv4Address,
 } from "@cnilab/net";
-import { icmpSend } from "../ip/icmp-error.ts";
+import { icmpNdoSend, icmpSend } from "../ip/icmp-error.ts";
 import { sendVia } from "../ip/ip-output.ts";
 import { routeOutput } from "../ip/route-output.ts";
 import type { NetNamespace } from "../net-namespace.ts";
@@ -142,7 +142,7 @@ export class IpTunnel extends NetDevice {
     if (!dontFragment) return false;
     this.#learnInner(skb, room);
     if (!inner.dontFragment || inner.length <= room) return true;
-    icmpSend(skb, this.netns, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, room);
+    icmpNdoSend(skb, this.netns, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, room);
     return undefined;
   }
 
@@ -153,7 +153,7 @@ export class IpTunnel extends NetDevice {
     const mtu = Math.max(room, IPV6_MIN_MTU);
     if (this.remote !== 0) this.#learnInner(skb, mtu);
     if (skb.ip.length <= mtu) return room >= IPV6_MIN_MTU;
-    icmpSend(skb, this.netns, ICMPV6_PKT_TOOBIG, 0, mtu);
+    icmpNdoSend(skb, this.netns, ICMPV6_PKT_TOOBIG, 0, mtu);
     return undefined;
   }
 

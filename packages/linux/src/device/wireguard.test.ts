@@ -1,6 +1,25 @@
-import { formatIp, parseIp, parsePrefix, type UdpDatagram } from "@cnilab/net";
+import {
+  formatIp,
+  type IcmpMessage,
+  IPPROTO_UDP,
+  type IpPacket,
+  parseIp,
+  parsePrefix,
+  type QuotedPacket,
+  type UdpDatagram,
+} from "@cnilab/net";
 import { describe, expect, test } from "vitest";
-import { connect, Lab, outcome, ping, routes, serve, up } from "../../test/lab.ts";
+import {
+  cable,
+  connect,
+  forwarding,
+  Lab,
+  outcome,
+  ping,
+  routes,
+  serve,
+  up,
+} from "../../test/lab.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { Trace } from "../trace.ts";
 import { Wireguard, type WireguardPeer, WireguardPeerLayer } from "./wireguard.ts";
@@ -121,6 +140,34 @@ describe("who may send what", () => {
     );
   });
 });
+
+// icmp_ndo_send, icmpv6_ndo_send; asked of a 6.1 kernel (fuzz:vm, wireguard).
+test.each([
+  [4, "10.2.0.2", "10.1.0.2", "10.2.0.1"],
+  [6, "fd02::2", "fd01::2", "fd02::1"],
+] as const)(
+  "who is behind NAT hears of the missing peer by the router's near address: IPv%i",
+  (family, own, to, from) => {
+    const { h1 } = paired(() => ({ allowedIps: [] }));
+    const pod = h1.kernel.addNamespace("pod");
+    const [veth, eth0] = cable(h1, "veth", pod, "eth0");
+    up(veth, "10.2.0.1/24", "fd02::1/64");
+    up(eth0, "10.2.0.2/24", "fd02::2/64");
+    routes(pod, "0.0.0.0/0 via 10.2.0.1", "::/0 via fd02::1");
+    forwarding(h1);
+    h1.iptables(family).append("nat", "POSTROUTING", "-o wg0 -j MASQUERADE");
+    const trace = new Trace();
+    const { error } = connect(pod, to, 53, { protocol: IPPROTO_UDP, trace });
+    expect(error && [error.errno, error.from && formatIp(error.from)]).toEqual([
+      "EHOSTUNREACH",
+      from,
+    ]);
+    const told = trace.steps.findLast((s) => s.kind === "transmit" && s.netns === h1);
+    const quoted = told?.kind === "transmit" ? (told.frame.payload as IpPacket).payload : undefined;
+    const about = ((quoted as IcmpMessage).payload as QuotedPacket).packet;
+    expect([formatIp(about.src), formatIp(about.dst)]).toEqual([own, to]);
+  },
+);
 
 test("a peer that roams is answered where it was last heard of", () => {
   const { h1, h2, w2 } = paired((n) =>

@@ -16,7 +16,7 @@ import {
   WireguardData,
   WireguardHandshake,
 } from "@cnilab/net";
-import { icmpSend } from "../ip/icmp-error.ts";
+import { icmpNdoSend } from "../ip/icmp-error.ts";
 import { KernelError } from "../kernel-error.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import type { Skb } from "../skb.ts";
@@ -336,8 +336,8 @@ export class Wireguard extends NetDevice {
   /** The sender hears of it twice: its call fails, and an ICMP message comes. */
   #refuse(skb: Skb, errno: "ENOKEY" | "EDESTADDRREQ", detail: string): void {
     skb.sendErrno ??= errno;
-    if (skb.ip.version === 4) icmpSend(skb, this.netns, ICMP_DEST_UNREACH, ICMP_HOST_UNREACH);
-    else icmpSend(skb, this.netns, ICMPV6_DEST_UNREACH, ICMPV6_ADDR_UNREACH);
+    if (skb.ip.version === 4) icmpNdoSend(skb, this.netns, ICMP_DEST_UNREACH, ICMP_HOST_UNREACH);
+    else icmpNdoSend(skb, this.netns, ICMPV6_DEST_UNREACH, ICMPV6_ADDR_UNREACH);
     this.drop(skb, "WIREGUARD_NO_PEER", detail);
   }
 

@@ -18,6 +18,7 @@ import {
 } from "@cnilab/net";
 import { RT_SCOPE_LINK } from "../fib/route.ts";
 import type { NetNamespace } from "../net-namespace.ts";
+import { directionOf, IPS_NAT_MASK } from "../netfilter/conntrack-entry.ts";
 import { PACKET_HOST, Skb } from "../skb.ts";
 import { sendFromIcmpSocket } from "./icmp-socket.ts";
 import { routeOutput } from "./route-output.ts";
@@ -70,6 +71,27 @@ export function icmpSend(
   // (`icmp_glue_bits`, `icmpv6_getfrag`).
   netns.conntrack?.attach(error, skb);
   sendFromIcmpSocket(error, netns);
+}
+
+/**
+ * As {@link icmpSend}, by a device that packets reach behind NAT: who sent the packet hears of it, as the packet had it before its
+ * source was rewritten (`icmp_ndo_send`, `icmpv6_ndo_send`).
+ */
+export function icmpNdoSend(
+  skb: Skb,
+  netns: NetNamespace,
+  type: number,
+  code: number,
+  rest = 0,
+): void {
+  const { ct, ctInfo } = skb;
+  if (ct === undefined || (ct.status & IPS_NAT_MASK) === 0) {
+    icmpSend(skb, netns, type, code, rest);
+    return;
+  }
+  const asSent = skb.clone();
+  asSent.ip.src = ct.tuple(directionOf(ctInfo)).src;
+  icmpSend(asSent, netns, type, code, rest);
 }
 
 /**
