@@ -36,6 +36,8 @@ import {
   type Connection,
   Connector,
   type ConnectRequest,
+  type HttpCall,
+  type HttpConnection,
   type Surroundings,
 } from "./connect/connection.ts";
 import { type Endpoint, type EndpointScope, parseEndpoint } from "./connect/endpoint.ts";
@@ -57,6 +59,7 @@ import { unenforcedPolicies } from "./policy-warnings.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import { ServiceAdmission } from "./service/service-admission.ts";
 import { OutsideWorld } from "./underlay/outside-world.ts";
+import { PublicNames } from "./underlay/public-names.ts";
 import { API_SERVER, forwarding, Underlay } from "./underlay/underlay.ts";
 
 export interface ClusterOptions {
@@ -136,6 +139,7 @@ export class Cluster {
   readonly #addOns: AddOns;
   #underlay: Underlay | undefined;
   #outside: OutsideWorld | undefined;
+  #publicNames: PublicNames | undefined;
 
   /** @throws InputError for ranges that do not fit together */
   constructor(options: ClusterOptions = {}) {
@@ -276,6 +280,18 @@ export class Cluster {
   connect(request: ConnectRequest): Connection {
     this.#boot([]);
     return this.#connector.connect(request);
+  }
+
+  /** Makes a request over HTTP. @throws InputError where the source cannot be one */
+  requestHttp(call: HttpCall): HttpConnection {
+    this.#boot([]);
+    return this.#connector.requestHttp(call);
+  }
+
+  /** Names by which the world outside knows the cluster's Ingresses, Gateways and routes. */
+  get publicNames(): PublicNames {
+    this.#publicNames ??= new PublicNames(this.api);
+    return this.#publicNames;
   }
 
   /** Looks for both ends as {@link connect} does, and sends nothing. @throws InputError */
@@ -483,6 +499,7 @@ export class Cluster {
         return there?.initNs ?? (this.#outside as OutsideWorld).host(address);
       },
       internet: () => (this.#outside as OutsideWorld).internet,
+      publicNames: () => this.publicNames,
       nameOf: (netns) => {
         const { hostname } = netns.kernel;
         if (this.#nodes.has(hostname)) return `node/${hostname}`;

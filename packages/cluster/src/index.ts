@@ -12,11 +12,14 @@ export {
   Connector,
   type ConnectProtocol,
   type ConnectRequest,
+  type HttpCall,
+  type HttpConnection,
   type Located,
   type NodeNamespaces,
   type Surroundings,
 } from "./connect/connection.ts";
 export { type Endpoint, type EndpointScope, parseEndpoint } from "./connect/endpoint.ts";
+export type { HttpOutcome } from "./connect/http-request.ts";
 export {
   NameResolution,
   type Resolution,
@@ -33,4 +36,5 @@ export {
   parseManifests,
 } from "./manifest/parse-manifests.ts";
 export { storedVersion } from "./manifest/stored-version.ts";
+export { type PublicName, PublicNames } from "./underlay/public-names.ts";
 export * from "./underlay/underlay.ts";

@@ -9,6 +9,7 @@ import {
   type Endpoint,
   type EndpointScope,
   type NodeNamespaces,
+  PublicNames,
   parseEndpoint,
 } from "@cnilab/cluster";
 import {
@@ -101,6 +102,7 @@ export class ImportedCluster {
       ...named("nodes that were not collected", uncollected(this.api, nodes)),
     ];
     const holders = new AddressBook(this.api);
+    const publicNames = new PublicNames(this.api);
     this.#connector = new Connector({
       api: this.api,
       config: ranges(this.api),
@@ -108,6 +110,7 @@ export class ImportedCluster {
       holderOf: (address) => holders.find(address),
       outside: (address) => machineWith(state, address) ?? state.outside.host(address),
       internet: () => state.outside.internet,
+      publicNames: () => publicNames,
       nameOf: (netns) => names.get(netns) ?? state.outside.nameOf(netns) ?? String(netns),
     });
   }

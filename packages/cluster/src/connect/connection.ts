@@ -21,7 +21,9 @@ import {
   parseIp,
   tryParseIp,
 } from "@cnilab/net";
+import type { PublicNames } from "../underlay/public-names.ts";
 import type { Endpoint } from "./endpoint.ts";
+import { askHttp, type HttpAsk, type HttpOutcome } from "./http-request.ts";
 import { NameResolution, searchDomains, slicesOf } from "./name-resolution.ts";
 import { isPolicy, policyDrop, reasonOf, type Verdict, verdictOf } from "./verdict.ts";
 
@@ -41,6 +43,25 @@ export interface ConnectRequest {
   readonly port?: number | string | undefined;
   readonly protocol?: ConnectProtocol | undefined;
   readonly trace?: Trace | undefined;
+}
+
+/** A request over HTTP, as `curl` makes one. */
+export interface HttpCall extends Omit<HttpAsk, "address" | "port" | "tls"> {
+  readonly from: Endpoint;
+  readonly to: Endpoint;
+  readonly port: number;
+  /** Host of the URL where it begins with https. */
+  readonly tls?: HttpAsk["tls"];
+  /** Asked in place of what the name stands for (`curl --resolve`). */
+  readonly address?: IpAddress | undefined;
+}
+
+/** What became of a request; without an outcome it never left. */
+export interface HttpConnection {
+  readonly address: IpAddress | undefined;
+  readonly outcome: HttpOutcome | undefined;
+  /** Why nothing was sent. */
+  readonly failure: Pick<Connection, "verdict" | "reason"> | undefined;
 }
 
 /** What became of an attempt to talk to somebody. */
@@ -92,6 +113,8 @@ export interface Surroundings {
   /** The host outside with this address, made if there is none. */
   outside(address: IpAddress): NetNamespace;
   internet(): NetNamespace;
+  /** Names of the cluster that the world knows. */
+  publicNames(): PublicNames;
   /** How to call a namespace that answered and is no pod's. */
   nameOf(netns: NetNamespace): string;
 }
@@ -152,6 +175,27 @@ export class Connector {
       if (side === "egress") sides.ingress = admitted(source.netns, asked);
     }
     return this.#describe(done, address, protocol === "ICMP" ? undefined : port, sides);
+  }
+
+  /** @throws InputError where the source cannot be one */
+  requestHttp(call: HttpCall): HttpConnection {
+    const none = { address: undefined, outcome: undefined };
+    const source = this.#source(call.from);
+    if ("verdict" in source) return { ...none, failure: source };
+    let { address } = call;
+    if (address === undefined) {
+      const { from, to, port, trace } = call;
+      const destination = this.#destination({ from, to, port, trace }, source, "TCP");
+      if ("verdict" in destination) return { ...none, failure: destination };
+      const { addresses } = destination;
+      address = addresses.find((a) => speaks(source.netns, a)) ?? addresses[0];
+      if (address === undefined) {
+        return { ...none, failure: unreachable(`${to.text} has no address`) };
+      }
+    }
+    this.#makeOutsider(address);
+    const outcome = askHttp(source.netns, source.name, { ...call, address });
+    return { address, outcome, failure: undefined };
   }
 
   /** Looks for both ends and the port, and sends nothing. @throws InputError as {@link connect} */
@@ -317,6 +361,10 @@ export class Connector {
     protocol: ConnectProtocol,
   ): Destination | Failure {
     const { search } = source;
+    const known = source.outside === true ? this.#around.publicNames().find(to.name) : undefined;
+    if (known !== undefined) {
+      return { addresses: known.addresses, port: numeric(port, protocol, to.text) };
+    }
     const found = this.#names.resolve(to.name, search ?? []);
     if (search !== undefined && found.addresses.length > 0) {
       const number =
