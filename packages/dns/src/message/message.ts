@@ -67,6 +67,8 @@ export interface DnsMessage {
   /** Without the OPT record, which is {@link edns}. */
   readonly additional: readonly ResourceRecord[];
   readonly edns?: Edns;
+  /** Whether names are shortened by pointers on the wire (RFC 1035 §4.1.4); CoreDNS does so only where it must. */
+  readonly compressed?: boolean;
 }
 
 const QUERY_FLAGS: DnsFlags = { qr: false, aa: false, tc: false, rd: true, ra: false };
