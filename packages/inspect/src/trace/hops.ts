@@ -1,5 +1,6 @@
 import type { DeviceStep, FilterStep, NetNamespace, Trace, TraceStep } from "@cnilab/linux";
 import { formatIp, type NetworkPacket } from "@cnilab/net";
+import { traceLegs } from "./legs.ts";
 import {
   innermost,
   isNeighbourTalk,
@@ -31,9 +32,11 @@ export interface TracePacket {
   readonly number: number;
   /** As its sender made it; `undefined` where it ended before it reached a device. */
   readonly summary: PacketSummary | undefined;
-  /** Seen from the place where the trace starts: its own packets, answers, and questions for neighbours. */
+  /** Seen from the client whose leg it is: its own packets, answers, and questions for neighbours. */
   readonly direction: "there" | "back" | "neighbour";
   readonly end: "delivered" | "dropped" | "unfinished";
+  /** Which of several legs it belongs to, from 1 on; `undefined` where there is one, or it belongs to none. */
+  readonly leg: number | undefined;
 }
 
 /** Node and namespace, as `node1/host` (the node's own) or `node1/cni-…`. */
@@ -113,14 +116,22 @@ export function tracePackets(trace: Trace): TracePacket[] {
     .sort(([x], [y]) => x - y)
     .map(([number, own]) => ({ number, own, packet: firstPacket(own) }));
   const first = packets[0]?.packet;
+  const legs = traceLegs(trace);
+  const legOf = new Map<number, { readonly back: boolean; readonly leg: number }>();
+  legs.forEach(({ there, back }, i) => {
+    for (const number of there) legOf.set(number, { back: false, leg: i + 1 });
+    for (const number of back) legOf.set(number, { back: true, leg: i + 1 });
+  });
   return packets.map(({ number, own, packet }) => {
     const asks = packet !== undefined && isNeighbourTalk(packet);
     const away = own[0]?.netns !== start && !isCarrier(packet, first);
-    const back = away || isAnswer(packet, first);
+    const part = legOf.get(number);
+    const back = part?.back ?? (away || isAnswer(packet, first));
     return {
       number,
       summary: packet === undefined ? undefined : summarise(packet),
       direction: asks ? "neighbour" : back ? "back" : "there",
+      leg: legs.length > 1 ? part?.leg : undefined,
       end: asks ? neighbourEnd(own) : endOf(own),
     };
   });

@@ -27,6 +27,8 @@ export interface TracePacketJson {
   /** `there`: sent where the trace starts. `back`: answers. `neighbour`: ARP and neighbour discovery. */
   readonly direction: "there" | "back" | "neighbour";
   readonly end: "delivered" | "dropped" | "unfinished";
+  /** Which of several legs it belongs to, from 1 on. */
+  readonly leg?: number;
   readonly protocol?: string;
   readonly src?: string;
   readonly dst?: string;
@@ -161,12 +163,14 @@ export type TraceStepJson = { readonly text: string } & (
 export function traceJson(trace: Trace, options: { readonly nameOf?: NameOf } = {}): TraceJson {
   return {
     version: 1,
-    packets: tracePackets(trace).map(({ number, direction, end, summary }) => {
-      if (summary === undefined) return { number, direction, end };
+    packets: tracePackets(trace).map(({ number, direction, end, summary, leg }) => {
+      const part = leg === undefined ? {} : { leg };
+      if (summary === undefined) return { number, direction, end, ...part };
       const { srcPort, dstPort, ...rest } = summary;
       return {
         number,
         direction,
+        ...part,
         end,
         ...rest,
         ...(srcPort === undefined ? {} : { srcPort }),

@@ -87,12 +87,13 @@ class TraceWriter {
     return this.#level === "normal" ? weight !== "verbose" : weight === "summary";
   }
 
-  #head({ number, summary, direction, end }: TracePacket): string {
+  #head({ number, summary, direction, end, leg }: TracePacket): string {
     const text = summary === undefined ? "a packet" : packetText(summary, this.#nameOf);
     const arrow = direction === "back" ? "<-" : "->";
     const { packet, good, bad, faint } = this.#style;
     const tail = end === "delivered" ? good(end) : end === "dropped" ? bad(end) : faint(end);
-    return `${packet(`${arrow} #${number} ${text}`)}: ${tail}\n`;
+    const which = leg === undefined ? "" : ` [leg ${leg}]`;
+    return `${packet(`${arrow} #${number}${which} ${text}`)}: ${tail}\n`;
   }
 
   #hop({ place, lines }: WrittenHop): string {
