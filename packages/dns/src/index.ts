@@ -12,6 +12,11 @@ export {
 } from "./message/name.ts";
 export { dataWords, parseRecordData } from "./message/record-data.ts";
 export { RCODES, typeName, typeNumber } from "./message/record-types.ts";
+export { CORE_DNS_PROGRAM } from "./pods/core-dns-program.ts";
+export { kubeadmCorefile } from "./pods/kubeadm-corefile.ts";
+export { NODE_CACHE_PROGRAM } from "./pods/node-cache-program.ts";
+export { nodeLocalAddress } from "./pods/node-local-objects.ts";
+export { type CoreDnsRegistration, registerCoreDns } from "./pods/register.ts";
 export * from "./resolver/resolv-conf.ts";
 export type * from "./resolver/resolver-types.ts";
 export {
@@ -23,4 +28,6 @@ export {
 } from "./server/core-dns.ts";
 export * from "./server/local-transport.ts";
 export type { PluginOrder } from "./server/plugin-list.ts";
+export * from "./sockets/serve-dns.ts";
+export * from "./sockets/socket-transport.ts";
 export type * from "./transport.ts";
