@@ -17,7 +17,10 @@ export { kubeadmCorefile } from "./pods/kubeadm-corefile.ts";
 export { NODE_CACHE_PROGRAM } from "./pods/node-cache-program.ts";
 export { nodeLocalAddress } from "./pods/node-local-objects.ts";
 export { type CoreDnsRegistration, registerCoreDns } from "./pods/register.ts";
+export { HostsTable } from "./resolver/hosts-table.ts";
+export { type PodDns, type PodDnsOptions, podResolvConf } from "./resolver/pod-resolv-conf.ts";
 export * from "./resolver/resolv-conf.ts";
+export { Resolver, type ResolverOptions } from "./resolver/resolver.ts";
 export type * from "./resolver/resolver-types.ts";
 export {
   CoreDns,

@@ -1,17 +1,22 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { type KubeObject, SeededRandom, VirtualClock } from "@cnilab/core";
-import { IPV4_LOOPBACK, parseIp } from "@cnilab/net";
+import { formatIp, IPV4_LOOPBACK, parseIp } from "@cnilab/net";
 import { loadAll } from "js-yaml";
 import type { VectorCase } from "../../../../tools/vector-suite.ts";
 import {
+  type AddressFamilyHint,
   CoreDns,
   type DnsMessage,
   type DnsTransport,
   LocalTransport,
+  type LookupResult,
   listenerAt,
   messageLength,
+  parseResolvConf,
   queryOf,
+  Resolver,
   type ResourceRecord,
 } from "../../src/index.ts";
 import { ObjectsApi } from "../objects.ts";
@@ -30,6 +35,19 @@ interface Vector {
   readonly additional: readonly ResourceRecord[];
   readonly rawOrder?: readonly string[];
   readonly truncated?: { readonly answers: number };
+}
+
+interface SearchCase {
+  readonly podNamespace: string;
+  readonly ndots: number;
+  readonly name: string;
+  readonly family: AddressFamilyHint;
+  readonly steps: readonly {
+    readonly name: string;
+    readonly types: Readonly<Record<string, string>>;
+  }[];
+  readonly addresses: readonly string[];
+  readonly error?: string;
 }
 
 /** The port that each profile of the Corefile listens on, as the vectors' README has it. */
@@ -55,6 +73,11 @@ export async function* runSuite(folder: string): AsyncIterable<VectorCase> {
       .split("\n")
       .filter((line) => line !== "");
     for (const line of lines) yield runQuery(folder, JSON.parse(line) as Vector);
+  }
+  const searches = join(folder, "search-path.json");
+  if (existsSync(searches)) {
+    const { cases } = JSON.parse(readFileSync(searches, "utf8")) as { cases: SearchCase[] };
+    for (const each of cases) yield runSearch(folder, each);
   }
 }
 
@@ -115,6 +138,45 @@ function runQuery(folder: string, vector: Vector): VectorCase {
   return problems.length === 0
     ? { name, outcome: "passed" }
     : { name, outcome: "failed", detail: problems.join("\n") };
+}
+
+function runSearch(folder: string, each: SearchCase): VectorCase {
+  const { podNamespace, ndots, name: wanted, family } = each;
+  const name = `${podNamespace} ndots:${ndots} ${wanted} ${family}`;
+  const { clock, transport } = serverOf(folder);
+  const domain = "svc.cluster.local";
+  const resolver = new Resolver({
+    resolvConf: parseResolvConf(
+      `search ${podNamespace}.${domain} ${domain} cluster.local\nnameserver ${SERVER}\noptions ndots:${ndots}\n`,
+    ),
+    transport,
+    clock,
+    random: new SeededRandom(1),
+  });
+  let result: LookupResult | undefined;
+  resolver.lookup(wanted, family, (found) => {
+    result = found;
+  });
+  clock.settle();
+  if (result === undefined) return { name, outcome: "failed", detail: "no result" };
+  // The questions of one step are sent together.
+  const steps = new Map<string, Record<string, string>>();
+  for (const step of result.steps) {
+    steps.set(step.name, { ...steps.get(step.name), [step.type]: step.outcome });
+  }
+  const is = {
+    steps: [...steps].map(([stepName, types]) => ({ name: stepName, types })),
+    addresses: result.addresses.map(formatIp).sort(),
+    error: result.error,
+  };
+  const expected = { steps: each.steps, addresses: [...each.addresses].sort(), error: each.error };
+  return isDeepStrictEqual(JSON.parse(JSON.stringify(is)), JSON.parse(JSON.stringify(expected)))
+    ? { name, outcome: "passed" }
+    : {
+        name,
+        outcome: "failed",
+        detail: `${JSON.stringify(is)}\nexpected ${JSON.stringify(expected)}`,
+      };
 }
 
 /** Where the answer differs from the vector, a line each. Answers of a section are compared as sets. */
