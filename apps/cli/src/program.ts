@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { addCniCommand } from "./commands/cni.ts";
 import { addCompletionCommand } from "./commands/completion.ts";
+import { addCurlCommand } from "./commands/curl.ts";
 import { addExplainCommand } from "./commands/explain.ts";
 import { addGetCommand } from "./commands/get.ts";
 import { addHelpCommand } from "./commands/help.ts";
@@ -38,6 +39,7 @@ export function createProgram(): Command {
   for (const add of [
     addRunCommand,
     addTraceCommand,
+    addCurlCommand,
     addProbeCommand,
     addReachCommand,
     addGetCommand,

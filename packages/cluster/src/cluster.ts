@@ -7,6 +7,7 @@ import {
   type CniModel,
   type CniOptionValues,
   type CniResult,
+  DEFAULT_INGRESS_CLASS,
   type DependencyContainer,
   InputError,
   type Kind,
@@ -18,7 +19,7 @@ import {
   SeededRandom,
   VirtualClock,
 } from "@cnilab/core";
-import { Kernel, Network, startEchoServer } from "@cnilab/linux";
+import { Kernel, type NetNamespace, Network, startEchoServer } from "@cnilab/linux";
 import { formatIp, IPPROTO_TCP, type IpAddress } from "@cnilab/net";
 import { WindowsMachine } from "@cnilab/windows";
 import { type Observable, Subject, Subscription } from "rxjs";
@@ -152,7 +153,13 @@ export class Cluster {
     const services = new ServiceAdmission(this.config, seed);
     this.api.admit(services);
     this.api.admit(NAMESPACE_ADMISSION);
-    this.api.admit(new IngressAdmission(this.api));
+    this.api.admit(
+      new IngressAdmission(this.api, () =>
+        this.container.isRegistered(DEFAULT_INGRESS_CLASS)
+          ? this.container.resolve(DEFAULT_INGRESS_CLASS)
+          : undefined,
+      ),
+    );
     for (const name of INITIAL_NAMESPACES) this.api.create<"Namespace">(namespace(name));
     this.#applier = new Applier(
       this.api,
@@ -286,6 +293,13 @@ export class Cluster {
   requestHttp(call: HttpCall): HttpConnection {
     this.#boot([]);
     return this.#connector.requestHttp(call);
+  }
+
+  /** How to call the machine of a namespace: `node/NAME`, `internet`, an outside host's address, or its name. */
+  nameOf(netns: NetNamespace): string {
+    const { hostname } = netns.kernel;
+    if (this.#nodes.has(hostname)) return `node/${hostname}`;
+    return this.#outside?.nameOf(netns) ?? hostname;
   }
 
   /** Names by which the world outside knows the cluster's Ingresses, Gateways and routes. */
@@ -500,11 +514,7 @@ export class Cluster {
       },
       internet: () => (this.#outside as OutsideWorld).internet,
       publicNames: () => this.publicNames,
-      nameOf: (netns) => {
-        const { hostname } = netns.kernel;
-        if (this.#nodes.has(hostname)) return `node/${hostname}`;
-        return this.#outside?.nameOf(netns) ?? hostname;
-      },
+      nameOf: (netns) => this.nameOf(netns),
     };
   }
 }

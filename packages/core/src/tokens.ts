@@ -1,4 +1,5 @@
 import type { DependencyContainer, InjectionToken } from "tsyringe";
+import type { IngressClass } from "./api/ingress.ts";
 import type { ClusterContext } from "./cluster-context.ts";
 import type { AddOn } from "./engines/add-on.ts";
 import type { BridgeEngine } from "./engines/bridge.ts";
@@ -35,6 +36,14 @@ export const LOAD_BALANCER: InjectionToken<LoadBalancerEngine> = Symbol.for(
 /** Programs that containers run; register as many as there are. */
 export const CONTAINER_PROGRAMS: InjectionToken<ContainerProgram> = Symbol.for(
   "@cnilab/core/container-programs",
+);
+
+/**
+ * The class of a controller that the cluster brings along: Ingresses that name none get it where the input has no classes at all, as
+ * if it had been there before them.
+ */
+export const DEFAULT_INGRESS_CLASS: InjectionToken<IngressClass> = Symbol.for(
+  "@cnilab/core/default-ingress-class",
 );
 
 /** What the cluster brings along beside the input; register as many as there are. */

@@ -62,6 +62,8 @@ export interface HttpConnection {
   readonly outcome: HttpOutcome | undefined;
   /** Why nothing was sent. */
   readonly failure: Pick<Connection, "verdict" | "reason"> | undefined;
+  /** Packets that ended on the way while the name was looked up. */
+  readonly drops: readonly Drop[];
 }
 
 /** What became of an attempt to talk to somebody. */
@@ -179,14 +181,17 @@ export class Connector {
 
   /** @throws InputError where the source cannot be one */
   requestHttp(call: HttpCall): HttpConnection {
-    const none = { address: undefined, outcome: undefined };
+    const none = { address: undefined, outcome: undefined, drops: [] };
     const source = this.#source(call.from);
     if ("verdict" in source) return { ...none, failure: source };
     let { address } = call;
+    source.netns.network.takeDrops();
     if (address === undefined) {
       const { from, to, port, trace } = call;
       const destination = this.#destination({ from, to, port, trace }, source, "TCP");
-      if ("verdict" in destination) return { ...none, failure: destination };
+      if ("verdict" in destination) {
+        return { ...none, failure: destination, drops: source.netns.network.takeDrops() };
+      }
       const { addresses } = destination;
       address = addresses.find((a) => speaks(source.netns, a)) ?? addresses[0];
       if (address === undefined) {
@@ -195,7 +200,7 @@ export class Connector {
     }
     this.#makeOutsider(address);
     const outcome = askHttp(source.netns, source.name, { ...call, address });
-    return { address, outcome, failure: undefined };
+    return { address, outcome, failure: undefined, drops: [] };
   }
 
   /** Looks for both ends and the port, and sends nothing. @throws InputError as {@link connect} */

@@ -156,6 +156,10 @@ class ProxiedRequest {
       };
     }
     const { endpoints, why } = this.#ready(backend);
+    if (endpoints.length === 0 && backend.fallback !== undefined) {
+      this.#backend = backend.fallback;
+      return this.#targetOf(backend.fallback);
+    }
     if (endpoints.length === 0) return { status: 503, why };
     return { endpoint: this.#proxy.turns.pick(`${key}:${backend.port}`, endpoints) };
   }

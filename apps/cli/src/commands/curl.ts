@@ -1,0 +1,195 @@
+import process from "node:process";
+import type { Cluster, HttpConnection } from "@cnilab/cluster";
+import {
+  ANSI_STYLE,
+  type HttpReport,
+  httpProblem,
+  httpReport,
+  PLAIN_STYLE,
+  traceJson,
+  tracePcapng,
+  traceText,
+  type Weight,
+} from "@cnilab/inspect";
+import { HttpResponse, headerOf, Trace } from "@cnilab/linux";
+import { type Command, Option } from "commander";
+import { addClusterFlags, bringUp, type ClusterFlags, warn } from "../cluster-flags.ts";
+import { type CurlRequest, type RequestFlags, readRequest, redirected } from "../http-request.ts";
+import { httpText } from "../http-text.ts";
+import { nameOf } from "../names.ts";
+import { print, printJson, wantsColour } from "../output.ts";
+
+interface CurlFlags extends ClusterFlags, RequestFlags {
+  readonly namespace?: string;
+  readonly location?: boolean;
+  readonly verbose?: boolean;
+  readonly trace?: boolean;
+  readonly level: Weight;
+  readonly output: "text" | "json" | "pcapng";
+}
+
+/** Redirects that are followed at most, as curl does. */
+const MOST_REDIRECTS = 50;
+
+export function addCurlCommand(program: Command): void {
+  const command = program
+    .command("curl")
+    .description("ask a URL: DNS, connection, TLS, Ingress or Gateway, backend")
+    .argument("<src>", "who asks: ns/pod, deploy/NAME, node/NAME, internet, an address")
+    .argument("<url>", "http:// or https://; http where neither is given")
+    .option("-X, --request <method>", "GET where it is absent")
+    .option("-I, --head", "ask for the header alone: method HEAD")
+    .addOption(
+      new Option("-H, --header <name: value>", "a header field to send; repeatable")
+        .argParser(collect)
+        .default([], "none"),
+    )
+    .addOption(
+      new Option("--resolve <host:port:address>", "the address of a host, past DNS; repeatable")
+        .argParser(collect)
+        .default([], "none"),
+    )
+    .option("-k, --insecure", "take any certificate")
+    .option("-L, --location", "follow redirects")
+    .option("--connect-timeout <seconds>", "for the connection and its handshake (10)")
+    .option("-m, --max-time <seconds>", "for all of it (120)")
+    .option("-v, --verbose", "show header fields and the certificate")
+    .option("-s, --silent", "taken for the sake of habit: nothing is shown that it would hide")
+    .option("--trace", "show every step of every leg")
+    .addOption(
+      new Option("-o, --output <format>", "text, json, or pcapng for Wireshark")
+        .choices(["text", "json", "pcapng"])
+        .default("text"),
+    )
+    .addOption(
+      new Option("--level <level>", "how much text, with --trace")
+        .choices(["summary", "normal", "verbose"])
+        .default("normal"),
+    )
+    .option("-n, --namespace <name>", "namespace of names that have none");
+  addClusterFlags(command).action(curl);
+}
+
+async function curl(src: string, url: string, flags: CurlFlags): Promise<void> {
+  const first = readRequest(url, flags);
+  const { cluster, warnings } = await bringUp(flags);
+  const walk = new Trace();
+  const answers: Answer[] = [];
+  for (let next: CurlRequest | undefined = first; next !== undefined; ) {
+    const answer = ask(cluster, src, next, flags, walk);
+    answers.push(answer);
+    const { result } = answer.connection.outcome ?? {};
+    next =
+      flags.location === true && result instanceof HttpResponse
+        ? redirected(next, result.status, headerOf(result.headers, "Location"))
+        : undefined;
+    if (answers.length > MOST_REDIRECTS) break;
+  }
+  const last = answers.at(-1) as Answer;
+  const endless = answers.length > MOST_REDIRECTS;
+  const problem = endless
+    ? `${MOST_REDIRECTS} redirects lead nowhere: ${last.request.url}`
+    : last.problem;
+  warn([...warnings, ...cluster.warnings]);
+  switch (flags.output) {
+    case "json":
+      printJson({
+        ...asJson(src, last),
+        ...(problem === undefined ? {} : { problem }),
+        ...(answers.length > 1 && {
+          redirects: answers.slice(0, -1).map((a) => asJson(src, a)),
+        }),
+        trace: traceJson(walk, { nameOf: nameOf(cluster) }),
+      });
+      break;
+    case "pcapng":
+      process.stdout.write(tracePcapng(walk));
+      break;
+    case "text": {
+      const style = wantsColour() ? ANSI_STYLE : PLAIN_STYLE;
+      if (flags.trace === true) {
+        print(traceText(walk, { level: flags.level, style, nameOf: nameOf(cluster) }));
+        print("\n");
+      }
+      for (const answer of answers) {
+        print(httpText(answer.request, answer.connection, answer.report, flags.verbose === true));
+      }
+      if (problem !== undefined) print(problem);
+    }
+  }
+  if (problem !== undefined) process.exitCode = 1;
+}
+
+interface Answer {
+  readonly request: CurlRequest;
+  readonly connection: HttpConnection;
+  readonly report: HttpReport;
+  readonly problem: string | undefined;
+}
+
+/** One request, without those that its answer may lead to. @throws InputError */
+function ask(
+  cluster: Cluster,
+  src: string,
+  request: CurlRequest,
+  flags: CurlFlags,
+  walk: Trace,
+): Answer {
+  const scope = flags.namespace === undefined ? {} : { namespace: flags.namespace };
+  const from = cluster.endpoint(src, scope);
+  const space = from.kind === "pod" ? { namespace: from.key.split("/")[0] as string } : scope;
+  const own = new Trace();
+  const connection = cluster.requestHttp({
+    from,
+    to: cluster.endpoint(request.endpoint, { ...space, ...scope }),
+    port: request.port,
+    address: request.address,
+    ...(request.scheme === "https" && {
+      tls: { host: request.host, insecure: flags.insecure === true },
+    }),
+    request: request.parts,
+    connectTimeoutMs: request.connectTimeoutMs,
+    maxTimeMs: request.maxTimeMs,
+    trace: own,
+  });
+  const names = nameOf(cluster);
+  const report = httpReport(connection.outcome?.result, own, names, ({ netns }) =>
+    cluster.nameOf(netns),
+  );
+  // One record of all requests; numbers of packets go on.
+  append(walk, own);
+  const { scheme, host, port } = request;
+  const problem = httpProblem(cluster.api, { scheme, host, port }, connection, names);
+  return { request, connection, report, problem };
+}
+
+function append(all: Trace, more: Trace): void {
+  const offset = all.nextNumber();
+  let most = offset;
+  for (const step of more.steps) {
+    const packet = offset + step.packet;
+    most = Math.max(most, packet);
+    all.steps.push({ ...step, packet });
+  }
+  while (all.nextNumber() < most) {}
+}
+
+function asJson(src: string, { request, connection, report, problem }: Answer): object {
+  return {
+    src,
+    url: request.url,
+    method: request.parts.method ?? "GET",
+    verdict: problem === undefined ? "answered" : (connection.failure?.verdict ?? "failed"),
+    ...report,
+    ...(problem === undefined ? {} : { problem }),
+  };
+}
+
+function collect(value: string, previous: readonly string[]): string[] {
+  return [...previous, value];
+}
+
+/** Whether a destination is a URL. */
+export function isUrl(text: string): boolean {
+  return /^https?:\/\//i.test(text);
+}

@@ -1,0 +1,199 @@
+import {
+  type ApiClient,
+  type Container,
+  type ContainerProgram,
+  type Ingress,
+  imageName,
+  type LoadBalancerIngress,
+  objectKey,
+  type Pod,
+  type ProgramContext,
+  type RunningProgram,
+} from "@cnilab/core";
+import { HttpResponse, type Kernel, type NetNamespace, startHttpServer } from "@cnilab/linux";
+import type {
+  IngressControllerOptions,
+  IngressInput,
+  IngressRules,
+} from "../ingress/ingress-input.ts";
+import { CertificateStore } from "../proxy/certificate/certificate-store.ts";
+import { EndpointIndex } from "../proxy/endpoint-index.ts";
+import { ProxyServer } from "../proxy/proxy-server.ts";
+import { NGINX_SETTINGS } from "../proxy/proxy-settings.ts";
+import { familiesOf } from "./families.ts";
+import { SyncLoop } from "./sync-loop.ts";
+
+/** `--sync-rate-limit` is 0.3 a second. */
+const SYNC_REST_MS = 3334;
+const HEALTH_PORT = 10_254;
+
+/** What of the controller's flags counts here. */
+export interface IngressFlags extends IngressControllerOptions {
+  /** `--publish-service`: whose addresses are written into the status; those of the pod's node where it is absent. */
+  readonly publishService?: string;
+  /** `--watch-namespace`; all where it is absent. */
+  readonly watchNamespace?: string;
+}
+
+export type CompileIngress = (
+  input: IngressInput,
+  options: IngressControllerOptions,
+) => IngressRules;
+
+/** Whether a container runs ingress-nginx's controller: `…/ingress-nginx/controller:v1.14.0`. */
+export function runsIngressNginx({ image }: Container): boolean {
+  if (imageName(image).startsWith("nginx-ingress-controller")) return true;
+  return imageName(image) === "controller" && (image ?? "").includes("ingress-nginx/");
+}
+
+/** ingress-nginx: nginx and its controller in one container. */
+export class IngressProgram implements ContainerProgram<NetNamespace, Kernel> {
+  readonly name = "ingress-nginx";
+  readonly #compile: CompileIngress;
+
+  constructor(compile: CompileIngress) {
+    this.#compile = compile;
+  }
+
+  runs(container: Container): boolean {
+    return runsIngressNginx(container);
+  }
+
+  start(context: ProgramContext<NetNamespace, Kernel>): RunningProgram {
+    return new RunningIngressController(context, this.#compile);
+  }
+}
+
+class RunningIngressController implements RunningProgram {
+  readonly #api: ApiClient;
+  readonly #pod: Pod;
+  readonly #flags: IngressFlags;
+  readonly #compile: CompileIngress;
+  readonly #endpoints: EndpointIndex;
+  readonly #server: ProxyServer;
+  readonly #health: { close(): void };
+  readonly #loop: SyncLoop;
+  readonly #log: (line: string) => void;
+  #rules: IngressRules | undefined;
+
+  constructor(context: ProgramContext<NetNamespace, Kernel>, compile: CompileIngress) {
+    const { netns, node, owner, pod, container, random } = context;
+    const { api, clock } = node;
+    this.#api = api;
+    this.#pod = pod;
+    this.#compile = compile;
+    this.#log = (line) => context.log(line);
+    this.#flags = ingressFlags(container, pod);
+    this.#endpoints = new EndpointIndex(api, familiesOf(netns));
+    const respond = () => new HttpResponse(200, { "Content-Type": "text/plain" }, "ok");
+    this.#health = startHttpServer(netns, { port: HEALTH_PORT, owner, respond });
+    this.#server = new ProxyServer({
+      netns,
+      owner,
+      clock,
+      random,
+      settings: NGINX_SETTINGS,
+      endpoints: this.#endpoints,
+      certificates: new CertificateStore(api, this.#log),
+      log: this.#log,
+    });
+    this.#loop = new SyncLoop(
+      api,
+      clock,
+      { kinds: ["Ingress", "IngressClass", "Service", "Secret"], restMs: SYNC_REST_MS },
+      () => this.#sync(),
+    );
+  }
+
+  stop(): void {
+    this.#loop.stop();
+    this.#server.stop();
+    this.#health.close();
+    this.#endpoints.stop();
+  }
+
+  #sync(): void {
+    const { watchNamespace } = this.#flags;
+    const before = this.#rules;
+    const rules = this.#compile(
+      {
+        ingresses: this.#api.list("Ingress", watchNamespace),
+        ingressClasses: this.#api.list("IngressClass"),
+        services: this.#api.list("Service"),
+        secrets: this.#api.list("Secret"),
+      },
+      this.#flags,
+    );
+    this.#rules = rules;
+    for (const { ingress, field, message } of before === undefined ? rules.findings : []) {
+      this.#log(`Ingress ${ingress.namespace}/${ingress.name}: ${field}: ${message}`);
+    }
+    this.#server.serve(
+      rules.ports.map(({ port, protocol }) => ({
+        containerPort: port,
+        port,
+        protocol,
+        rules: () => this.#rules ?? rules,
+      })),
+    );
+    this.#writeStatus(rules.claimed);
+  }
+
+  #writeStatus(claimed: readonly Ingress[]): void {
+    const addresses = this.#addresses().map(({ ip, hostname }) => ({
+      ...(ip === undefined ? {} : { ip }),
+      ...(hostname === undefined ? {} : { hostname }),
+    }));
+    for (const each of claimed) {
+      this.#api.update("Ingress", objectKey(each), (ingress) => {
+        const now = JSON.stringify(ingress.status?.loadBalancer?.ingress ?? []);
+        if (now === JSON.stringify(addresses)) return ingress;
+        return { ...ingress, status: { loadBalancer: { ingress: addresses } } };
+      });
+    }
+  }
+
+  /** Its Service's addresses; without one to publish, its node's (ingress-nginx `runningAddresses`). */
+  #addresses(): readonly LoadBalancerIngress[] {
+    const { publishService } = this.#flags;
+    if (publishService !== undefined) {
+      const service = this.#api.get("Service", publishService);
+      const external = (service?.spec.externalIPs ?? []).map((ip) => ({ ip }));
+      if (service?.spec.type === "LoadBalancer") {
+        return [...(service.status?.loadBalancer?.ingress ?? []), ...external];
+      }
+      if (external.length > 0) return external;
+      return (service?.spec.clusterIPs ?? []).map((ip) => ({ ip }));
+    }
+    const node = this.#api.get("Node", this.#pod.spec.nodeName ?? "");
+    const addresses = node?.status?.addresses ?? [];
+    const external = addresses.filter(({ type }) => type === "ExternalIP");
+    const internal = addresses.filter(({ type }) => type === "InternalIP");
+    return (external.length > 0 ? external : internal).map(({ address }) => ({ ip: address }));
+  }
+}
+
+/** Reads `--name=value` out of a container's command; `$(POD_NAMESPACE)` is the pod's. */
+export function ingressFlags(container: Container, pod: Pod): IngressFlags {
+  const words = [...(container.command ?? []), ...(container.args ?? [])];
+  const flags = new Map<string, string>();
+  for (const word of words) {
+    const [, name, value] = /^--([a-z-]+)(?:=(.*))?$/.exec(word) ?? [];
+    if (name === undefined) continue;
+    const namespace = pod.metadata.namespace ?? "default";
+    flags.set(name, (value ?? "true").replaceAll("$(POD_NAMESPACE)", namespace));
+  }
+  const text = <N extends string>(flag: string, field: N) => {
+    const value = flags.get(flag);
+    return value === undefined ? {} : { [field]: value };
+  };
+  return {
+    ...text("publish-service", "publishService"),
+    ...text("watch-namespace", "watchNamespace"),
+    ...text("ingress-class", "ingressClass"),
+    ...text("controller-class", "controllerClass"),
+    ...(flags.has("watch-ingress-without-class") && {
+      watchIngressWithoutClass: flags.get("watch-ingress-without-class") === "true",
+    }),
+  };
+}

@@ -1,0 +1,326 @@
+import type { HttpConnection } from "@cnilab/cluster";
+import {
+  type ApiClient,
+  formatOrigin,
+  type Gateway,
+  type GatewayCondition,
+  type GatewayRoute,
+  INGRESS_CLASS_ANNOTATION,
+  type Ingress,
+  objectKey,
+  type Service,
+} from "@cnilab/core";
+import { ProxyReport } from "@cnilab/gateway";
+import { type Drop, HttpFailure, type HttpResponse, type SocketError } from "@cnilab/linux";
+import { formatEndpoint, formatIp, IpPacket, TcpSegment, UdpDatagram } from "@cnilab/net";
+import { innermost, type NameOf } from "../trace/packet-text.ts";
+
+/** What was asked, as the URL has it. */
+export interface AskedUrl {
+  readonly scheme: "http" | "https";
+  /** Without a port. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/**
+ * Why a request came to nothing, in one line that names the object to mend; `undefined` where it was answered. An answer of a backend is one,
+ * whatever its status; an error that a proxy on the way gave is none.
+ */
+export function httpProblem(
+  api: ApiClient,
+  asked: AskedUrl,
+  connection: HttpConnection,
+  nameOf: NameOf,
+): string | undefined {
+  const { outcome, failure } = connection;
+  if (failure !== undefined || outcome === undefined) {
+    const blocked = policyLine(connection.drops, nameOf);
+    if (failure?.verdict !== "unresolved") return failure?.reason ?? "nothing was sent";
+    return blocked ?? unservedHost(api, asked) ?? failure.reason;
+  }
+  const { result, drops } = outcome;
+  if (result instanceof HttpFailure) {
+    if (result.certificate !== undefined && result.stage === "tls") {
+      return certificateLine(api, asked, result);
+    }
+    const blocked = policyLine(drops, nameOf);
+    return blocked ?? missingListener(api, asked, connection) ?? lossLine(result, drops);
+  }
+  const proxied = result.notes.findLast((note) => note instanceof ProxyReport);
+  if (result.status < 400) return undefined;
+  if (proxied === undefined) {
+    const own = result.notes.length > 0 && result.status === 400;
+    return own ? `${result.status}: ${result.body.trim()}` : undefined;
+  }
+  if (proxied.why === "") return undefined;
+  return `${proxyLine(api, asked, result, proxied, drops, nameOf)}`;
+}
+
+function proxyLine(
+  api: ApiClient,
+  asked: AskedUrl,
+  { status }: HttpResponse,
+  { why, decision }: ProxyReport,
+  drops: readonly Drop[],
+  nameOf: NameOf,
+): string {
+  if (status === 502 || status === 504) {
+    const blocked = policyLine(drops, nameOf);
+    if (blocked !== undefined) return `${status}: ${blocked}`;
+  }
+  if (status === 404) {
+    const unserved = unservedHost(api, asked);
+    if (unserved !== undefined) return `404: ${unserved}`;
+  }
+  const rule =
+    decision.rule === undefined
+      ? ""
+      : ` (${decision.rule.kind} ${decision.rule.namespace}/${decision.rule.name} ${decision.rule.field})`;
+  return `${status}: ${why}${rule}`;
+}
+
+// ---- packets that a policy dropped
+
+/** The policy that dropped something, who was to speak to whom, and what would let it through. */
+function policyLine(drops: readonly Drop[], nameOf: NameOf): string | undefined {
+  const drop = drops.find(({ rule }) => rule?.origin?.kind.endsWith("NetworkPolicy") === true);
+  if (drop?.rule?.origin === undefined || !drop.skb.isIp) return undefined;
+  const packet = innermost(drop.skb.ip);
+  if (!(packet instanceof IpPacket)) return undefined;
+  const { payload } = packet;
+  const isStream = payload instanceof TcpSegment;
+  const ports = isStream || payload instanceof UdpDatagram ? payload : undefined;
+  const src = formatIp(packet.src);
+  const dst =
+    ports === undefined ? formatIp(packet.dst) : formatEndpoint(packet.dst, ports.dstPort);
+  const from = nameOf(src) ?? src;
+  const to = nameOf(formatIp(packet.dst)) ?? dst;
+  const what =
+    ports?.dstPort === 53 ? "DNS (port 53)" : `${isStream ? "TCP" : "UDP"} port ${ports?.dstPort}`;
+  return `${formatOrigin(drop.rule.origin)} does not let ${from} (${src}) reach ${to} (${dst}): allow ${what} there`;
+}
+
+// ---- hosts that nobody serves
+
+/** The first thing that is wrong with the objects that have a host. */
+function unservedHost(api: ApiClient, { host }: AskedUrl): string | undefined {
+  const found: string[] = [];
+  let known = false;
+  for (const ingress of api.list("Ingress")) {
+    if (!(ingress.spec.rules ?? []).some((rule) => covers(rule.host, host, false))) continue;
+    known = true;
+    const problem = ingressProblem(api, ingress);
+    if (problem !== undefined) found.push(problem);
+  }
+  for (const kind of ["HTTPRoute", "GRPCRoute", "TLSRoute"] as const) {
+    for (const route of api.list(kind) as readonly GatewayRoute[]) {
+      if (!(route.spec.hostnames ?? []).some((name) => covers(name, host, true))) continue;
+      known = true;
+      const problem = routeProblem(api, kind, route);
+      if (problem !== undefined) found.push(problem);
+    }
+  }
+  for (const gateway of api.list("Gateway")) {
+    const { listeners } = gateway.spec;
+    if (!listeners.some(({ hostname }) => hostname !== undefined && covers(hostname, host, true))) {
+      continue;
+    }
+    known = true;
+    const problem = gatewayProblem(api, gateway);
+    if (problem !== undefined) found.push(problem);
+  }
+  if (found[0] !== undefined) return found[0];
+  const any = ["Ingress", "Gateway"] as const;
+  if (known || any.every((kind) => api.list(kind).length === 0)) return undefined;
+  return `no Ingress, Gateway or route has the host ${host}${closest(api, host)}`;
+}
+
+/** What may have been meant. */
+function closest(api: ApiClient, host: string): string {
+  const routes = [...api.list("HTTPRoute"), ...api.list("GRPCRoute"), ...api.list("TLSRoute")];
+  const hosts = new Set([
+    ...api.list("Ingress").flatMap(({ spec }) => (spec.rules ?? []).flatMap((r) => r.host ?? [])),
+    ...routes.flatMap(({ spec }) => spec.hostnames ?? []),
+  ]);
+  if (hosts.size === 0) return "";
+  const shown = [...hosts].sort((x, y) => likeness(y, host) - likeness(x, host)).slice(0, 3);
+  const more = hosts.size > shown.length ? " …" : "";
+  return `; there is ${shown.join(", ")}${more}`;
+}
+
+/** Characters that two names have in common at their ends. */
+function likeness(x: string, y: string): number {
+  let same = 0;
+  while (same < x.length && x.at(-1 - same) === y.at(-1 - same)) same++;
+  return same;
+}
+
+/** @param several whether a wildcard stands for several labels (Gateway API), or for one (Ingress) */
+function covers(pattern: string | undefined, host: string, several: boolean): boolean {
+  if (pattern === undefined) return false;
+  const [name, wanted] = [pattern.toLowerCase(), host.toLowerCase()];
+  if (!name.startsWith("*.")) return name === wanted;
+  if (!wanted.endsWith(name.slice(1))) return false;
+  return several || !wanted.slice(0, -name.length + 1).includes(".");
+}
+
+function ingressProblem(api: ApiClient, ingress: Ingress): string | undefined {
+  const who = `Ingress ${objectKey(ingress)}`;
+  const { ingressClassName } = ingress.spec;
+  const classes = api.list("IngressClass").map(({ metadata }) => metadata.name);
+  const there = classes.length === 0 ? "there is none" : `there is ${classes.join(", ")}`;
+  if (ingressClassName === undefined) {
+    if (ingress.metadata.annotations?.[INGRESS_CLASS_ANNOTATION] !== undefined) return undefined;
+    return `${who} names no class, and no IngressClass is the default one: set spec.ingressClassName (${there})`;
+  }
+  const ingressClass = api.get("IngressClass", ingressClassName);
+  if (ingressClass === undefined) {
+    return `${who} names IngressClass ${ingressClassName}, which is not there: create it, or set spec.ingressClassName (${there})`;
+  }
+  if ((ingress.status?.loadBalancer?.ingress ?? []).length > 0) return undefined;
+  const controller = ingressClass.spec?.controller;
+  if (controller !== "k8s.io/ingress-nginx") {
+    return `${who}: IngressClass ${ingressClassName} is of controller ${controller}, which does not run here; k8s.io/ingress-nginx does`;
+  }
+  return `${who} has no address: ${serviceProblem(api, "ingress-nginx", "ingress-nginx-controller")}`;
+}
+
+function gatewayProblem(api: ApiClient, gateway: Gateway): string | undefined {
+  const who = `Gateway ${objectKey(gateway)}`;
+  const { gatewayClassName } = gateway.spec;
+  const gatewayClass = api.get("GatewayClass", gatewayClassName);
+  if (gatewayClass === undefined) {
+    const names = api.list("GatewayClass").map(({ metadata }) => metadata.name);
+    const there = names.length === 0 ? "there is none" : `there is ${names.join(", ")}`;
+    return `${who} names GatewayClass ${gatewayClassName}, which is not there: create it, or set spec.gatewayClassName (${there})`;
+  }
+  const listeners = (gateway.status?.listeners ?? []).flatMap(({ name, conditions }) => {
+    const bad = failing(conditions, ["Accepted", "ResolvedRefs", "Programmed"]);
+    return bad === undefined ? [] : [`${who} listener ${name}: ${bad}`];
+  });
+  if (listeners[0] !== undefined) return listeners[0];
+  if ((gateway.status?.addresses ?? []).length > 0) return undefined;
+  const bad = failing(gateway.status?.conditions ?? [], ["Accepted"]);
+  if (bad !== undefined) return `${who}: ${bad}`;
+  const { controllerName } = gatewayClass.spec;
+  if (gateway.status === undefined) {
+    return `${who}: GatewayClass ${gatewayClassName} is of controller ${controllerName}, which does not run here; cnilab's is cnilab.dev/gateway-controller`;
+  }
+  return `${who} has no address: ${serviceProblem(api, "cnilab-gateway", "cnilab-gateway")}`;
+}
+
+function routeProblem(api: ApiClient, kind: string, route: GatewayRoute): string | undefined {
+  const who = `${kind} ${objectKey(route)}`;
+  for (const { conditions } of route.status?.parents ?? []) {
+    const bad = failing(conditions, ["Accepted", "ResolvedRefs"]);
+    if (bad !== undefined) return `${who}: ${bad}`;
+  }
+  const parents = route.spec.parentRefs ?? [];
+  for (const { kind: parentKind = "Gateway", name, namespace } of parents) {
+    if (parentKind !== "Gateway") continue;
+    const key = `${namespace ?? route.metadata.namespace}/${name}`;
+    const gateway = api.get("Gateway", key);
+    if (gateway === undefined)
+      return `${who}: spec.parentRefs names Gateway ${key}, which is not there`;
+    const problem = gatewayProblem(api, gateway);
+    if (problem !== undefined) return problem;
+  }
+  return parents.length === 0
+    ? `${who} has no parentRefs: it is attached to no Gateway`
+    : undefined;
+}
+
+/** The first condition of these types that is not met, with what it says. */
+function failing(
+  conditions: readonly GatewayCondition[],
+  types: readonly string[],
+): string | undefined {
+  for (const type of types) {
+    const bad = conditions.find((c) => c.type === type && c.status === "False");
+    if (bad !== undefined) return `${type} is False, ${bad.reason}: ${bad.message}`;
+  }
+  return undefined;
+}
+
+/** Why a proxy's Service has no address. */
+function serviceProblem(api: ApiClient, namespace: string, name: string): string {
+  const service = api.get("Service", `${namespace}/${name}`);
+  if (service === undefined) return `its controller's Service ${namespace}/${name} is not there`;
+  const pods = api.list("Pod", namespace);
+  const ready = pods.some(({ status }) =>
+    status?.conditions?.some((c) => c.type === "Ready" && c.status === "True"),
+  );
+  if (!ready) return `no pod of Deployment ${namespace}/${name} is ready`;
+  if ((service.status?.loadBalancer?.ingress ?? []).length > 0) {
+    return `its controller has not seen it yet`;
+  }
+  return `no load balancer serves Service ${namespace}/${name}`;
+}
+
+// ---- connections that nobody took
+
+/** The address is a Gateway's or an Ingress controller's, and has no such port. */
+function missingListener(
+  api: ApiClient,
+  { port, scheme }: AskedUrl,
+  { address }: HttpConnection,
+): string | undefined {
+  if (address === undefined) return undefined;
+  const ip = formatIp(address);
+  const gateway = api
+    .list("Gateway")
+    .find(({ status }) => status?.addresses?.some(({ value }) => value === ip));
+  if (gateway !== undefined) {
+    const { listeners } = gateway.spec;
+    if (listeners.some((l) => l.port === port)) return undefined;
+    const has = listeners.map((l) => `${l.name} ${l.port} (${l.protocol})`).join(", ");
+    return `Gateway ${objectKey(gateway)} has no listener on port ${port} for ${scheme}; it has ${has}`;
+  }
+  const service = api.list("Service").find((s) => addressesOf(s).includes(ip));
+  const ports = service?.spec.ports ?? [];
+  if (service === undefined || ports.some((p) => p.port === port)) return undefined;
+  const has = ports.map((p) => `${p.name === undefined ? "" : `${p.name} `}${p.port}`).join(", ");
+  return `Service ${objectKey(service)} has no port ${port}; it has ${has}`;
+}
+
+function addressesOf({ spec, status }: Service): string[] {
+  const balanced = (status?.loadBalancer?.ingress ?? []).map(({ ip }) => ip ?? "");
+  return [...(spec.clusterIPs ?? []), ...(spec.externalIPs ?? []), ...balanced];
+}
+
+function certificateLine(api: ApiClient, { host }: AskedUrl, { message }: HttpFailure): string {
+  for (const ingress of api.list("Ingress")) {
+    for (const [i, { hosts = [], secretName }] of (ingress.spec.tls ?? []).entries()) {
+      if (!hosts.some((name) => covers(name, host, false))) continue;
+      const secret = `${ingress.metadata.namespace}/${secretName}`;
+      if (secretName !== undefined && api.get("Secret", secret) === undefined) {
+        return `Ingress ${objectKey(ingress)} spec.tls[${i}] names Secret ${secret}, which is not there: ${message}`;
+      }
+      return `${message}: put a certificate for ${host} into Secret ${secret} (Ingress ${objectKey(ingress)} spec.tls[${i}])`;
+    }
+  }
+  const ingress = api
+    .list("Ingress")
+    .find(({ spec }) => (spec.rules ?? []).some((rule) => covers(rule.host, host, false)));
+  if (ingress !== undefined) {
+    return `${message}: Ingress ${objectKey(ingress)} has no spec.tls for ${host}`;
+  }
+  return message;
+}
+
+function lossLine(failure: HttpFailure, drops: readonly Drop[]): string {
+  const drop = drops.find(({ reason }) => reason !== "NO_SOCKET") ?? drops.at(-1);
+  if (drop === undefined || refused(failure.error)) return failure.message;
+  const { netns, dev, detail, reason, rule } = drop;
+  const at = dev === undefined ? `${netns}` : `${netns}/${dev.name}`;
+  if (rule !== undefined) {
+    const cause = rule.origin === undefined ? "" : ` of ${formatOrigin(rule.origin)}`;
+    return `${failure.message}: dropped at ${at} by ${rule.location}${cause}: ${rule.text}`;
+  }
+  return `${failure.message}: dropped at ${at}: ${reason}${detail === "" ? "" : ` (${detail})`}`;
+}
+
+function refused(error: SocketError | undefined): boolean {
+  return error?.errno === "ECONNREFUSED";
+}
