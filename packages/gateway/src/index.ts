@@ -1,8 +1,14 @@
+export * from "./controller/register.ts";
+export { fixtureRules } from "./fixtures/rule-fixture.ts";
+export { withTransitionTimes } from "./gateway-api/conditions.ts";
 export * from "./gateway-api/gateway-input.ts";
+export { gatewayState } from "./gateway-api/gateway-state.ts";
 export * from "./ingress/ingress-input.ts";
+export { ingressRules } from "./ingress/ingress-rules.ts";
 export * from "./proxy/endpoint-index.ts";
 export * from "./proxy/proxy-report.ts";
 export * from "./routing/choose-backend.ts";
 export * from "./routing/decision.ts";
+export * from "./routing/outcome.ts";
 export * from "./routing/proxy-rules.ts";
 export * from "./routing/request-head.ts";

@@ -16,17 +16,19 @@ export interface RouteParentStatus {
   readonly conditions: readonly GatewayCondition[];
 }
 
+export interface GatewayRouteRule {
+  readonly name?: string;
+  readonly backendRefs?: readonly BackendRef[];
+}
+
 /** What all kinds of routes share. */
-export interface GatewayRoute extends KubeObject {
+export interface GatewayRoute<Rule extends GatewayRouteRule = GatewayRouteRule> extends KubeObject {
   readonly spec: {
     readonly parentRefs?: readonly ParentReference[];
     /** Which default Gateways it attaches to; none is default here. */
     readonly useDefaultGateways?: string;
     readonly hostnames?: readonly string[];
-    readonly rules?: readonly {
-      readonly name?: string;
-      readonly backendRefs?: readonly BackendRef[];
-    }[];
+    readonly rules?: readonly Rule[];
   };
   readonly status?: { readonly parents?: readonly RouteParentStatus[] };
 }
@@ -144,9 +146,8 @@ export interface HttpRouteRule {
   readonly sessionPersistence?: SessionPersistence;
 }
 
-export interface HTTPRoute extends GatewayRoute {
+export interface HTTPRoute extends GatewayRoute<HttpRouteRule> {
   readonly kind: "HTTPRoute";
-  readonly spec: GatewayRoute["spec"] & { readonly rules?: readonly HttpRouteRule[] };
 }
 
 export interface GrpcRouteMatch {
@@ -166,9 +167,8 @@ export interface GrpcRouteRule {
   readonly sessionPersistence?: SessionPersistence;
 }
 
-export interface GRPCRoute extends GatewayRoute {
+export interface GRPCRoute extends GatewayRoute<GrpcRouteRule> {
   readonly kind: "GRPCRoute";
-  readonly spec: GatewayRoute["spec"] & { readonly rules?: readonly GrpcRouteRule[] };
 }
 
 /** By the server name of the client's hello alone. */

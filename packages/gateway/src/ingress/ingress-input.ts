@@ -11,6 +11,8 @@ export interface IngressInput {
   readonly secrets?: readonly Secret[];
 }
 
+export type IngressDialect = "ingress-nginx" | "kubernetes";
+
 /** As the flags of ingress-nginx. */
 export interface IngressControllerOptions {
   /** `--controller-class`: `spec.controller` of the classes that are its own; `k8s.io/ingress-nginx`. */
@@ -23,8 +25,11 @@ export interface IngressControllerOptions {
   readonly sslRedirect?: boolean;
   /** ConfigMap key `http-redirect-code`; 308. */
   readonly httpRedirectCode?: number;
-  /** ConfigMap key `strict-validate-path-type`; true. */
-  readonly strictValidatePathType?: boolean;
+  /**
+   * Whether paths and hosts are compared as ingress-nginx compares them, with its annotations (the default), or as the
+   * API's documentation says and its conformance tests check, which ingress-nginx does not in every case.
+   */
+  readonly dialect?: IngressDialect;
 }
 
 /** Something that a person should know of one Ingress. */

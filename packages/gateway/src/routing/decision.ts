@@ -22,6 +22,8 @@ export interface RouteBackend {
   readonly protocol: BackendProtocol;
   /** In place of an answer of the backend: it does not exist, or may not be used. */
   readonly error?: { readonly status: number; readonly why: string };
+  /** Gets the request where this one has no ready endpoint (annotation `default-backend`). */
+  readonly fallback?: RouteBackend;
   /** To the Service's cluster address, not to an endpoint that the proxy chooses (annotation `service-upstream`). */
   readonly viaClusterIP?: boolean;
   /** Names that the endpoint's certificate must have one of (BackendTLSPolicy). */

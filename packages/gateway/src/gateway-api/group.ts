@@ -1,0 +1,2 @@
+/** Group of the Gateway API. */
+export const GATEWAY_GROUP = "gateway.networking.k8s.io";
