@@ -1,3 +1,4 @@
+import type { Timer } from "@cnilab/core";
 import {
   Data,
   formatIp,
@@ -29,6 +30,10 @@ import { bestBound } from "./socket-table.ts";
 
 /** Milliseconds until data is sent again while no round trip has been measured (RFC 9260 section 16). */
 const RTO_INITIAL = 3000;
+
+/** Milliseconds between two INITs at most, and how often one is sent again (`net.sctp.rto_max`, `max_init_retransmits`). */
+const MAX_INIT_TIMEO = 60_000;
+const MAX_INIT_RETRANSMITS = 8;
 
 /** A message that has not been acknowledged. */
 interface Sent {
@@ -100,8 +105,8 @@ export type SctpState =
   | "CLOSED";
 
 /**
- * One SCTP association over a single path: the four-way handshake and acknowledged data (RFC 9260).
- * No multi-homing, no streams, no retransmission.
+ * One SCTP association over a single path: the four-way handshake, whose chunks are sent again, and acknowledged data
+ * (RFC 9260). No multi-homing, as with sockets that are bound to one address; no streams; data that is lost stays lost.
  */
 export class SctpAssociation implements Socket {
   readonly netns: NetNamespace;
@@ -123,6 +128,11 @@ export class SctpAssociation implements Socket {
   #peerTag: number;
   /** What has not been acknowledged, and how much fitted the path when it was sent last. */
   #sent: Sent | undefined;
+  /** What the handshake waits with for its answer (T1-init, T1-cookie). */
+  #timer: Timer | undefined;
+  #initTimeo = RTO_INITIAL;
+  /** How often the timer has ended. */
+  #expiries = 0;
 
   constructor(
     netns: NetNamespace,
@@ -197,9 +207,29 @@ export class SctpAssociation implements Socket {
       association.softError = { errno: route, from: undefined, message };
     }
     // The tag of an INIT is 0; its own tag is inside the chunk.
-    association.transmit(SCTP_INIT, 0, 0);
+    association.#ask(SCTP_INIT);
     netns.network.run();
     return association;
+  }
+
+  /** Sends a chunk of the handshake, and again until it is answered. */
+  #ask(chunkType: number, cookie?: Cookie): void {
+    const { network } = this.netns;
+    this.#timer?.cancel();
+    const again = (): void => {
+      this.#timer = undefined;
+      if (++this.#expiries > MAX_INIT_RETRANSMITS) {
+        this.error ??= { errno: "ETIMEDOUT", from: undefined, message: "no answer" };
+        this.#end();
+        return;
+      }
+      // Each length of time serves twice at first, as the path was tried once when it ended (sctp_cmd_t1_timer_update).
+      if (this.#expiries > 1) this.#initTimeo = Math.min(2 * this.#initTimeo, MAX_INIT_TIMEO);
+      this.#ask(chunkType, cookie);
+      network.run();
+    };
+    this.#timer = network.clock.schedule(this.#initTimeo, again, { background: true });
+    this.transmit(chunkType, this.#peerTag, 0, cookie);
   }
 
   get tag(): number {
@@ -234,6 +264,8 @@ export class SctpAssociation implements Socket {
 
   #end(): void {
     this.state = "CLOSED";
+    this.#timer?.cancel();
+    this.#timer = undefined;
     this.netns.sockets.sctpAssociations.remove(this);
   }
 
@@ -286,10 +318,13 @@ export class SctpAssociation implements Socket {
         if (this.state !== "COOKIE-WAIT") return;
         this.#peerTag = chunk.initiateTag;
         this.state = "COOKIE-ECHOED";
-        this.transmit(SCTP_COOKIE_ECHO, this.#peerTag, 0, cookieOf(chunk));
+        this.#ask(SCTP_COOKIE_ECHO, cookieOf(chunk));
         return;
       case SCTP_COOKIE_ACK:
-        if (this.state === "COOKIE-ECHOED") this.state = "ESTAB";
+        if (this.state !== "COOKIE-ECHOED") return;
+        this.state = "ESTAB";
+        this.#timer?.cancel();
+        this.#timer = undefined;
         return;
       case SCTP_DATA:
         this.received += chunk.payload.length;

@@ -22,14 +22,34 @@ def name_of(number):
 
 
 def sctp_socket(family):
+    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_SCTP)
+
+
+def kernel_has_sctp():
     try:
-        return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_SCTP)
+        sctp_socket(socket.AF_INET).close()
     except OSError:
-        return None
+        return False
+    return True
+
+
+def own_addresses(family):
+    """Those of the namespace that the calling thread is in, without link-local ones."""
+    if family == socket.AF_INET6:
+        with open("/proc/thread-self/net/if_inet6") as lines:
+            found = [bytes.fromhex(line.split()[0]) for line in lines]
+        return [socket.inet_ntop(family, each) for each in found if each[:2] != b"\xfe\x80"]
+    with open("/proc/thread-self/net/fib_trie") as lines:
+        trie = lines.read().split()
+    # "|-- ADDRESS /32 host LOCAL", once in each of two tables where rules have kept them apart
+    return sorted({trie[i - 1] for i in range(len(trie) - 2) if trie[i : i + 3] == ["/32", "host", "LOCAL"]})
 
 
 class Servers:
-    """Echo servers of both families in each namespace; they note whom they saw. SCTP where the kernel has it."""
+    """
+    Echo servers of both families in each namespace; they note whom they saw. SCTP where the kernel has it, with a socket
+    for each address: one for all of them would announce them all to each client, which then tries them in turn.
+    """
 
     def __init__(self, namespaces):
         self.seen, self.poll, self.sockets, self.stop = {}, select.poll(), {}, False
@@ -43,6 +63,7 @@ class Servers:
 
     def open(self, netns):
         enter(netns)
+        has_sctp = kernel_has_sctp()
         for family in (socket.AF_INET, socket.AF_INET6):
             any_address = "0.0.0.0" if family == socket.AF_INET else "::"
             tcp = socket.socket(family, socket.SOCK_STREAM)
@@ -62,11 +83,12 @@ class Servers:
             udp.bind((any_address, UDP_PORT))
             tcp.listen(64)
             self.add(tcp, netns, self.accept)
-            if sctp := sctp_socket(family):
+            for address in own_addresses(family) if has_sctp else []:
+                sctp = sctp_socket(family)
                 sctp.setblocking(False)
                 if family == socket.AF_INET6:
                     sctp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                sctp.bind((any_address, TCP_PORT))
+                sctp.bind((address, TCP_PORT))
                 sctp.listen(64)
                 self.add(sctp, netns, self.accept)
             self.add(udp, netns, self.datagram)
@@ -216,10 +238,22 @@ def segment(sock, number):
     return b"%08d%08d" % (number, length) + bytes(length - 16)
 
 
+def stream_source(flow, protocol):
+    """SCTP would announce all addresses of a socket that has none of its own."""
+    if protocol == socket.IPPROTO_SCTP:
+        with client(flow, socket.SOCK_DGRAM) as asking:
+            try:
+                asking.connect((flow["dst"], flow["dstPort"]))
+                return asking.getsockname()[0]
+            except OSError:  # no route
+                pass
+    return "::" if v6(flow) else "0.0.0.0"
+
+
 def stream(flow, protocol):
     sock = client(flow, socket.SOCK_STREAM, protocol)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind((flow.get("src") or ("::" if v6(flow) else "0.0.0.0"), flow["port"]))
+    sock.bind((flow.get("src") or stream_source(flow, protocol), flow["port"]))
     # A call that waits in the kernel: SO_ERROR after one that does not tells of errors that end nothing.
     limit = struct.pack("ll", flow["waitMs"] // 1000, flow["waitMs"] % 1000 * 1000)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
