@@ -17,11 +17,11 @@ import {
   PROXY,
   type Random,
   type Timer,
+  timestamp,
 } from "@cnilab/core";
 import { echoOnAllPorts, type Kernel, type NetNamespace, startEchoServer } from "@cnilab/linux";
 import { IPPROTO_TCP, type IpAddress, type Prefix } from "@cnilab/net";
 import { Subscription } from "rxjs";
-import { timestamp } from "./api/timestamp.ts";
 import { podCidrsOf } from "./controllers/node-ipam.ts";
 import { Kubelet, type KubeletObserver } from "./kubelet/kubelet.ts";
 

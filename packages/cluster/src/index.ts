@@ -2,7 +2,6 @@ export * from "./api/admission.ts";
 export * from "./api/api-error.ts";
 export * from "./api/api-store.ts";
 export { declareClusterScoped, isNamespaced } from "./api/kind-scope.ts";
-export { EPOCH_MS } from "./api/timestamp.ts";
 export * from "./cluster.ts";
 export * from "./cluster-node.ts";
 export { clusterConfig } from "./cluster-settings.ts";

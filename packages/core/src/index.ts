@@ -38,5 +38,6 @@ export * from "./node-context.ts";
 export * from "./origin.ts";
 export * from "./per-node.ts";
 export * from "./random.ts";
+export * from "./timestamp.ts";
 export * from "./tokens.ts";
 export * from "./watch.ts";

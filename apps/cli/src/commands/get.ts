@@ -1,7 +1,7 @@
 import process from "node:process";
 import type { Cluster } from "@cnilab/cluster";
-import { EPOCH_MS, isNamespaced } from "@cnilab/cluster";
-import { InputError, type Kind, type KubeObject, objectKey, selects } from "@cnilab/core";
+import { isNamespaced } from "@cnilab/cluster";
+import { EPOCH_MS, InputError, type Kind, type KubeObject, objectKey, selects } from "@cnilab/core";
 import { kubectlTable } from "@cnilab/inspect";
 import { type Command, Option } from "commander";
 import { addClusterFlags, bringUp, type ClusterFlags, warn } from "../cluster-flags.ts";

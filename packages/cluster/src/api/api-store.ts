@@ -9,6 +9,7 @@ import {
   type Pod,
   type Random,
   type Snapshot,
+  timestamp,
   type WatchEvent,
 } from "@cnilab/core";
 import { Observable, type Observer } from "rxjs";
@@ -16,7 +17,6 @@ import type { Admission } from "./admission.ts";
 import { ApiError } from "./api-error.ts";
 import { isNamespaced } from "./kind-scope.ts";
 import { Listeners } from "./listeners.ts";
-import { timestamp } from "./timestamp.ts";
 import { uuid } from "./uuid.ts";
 
 /** One change, with its place among all changes, and the table it is of. */

@@ -5,9 +5,9 @@ import {
   type EventSink,
   type KubeObject,
   objectKey,
+  timestamp,
 } from "@cnilab/core";
 import { fnv32a } from "./name-suffix.ts";
-import { timestamp } from "./timestamp.ts";
 
 /**
  * Writes Events as client-go's recorder does: the same thing again raises the count of the one there

@@ -7,10 +7,10 @@ import {
   objectKey,
   type PodTemplateSpec,
   type ReplicaSet,
+  timestamp,
 } from "@cnilab/core";
 import type { Subscription } from "rxjs";
 import { canonicalJson, templateHash } from "../api/name-suffix.ts";
-import { timestamp } from "../api/timestamp.ts";
 import { OwnedObjects } from "./owned-objects.ts";
 import { controllerReference } from "./owner.ts";
 import { WorkQueue } from "./work-queue.ts";

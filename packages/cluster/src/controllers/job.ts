@@ -1,5 +1,4 @@
-import { type Job, objectKey, type Pod } from "@cnilab/core";
-import { timestamp } from "../api/timestamp.ts";
+import { type Job, objectKey, type Pod, timestamp } from "@cnilab/core";
 import { isActive, isReady } from "./pod-state.ts";
 import { generatedName, podFromTemplate } from "./pod-template.ts";
 import { WorkloadController } from "./workload-controller.ts";

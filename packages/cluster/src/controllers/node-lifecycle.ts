@@ -5,9 +5,9 @@ import {
   objectKey,
   type Pod,
   type Taint,
+  timestamp,
 } from "@cnilab/core";
 import { EventRecorder } from "../api/event-recorder.ts";
-import { timestamp } from "../api/timestamp.ts";
 import { isReady } from "./pod-state.ts";
 
 /** How long a node may be silent (`--node-monitor-grace-period`). */

@@ -10,12 +10,12 @@ import {
   type PodAttachment,
   type PodStatus,
   type Timer,
+  timestamp,
 } from "@cnilab/core";
 import { echoOnAllPorts, type Kernel, KernelError, type NetNamespace } from "@cnilab/linux";
 import { formatIp, type IpAddress, tryParseInterfaceAddress } from "@cnilab/net";
 import type { Subscription } from "rxjs";
 import { EventRecorder } from "../api/event-recorder.ts";
-import { timestamp } from "../api/timestamp.ts";
 import { containerId, uuid } from "../api/uuid.ts";
 import { isFinished, isTerminating } from "../controllers/pod-state.ts";
 import { ContainerFiles } from "./container-files.ts";

@@ -1,7 +1,13 @@
-import { type ApiClient, type Clock, type Node, objectKey, type Pod } from "@cnilab/core";
+import {
+  type ApiClient,
+  type Clock,
+  type Node,
+  objectKey,
+  type Pod,
+  timestamp,
+} from "@cnilab/core";
 import type { Subscription } from "rxjs";
 import { EventRecorder } from "../api/event-recorder.ts";
-import { timestamp } from "../api/timestamp.ts";
 import { controllerUid } from "../controllers/owner.ts";
 import { isFinished } from "../controllers/pod-state.ts";
 import { WorkQueue } from "../controllers/work-queue.ts";
