@@ -12,6 +12,7 @@ import {
   type ProxyMode,
   type Service,
 } from "@cnilab/core";
+import { registerGateway, registerIngress } from "@cnilab/gateway";
 import { EXTERNAL_IPS_STATUS, MODE_STATUS, registerKubeProxy } from "@cnilab/kube-proxy";
 import { SCHEDULER_NAMES, type SchedulerName } from "@cnilab/linux";
 import { type IpFamily, type Prefix, tryParsePrefix } from "@cnilab/net";
@@ -153,6 +154,8 @@ export async function bringUp(flags: ClusterFlags): Promise<BroughtUp> {
     register: (root) => {
       registerKubeProxy(root, { ipvsScheduler: flags.ipvsScheduler });
       registerLoadBalancer(root);
+      registerIngress(root);
+      registerGateway(root);
       if (flags.policy === "standalone") registerPolicyAgent(root);
       if (flags.policy === "none") root.register(POLICY, { useValue: NO_POLICY });
     },

@@ -1,6 +1,6 @@
 import type { AddOn, ApiClient, GatewayClass, KubeObject, Service } from "@cnilab/core";
+import { gatewayState } from "../gateway-api/gateway-state.ts";
 import {
-  type ComputeGateways,
   GATEWAY_CLASS_NAME,
   GATEWAY_CONTROLLER_NAME,
   GATEWAY_IMAGE,
@@ -22,11 +22,6 @@ const CLASS: GatewayClass = {
 /** The controller of GatewayClass `cnilab` and the proxy of its Gateways; a Service for each of them. */
 export class GatewayAddOn implements AddOn {
   readonly name = "cnilab-gateway";
-  readonly #compute: ComputeGateways;
-
-  constructor(compute: ComputeGateways) {
-    this.#compute = compute;
-  }
 
   objects(api: ApiClient): readonly KubeObject[] {
     if (api.list("Gateway").length === 0) return [];
@@ -35,7 +30,7 @@ export class GatewayAddOn implements AddOn {
   }
 
   #services(api: ApiClient): Service[] {
-    const { gateways } = this.#compute(gatewayInput(api), {
+    const { gateways } = gatewayState(gatewayInput(api), {
       controllerName: GATEWAY_CONTROLLER_NAME,
     });
     const services = new Map(gatewayServices(api));

@@ -2,7 +2,6 @@ import {
   type ApiClient,
   type Container,
   type ContainerProgram,
-  type Gateway,
   type GatewayAddress,
   imageName,
   type Kind,
@@ -10,15 +9,16 @@ import {
   type ProgramContext,
   type RunningProgram,
   type Service,
+  timestamp,
 } from "@cnilab/core";
 import { HttpResponse, type Kernel, type NetNamespace, startHttpServer } from "@cnilab/linux";
-import type { Subscription } from "rxjs";
+import { withTransitionTimes } from "../gateway-api/conditions.ts";
 import type {
-  GatewayControllerOptions,
   GatewayInput,
   GatewayObjectStatus,
   GatewayState,
 } from "../gateway-api/gateway-input.ts";
+import { gatewayState } from "../gateway-api/gateway-state.ts";
 import { CertificateStore } from "../proxy/certificate/certificate-store.ts";
 import { EndpointIndex } from "../proxy/endpoint-index.ts";
 import { ProxyServer } from "../proxy/proxy-server.ts";
@@ -53,18 +53,6 @@ const KINDS = [
   "ConfigMap",
 ] as const satisfies readonly Kind[];
 
-export type ComputeGateways = (
-  input: GatewayInput,
-  options: GatewayControllerOptions,
-) => GatewayState;
-
-/** Adds `lastTransitionTime` to what changes in a status. */
-export type WithTransitionTimes = <T extends GatewayObjectStatus>(
-  status: T,
-  before: T | undefined,
-  now: string,
-) => T;
-
 /** Everything that routing depends on, as it is now. */
 export function gatewayInput(api: ApiClient): GatewayInput {
   return {
@@ -98,47 +86,31 @@ export function gatewayServices(api: ApiClient): ReadonlyMap<string, Service> {
 /** The controller of GatewayClass `cnilab`, and the proxy of all its Gateways, in one container. */
 export class GatewayProgram implements ContainerProgram<NetNamespace, Kernel> {
   readonly name = "cnilab-gateway";
-  readonly #compute: ComputeGateways;
-  readonly #withTimes: WithTransitionTimes;
-
-  constructor(compute: ComputeGateways, withTimes: WithTransitionTimes) {
-    this.#compute = compute;
-    this.#withTimes = withTimes;
-  }
 
   runs({ image }: Container): boolean {
     return imageName(image) === GATEWAY_IMAGE;
   }
 
   start(context: ProgramContext<NetNamespace, Kernel>): RunningProgram {
-    return new RunningGatewayController(context, this.#compute, this.#withTimes);
+    return new RunningGatewayController(context);
   }
 }
 
 class RunningGatewayController implements RunningProgram {
   readonly #api: ApiClient;
   readonly #context: ProgramContext<NetNamespace, Kernel>;
-  readonly #compute: ComputeGateways;
-  readonly #withTimes: WithTransitionTimes;
   readonly #endpoints: EndpointIndex;
   readonly #server: ProxyServer;
   readonly #health: { close(): void };
   readonly #loop: SyncLoop;
-  readonly #subscriptions: Subscription[] = [];
   #state: GatewayState | undefined;
 
-  constructor(
-    context: ProgramContext<NetNamespace, Kernel>,
-    compute: ComputeGateways,
-    withTimes: WithTransitionTimes,
-  ) {
+  constructor(context: ProgramContext<NetNamespace, Kernel>) {
     const { netns, node, owner, random } = context;
     const { api, clock } = node;
     const log = (line: string) => context.log(line);
     this.#api = api;
     this.#context = context;
-    this.#compute = compute;
-    this.#withTimes = withTimes;
     this.#endpoints = new EndpointIndex(api, familiesOf(netns));
     const respond = () => new HttpResponse(200, { "Content-Type": "text/plain" }, "ok");
     this.#health = startHttpServer(netns, { port: HEALTH_PORT, owner, respond });
@@ -159,7 +131,6 @@ class RunningGatewayController implements RunningProgram {
 
   stop(): void {
     this.#loop.stop();
-    for (const subscription of this.#subscriptions) subscription.unsubscribe();
     this.#server.stop();
     this.#health.close();
     this.#endpoints.stop();
@@ -169,7 +140,7 @@ class RunningGatewayController implements RunningProgram {
     const services = gatewayServices(this.#api);
     const addresses = new Map([...services].map(([key, s]) => [key, addressesOf(s)] as const));
     const options = { controllerName: GATEWAY_CONTROLLER_NAME, addresses };
-    const state = this.#compute(gatewayInput(this.#api), options);
+    const state = gatewayState(gatewayInput(this.#api), options);
     this.#state = state;
     const open: ProxyPort[] = [];
     for (const [key, rules] of state.gateways) {
@@ -203,12 +174,12 @@ class RunningGatewayController implements RunningProgram {
 
   /** By `Kind namespace/name`. */
   #writeStatuses(statuses: ReadonlyMap<string, GatewayObjectStatus>): void {
-    const now = this.#context.node.clock.now;
+    const now = timestamp(this.#context.node.clock.now);
     for (const [id, status] of statuses) {
       const [kind, key] = id.split(" ") as [(typeof KINDS)[number], string];
       this.#api.update(kind, key, (object) => {
         const before = (object as { readonly status?: GatewayObjectStatus }).status;
-        const timed = this.#withTimes(status, before, String(now));
+        const timed = withTransitionTimes(status, before, now);
         if (JSON.stringify(timed) === JSON.stringify(before)) return object;
         return { ...(object as KubeObject), status: timed } as typeof object;
       });
@@ -236,10 +207,4 @@ function addressesOf({ status }: Service): GatewayAddress[] {
     if (ip !== undefined) return [{ type: "IPAddress", value: ip }];
     return hostname === undefined ? [] : [{ type: "Hostname", value: hostname }];
   });
-}
-
-/** Whether a Gateway is of a class that this controller has. */
-export function isOwnGateway(api: ApiClient, { spec }: Gateway): boolean {
-  const known = api.get("GatewayClass", spec.gatewayClassName);
-  return known?.spec.controllerName === GATEWAY_CONTROLLER_NAME;
 }

@@ -11,11 +11,8 @@ import {
   type RunningProgram,
 } from "@cnilab/core";
 import { HttpResponse, type Kernel, type NetNamespace, startHttpServer } from "@cnilab/linux";
-import type {
-  IngressControllerOptions,
-  IngressInput,
-  IngressRules,
-} from "../ingress/ingress-input.ts";
+import type { IngressControllerOptions, IngressRules } from "../ingress/ingress-input.ts";
+import { ingressRules } from "../ingress/ingress-rules.ts";
 import { CertificateStore } from "../proxy/certificate/certificate-store.ts";
 import { EndpointIndex } from "../proxy/endpoint-index.ts";
 import { ProxyServer } from "../proxy/proxy-server.ts";
@@ -35,11 +32,6 @@ export interface IngressFlags extends IngressControllerOptions {
   readonly watchNamespace?: string;
 }
 
-export type CompileIngress = (
-  input: IngressInput,
-  options: IngressControllerOptions,
-) => IngressRules;
-
 /** Whether a container runs ingress-nginx's controller: `…/ingress-nginx/controller:v1.14.0`. */
 export function runsIngressNginx({ image }: Container): boolean {
   if (imageName(image).startsWith("nginx-ingress-controller")) return true;
@@ -49,18 +41,13 @@ export function runsIngressNginx({ image }: Container): boolean {
 /** ingress-nginx: nginx and its controller in one container. */
 export class IngressProgram implements ContainerProgram<NetNamespace, Kernel> {
   readonly name = "ingress-nginx";
-  readonly #compile: CompileIngress;
-
-  constructor(compile: CompileIngress) {
-    this.#compile = compile;
-  }
 
   runs(container: Container): boolean {
     return runsIngressNginx(container);
   }
 
   start(context: ProgramContext<NetNamespace, Kernel>): RunningProgram {
-    return new RunningIngressController(context, this.#compile);
+    return new RunningIngressController(context);
   }
 }
 
@@ -68,20 +55,20 @@ class RunningIngressController implements RunningProgram {
   readonly #api: ApiClient;
   readonly #pod: Pod;
   readonly #flags: IngressFlags;
-  readonly #compile: CompileIngress;
   readonly #endpoints: EndpointIndex;
   readonly #server: ProxyServer;
   readonly #health: { close(): void };
   readonly #loop: SyncLoop;
   readonly #log: (line: string) => void;
   #rules: IngressRules | undefined;
+  /** What is wrong with Ingresses, as it was logged. */
+  #found: ReadonlySet<string> = new Set();
 
-  constructor(context: ProgramContext<NetNamespace, Kernel>, compile: CompileIngress) {
+  constructor(context: ProgramContext<NetNamespace, Kernel>) {
     const { netns, node, owner, pod, container, random } = context;
     const { api, clock } = node;
     this.#api = api;
     this.#pod = pod;
-    this.#compile = compile;
     this.#log = (line) => context.log(line);
     this.#flags = ingressFlags(container, pod);
     this.#endpoints = new EndpointIndex(api, familiesOf(netns));
@@ -114,8 +101,7 @@ class RunningIngressController implements RunningProgram {
 
   #sync(): void {
     const { watchNamespace } = this.#flags;
-    const before = this.#rules;
-    const rules = this.#compile(
+    const rules = ingressRules(
       {
         ingresses: this.#api.list("Ingress", watchNamespace),
         ingressClasses: this.#api.list("IngressClass"),
@@ -125,9 +111,14 @@ class RunningIngressController implements RunningProgram {
       this.#flags,
     );
     this.#rules = rules;
-    for (const { ingress, field, message } of before === undefined ? rules.findings : []) {
-      this.#log(`Ingress ${ingress.namespace}/${ingress.name}: ${field}: ${message}`);
-    }
+    const found = new Set(
+      rules.findings.map(
+        ({ ingress, field, message }) =>
+          `Ingress ${ingress.namespace}/${ingress.name} ${field}: ${message}`,
+      ),
+    );
+    for (const line of found) if (!this.#found.has(line)) this.#log(line);
+    this.#found = found;
     this.#server.serve(
       rules.ports.map(({ port, protocol }) => ({
         containerPort: port,

@@ -1,0 +1,182 @@
+import { describe, expect, test } from "vitest";
+import { type Answer, cnilab } from "./cnilab.ts";
+import { changed, GATEWAY, INGRESS, type Manifest } from "./doors.ts";
+
+async function curl(input: string, ...args: string[]): Promise<Answer> {
+  return cnilab(["curl", ...args, "-f", "-"], { input });
+}
+
+const AS_IT_IS = {};
+const HOST = "shop.example.com";
+const DOORS = [
+  ["an Ingress", INGRESS, "ingress-nginx", "Ingress shop/web"],
+  ["a Gateway", GATEWAY, "cnilab-gateway", "HTTPRoute shop/web"],
+] as const;
+const MODES = ["iptables", "nftables", "ipvs"] as const;
+
+describe.concurrent.each(DOORS)("through %s", (_, manifests, namespace, rule) => {
+  test.each(MODES)("in %s mode: DNS, load balancer, node, controller, endpoint", async (mode) => {
+    const input = changed(manifests, AS_IT_IS);
+    const args = ["internet", `http://${HOST}/cart`, "--proxy-mode", mode, "-o", "json"];
+    const { status, stdout } = await curl(input, ...args);
+    const json = JSON.parse(stdout);
+    expect(status).toBe(0);
+    expect(json).toMatchObject({
+      status: 200,
+      service: "shop/cart:80",
+      backend: expect.stringMatching(/^shop\/cart-/),
+      proxy: expect.stringContaining(`${namespace}/`),
+      forwardedFor: "203.0.113.10",
+      proxySaw: "203.0.113.10",
+    });
+    expect(`${json.rule.kind} ${json.rule.namespace}/${json.rule.name}`).toBe(rule);
+    const [first, second] = json.legs.filter((l: { kind: string }) => l.kind === "TCP");
+    expect(first.way).toEqual([
+      "internet",
+      "router",
+      "load-balancer",
+      expect.stringMatching(/^node\d$/),
+      json.proxy,
+    ]);
+    expect(second.way[0]).toBe(json.proxy);
+    expect(second.to).toBe(json.backend);
+    expect(second.way.slice(1, -1).every((at: string) => /^node\d$/.test(at))).toBe(true);
+    expect(second.source).toBe(json.seenAs);
+    // The trace has every packet of every leg.
+    for (let leg = 1; leg <= json.legs.length; leg++) {
+      const own = json.trace.packets.filter((p: { leg?: number }) => p.leg === leg);
+      expect(own.length).toBeGreaterThan(1);
+      expect(own.every((p: { end: string }) => p.end === "delivered")).toBe(true);
+    }
+  });
+
+  test.each([
+    ["/cart/1?a=b", "cart"],
+    ["/", "catalog"],
+    ["/cartridge", "catalog"],
+  ])("%s leads to %s", async (target, app) => {
+    const input = changed(manifests, AS_IT_IS);
+    const { status, stdout } = await curl(input, "internet", `http://${HOST}${target}`);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(new RegExp(`^HTTP/1.1 200 OK\n {2}backend {2}shop/${app}-`));
+  });
+});
+
+/** A policy for all pods of a namespace that lets nothing through on one side. */
+const denies = (namespace: string, side: "Ingress" | "Egress"): Manifest => ({
+  apiVersion: "networking.k8s.io/v1",
+  kind: "NetworkPolicy",
+  metadata: { name: "deny", namespace },
+  spec: { podSelector: {}, policyTypes: [side] },
+});
+
+const NAMESPACE: Manifest = {
+  apiVersion: "v1",
+  kind: "Namespace",
+  metadata: { name: "ingress-nginx" },
+};
+
+type IngressSpec = {
+  readonly rules: readonly {
+    readonly host?: string;
+    readonly http: { readonly paths: readonly { readonly backend: object }[] };
+  }[];
+};
+
+const toService = (name: string, port: object) => (spec: IngressSpec) => ({
+  ...spec,
+  rules: spec.rules.map((rule) => ({
+    ...rule,
+    http: { paths: rule.http.paths.map((p) => ({ ...p, backend: { service: { name, port } } })) },
+  })),
+});
+const withTls = (secretName: string) => (spec: IngressSpec) => ({
+  ...spec,
+  tls: [{ hosts: spec.rules.map(({ host }) => host), secretName }],
+});
+const otherHost = (host: string) => (spec: IngressSpec) => ({
+  ...withTls("tls")({ ...spec, rules: spec.rules.map((rule) => ({ ...rule, host })) }),
+});
+
+describe.concurrent("a break of an Ingress names the object to mend", () => {
+  test.each<[string, string, string[], RegExp]>([
+    [
+      "no endpoints",
+      changed(INGRESS, { "Deployment cart": undefined }),
+      ["internet", `http://${HOST}/cart`],
+      /^503: Service shop\/cart has no endpoints: its selector app=cart finds no running pod \(Ingress shop\/web spec\.rules\[0\]\.http\.paths\[0\]\)$/,
+    ],
+    [
+      "a policy on the backend",
+      changed(INGRESS, AS_IT_IS, denies("shop", "Ingress")),
+      ["internet", `http://${HOST}/cart`, "--policy", "standalone"],
+      /^504: NetworkPolicy shop\/deny.* does not let ingress-nginx\/ingress-nginx-controller-\S+ \(\S+\) reach shop\/cart-\S+ \(\S+:8080\): allow TCP port 8080 there$/,
+    ],
+    [
+      "a policy on the controller, inwards",
+      changed(INGRESS, AS_IT_IS, NAMESPACE, denies("ingress-nginx", "Ingress")),
+      ["internet", `http://${HOST}/cart`, "--policy", "standalone"],
+      /^NetworkPolicy ingress-nginx\/deny.* does not let \S+ \(203\.0\.113\.10\) reach ingress-nginx\/ingress-nginx-controller-\S+ \(\S+:80\): allow TCP port 80 there$/,
+    ],
+    [
+      "a policy on the controller, outwards",
+      changed(INGRESS, AS_IT_IS, NAMESPACE, denies("ingress-nginx", "Egress")),
+      ["internet", `http://${HOST}/cart`, "--policy", "standalone"],
+      /^504: NetworkPolicy ingress-nginx\/deny.* does not let ingress-nginx\/\S+ \(\S+\) reach shop\/cart-\S+ \(\S+:8080\): allow TCP port 8080 there$/,
+    ],
+    [
+      "a missing class",
+      changed(INGRESS, {
+        "Ingress web": (spec: IngressSpec) => ({ ...spec, ingressClassName: "haproxy" }),
+      }),
+      ["internet", `http://${HOST}/cart`],
+      /^Ingress shop\/web names IngressClass haproxy, which is not there: create it, or set spec\.ingressClassName \(there is nginx\)$/,
+    ],
+    [
+      "a wrong port name",
+      changed(INGRESS, { "Ingress web": toService("cart", { name: "https" }) }),
+      ["internet", `http://${HOST}/cart`],
+      /^503: .*Service shop\/cart has no port https.*Ingress shop\/web/,
+    ],
+    [
+      "a missing Service",
+      changed(INGRESS, { "Ingress web": toService("kart", { number: 80 }) }),
+      ["internet", `http://${HOST}/cart`],
+      /^503: .*Service shop\/kart.*Ingress shop\/web/,
+    ],
+    [
+      "a certificate for another host",
+      changed(INGRESS, { "Ingress web": otherHost("pay.example.com") }),
+      ["internet", "https://pay.example.com/cart"],
+      /pay\.example\.com/,
+    ],
+    [
+      "a missing Secret",
+      changed(INGRESS, { "Ingress web": withTls("absent") }),
+      ["internet", `https://${HOST}/cart`],
+      /^Ingress shop\/web spec\.tls\[0\] names Secret shop\/absent, which is not there: the certificate of .*Fake Certificate.* is for ingress\.local, not for shop\.example\.com$/,
+    ],
+    [
+      "TLS that is not there",
+      changed(INGRESS, AS_IT_IS),
+      ["internet", `https://${HOST}/cart`],
+      /Fake Certificate is for ingress\.local, not for shop\.example\.com: Ingress shop\/web has no spec\.tls for shop\.example\.com$/,
+    ],
+    [
+      "another host",
+      changed(INGRESS, AS_IT_IS),
+      ["internet", "http://shop.example.org/"],
+      /^no Ingress, Gateway or route has the host shop\.example\.org; there is shop\.example\.com$/,
+    ],
+    [
+      "no load balancer",
+      changed(INGRESS, AS_IT_IS),
+      ["internet", `http://${HOST}/`, "--load-balancer", "none"],
+      /^Ingress shop\/web has no address: no load balancer serves Service ingress-nginx\/ingress-nginx-controller$/,
+    ],
+  ])("%s", async (_, input, args, expected) => {
+    const { status, stdout } = await curl(input, ...args);
+    expect(stdout.trimEnd().split("\n").at(-1)).toMatch(expected);
+    expect(status).toBe(1);
+  });
+});
