@@ -10,7 +10,7 @@ import {
   objectKey,
   type Service,
 } from "@cnilab/core";
-import { ProxyReport } from "@cnilab/gateway";
+import { ProxyReport, tlsSecretUse } from "@cnilab/gateway";
 import { type Drop, HttpFailure, type HttpResponse, type SocketError } from "@cnilab/linux";
 import { formatEndpoint, formatIp, IpPacket, TcpSegment, UdpDatagram } from "@cnilab/net";
 import { innermost, type NameOf } from "../trace/packet-text.ts";
@@ -289,22 +289,38 @@ function addressesOf({ spec, status }: Service): string[] {
   return [...(spec.clusterIPs ?? []), ...(spec.externalIPs ?? []), ...balanced];
 }
 
+/** Who was to show a certificate for the host, and what is wrong with it. */
 function certificateLine(api: ApiClient, { host }: AskedUrl, { message }: HttpFailure): string {
+  const fault = (key: string): string => {
+    const { fault: why, names } = tlsSecretUse(api.get("Secret", key));
+    return why ?? `is for ${names.join(", ") || "no name"}`;
+  };
   for (const ingress of api.list("Ingress")) {
     for (const [i, { hosts = [], secretName }] of (ingress.spec.tls ?? []).entries()) {
       if (!hosts.some((name) => covers(name, host, false))) continue;
-      const secret = `${ingress.metadata.namespace}/${secretName}`;
-      if (secretName !== undefined && api.get("Secret", secret) === undefined) {
-        return `Ingress ${objectKey(ingress)} spec.tls[${i}] names Secret ${secret}, which is not there: ${message}`;
-      }
-      return `${message}: put a certificate for ${host} into Secret ${secret} (Ingress ${objectKey(ingress)} spec.tls[${i}])`;
+      const who = `Ingress ${objectKey(ingress)} spec.tls[${i}]`;
+      if (secretName === undefined) return `${who} names no Secret for ${host}: ${message}`;
+      const key = `${ingress.metadata.namespace}/${secretName}`;
+      const why = fault(key);
+      return `${who}: Secret ${key} ${why}, and ${host} needs a certificate of its own; ${message}`;
     }
   }
   const ingress = api
     .list("Ingress")
     .find(({ spec }) => (spec.rules ?? []).some((rule) => covers(rule.host, host, false)));
   if (ingress !== undefined) {
-    return `${message}: Ingress ${objectKey(ingress)} has no spec.tls for ${host}`;
+    return `Ingress ${objectKey(ingress)} has no spec.tls for ${host}; ${message}`;
+  }
+  for (const gateway of api.list("Gateway")) {
+    for (const { name, hostname, protocol, tls } of gateway.spec.listeners) {
+      if (protocol !== "HTTPS" && protocol !== "TLS") continue;
+      if (hostname !== undefined && !covers(hostname, host, true)) continue;
+      const secrets = (tls?.certificateRefs ?? []).map(
+        (ref) => `${ref.namespace ?? gateway.metadata.namespace}/${ref.name}`,
+      );
+      const why = secrets.map((key) => `Secret ${key} ${fault(key)}`).join(", ");
+      return `Gateway ${objectKey(gateway)} listener ${name}: ${why}, and ${host} needs a certificate of its own; ${message}`;
+    }
   }
   return message;
 }
