@@ -52,7 +52,7 @@ namespace() {
   emit nft.txt nft list ruleset
   emit ipset.txt ipset save
   emit ipvs.txt ipvsadm -Sn
-  emit qdiscs.json tc -d -j qdisc show
+  emit qdiscs.json tc -j qdisc show
   for dev in $("${enter[@]}" tc qdisc show 2>/dev/null | awk '$2 ~ /^(ingress|clsact)$/ { print $5 }'); do
     emit "filters/$dev.json" tc -j filter show dev "$dev" ingress
   done

@@ -6,7 +6,7 @@ import type { Unmodelled } from "./unmodelled.ts";
 /** Disciplines that delay packets at most, which nothing here does. */
 const QUEUES = ["noqueue", "noop", "pfifo_fast", "pfifo", "bfifo", "fq", "fq_codel", "mq", "cake"];
 
-/** `tc -d -j qdisc show`, and `tc -j filter show` of devices that have filters. @throws InputError */
+/** `tc -j qdisc show`, and `tc -j filter show` of devices that have filters. @throws InputError */
 export function addTrafficControl(
   netns: NetNamespace,
   saved: SavedNamespace,
@@ -26,9 +26,8 @@ function addTokenBucket(dev: NetDevice, fields: Fields): void {
   const options = fields.object("options");
   if (options === undefined) throw fields.error("options", "is missing");
   const rate = options.number("rate");
-  // `15000b/1` with the size of a cell where `tc -d` prints it
-  const burst = Number(/^\d+/.exec(String(options.stringOrNumber("burst")))?.[0] ?? Number.NaN);
-  if (!Number.isSafeInteger(burst)) throw options.error("burst", "must be a number of bytes");
+  const burst = bytesOf(String(options.stringOrNumber("burst")));
+  if (burst === undefined) throw options.error("burst", "must be a number of bytes");
   // tc prints the time that the queue holds in place of its length: limit = rate * latency + burst.
   const limit =
     options.numberOr("limit", undefined) ??
@@ -36,6 +35,14 @@ function addTokenBucket(dev: NetDevice, fields: Fields): void {
   const tc = dev.tc ?? new TrafficControl(dev);
   tc.root = { kind: "tbf", handle: fields.string("handle"), rate, burst, limit };
   dev.tc = tc;
+}
+
+const UNITS: Readonly<Record<string, number>> = { b: 1, Kb: 1024, Mb: 1024 * 1024 };
+
+/** Bytes as tc prints them; `tc -d` rounds to `10Kb`, and adds the size of a cell: `10Kb/1` (iproute2 lib/utils.c `print_size`). */
+function bytesOf(text: string): number | undefined {
+  const [, count, unit = "b"] = /^(\d+(?:\.\d+)?)(b|Kb|Mb)?(?:\/\d+)?$/.exec(text) ?? [];
+  return count === undefined ? undefined : Math.round(Number(count) * (UNITS[unit] ?? 1));
 }
 
 /** The bandwidth plugin sends all that comes in through an ifb; other filters are not modelled. */

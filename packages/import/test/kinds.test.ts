@@ -222,3 +222,23 @@ describe("rules that the model does not know are left out, and the others stay",
     expect(state.unmodelled.of("n").includes(line)).toBe(leftOut !== undefined);
   });
 });
+
+// tc/q_tbf.c tbf_print_opt: a number, and with -d a size that is rounded.
+test.each([
+  [15_000, 15_000],
+  ["15000b/1", 15_000],
+  ["10Kb/1", 10_240],
+  ["256Mb/8", 268_435_456],
+  ["1.5Kb", 1536],
+])("a token bucket with a burst of %s", (burst, expected) => {
+  const qdisc = { kind: "tbf", handle: "1:", dev: "eth0", root: true };
+  const qdiscs = JSON.stringify([{ ...qdisc, options: { rate: 125_000, burst, lat: 50_000 } }]);
+  const { tc } = node(withLinks([], { "qdiscs.json": qdiscs })).initNs.device("eth0");
+  expect(tc?.root).toMatchObject({ burst: expected, limit: 6250 + expected });
+});
+
+test("a token bucket whose burst is no number", () => {
+  const qdisc = { kind: "tbf", handle: "1:", dev: "eth0", root: true };
+  const qdiscs = JSON.stringify([{ ...qdisc, options: { rate: 1, burst: "10Gb", lat: 1 } }]);
+  expect(() => withLinks([], { "qdiscs.json": qdiscs })).toThrow("burst must be a number of bytes");
+});
