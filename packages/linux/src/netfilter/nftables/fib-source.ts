@@ -1,6 +1,15 @@
-import { IPV4_BROADCAST, type IpAddress, isLinkLocal, isMulticast } from "@cnilab/net";
+import {
+  IPPROTO_ICMPV6,
+  IPV4_BROADCAST,
+  IPV6_ANY,
+  type IpAddress,
+  type Ipv6Address,
+  isLinkLocal,
+  isMulticast,
+} from "@cnilab/net";
 import type { NetDevice } from "../../device/net-device.ts";
 import type { Nexthop, Route } from "../../fib/route.ts";
+import { NF_INET_PRE_ROUTING } from "../hooks.ts";
 import { nameToValue } from "./data-type.ts";
 import type { FibExpression } from "./expression.ts";
 import { writeWords } from "./key-words.ts";
@@ -19,6 +28,24 @@ const ROUTE_TYPES: Readonly<Record<string, number>> = {
   prohibit: 8,
   throw: 9,
 };
+
+/** Types of routes that lead to no device, or to this machine. Broadcasts and groups leave by one. */
+const NO_WAY_OUT: readonly Route["type"][] = [
+  "local",
+  "anycast",
+  "blackhole",
+  "unreachable",
+  "prohibit",
+  "throw",
+];
+
+/** 224.0.0.0/24 (`ipv4_is_local_multicast`). */
+const LOCAL_MULTICAST = 0xe0000000;
+
+/** fe80::/10, and groups of that scope (`ipv6_addr_type` & IPV6_ADDR_LINKLOCAL). */
+function isOfLink(address: Ipv6Address): boolean {
+  return isLinkLocal(address) || (isMulticast(address) && ((address.a >>> 16) & 0xf) === 2);
+}
 
 /**
  * Asks the routing tables about an address of the packet (net/ipv4/netfilter/nft_fib_ipv4.c,
@@ -94,12 +121,14 @@ export class FibSource implements Source {
 
   #lookup(walk: Walk, address: IpAddress, dev: NetDevice | undefined): Nexthop | undefined {
     const { skb, netns } = walk;
+    // Only addresses of a link are asked about on that link alone (nft_fib6_flowi_init).
+    const oif = typeof address !== "number" && isOfLink(address) ? (dev ?? skb.dev) : undefined;
     const { version, src, dst, tos, protocol } = skb.ip;
     return netns.fib(version).lookup({
       dst: address,
       src: this.#saddr ? dst : src,
       iif: undefined,
-      oif: version === 6 ? dev : undefined,
+      oif,
       mark: this.#mark ? skb.mark : 0,
       tos: version === 4 ? tos & 0x1c : 0,
       protocol,
@@ -113,17 +142,17 @@ export class FibSource implements Source {
     const dev = this.#device(walk);
     // What is on the loopback device has no route of its own.
     if (state.in?.isLoopback === true) return state.in;
-    const { src, dst } = skb.ip;
-    if (
-      src === 0 &&
-      typeof dst === "number" &&
-      (dst === IPV4_BROADCAST || isMulticast(dst) || isLinkLocal(dst))
-    ) {
-      return state.in;
+    const { src, dst, protocol } = skb.ip;
+    if (typeof dst === "number") {
+      if (src === 0 && (dst === IPV4_BROADCAST || dst >>> 8 === LOCAL_MULTICAST >>> 8)) {
+        return skb.dev;
+      }
+    } else if (protocol === IPPROTO_ICMPV6 && src === IPV6_ANY && isOfLink(dst)) {
+      // Who checks whether its address is free has none to look for (nft_fib_v6_skip_icmpv6).
+      if (state.hook === NF_INET_PRE_ROUTING) return state.in;
     }
     const found = this.#lookup(walk, address, dev);
-    if (found === undefined || found.route.type === "local") return undefined;
-    if (found.route.type !== "unicast") return undefined;
+    if (found === undefined || NO_WAY_OUT.includes(found.route.type)) return undefined;
     if (dev === undefined) return found.dev;
     return found.route.nexthops.some((nexthop) => nexthop.dev === dev) ? dev : undefined;
   }

@@ -568,6 +568,36 @@ test("notrack turns no tracking on", () => {
 });
 
 // nft_meta_get_eval_skugid; ip_rcv_finish_core finds sockets of connections before INPUT (early demux)
+// nft_fib6_eval: of routes it takes only what leads to this machine, or nowhere, for none
+describe("fib … oif of IPv6", () => {
+  /** What the rule matches of what comes to `b` when `a` looks for fd00::2. */
+  function matched(rule: string): number {
+    const lab = new Lab();
+    const [a, b] = lab.machine("a", "b");
+    const [x, y] = cable(a, "eth0", b, "eth0");
+    const [, other] = cable(a, "eth1", b, "eth1");
+    up(x, "fd00::1/64");
+    up(y, "fd00::2/64");
+    up(other, "fd01::2/64");
+    b.nftables.apply(
+      `table ip6 t { chain c { type filter hook prerouting priority 0; icmpv6 type nd-neighbor-solicit ${rule} counter; }; }`,
+    );
+    expect(outcome(pingTo(a, "fd00::2"))).toBe("connected");
+    return Number(/"packets":(\d+)/.exec(JSON.stringify(b.nftables.json()))?.[1]);
+  }
+
+  test.each([
+    ["fib daddr oif exists", 1],
+    ["fib daddr oif missing", 0],
+    ['fib daddr . iif oifname "eth0"', 1],
+    ['fib daddr oifname "eth0"', 1],
+    ["fib saddr oif exists", 1],
+    ["fib saddr . iif oif eth1", 0],
+  ])("%s", (rule, count) => {
+    expect(matched(rule)).toBe(count);
+  });
+});
+
 describe("meta skuid", () => {
   const asked = (hook: string, rule: string, ask: (client: NetNamespace) => Exchange): string => {
     const [client, server] = new Lab().machine("client", "server");
