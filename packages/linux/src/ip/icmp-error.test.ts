@@ -104,6 +104,24 @@ test.each([
   expect(iptables.save("mangle", { counters: true })).toContain("[0:0] -A POSTROUTING -o lo");
 });
 
+// nf_conntrack_attach: what answers an untracked packet is taken for tracked by CT, and has no connection
+test.each([
+  ["10.1.0.1", 4, "icmp -m icmp --icmp-type echo-request"],
+  ["fd01::1", 6, "ipv6-icmp -m icmp6 --icmpv6-type echo-request"],
+] as const)(
+  "an error about an untracked packet to %s is not untracked, but invalid",
+  (to, family, request) => {
+    const { router } = twoWays();
+    const iptables = router.iptables(family);
+    iptables.append("raw", "OUTPUT", "-j CT --notrack");
+    iptables.append("filter", "OUTPUT", "-m conntrack --ctstate INVALID");
+    iptables.append("filter", "OUTPUT", `-p ${request} -m conntrack --ctstate UNTRACKED -j REJECT`);
+    ping(router, to);
+    const counts = iptables.save("filter", { counters: true }).match(/\[\d+:\d+\] -A OUTPUT/g);
+    expect(counts?.map((text) => text[1])).toEqual(["1", "1"]);
+  },
+);
+
 // ping_err, icmpv6_err: sockets are told of errors about requests; this one's machine answers itself.
 test.each([
   ["10.1.0.2", 4, "icmp --icmp-type"],

@@ -221,10 +221,13 @@ export class Conntrack {
     return TRACK_INVALID;
   }
 
-  /** Gives a packet that answers another one that one's connection (`nf_ct_attach`), as REJECT does. */
+  /**
+   * Gives a packet that answers another one that one's connection (`nf_ct_attach`), as REJECT does. What answers an
+   * untracked one has no connection, but looks related: rules can no longer leave it untracked.
+   */
   attach(answer: Skb, about: Skb): void {
     const { ct } = about;
-    if (ct === undefined) return;
+    if (ct === undefined && about.ctInfo !== IP_CT_UNTRACKED) return;
     answer.ct = ct;
     answer.ctInfo =
       directionOf(about.ctInfo) === IP_CT_DIR_ORIGINAL ? IP_CT_RELATED_REPLY : IP_CT_RELATED;

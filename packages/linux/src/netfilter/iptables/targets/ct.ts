@@ -21,7 +21,7 @@ class NotrackTarget implements Target {
   }
 
   run({ skb }: Walk): TargetVerdict {
-    if (skb.ct === undefined) skb.ctInfo = IP_CT_UNTRACKED;
+    if (skb.ct === undefined && skb.ctInfo === 0) skb.ctInfo = IP_CT_UNTRACKED;
     return XT_CONTINUE;
   }
 
@@ -53,7 +53,7 @@ class CtTarget implements Target {
   }
 
   run({ skb }: Walk): TargetVerdict {
-    if (skb.ct !== undefined) return XT_CONTINUE;
+    if (skb.ct !== undefined || skb.ctInfo !== 0) return XT_CONTINUE;
     const number = (zone: Zone) => (zone === "mark" ? skb.mark & 0xffff : zone);
     skb.ctZones = ((number(this.#reply) << 16) | number(this.#original)) >>> 0;
     return XT_CONTINUE;
