@@ -1,4 +1,4 @@
-import { IPPROTO_SCTP, IPPROTO_UDP, parseIp } from "@cnilab/net";
+import { IPPROTO_SCTP, IPPROTO_UDP, parseIp, parsePrefix } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
 import {
   cable,
@@ -8,6 +8,7 @@ import {
   outcome,
   ping,
   routes,
+  rule,
   serve,
   up,
 } from "../../test/lab.ts";
@@ -228,6 +229,28 @@ describe("what is known of a path", () => {
       ),
     );
     expect(longest).toBe(1300);
+  });
+});
+
+describe("policy rules", () => {
+  const TOO_BIG_AGAIN = "unreachable, EMSGSIZE, PKT_TOO_BIG in r1, PKT_TOO_BIG in r1";
+
+  // __build_flow_key, ip6_update_pmtu: the look-up has no ports, and for IPv6 no protocol
+  test.each([
+    ["10.2.0.2", 4, "", "connected"],
+    ["fd02::2", 6, "", "connected"],
+    ["10.2.0.2", 4, " ipproto 17", "connected"],
+    ["fd02::2", 6, " ipproto 17", TOO_BIG_AGAIN],
+    ["fd02::2", 6, " dport 80", TOO_BIG_AGAIN],
+  ] as const)("to %s (IPv%i), routed by a rule for all%s: %s", (to, family, match, expected) => {
+    const { client } = narrow(1400);
+    const [all, gateway] = family === 4 ? ["0.0.0.0/0", "10.1.0.1"] : ["::/0", "fd01::1"];
+    client.deleteRoute({ dst: parsePrefix(all) });
+    routes(client, `${all} via ${gateway} table 77`);
+    rule(client, `priority 100${match} lookup 77`, family);
+    const ask = () => connect(client, to, 80, { protocol: IPPROTO_UDP, length: 1440 });
+    ask();
+    expect(outcome(ask())).toBe(expected);
   });
 });
 
