@@ -19,7 +19,7 @@ import { httpText } from "../http-text.ts";
 import { nameOf } from "../names.ts";
 import { print, printJson, wantsColour } from "../output.ts";
 
-interface CurlFlags extends ClusterFlags, RequestFlags {
+export interface CurlFlags extends ClusterFlags, RequestFlags {
   readonly namespace?: string;
   readonly location?: boolean;
   readonly verbose?: boolean;
@@ -70,7 +70,8 @@ export function addCurlCommand(program: Command): void {
   addClusterFlags(command).action(curl);
 }
 
-async function curl(src: string, url: string, flags: CurlFlags): Promise<void> {
+/** Asks a URL, says what came of it, and sets the exit code. @throws InputError */
+export async function curl(src: string, url: string, flags: CurlFlags): Promise<void> {
   const first = readRequest(url, flags);
   const { cluster, warnings } = await bringUp(flags);
   const walk = new Trace();

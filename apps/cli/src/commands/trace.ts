@@ -1,4 +1,5 @@
 import process from "node:process";
+import { InputError } from "@cnilab/core";
 import {
   ANSI_STYLE,
   PLAIN_STYLE,
@@ -14,6 +15,7 @@ import { nameOf } from "../names.ts";
 import { print, printJson, wantsColour } from "../output.ts";
 import { addTargetFlags, readTarget, type TargetFlags } from "../target.ts";
 import { addWalkFlags, type WalkFlags, walkable } from "../walkable.ts";
+import { curl, isUrl } from "./curl.ts";
 
 interface TraceFlags extends WalkFlags, TargetFlags {
   readonly output: "text" | "json" | "pcapng";
@@ -25,7 +27,10 @@ export function addTraceCommand(program: Command): void {
     .command("trace")
     .description("follow one connection, step by step, there and back")
     .argument("<src>", "who asks: ns/pod, deploy/NAME, node/NAME, internet, an address")
-    .argument("<dst[:port]>", "whom: a DNS name, svc/NAME, a pod, an address; [IPv6]:port")
+    .argument(
+      "<dst[:port]>",
+      "whom: a DNS name, svc/NAME, a pod, an address, [IPv6]:port; or a URL",
+    )
     .addOption(
       new Option("-o, --output <format>", "text, json, or pcapng for Wireshark")
         .choices(["text", "json", "pcapng"])
@@ -40,6 +45,13 @@ export function addTraceCommand(program: Command): void {
 }
 
 async function trace(src: string, dst: string, flags: TraceFlags): Promise<void> {
+  if (isUrl(dst)) {
+    if (flags.state !== undefined) {
+      throw new InputError("a URL needs programs that answer, and saved machines run none", dst);
+    }
+    await curl(src, dst, { ...flags, header: [], resolve: [], trace: true });
+    return;
+  }
   const { cluster, warnings } = await walkable(flags);
   const target = readTarget(cluster, src, dst, flags);
   const walk = new Trace();

@@ -53,7 +53,7 @@ export class StreamProxy {
     upstream.onData = (data) => {
       const message = fromUpstream.take(data);
       if (message === undefined || client.state !== "ESTAB") return;
-      const content = message === data ? { wireLength: data.length } : (message as WireMessage);
+      const content = message === data ? bytes(data.length) : (message as WireMessage);
       say(client, new TlsApplicationData(content));
     };
     endTogether(client, upstream);
@@ -96,6 +96,10 @@ export class StreamProxy {
     );
     return upstream;
   }
+}
+
+function bytes(wireLength: number): WireMessage {
+  return { wireLength, toString: () => "bytes" };
 }
 
 /** What is said on one side is said on the other. */

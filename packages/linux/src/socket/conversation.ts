@@ -6,6 +6,8 @@ import type { TcpConnection } from "./tcp.ts";
 export interface WireMessage {
   /** Bytes on the wire, at least 1. */
   readonly wireLength: number;
+  /** What it is, in a word or two. */
+  toString(): string;
 }
 
 /**

@@ -18,6 +18,7 @@ import { routeConnect, routeOutput } from "../ip/route-output.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { Skb } from "../skb.ts";
 import type { Trace } from "../trace.ts";
+import { isWireMessage, messageOf } from "./conversation.ts";
 import { Message } from "./message.ts";
 import type { Socket, SocketError } from "./socket.ts";
 import { bestBound } from "./socket-table.ts";
@@ -645,7 +646,7 @@ export function tcpError(
     ?.icmpError(error, trace);
 }
 
-/** As `SYN-ACK` or `1400 bytes`. */
+/** As `SYN-ACK`, `1400 bytes` or, where somebody says something that is modelled, `77 bytes of GET /cart`. */
 export function describeSegment(segment: TcpSegment): string {
   const names: string[] = [];
   if (segment.flags & TCP_SYN) names.push("SYN");
@@ -653,5 +654,8 @@ export function describeSegment(segment: TcpSegment): string {
   if (segment.flags & TCP_RST) names.push("RST");
   if (segment.flags & TCP_ACK && names.length > 0) names.push("ACK");
   if (names.length > 0) return names.join("-");
-  return segment.payload.length > 0 ? `${segment.payload.length} bytes` : "ACK";
+  const { payload } = segment;
+  if (payload.length === 0) return "ACK";
+  const message = messageOf(payload);
+  return `${payload.length} bytes${isWireMessage(message) ? ` of ${message}` : ""}`;
 }
