@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { addCniCommand } from "./commands/cni.ts";
 import { addCompletionCommand } from "./commands/completion.ts";
 import { addCurlCommand } from "./commands/curl.ts";
+import { addDnsCommand } from "./commands/dns.ts";
 import { addExplainCommand } from "./commands/explain.ts";
 import { addGetCommand } from "./commands/get.ts";
 import { addHelpCommand } from "./commands/help.ts";
@@ -40,6 +41,7 @@ export function createProgram(): Command {
     addRunCommand,
     addTraceCommand,
     addCurlCommand,
+    addDnsCommand,
     addProbeCommand,
     addReachCommand,
     addGetCommand,
