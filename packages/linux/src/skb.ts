@@ -89,6 +89,8 @@ export class Skb {
    * Cut from data that TCP hands over in one piece (`skb_is_gso`): virtual links pass that on uncut, whatever their MTU.
    */
   gso = false;
+  /** Which flow it belongs to, once somebody has asked (ip/flow-hash.ts). */
+  flowHash: number | undefined = undefined;
   /** What the call that sent it fails with, once the machine that sent it has refused it. */
   sendErrno: SocketError["errno"] | undefined = undefined;
   /** Records every step while set. */
@@ -155,6 +157,7 @@ export class Skb {
     copy.gso = this.gso;
     copy.checksumValid = this.checksumValid;
     copy.summedHeader = this.summedHeader;
+    copy.flowHash = this.flowHash;
     return copy;
   }
 

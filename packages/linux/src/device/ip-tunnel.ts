@@ -128,7 +128,7 @@ export class IpTunnel extends NetDevice {
     skb.scrub(netns !== this.netns);
     skb.packet = outer;
     skb.etherType = ETH_P_IP;
-    sendVia(skb, netns, route.dst);
+    sendVia(skb, netns, route.dst, this);
     skb.sendErrno = undefined; // what becomes of the outer packet is nothing to the sender (NETDEV_TX_OK)
   }
 

@@ -1,7 +1,6 @@
 import {
   familyOf,
   formatIp,
-  hashIp,
   IPPROTO_UDP,
   type IpAddress,
   IpPacket,
@@ -9,9 +8,9 @@ import {
   type Payload,
   UdpDatagram,
 } from "@cnilab/net";
+import { flowHash } from "../ip/flow-hash.ts";
 import { sendVia } from "../ip/ip-output.ts";
 import { routeOutput } from "../ip/route-output.ts";
-import { dstPortOf, srcPortOf } from "../ip/transport.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import type { Skb } from "../skb.ts";
 import type { NetDevice } from "./net-device.ts";
@@ -92,19 +91,11 @@ export function udpTunnelTransmit(
   skb.scrub(netns !== dev.netns);
   skb.packet = outer;
   skb.etherType = family === 4 ? 0x0800 : 0x86dd;
-  sendVia(skb, netns, route.dst);
+  sendVia(skb, netns, route.dst, dev);
   skb.sendErrno = undefined; // what becomes of the outer packet is nothing to the sender (NETDEV_TX_OK)
 }
 
 /** A port from `min` to `max` that spreads flows, always the same for one flow (`udp_flow_src_port`). */
 export function udpFlowSourcePort(skb: Skb, min: number, max: number): number {
-  let hash = skb.etherType;
-  if (skb.isIp) {
-    const { src, dst, protocol } = skb.ip;
-    hash = Math.imul(hashIp(src) ^ (hashIp(dst) >>> 1) ^ protocol, 0x9e3779b1);
-    hash ^= Math.imul((srcPortOf(skb.ip) << 16) | dstPortOf(skb.ip), 0x85ebca6b);
-  } else {
-    hash = Math.imul(skb.srcMac % 0x100000000, 0x9e3779b1);
-  }
-  return min + (((hash ^ (hash >>> 15)) >>> 0) % (max - min + 1));
+  return min + (flowHash(skb) % (max - min + 1));
 }

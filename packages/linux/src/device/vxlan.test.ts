@@ -1,8 +1,14 @@
 import {
+  Data,
   type EthernetFrame,
   formatIp,
+  IPPROTO_TCP,
   IpPacket,
   parseIp,
+  TCP_ACK,
+  TCP_RST,
+  TCP_SYN,
+  TcpSegment,
   UdpDatagram,
   VxlanPacket,
 } from "@cnilab/net";
@@ -19,8 +25,10 @@ import {
   up,
 } from "../../test/lab.ts";
 import { Bridge } from "../bridge/bridge.ts";
+import { routeOutput } from "../ip/route-output.ts";
 import type { KernelError } from "../kernel-error.ts";
 import type { NetNamespace } from "../net-namespace.ts";
+import { Skb } from "../skb.ts";
 import { Trace } from "../trace.ts";
 import type { Veth } from "./veth.ts";
 import { ALL_ZEROS_MAC, Vxlan, type VxlanOptions } from "./vxlan.ts";
@@ -62,6 +70,60 @@ function floodToAll(devices: readonly Vxlan[], family: 4 | 6 = 4): void {
     }
   }
 }
+
+describe("what it sends", () => {
+  /** Source ports of h1's tunnel, by what is inside, and the device that POSTROUTING is told it came by. */
+  function sent(address: string) {
+    const { h1, h2, devices } = overlay(2);
+    floodToAll(devices);
+    serve(h2, 80);
+    const ports = new Map<string, Set<number>>();
+    const devicesSeen = new Set<string | undefined>();
+    h1.netfilter.register(2, 4, {
+      name: "ports",
+      priority: 0,
+      run: (skb, state) => {
+        const outer = skb.ip.payload;
+        if (!(outer instanceof UdpDatagram) || !(outer.payload instanceof VxlanPacket)) return 1;
+        devicesSeen.add(state.in?.name);
+        const inner = outer.payload.frame.payload;
+        if (!(inner instanceof IpPacket) || !(inner.payload instanceof TcpSegment)) return 1;
+        const kind = inner.payload.flags & TCP_RST ? "reset" : "connection";
+        ports.set(kind, (ports.get(kind) ?? new Set<number>()).add(outer.srcPort));
+        return 1;
+      },
+    });
+    const connection = connect(h1, address, 80, { srcPort: 5000 });
+    expect(outcome(connection)).toBe("connected");
+    // An answer that nobody waits for.
+    const [from, to] = [parseIp(address), parseIp(address.replace("2", "1").replace("::2", "::1"))];
+    const stray = new TcpSegment(80, 5000, TCP_SYN | TCP_ACK, 1, 2, Data.empty);
+    const skb = Skb.ofIp(new IpPacket(from, to, IPPROTO_TCP, stray), undefined);
+    const route = routeOutput(h2, { dst: to, src: from, protocol: IPPROTO_TCP });
+    if (typeof route !== "string") skb.dst = route.dst;
+    h2.ipLocalOut(skb);
+    h2.network.run();
+    return { ports, devicesSeen };
+  }
+
+  // skb_set_hash_from_sk, ip6_make_flowlabel; udp_flow_src_port takes that hash
+  test.each(["10.1.0.2", "fd01::2"])(
+    "to %s has one port for a connection, and another for resets",
+    (address) => {
+      const { ports } = sent(address);
+      const [connection = [], reset = []] = [ports.get("connection"), ports.get("reset")].map(
+        (s) => [...(s ?? [])],
+      );
+      expect(connection).toHaveLength(1);
+      expect(reset).toHaveLength(1);
+      expect(reset).not.toEqual(connection);
+    },
+  );
+
+  test("comes by the tunnel for those who ask behind the routing (iptunnel_xmit, ip_output)", () => {
+    expect([...sent("10.1.0.2").devicesSeen]).toEqual(["vx0"]);
+  });
+});
 
 describe("learning", () => {
   test("a flooded question teaches where the asker is, the answer where the asked", () => {

@@ -1,5 +1,6 @@
 import type { NetNamespace } from "../net-namespace.ts";
 import type { Skb } from "../skb.ts";
+import { setLabelHash } from "./flow-hash.ts";
 
 /** Which of a machine's own ICMP and ICMPv6 sockets are sending right now. */
 export type IcmpSockets = Record<4 | 6, boolean>;
@@ -13,6 +14,7 @@ export function sendFromIcmpSocket(skb: Skb, netns: NetNamespace): void {
   const { version } = skb.ip;
   icmpSockets[version] = true;
   try {
+    setLabelHash(skb);
     netns.ipLocalOut(skb);
   } finally {
     icmpSockets[version] = false;

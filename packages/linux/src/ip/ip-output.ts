@@ -5,6 +5,7 @@ import {
   type IpPacket,
   isMulticast,
   multicastMac,
+  NeighbourMessage,
 } from "@cnilab/net";
 import type { NetDevice } from "../device/net-device.ts";
 import type { Dst } from "../fib/dst.ts";
@@ -49,8 +50,12 @@ export function dstOutput(skb: Skb, netns: NetNamespace): void {
   nfHook(netns, family, NF_INET_POST_ROUTING, skb, input, dst.dev, ipFinishOutput);
 }
 
-/** Multicast and broadcast also reach listeners on the sending machine (`ip_mc_output`). */
+/**
+ * Multicast and broadcast also reach listeners on the sending machine (`ip_mc_output`), but for neighbour discovery, whose
+ * socket asks for that not to be (`ndisc_net_init`).
+ */
 function loopBackToGroup(skb: Skb, netns: NetNamespace, dst: Dst): void {
+  if (skb.ip.payload instanceof NeighbourMessage) return;
   if (dst.type === "multicast" && !netns.isInGroup(dst.dev, skb.ip.dst)) return;
   netns.network.recording?.unrepeatable();
   const copy = skb.clone();
@@ -102,6 +107,7 @@ function ipFinishOutput(skb: Skb, netns: NetNamespace): void {
     // The first of what came in fragments is the buffer that came first.
     piece.checksumValid = skb.checksumValid && skb.fragMaxSize > 0 && piece.ip.fragmentOffset === 0;
     piece.ipvsProperty = skb.ipvsProperty;
+    piece.flowHash = skb.flowHash;
     ipFinishOutput2(piece, netns);
     if (piece.sendErrno !== undefined) {
       skb.sendErrno = piece.sendErrno;

@@ -66,6 +66,7 @@ function send(
 ): void {
   const packet = new IpPacket(src, dst, IPPROTO_ICMPV6, message, 255);
   const skb = Skb.ofIp(packet, trace);
+  skb.dev = dev; // POSTROUTING takes it for where the packet came by (ndisc_alloc_skb, ip6_output)
   skb.dst = new Dst(isMulticast(dst) ? "multicast" : "unicast", dev, undefined, undefined);
   dev.netns.ipLocalOut(skb);
 }

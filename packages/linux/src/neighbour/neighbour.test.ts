@@ -407,6 +407,27 @@ describe("neighbour discovery", () => {
     expect(entry(x, "fd00::2")).toBe(`${formatMac(b.device("eth0").mac)} REACHABLE`);
   });
 
+  // ndisc_net_init: the socket that asks does not loop back; ndisc_alloc_skb: its packets have a device before they are routed
+  test("does not hear its own questions, even in a group that it is in for a proxy's sake", () => {
+    const { a, x } = linked();
+    a.neighboursOf(x).addProxy(parseIp("fd07::2"));
+    const met: string[] = [];
+    for (const hook of [1, 4] as const) {
+      a.netfilter.register(10, hook, {
+        name: "what passes",
+        priority: 0,
+        run: (skb, state) => {
+          if (skb.ip.payload instanceof NeighbourMessage) {
+            met.push(`${hook} ${skb.ip.payload.type} ${state.in?.name}`);
+          }
+          return 1;
+        },
+      });
+    }
+    expect(outcome(ping(a, "fd00::2"))).toBe("connected");
+    expect(met).toEqual(["4 135 eth0", "1 136 eth0"]);
+  });
+
   test("from off the link is not believed (RFC 4861 section 7.1)", () => {
     const { a, b, y, x, lab } = linked();
     ping(a, "fd00::2");

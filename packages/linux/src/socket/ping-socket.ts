@@ -9,6 +9,7 @@ import {
   type IpAddress,
   IpPacket,
 } from "@cnilab/net";
+import { setLabelHash } from "../ip/flow-hash.ts";
 import { routeOutput } from "../ip/route-output.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { Skb } from "../skb.ts";
@@ -75,6 +76,7 @@ export class PingSocket implements Socket {
     layOut(skb, netns.pathMtu(route.dst, dst), options.dontFragment);
     skb.socket = this;
     skb.dst = route.dst;
+    setLabelHash(skb);
     skb.trace?.steps.push({
       kind: "send",
       netns,

@@ -14,6 +14,7 @@ import {
   TcpSegment,
 } from "@cnilab/net";
 import type { Dst } from "../fib/dst.ts";
+import { setLabelHash, setSocketHash } from "../ip/flow-hash.ts";
 import { routeConnect, routeOutput } from "../ip/route-output.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { Skb } from "../skb.ts";
@@ -365,6 +366,7 @@ export class TcpConnection implements Socket {
     const skb = Skb.ofIp(packet, this.trace);
     skb.socket = this;
     skb.gso = gso;
+    setSocketHash(skb);
     skb.mark = this.mark;
     skb.dst = route.dst;
     if (skb.trace !== undefined) {
@@ -624,6 +626,7 @@ function sendReset(skb: Skb, netns: NetNamespace, segment: TcpSegment): void {
   const out = Skb.ofIp(answer, skb.trace);
   out.mark = netns.reflectsMark(packet.version) ? skb.mark : 0;
   out.dst = route.dst;
+  setLabelHash(out);
   netns.ipLocalOut(out);
 }
 

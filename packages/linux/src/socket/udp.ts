@@ -8,6 +8,7 @@ import {
 } from "@cnilab/net";
 import type { NetDevice } from "../device/net-device.ts";
 import type { CachedFlow, FlowReceiver } from "../flow-cache.ts";
+import { setLabelHash } from "../ip/flow-hash.ts";
 import { routeConnect, routeOutput } from "../ip/route-output.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { Skb } from "../skb.ts";
@@ -170,6 +171,7 @@ export class UdpSocket implements Socket, FlowReceiver {
     skb.socket = this;
     skb.mark = this.mark;
     skb.dst = route.dst;
+    setLabelHash(skb);
     skb.trace?.steps.push({
       kind: "send",
       netns,
