@@ -4,6 +4,7 @@ import { addCompletionCommand } from "./commands/completion.ts";
 import { addCurlCommand } from "./commands/curl.ts";
 import { addDnsCommand } from "./commands/dns.ts";
 import { addExplainCommand } from "./commands/explain.ts";
+import { addGatewayCommand } from "./commands/gateway/gateway.ts";
 import { addGetCommand } from "./commands/get.ts";
 import { addHelpCommand } from "./commands/help.ts";
 import { addImportNodeCommand } from "./commands/import-node.ts";
@@ -48,6 +49,7 @@ export function createProgram(): Command {
     addShowCommand,
     addExplainCommand,
     addPolicyCommand,
+    addGatewayCommand,
     addRenderCommand,
     addRealizeCommand,
     addImportNodeCommand,

@@ -1,4 +1,7 @@
 export * from "./controller/register.ts";
+export * from "./diff/derive-requests.ts";
+export * from "./diff/diff-rules.ts";
+export { type Fate, fateText } from "./diff/fate.ts";
 export { fixtureRules } from "./fixtures/rule-fixture.ts";
 export { withTransitionTimes } from "./gateway-api/conditions.ts";
 export * from "./gateway-api/gateway-input.ts";

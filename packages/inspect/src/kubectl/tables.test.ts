@@ -43,6 +43,66 @@ const crashing = object("Pod", "long-name-of-a-pod", {
 describe("kubectl get", () => {
   it.each([
     {
+      what: "ingresses",
+      objects: [
+        object("Ingress", "shop", {
+          spec: {
+            ingressClassName: "nginx",
+            tls: [{ hosts: ["a.example"] }],
+            rules: ["a", "b", "c", "d"].map((name) => ({ host: `${name}.example` })),
+          },
+          status: { loadBalancer: { ingress: [{ ip: "172.18.0.100" }] } },
+        }),
+        object("Ingress", "all", { spec: { defaultBackend: { service: { name: "web" } } } }),
+      ],
+      options: {},
+      text: `NAME   CLASS    HOSTS                                       ADDRESS        PORTS     AGE
+shop   nginx    a.example,b.example,c.example + 1 more...   172.18.0.100   80, 443   5m
+all    <none>   *                                                          80        5m
+`,
+    },
+    {
+      what: "gateways",
+      objects: [
+        object("Gateway", "web", {
+          spec: { gatewayClassName: "cnilab", listeners: [] },
+          status: {
+            addresses: [{ value: "172.18.0.101" }],
+            conditions: [{ type: "Programmed", status: "True" }],
+          },
+        }),
+      ],
+      options: {},
+      text: `NAME   CLASS    ADDRESS        PROGRAMMED   AGE
+web    cnilab   172.18.0.101   True         5m
+`,
+    },
+    {
+      what: "httproutes",
+      objects: [
+        object("HTTPRoute", "web", { spec: { hostnames: ["a.example", "b.example"] } }),
+        object("HTTPRoute", "any", { spec: {} }),
+      ],
+      options: {},
+      text: `NAME   HOSTNAMES                   AGE
+web    ["a.example","b.example"]   5m
+any                                5m
+`,
+    },
+    {
+      what: "gatewayclasses",
+      objects: [
+        object("GatewayClass", "cnilab", {
+          spec: { controllerName: "cnilab.dev/gateway" },
+          status: { conditions: [{ type: "Accepted", status: "True" }] },
+        }),
+      ],
+      options: {},
+      text: `NAME     CONTROLLER           ACCEPTED   AGE
+cnilab   cnilab.dev/gateway   True       5m
+`,
+    },
+    {
       what: "pods",
       objects: [pod, crashing],
       options: {},

@@ -1,6 +1,15 @@
 import type { Event, Kind, Kinds, KubeObject } from "@cnilab/core";
 import { textTable } from "../text-table.ts";
 import { age } from "./human-duration.ts";
+import {
+  gatewayClassRow,
+  gatewayRow,
+  ingressClassRow,
+  ingressRow,
+  listenerSetRow,
+  namedRouteRow,
+  secretRow,
+} from "./ingress-row.ts";
 import { nodeRow } from "./node-row.ts";
 import { podRow } from "./pod-row.ts";
 import { labelsText, selectorText } from "./selector-text.ts";
@@ -94,10 +103,20 @@ const TABLES: { readonly [K in Kind]?: KindTable<Kinds[K]> } = {
     ],
     row: eventRow,
   },
+  Gateway: { columns: ["NAME", "CLASS", "ADDRESS", "PROGRAMMED", "AGE"], row: gatewayRow },
+  GatewayClass: {
+    columns: ["NAME", "CONTROLLER", "ACCEPTED", "AGE", "*DESCRIPTION"],
+    row: gatewayClassRow,
+  },
+  GRPCRoute: { columns: ["NAME", "HOSTNAMES", "AGE"], row: namedRouteRow },
+  HTTPRoute: { columns: ["NAME", "HOSTNAMES", "AGE"], row: namedRouteRow },
+  Ingress: { columns: ["NAME", "CLASS", "HOSTS", "ADDRESS", "PORTS", "AGE"], row: ingressRow },
+  IngressClass: { columns: ["NAME", "CONTROLLER", "PARAMETERS", "AGE"], row: ingressClassRow },
   Job: {
     columns: ["NAME", "STATUS", "COMPLETIONS", "DURATION", "AGE", ...CONTAINERS, "*SELECTOR"],
     row: jobRow,
   },
+  ListenerSet: { columns: ["NAME", "ACCEPTED", "PROGRAMMED", "AGE"], row: listenerSetRow },
   Namespace: {
     columns: ["NAME", "STATUS", "AGE"],
     row: ({ metadata, status }, now) => [
@@ -147,6 +166,7 @@ const TABLES: { readonly [K in Kind]?: KindTable<Kinds[K]> } = {
     columns: ["NAME", "DESIRED", "CURRENT", "READY", "AGE", ...CONTAINERS, "*SELECTOR"],
     row: replicaSetRow,
   },
+  Secret: { columns: ["NAME", "TYPE", "DATA", "AGE"], row: secretRow },
   Service: {
     columns: ["NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE", "*SELECTOR"],
     row: serviceRow,

@@ -1,0 +1,129 @@
+import process from "node:process";
+import { InputError } from "@cnilab/core";
+import {
+  type DerivedRequest,
+  deriveRequests,
+  diffRules,
+  fateText,
+  type RequestHead,
+  type RuleDifference,
+} from "@cnilab/gateway";
+import { type Command, Option } from "commander";
+import { warn } from "../../cluster-flags.ts";
+import { type Doors, doorsOf, type GatewayDoor } from "../../gateway-doors.ts";
+import { print, printJson } from "../../output.ts";
+import { readSource } from "../../read-input.ts";
+import { readRequestLines } from "../../request-lines.ts";
+import { storedObjects } from "../../stored-objects.ts";
+import { plural, wrap } from "../../text-layout.ts";
+import { addDoorFlags, chosenGateway, type DoorFlags } from "./door-flags.ts";
+
+interface DiffFlags extends DoorFlags {
+  readonly with: readonly string[];
+  readonly requests?: string;
+  readonly output: "text" | "json";
+}
+
+/** Requests that are shown for one reason. */
+const SHOWN = 5;
+
+export function addDiffCommand(gateway: Command): void {
+  const command = gateway
+    .command("diff")
+    .description("do the same requests go the same way through Ingresses as through HTTPRoutes?")
+    .addOption(
+      new Option("--with <path>", "manifests to compare with; repeatable")
+        .argParser((path: string, before: readonly string[]) => [...before, path])
+        .default([], "what -f has"),
+    )
+    .option("--requests <file>", "further requests, one JSON object a line")
+    .addOption(new Option("-o, --output <format>").choices(["text", "json"]).default("text"));
+  addDoorFlags(command).action(diff);
+}
+
+async function diff(flags: DiffFlags): Promise<void> {
+  if (flags.filename.length === 0) {
+    throw new InputError(
+      "name the Ingress with -f, and the routes with -f or --with",
+      "gateway diff",
+    );
+  }
+  const { objects, warnings } = await storedObjects([...flags.filename, ...flags.with]);
+  const doors = doorsOf(objects, flags);
+  if (doors.ingress === undefined) {
+    throw new InputError("the input has no Ingress that is looked at; give one with -f", "-f");
+  }
+  const door = chosenGateway(doors, flags);
+  const given = flags.requests === undefined ? [] : await givenRequests(flags.requests);
+  const requests = [...given, ...derived(doors.ingress.ingresses, door)];
+  warn([...warnings, ...doors.warnings]);
+  const found = diffRules(doors.ingress.rules, door.rules, requests);
+  if (flags.output === "json") printJson({ requests: requests.length, differences: found });
+  else print(text(found, requests.length));
+  if (found.length > 0) process.exitCode = 1;
+}
+
+async function givenRequests(file: string): Promise<DerivedRequest[]> {
+  const lines = readRequestLines(await readSource(file));
+  return lines.map(({ request }) => ({ request, aspect: "given" }));
+}
+
+function derived(
+  ingresses: NonNullable<Doors["ingress"]>["ingresses"],
+  { gateway, routes }: GatewayDoor,
+): readonly DerivedRequest[] {
+  const { listeners } = gateway.spec;
+  const https = listeners.filter(({ protocol }) => protocol === "HTTPS");
+  return deriveRequests({
+    ingresses,
+    routes,
+    hostnames: listeners.flatMap(({ hostname }) => hostname ?? []),
+    tlsHosts: [
+      ...ingresses.flatMap(({ spec }) => (spec.tls ?? []).flatMap(({ hosts = [] }) => hosts)),
+      ...https.flatMap(({ hostname }) => hostname ?? []),
+    ],
+  });
+}
+
+function text(found: readonly RuleDifference[], asked: number): string {
+  if (found.length === 0) {
+    return `${plural(asked, "request")}: all go the same way through the Ingress and the routes.`;
+  }
+  const byReason = new Map<string, RuleDifference[]>();
+  for (const difference of found) {
+    const list = byReason.get(difference.why);
+    if (list === undefined) byReason.set(difference.why, [difference]);
+    else list.push(difference);
+  }
+  const lines = [`${found.length} of ${plural(asked, "request")} go another way.`];
+  for (const [why, differences] of byReason) {
+    const rows = differences
+      .slice(0, SHOWN)
+      .map(({ request, ingress, routes }) => [
+        requestText(request),
+        fateText(ingress),
+        fateText(routes),
+      ]);
+    const more = differences.length - SHOWN;
+    lines.push(
+      "",
+      ...wrap(`${why}:`, ""),
+      ...table([["REQUEST", "INGRESS", "ROUTES"], ...rows]),
+      ...(more > 0 ? [`  and ${plural(more, "more request")} (-o json has all)`] : []),
+    );
+  }
+  return lines.join("\n");
+}
+
+/** Nothing is cut off: a request that one cannot read in full is of no use. */
+function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = [0, 1].map((i) => Math.max(...rows.map((row) => (row[i] ?? "").length)));
+  return rows.map((row) =>
+    `  ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("   ")}`.trimEnd(),
+  );
+}
+
+function requestText({ method, scheme, host, path, headers = {} }: RequestHead): string {
+  const given = Object.entries(headers).map(([name, value]) => ` ${name}: ${value}`);
+  return `${method} ${scheme}://${host}${path}${given.join("")}`;
+}

@@ -1,0 +1,11 @@
+import type { Command } from "commander";
+import { addDiffCommand } from "./diff.ts";
+import { addRouteCommand } from "./route.ts";
+
+export function addGatewayCommand(program: Command): void {
+  const gateway = program
+    .command("gateway")
+    .description("where HTTP requests go by Ingresses and Gateway API routes, without a cluster");
+  addRouteCommand(gateway);
+  addDiffCommand(gateway);
+}

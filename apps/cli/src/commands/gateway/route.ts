@@ -1,0 +1,136 @@
+import { InputError, SeededRandom } from "@cnilab/core";
+import {
+  chooseBackend,
+  fixtureRules,
+  outcomeOf,
+  type ProxyRules,
+  type RouteBackend,
+  type RouteDecision,
+} from "@cnilab/gateway";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { warn } from "../../cluster-flags.ts";
+import { doorsOf } from "../../gateway-doors.ts";
+import { print } from "../../output.ts";
+import { readSource } from "../../read-input.ts";
+import { type RequestLine, readRequestLines } from "../../request-lines.ts";
+import { storedObjects } from "../../stored-objects.ts";
+import { addDoorFlags, chosenGateway, type DoorFlags } from "./door-flags.ts";
+
+interface RouteFlags extends DoorFlags {
+  readonly fixtures?: string;
+  readonly requests: string;
+  readonly seed: number;
+}
+
+export function addRouteCommand(gateway: Command): void {
+  const command = gateway
+    .command("route")
+    .description("which backend each request goes to: one JSON object a line in, one out")
+    .requiredOption("--requests <file>", "one JSON object with a request a line; - for stdin")
+    .option("--fixtures <file>", "rule sets by name in JSON, which lines name as fixture")
+    .addOption(
+      new Option("--seed <number>", "for the choice among weighted backends")
+        .argParser(readSeed)
+        .default(1),
+    );
+  addDoorFlags(command).action(route);
+}
+
+async function route(flags: RouteFlags): Promise<void> {
+  if ((flags.fixtures === undefined) === (flags.filename.length === 0)) {
+    throw new InputError("give either --fixtures, or manifests with -f", "gateway route");
+  }
+  if (flags.requests === "-" && flags.filename.includes("-")) {
+    throw new InputError("standard input cannot hold both manifests and requests", "--requests -");
+  }
+  const random = new SeededRandom(flags.seed);
+  const choose = (backends: readonly RouteBackend[]): RouteBackend =>
+    chooseBackend(backends, random);
+  const lines = readRequestLines(await readSource(flags.requests));
+  if (flags.fixtures !== undefined) {
+    const rules = await fixtureLookup(flags.fixtures);
+    // Every line is understood before the first is answered.
+    const asked = lines.map((each) => ({ ...each, rules: rules(each) }));
+    const answers = asked.map(({ line, request, rules: found }) => {
+      const { backend, status } = outcomeOf(found.routeRequest(request), choose);
+      const added = { ...(backend && { backend }), ...(status && { status }) };
+      return `${JSON.stringify({ ...line, ...added })}\n`;
+    });
+    print(answers.join(""));
+    return;
+  }
+  const rules = await rulesOfManifests(flags);
+  const answers = lines.map(({ line, request }) => {
+    const decision = rules.routeRequest(request);
+    return `${JSON.stringify({ ...line, ...answerOf(decision, choose) })}\n`;
+  });
+  print(answers.join(""));
+}
+
+async function fixtureLookup(file: string): Promise<(line: RequestLine) => ProxyRules> {
+  const { name, text } = await readSource(file);
+  let fixtures: unknown;
+  try {
+    fixtures = JSON.parse(text);
+  } catch {
+    throw new InputError("is not JSON; it should be an object of rule sets by name", name);
+  }
+  if (fixtures === null || typeof fixtures !== "object" || Array.isArray(fixtures)) {
+    throw new InputError("must be an object of rule sets by name", name);
+  }
+  const compiled = new Map(
+    Object.entries(fixtures).map(([key, fixture]) => [key, fixtureRules(key, fixture)]),
+  );
+  return ({ line, where }) => {
+    const { fixture } = line;
+    const found = compiled.get(String(fixture));
+    if (found !== undefined) return found;
+    const known = [...compiled.keys()].slice(0, 8).join(", ");
+    throw new InputError(
+      `there is no fixture ${JSON.stringify(fixture)}; there are ${known}`,
+      where,
+    );
+  };
+}
+
+async function rulesOfManifests(flags: RouteFlags): Promise<ProxyRules> {
+  const { objects, warnings } = await storedObjects(flags.filename);
+  const doors = doorsOf(objects, flags);
+  warn([...warnings, ...doors.warnings]);
+  const { ingress } = doors;
+  if (ingress !== undefined && flags.gateway === undefined) {
+    if (doors.gateways.size === 0) return ingress.rules;
+    throw new InputError(
+      "the input has Ingresses and Gateways; name one with --gateway, or leave the others out",
+      "-f",
+    );
+  }
+  return chosenGateway(doors, flags).rules;
+}
+
+/** The backend with its namespace and port, and the rule that decided. */
+function answerOf(
+  decision: RouteDecision,
+  choose: (backends: readonly RouteBackend[]) => RouteBackend,
+): Record<string, unknown> {
+  const { why, rule } = decision;
+  const by =
+    rule === undefined ? {} : { rule: `${rule.kind} ${rule.namespace}/${rule.name} ${rule.field}` };
+  switch (decision.action) {
+    case "answer":
+      return { status: decision.status, ...by, why };
+    case "redirect":
+      return { status: decision.status, location: decision.location, ...by, why };
+    case "forward": {
+      const { namespace, name, port, error } = choose(decision.backends);
+      if (error !== undefined) return { status: error.status, ...by, why: error.why };
+      const { path, host } = decision;
+      return { backend: `${namespace}/${name}:${port}`, path, host, ...by, why };
+    }
+  }
+}
+
+function readSeed(text: string): number {
+  if (/^[0-9]{1,9}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("It must be a whole number.");
+}

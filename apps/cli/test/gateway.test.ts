@@ -1,0 +1,137 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { cnilab, hasVectors, VECTORS } from "./cnilab.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "cnilab-gateway-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function file(name: string, text: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+}
+
+const ingress = file(
+  "ingress.yaml",
+  `apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: shop}
+spec:
+  ingressClassName: nginx
+  rules:
+    - host: shop.example.com
+      http:
+        paths:
+          - {path: /cart, pathType: Prefix, backend: {service: {name: cart, port: {number: 80}}}}
+          - {path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}
+`,
+);
+const routes = (cart: string): string => `apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: shop}
+spec:
+  parentRefs: [{name: web}]
+  hostnames: [shop.example.com]
+  rules:
+    - {matches: [{path: {value: /cart}}], backendRefs: [{name: ${cart}, port: 80}]}
+    - {backendRefs: [{name: web, port: 80}]}
+`;
+const same = file("same.yaml", routes("cart"));
+const other = file("other.yaml", routes("basket"));
+const request = (text: string): string => file("requests.ndjson", `${text}\n`);
+
+describe("gateway diff", () => {
+  test("says that all go the same way", async () => {
+    const { status, stdout } = await cnilab(["gateway", "diff", "-f", ingress, "--with", same]);
+    expect(stdout).toMatch(/^[0-9]+ requests: all go the same way/);
+    expect(status).toBe(0);
+  });
+
+  test("shows what goes another way, and exits with 1", async () => {
+    const { status, stdout } = await cnilab(["gateway", "diff", "-f", ingress, "-f", other]);
+    expect(status).toBe(1);
+    expect(stdout).toContain("REQUEST");
+    expect(stdout).toContain("GET http://shop.example.com/cart");
+    expect(stdout).toMatch(/default\/cart:80 +default\/basket:80/);
+  });
+
+  test("hands out all differences as JSON, those of given requests first", async () => {
+    const asked = request('{"request":{"url":"http://shop.example.com/cart/7"}}');
+    const args = ["gateway", "diff", "-f", ingress, "--with", other, "--requests", asked];
+    const { status, stdout } = await cnilab([...args, "-o", "json"]);
+    const { requests, differences } = JSON.parse(stdout);
+    expect(status).toBe(1);
+    expect(requests).toBeGreaterThan(differences.length);
+    expect(differences[0]).toMatchObject({
+      aspect: "given",
+      request: { host: "shop.example.com", path: "/cart/7" },
+      ingress: { backends: ["default/cart:80"] },
+      routes: { backends: ["default/basket:80"] },
+    });
+  });
+});
+
+describe("gateway route", () => {
+  test("answers by manifests", async () => {
+    const asked = request('{"id":1,"request":{"url":"http://shop.example.com/cart/7"}}');
+    const { status, stdout } = await cnilab([
+      "gateway",
+      "route",
+      "-f",
+      ingress,
+      "--requests",
+      asked,
+    ]);
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ id: 1, backend: "default/cart:80" });
+  });
+
+  const fixtures = file(
+    "fixtures.json",
+    JSON.stringify({
+      a: { kind: "Ingress", rules: [{ paths: [{ path: "/a", pathType: "Exact", backend: "x" }] }] },
+    }),
+  );
+  const good = '{"fixture":"a","request":{"path":"/a"},"mine":[1]}';
+
+  test("adds backend or status to the lines of fixtures, and leaves them as they are", async () => {
+    const asked = request(`${good}\n\n{"fixture":"a","request":{"path":"/b"}}`);
+    const args = ["gateway", "route", "--fixtures", fixtures, "--requests", asked];
+    const { stdout } = await cnilab(args);
+    expect(stdout).toBe(
+      '{"fixture":"a","request":{"path":"/a"},"mine":[1],"backend":"x"}\n{"fixture":"a","request":{"path":"/b"},"status":404}\n',
+    );
+  });
+
+  test.each([
+    ["{", "requests.ndjson:2: is not JSON"],
+    ["[]", "requests.ndjson:2: must be an object"],
+    ['{"fixture":"a"}', "requests.ndjson:2: has no request"],
+    ['{"fixture":"b","request":{}}', 'requests.ndjson:2: there is no fixture "b"; there are a'],
+    ['{"fixture":"a","request":{"scheme":"ftp"}}', 'request.scheme must be "http" or "https"'],
+    ['{"fixture":"a","request":{"path":"a"}}', 'request.path must start with "/"'],
+    ['{"fixture":"a","request":{"headers":[1]}}', "request.headers must be an object"],
+  ])("refuses %s before any output", async (line, message) => {
+    const asked = request(`${good}\n${line}`);
+    const args = ["gateway", "route", "--fixtures", fixtures, "--requests", asked];
+    const { status, stdout, stderr } = await cnilab(args);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
+    expect(stderr).toContain(message);
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+  });
+
+  test.skipIf(!hasVectors)("takes the golden vectors as they are (needs ../shared)", async () => {
+    const [rules, asked] = [
+      join(VECTORS, "ingress", "fixtures.json"),
+      join(VECTORS, "ingress", "vectors.ndjson"),
+    ];
+    const { stdout } = await cnilab(["gateway", "route", "--fixtures", rules, "--requests", asked]);
+    const wanted = readFileSync(asked, "utf8").trim().split("\n");
+    const found = stdout.trim().split("\n");
+    expect(found).toEqual(
+      wanted.map((line) => JSON.stringify({ ...JSON.parse(line), ...JSON.parse(line).expect })),
+    );
+  });
+});
