@@ -1,5 +1,6 @@
 export type { ImportedFile } from "./corefile/corefile.ts";
 export { CorefileError } from "./corefile/corefile-error.ts";
+export { type DigContext, digFailureText, digText } from "./message/dig-text.ts";
 export * from "./message/message.ts";
 export { messageLength, truncate } from "./message/message-length.ts";
 export {

@@ -271,7 +271,7 @@ function presentationOf(type: string, data: unknown): string {
     case "NAPTR":
       return `${fields("order", "preference")} ${quoted("flags")} ${quoted("services")} ${quoted("regexp")} ${fqdn(field("replacement"))}`;
     case "CAA":
-      return `${field("flags")} ${quoted("tag")} ${quoted("value")}`;
+      return `${field("flags")} ${field("tag")} ${quoted("value")}`;
     case "DS":
       return `${fields("keyTag", "algorithm", "digestType")} ${hex("digest")}`;
     case "SSHFP":

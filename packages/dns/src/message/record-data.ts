@@ -13,6 +13,8 @@ type Field =
   | "ipv6"
   | "string"
   | "strings"
+  /** As a string, and written without quotes. */
+  | "tag"
   /** All that follows as one string without length byte. */
   | "rest"
   | "hex";
@@ -31,7 +33,7 @@ const FIELDS: Readonly<Record<string, readonly Field[]>> = {
   SPF: ["strings"],
   HINFO: ["string", "string"],
   NAPTR: ["u16", "u16", "string", "string", "string", "name"],
-  CAA: ["u8", "string", "rest"],
+  CAA: ["u8", "tag", "rest"],
   DS: ["u16", "u8", "u8", "hex"],
   SSHFP: ["u8", "u8", "hex"],
   TLSA: ["u8", "u8", "u8", "hex"],
@@ -94,6 +96,7 @@ const DESCRIPTIONS: Readonly<Record<Field, string>> = {
   ipv6: "an IPv6 address",
   string: "a string of up to 255 bytes",
   strings: "a string of up to 255 bytes",
+  tag: "a word of letters and digits",
   rest: "a string",
   hex: "hexadecimal",
 };
@@ -116,6 +119,8 @@ function parseField(field: Field, word: string, origin: string): string | undefi
       return parseIpv4(word) === undefined ? undefined : word;
     case "ipv6":
       return word.includes(":") ? parseIpv6(word)?.toString() : undefined;
+    case "tag":
+      return /^[A-Za-z0-9]+$/.test(word) ? word : undefined;
     case "string":
       return stringLength(word) <= 256 ? quoted(word) : undefined;
     default:
@@ -201,7 +206,7 @@ export function dataLength(
     else if (field === "u32") bytes += 4;
     else if (field === "ipv4") bytes += 4;
     else if (field === "ipv6") bytes += 16;
-    else if (field === "string") bytes += stringLength(word);
+    else if (field === "string" || field === "tag") bytes += stringLength(word);
     else if (field === "strings") for (const each of words.slice(i)) bytes += stringLength(each);
     else if (field === "rest") bytes += stringLength(word) - 1;
     else bytes += words.slice(i).join("").length / 2;

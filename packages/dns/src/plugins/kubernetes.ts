@@ -1,3 +1,4 @@
+import { EPOCH_MS } from "@cnilab/core";
 import { formatIp, type IpAddress, tryParseIp } from "@cnilab/net";
 import type { ResourceRecord } from "../message/message.ts";
 import {
@@ -84,7 +85,7 @@ class Kubernetes implements Handler, AutoPather {
     this.#next = next;
     this.#settings = settings;
     this.#index = index;
-    this.#epochSeconds = options.epochSeconds ?? 0;
+    this.#epochSeconds = options.epochSeconds ?? EPOCH_MS / 1000;
     this.#hostSearch = hostSearch;
     this.#ownAddresses = ownAddresses;
   }

@@ -43,7 +43,7 @@ export interface CoreDnsOptions {
   readonly fatal?: (text: string) => void;
   /** The order of plugins is fixed when CoreDNS is built, and changed in v1.15. */
   readonly pluginOrder?: "v1.15" | "v1.13";
-  /** Seconds since 1970 at virtual time 0, for serial numbers. */
+  /** Seconds since 1970 at time 0 of the clock, for serial numbers; the virtual clock's where it is absent. */
   readonly epochSeconds?: number;
   /** CoreDNS' own addresses: `kubernetes` names the Service that has them as the zone's name server. */
   readonly localAddresses?: () => readonly IpAddress[];
