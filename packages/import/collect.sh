@@ -147,7 +147,8 @@ objects() { # DIR
 
 script=${BASH_SOURCE[0]:-}
 failed=
-case ${1:-} in
+[[ ${1:-} == print || -n ${2:-} ]] || set -- help
+case $1 in
   print) node "${2:-$(uname -n)}" ;;
   local) node "${3:-$(uname -n)}" | unpack "$2" || failed=1 ;;
   ssh | docker | kubectl) each "$2" "by_$1" "${@:3}" ;;

@@ -80,7 +80,10 @@ export function readFolder(folder: string): Map<string, string> {
     if (length > MAX_BYTES) {
       throw new InputError(`holds more than ${MAX_BYTES >> 20} MiB; name a smaller one`, folder);
     }
-    files.set(relative(folder, path).replaceAll("\\", "/"), decode(bytes, path));
+    files.set(
+      relative(folder, path).replaceAll("\\", "/"),
+      decode(bytes, path, "collect it again"),
+    );
   }
   return files;
 }
@@ -124,11 +127,11 @@ function byName(x: Dirent, y: Dirent): number {
   return x.name < y.name ? -1 : 1;
 }
 
-function decode(bytes: Uint8Array, name: string): string {
+function decode(bytes: Uint8Array, name: string, mend = "it should be YAML or JSON"): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    throw new InputError("is not text in UTF-8; it should be YAML or JSON", name);
+    throw new InputError(`is not text in UTF-8; ${mend}`, name);
   }
 }
 

@@ -80,6 +80,7 @@ function importNode(
   for (const [file, otherwise] of OPTIONAL) {
     if (!root.files.has(file)) unmodelled.note(node.name, `not collected, so ${otherwise}`, file);
   }
+  for (const name of node.unread) unmodelled.note(node.name, "namespaces, not collected", name);
   const builder = new DeviceBuilder(node, kernel, wires, unmodelled);
   try {
     builder.build();

@@ -1,5 +1,5 @@
 import { foldersIn, NamespaceFiles, type SavedFiles } from "./saved-files.ts";
-import { readLinks, type SavedLink } from "./saved-link.ts";
+import { LINKS, readLinks, type SavedLink } from "./saved-link.ts";
 
 /** One namespace of a node as it was saved; its devices are read, the rest when it is built. */
 export interface SavedNamespace {
@@ -12,8 +12,19 @@ export interface SavedNamespace {
   readonly nsids: ReadonlyMap<number, string>;
 }
 
-/** All namespaces of a node, the one that it boots with first. @throws InputError */
-export function readNamespaces(files: SavedFiles, node: string): SavedNamespace[] {
+/** Which namespaces a node has: the first file that the collect script writes. */
+export const LISTED = "namespaces.txt";
+
+/** What was saved of a node's namespaces. */
+export interface SavedNamespaces {
+  /** The one that it boots with first. */
+  readonly namespaces: readonly SavedNamespace[];
+  /** Those that were there and of which nothing was saved: their pods had ended, or the collection broke off. */
+  readonly unread: readonly string[];
+}
+
+/** All namespaces of a node. @throws InputError */
+export function readNamespaces(files: SavedFiles, node: string): SavedNamespaces {
   const root = new NamespaceFiles(files, `${node}/`);
   const names = readNames(root);
   const read = (name: string, own: NamespaceFiles): SavedNamespace => ({
@@ -23,10 +34,18 @@ export function readNamespaces(files: SavedFiles, node: string): SavedNamespace[
     links: readLinks(own),
     nsids: readNsids(own, names),
   });
-  const inner = foldersIn(files, `${node}/netns/`).map((name) =>
-    read(name, new NamespaceFiles(files, `${node}/netns/${name}/`)),
+  const folders = new Map(
+    foldersIn(files, `${node}/netns/`).map((name) => [
+      name,
+      new NamespaceFiles(files, `${node}/netns/${name}/`),
+    ]),
   );
-  return [read("", root), ...inner];
+  const inner = [...folders].filter(([, own]) => own.has(LINKS));
+  const there = new Set([...names.byInode.values(), ...folders.keys()]);
+  return {
+    namespaces: [read("", root), ...inner.map(([name, own]) => read(name, own))],
+    unread: [...there].filter((name) => name !== "" && !folders.get(name)?.has(LINKS)),
+  };
 }
 
 /** Names that namespaces have here, by inode number and by name under /run/netns. */
@@ -35,11 +54,11 @@ interface Names {
   readonly byMount: ReadonlyMap<string, string>;
 }
 
-/** `namespaces.txt`: inode number, folder (`.` for the one that the machine boots with), name under /run/netns. */
+/** Inode number, folder (`.` for the one that the machine boots with), name under /run/netns. */
 function readNames(root: NamespaceFiles): Names {
   const byInode = new Map<string, string>();
   const byMount = new Map<string, string>();
-  for (const { text } of root.lines("namespaces.txt")) {
+  for (const { text } of root.lines(LISTED)) {
     const [inode = "", folder = "", mount = folder] = text.split(/\s+/);
     const name = folder === "." ? "" : folder;
     byInode.set(inode, name);

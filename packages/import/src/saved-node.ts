@@ -3,14 +3,17 @@ import type { IpAddress } from "@cnilab/net";
 import { readAddresses, type SavedAddress } from "./address-list.ts";
 import { foldersIn, type SavedFiles } from "./saved-files.ts";
 import { LINKS, type SavedLink } from "./saved-link.ts";
-import { readNamespaces, type SavedNamespace } from "./saved-namespace.ts";
+import {
+  LISTED,
+  readNamespaces,
+  type SavedNamespace,
+  type SavedNamespaces,
+} from "./saved-namespace.ts";
 import { pairVeths, type VethEnd } from "./veth-pairs.ts";
 
 /** One machine as it was saved. */
-export interface SavedNode {
+export interface SavedNode extends SavedNamespaces {
   readonly name: string;
-  /** The one that it boots with first. */
-  readonly namespaces: readonly SavedNamespace[];
   readonly addresses: ReadonlyMap<SavedNamespace, readonly SavedAddress[]>;
   /** Both ends of each cable by each of its links. */
   readonly pairs: ReadonlyMap<SavedLink, VethEnd>;
@@ -19,19 +22,26 @@ export interface SavedNode {
 /** What a device is taken for that is no piece of its machine's own. */
 export type CardKind = "card" | "bond" | "team" | "vlan";
 
-/** All machines of a folder. @throws InputError where there is none */
+/** All machines of a folder. @throws InputError where there is none, or one was not read */
 export function readNodes(files: SavedFiles): SavedNode[] {
-  const names = foldersIn(files, "").filter((name) => files.has(`${name}/${LINKS}`));
+  const folders = foldersIn(files, "");
+  const names = folders.filter((name) => files.has(`${name}/${LINKS}`));
+  const unread = folders.find((name) => files.has(`${name}/${LISTED}`) && !names.includes(name));
+  if (unread !== undefined) {
+    const mend = "collect it again where `ip -d -j link` works, or take the folder away";
+    throw new InputError(`has no ${LINKS}; ${mend}`, unread);
+  }
   if (names.length === 0) {
     throw new InputError(
       `there is no node in it: each is a folder with ${LINKS}, as the collect script makes them`,
     );
   }
   return names.map((name) => {
-    const namespaces = readNamespaces(files, name);
+    const { namespaces, unread } = readNamespaces(files, name);
     return {
       name,
       namespaces,
+      unread,
       addresses: new Map(namespaces.map((n) => [n, readAddresses(n)])),
       pairs: pairVeths(namespaces),
     };

@@ -11,6 +11,24 @@ function links(...changes: object[]): string {
   return JSON.stringify(changes.map((change) => ({ ...LINK, ...change })));
 }
 
+describe("what the collect script could not read is named", () => {
+  test("a node of which its devices are missing", () => {
+    expect(() => importState(recordedBut({ "links.json": undefined }))).toThrow(
+      /^node1: has no links\.json; collect it again where `ip -d -j link` works, or take the folder away$/,
+    );
+  });
+
+  test("namespaces that were there, as far as nothing is known of their devices", () => {
+    const files = recordedBut({ "netns/pod/links.json": undefined });
+    const listed = `${files.get("node1/namespaces.txt")}4711 gone gone\n`;
+    const { nodes, unmodelled } = importState(
+      new Map([...files, ["node1/namespaces.txt", listed]]),
+    );
+    expect(unmodelled.of("node1")).toContain("namespaces, not collected: pod, gone");
+    expect(nodes.get("node1")?.findNamespace("pod")).toBeUndefined();
+  });
+});
+
 describe("broken input is one line with file and field or line", () => {
   test.each<[what: string, file: string, text: string, message: RegExp]>([
     [
