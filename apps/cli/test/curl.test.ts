@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { type Answer, cnilab } from "./cnilab.ts";
+import { type Answer, cnilab, ROOT } from "./cnilab.ts";
 import { changed, GATEWAY, INGRESS, type Manifest } from "./doors.ts";
 
 async function curl(input: string, ...args: string[]): Promise<Answer> {
@@ -59,6 +59,23 @@ describe.concurrent.each(DOORS)("through %s", (_, manifests, namespace, rule) =>
     const { status, stdout } = await curl(input, "internet", `http://${HOST}${target}`);
     expect(status).toBe(0);
     expect(stdout).toMatch(new RegExp(`^HTTP/1.1 200 OK\n {2}backend {2}shop/${app}-`));
+  });
+});
+
+describe.concurrent("the example's door", () => {
+  const file = (name: string) => `${ROOT}/apps/examples/doors/${name}.yaml`;
+  test.each([
+    ["ingress", 308, "Ingress shop/shop spec.rules[0].http.paths[0]"],
+    ["gateway", 301, "HTTPRoute shop/shop spec.rules[0]"],
+  ])("by %s: redirected to https, and answered there", async (door, status, rule) => {
+    const args = ["curl", "internet", `http://${HOST}/cart`, "-L", "-f", file("apps")];
+    const answer = await cnilab([...args, "-f", file(door)]);
+    expect(answer.status).toBe(0);
+    expect(answer.stdout).toMatch(
+      new RegExp(`^HTTP/1.1 ${status} .*\nLocation: https://${HOST}/cart\n`),
+    );
+    expect(answer.stdout).toMatch(/^HTTP\/1.1 200 OK\n {2}backend {2}shop\/cart-/m);
+    expect(answer.stdout).toContain(`  rule     ${rule}\n`);
   });
 });
 

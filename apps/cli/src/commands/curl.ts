@@ -112,7 +112,8 @@ export async function curl(src: string, url: string, flags: CurlFlags): Promise<
         print(traceText(walk, { level: flags.level, style, nameOf: nameOf(cluster) }));
         print("\n");
       }
-      for (const answer of answers) {
+      for (const [i, answer] of answers.entries()) {
+        if (i > 0) print("\n");
         print(httpText(answer.request, answer.connection, answer.report, flags.verbose === true));
       }
       if (problem !== undefined) print(problem);

@@ -956,4 +956,83 @@ export const GLOSSARY: readonly GlossaryEntry[] = [
     ],
     see: ["netns"],
   },
+
+  // doors
+  {
+    term: "Ingress",
+    lines: [
+      "Rules by host and path that say which Service an HTTP request is for: one door for many Services.",
+      "It does nothing by itself. A controller of its class reads it and serves it from pods of its own.",
+      "Only HTTP on port 80 and HTTPS on 443; other protocols need a Service or the Gateway API.",
+    ],
+    see: ["IngressClass", "ingress controller", "Gateway API"],
+  },
+  {
+    term: "IngressClass",
+    lines: [
+      "Names a kind of Ingress and the controller that serves it (`spec.controller`).",
+      "An Ingress without a class gets the default one, or none: then nobody serves it and its status stays empty.",
+      "A class that no controller claims leads nowhere, and nothing says so but the missing address.",
+    ],
+    see: ["Ingress", "ingress controller"],
+  },
+  {
+    term: "ingress controller",
+    aliases: ["ingress-nginx", "reverse proxy"],
+    lines: [
+      "Pods that end a client's connection, choose by rules, and open a connection of their own to an endpoint.",
+      "They take endpoints from EndpointSlices, past the Service's address: no kube-proxy rule is met there.",
+      "The endpoint sees the controller's pod as its client, and policies must let that in.",
+    ],
+    see: ["Ingress", "X-Forwarded-For", "EndpointSlice"],
+  },
+  {
+    term: "Gateway API",
+    aliases: ["GatewayClass", "listener", "ListenerSet"],
+    lines: [
+      "The successor of Ingress: a Gateway has listeners, routes attach to them, its GatewayClass says who serves.",
+      "Both must agree: the route names the Gateway in parentRefs, the listener lets it in by allowedRoutes.",
+      "What came of it stands in status: Accepted, ResolvedRefs, Programmed, each with a reason.",
+    ],
+    see: ["HTTPRoute", "ReferenceGrant", "Ingress"],
+  },
+  {
+    term: "HTTPRoute",
+    aliases: ["GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"],
+    lines: [
+      "Matches of host, path, header, query and method, each with backends by weight and filters on the way.",
+      "Of all rules on a listener the most specific wins: host, path, method, headers, query; then the oldest.",
+      "GRPCRoute matches calls, TLSRoute the name in the handshake; TCPRoute and UDPRoute take a whole port.",
+    ],
+    see: ["Gateway API", "SNI"],
+  },
+  {
+    term: "ReferenceGrant",
+    lines: [
+      "Lets objects of other namespaces refer to Services or Secrets of its own.",
+      "Without it a route's backend elsewhere is RefNotPermitted, and its share of requests gets a 500.",
+      "It is not needed for parentRefs: there the listener's allowedRoutes decides.",
+    ],
+    see: ["Gateway API", "HTTPRoute"],
+  },
+  {
+    term: "SNI",
+    aliases: ["Server Name Indication", "TLS termination", "passthrough"],
+    lines: [
+      "The name that a client says in the first message of a TLS handshake, before anything is encrypted.",
+      "By it a door chooses the certificate, or passes the whole connection on unread (passthrough).",
+      "A certificate that is not for the name ends the connection at the client: nothing reaches the backend.",
+    ],
+    see: ["Ingress", "HTTPRoute"],
+  },
+  {
+    term: "X-Forwarded-For",
+    aliases: ["X-Real-IP", "X-Forwarded-Proto"],
+    lines: [
+      "Header field in which a proxy tells the backend the client's address: the packets come from the proxy.",
+      "ingress-nginx replaces what the client claims; others append, and only the last entries can be trusted.",
+      "It is the client's own address only if no Service on the way rewrote the source (externalTrafficPolicy).",
+    ],
+    see: ["ingress controller", "externalTrafficPolicy"],
+  },
 ];
