@@ -61,6 +61,7 @@ class Loop implements Handler {
         `plugin/loop: Loop (${from}) detected for zone "${zone}": a server that it forwards to sends queries back. Query: "HINFO ${probe}"`,
       );
     }
-    this.#next.serve(request, respond);
+    // CoreDNS has ended by then: nobody is left to answer.
+    if (this.#seen <= MOST) this.#next.serve(request, respond);
   }
 }

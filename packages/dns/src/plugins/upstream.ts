@@ -78,7 +78,7 @@ export class Upstream {
         this.port,
         healthCheck.protocol,
       );
-      socket.ask(asked, HEALTH_TIMEOUT_MS, (result) => {
+      const done = (result: UpstreamResult): void => {
         socket.close();
         if (typeof result !== "string") {
           this.#fails = 0;
@@ -88,7 +88,9 @@ export class Upstream {
         this.#fails++;
         if (this.#closed) return;
         clock.schedule(healthCheckMs, check, { background: true });
-      });
+      };
+      // Nobody waits for it.
+      socket.ask(asked, HEALTH_TIMEOUT_MS, done, true);
     };
     check();
   }
@@ -144,10 +146,15 @@ class UpstreamSocket {
     return this.#socket !== undefined;
   }
 
-  ask(query: DnsMessage, timeoutMs: number, done: (result: UpstreamResult) => void): void {
+  ask(
+    query: DnsMessage,
+    timeoutMs: number,
+    done: (result: UpstreamResult) => void,
+    background = false,
+  ): void {
     this.#timer?.cancel();
     this.#waiting = { id: query.id, done };
-    this.#timer = this.#clock.schedule(timeoutMs, () => this.#end("timeout"));
+    this.#timer = this.#clock.schedule(timeoutMs, () => this.#end("timeout"), { background });
     if (this.#socket === undefined) this.#end("unreachable");
     else this.#socket.send(query);
   }

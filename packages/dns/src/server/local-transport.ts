@@ -12,10 +12,14 @@ export interface LocalTransportOptions {
   readonly address: IpAddress;
 }
 
+/** More queries than these are not on their way at once: as with packets, the rest is lost. Servers may ask in circles. */
+const MAX_IN_FLIGHT = 1000;
+
 /** Reaches listeners by a call, without a network between; where there is none, the port is closed. */
 export class LocalTransport implements DnsTransport {
   readonly #options: LocalTransportOptions;
   #port = 32_768;
+  #inFlight = 0;
 
   constructor(options: LocalTransportOptions) {
     this.#options = options;
@@ -27,16 +31,28 @@ export class LocalTransport implements DnsTransport {
     const client = { address, port: this.#port++, protocol: server.protocol };
     if (this.#port > 60_999) this.#port = 32_768;
     let open = true;
+    let waiting = 0;
     return {
       send: (query) => {
-        if (listener !== undefined) {
-          listener.handle(query, client, (answer) => {
-            if (open) receive(answer);
-          });
-        } else clock.schedule(0, () => open && receive("refused"));
+        if (this.#inFlight >= MAX_IN_FLIGHT) return;
+        this.#inFlight++;
+        waiting++;
+        const end = (result: DnsMessage | DnsFailure): void => {
+          if (!open) return;
+          this.#inFlight--;
+          waiting--;
+          receive(result);
+        };
+        // Not within this call, so that servers in a circle do not fill the stack.
+        clock.schedule(0, () => {
+          if (listener === undefined) end("refused");
+          else if (open) listener.handle(query, client, end);
+        });
       },
       close: () => {
         open = false;
+        this.#inFlight -= waiting;
+        waiting = 0;
       },
     };
   }
