@@ -19,12 +19,13 @@ export function httpText(
     lines.push(`${prefix}HTTP/1.1 ${result.status} ${statusText(result.status)}`.trimEnd());
     const headers = verbose ? Object.entries(result.headers) : location(result);
     for (const [name, value] of headers) lines.push(`${prefix}${name}: ${value}`);
+    if (verbose && result.body !== "") lines.push("", result.body.trimEnd(), "");
   } else if (result instanceof HttpFailure) {
     lines.push(`no answer: ${result.message}`);
   }
   lines.push(...explained(report));
   for (const [i, leg] of report.legs.entries()) lines.push(`  leg ${i + 1}  ${legText(leg)}`);
-  return `${lines.join("\n")}\n`;
+  return lines.map((line) => `${line}\n`).join("");
 }
 
 function sent(

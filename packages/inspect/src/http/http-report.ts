@@ -7,7 +7,7 @@ import {
   ServerReport,
   type Trace,
 } from "@cnilab/linux";
-import { formatEndpoint, formatIp } from "@cnilab/net";
+import { formatEndpoint, formatIp, IPPROTO_UDP } from "@cnilab/net";
 import { namespaceName, placeOf } from "../trace/hops.ts";
 import { type TraceLeg, traceLegs } from "../trace/legs.ts";
 import type { NameOf } from "../trace/packet-text.ts";
@@ -98,11 +98,15 @@ function httpLeg(leg: TraceLeg, nameOf: NameOf): HttpLeg {
   const way = leg.places.map((netns) => namespaceName(netns, nameOf) ?? placeName(placeOf(netns)));
   const end = (at: typeof asked) =>
     at?.dstPort === undefined ? at?.dst : hostPort(at.dst, at.dstPort);
+  // A packet that came to no device: what its socket wanted.
+  const { remoteAddress, remotePort, protocol } = leg.socket;
+  const wanted =
+    remoteAddress === undefined ? undefined : formatEndpoint(remoteAddress, remotePort);
   return {
-    kind: asked?.dstPort === DNS_PORT ? "DNS" : (asked?.protocol ?? "a packet"),
+    kind: remotePort === DNS_PORT ? "DNS" : protocol === IPPROTO_UDP ? "UDP" : "TCP",
     from: way[0] ?? "",
     source: asked?.src,
-    asked: end(asked),
+    asked: end(asked) ?? wanted,
     way,
     to: server === undefined ? undefined : way.at(-1),
     arrivedAt: server === undefined ? undefined : end(arrived),
