@@ -14,7 +14,7 @@ import type {
 } from "../routing/decision.ts";
 import { HostIndex } from "../routing/host-index.ts";
 import type { ServedPort } from "../routing/proxy-rules.ts";
-import { nginxPattern } from "../routing/regular-expression.ts";
+import { nginxPattern, type PatternSearch } from "../routing/regular-expression.ts";
 import type { RequestHead } from "../routing/request-head.ts";
 import { RequestParts } from "../routing/request-parts.ts";
 import { HTTP_AND_HTTPS, ingressConnection } from "./ingress-connection.ts";
@@ -55,6 +55,7 @@ export class NginxRules implements IngressRules {
   /** By the name that is redirected: the one it is redirected to. */
   readonly #wwwRedirects = new Map<string, { readonly to: string; readonly rule: RuleSource }>();
   readonly #services: KnownServices;
+  readonly #searches = new Map<string, PatternSearch | undefined>();
   readonly #sslRedirect: boolean;
   readonly #redirectCode: number;
 
@@ -161,8 +162,8 @@ export class NginxRules implements IngressRules {
   ): { readonly path?: string; readonly redirect?: string } | undefined {
     const { rewriteTarget: target } = settings;
     if (target === "" || target === path) return undefined;
-    const groups = nginxPattern(path)?.exec(uri);
-    if (groups === null || groups === undefined) return undefined;
+    const groups = this.#search(path)?.(uri);
+    if (groups === undefined) return undefined;
     const filled = target.replace(/\$([0-9])/g, (_, digit) => groups[Number(digit)] ?? "");
     const text = variables(filled, request);
     if (/^(https?:\/\/|\$scheme)/.test(target)) return { redirect: text };
@@ -208,6 +209,12 @@ export class NginxRules implements IngressRules {
       rule: chosen.rule ?? rule,
       why: chosen.why ?? `location ${block.text} matches`,
     };
+  }
+
+  /** A location's path as a pattern, read once. */
+  #search(path: string): PatternSearch | undefined {
+    if (!this.#searches.has(path)) this.#searches.set(path, nginxPattern(path, true));
+    return this.#searches.get(path);
   }
 
   #fallback(ingress: Ingress, name: string): RouteBackend | undefined {
@@ -281,7 +288,7 @@ function askedForCanary(
     if (headerValue !== undefined) {
       if (value === headerValue) return { wanted: true, why: `canary by ${by}` };
     } else if (headerPattern !== undefined) {
-      if (caseSensitive(headerPattern)?.test(value))
+      if (nginxPattern(headerPattern, false)?.(value) !== undefined)
         return { wanted: true, why: `canary by ${by}` };
     } else if (value === "always" || value === "never") {
       return { wanted: value === "always", why: `canary by ${by}` };
@@ -290,11 +297,6 @@ function askedForCanary(
   const crumb = cookie === undefined ? undefined : request.cookie(cookie);
   if (crumb !== "always" && crumb !== "never") return undefined;
   return { wanted: crumb === "always", why: `canary by cookie ${cookie}=${crumb}` };
-}
-
-function caseSensitive(pattern: string): RegExp | undefined {
-  const read = nginxPattern(pattern);
-  return read === undefined ? undefined : new RegExp(read.source);
 }
 
 /** lua/nginx/ngx_srv_redirect.lua. */

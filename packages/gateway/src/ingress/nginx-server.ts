@@ -1,6 +1,6 @@
 import type { Ingress } from "@cnilab/core";
 import type { RouteBackend, RuleSource, ServedCertificate } from "../routing/decision.ts";
-import { nginxPattern } from "../routing/regular-expression.ts";
+import { nginxPattern, type PatternSearch } from "../routing/regular-expression.ts";
 import type { CanaryPolicy, NginxSettings } from "./nginx-annotations.ts";
 
 /** A Service's port as nginx knows it: all paths that lead there share its canary and its session cookie. */
@@ -51,7 +51,7 @@ export interface LocationBlock {
 export class CompiledLocations {
   readonly #exact = new Map<string, LocationBlock>();
   readonly #prefixes = new Map<string, LocationBlock>();
-  readonly #patterns: (LocationBlock & { readonly pattern: RegExp })[] = [];
+  readonly #patterns: (LocationBlock & { readonly pattern: PatternSearch })[] = [];
   /** Lengths of the prefixes, the longest first. */
   readonly #lengths: readonly number[];
   /** Paths that are no regular expressions, where they have to be. */
@@ -63,7 +63,7 @@ export class CompiledLocations {
     for (const location of withExactTwins(ordered(locations))) {
       const { path } = location;
       if (byPattern) {
-        const pattern = nginxPattern(`^${path}`);
+        const pattern = nginxPattern(`^${path}`, true);
         if (pattern === undefined) this.unreadable.push(location);
         else this.#patterns.push({ location, text: `~* "^${path}"`, pattern });
       } else if (location.pathType === "Exact") {
@@ -95,7 +95,7 @@ export class CompiledLocations {
       const block = length <= uri.length ? this.#prefixes.get(uri.slice(0, length)) : undefined;
       if (block !== undefined) return { block };
     }
-    const found = this.#patterns.find(({ pattern }) => pattern.test(uri));
+    const found = this.#patterns.find(({ pattern }) => pattern(uri) !== undefined);
     return found === undefined ? undefined : { block: found };
   }
 }

@@ -1,0 +1,268 @@
+import type { HTTPRoute, HttpRouteRule, Ingress } from "@cnilab/core";
+import {
+  deriveRequests,
+  diffRules,
+  gatewayState,
+  type IngressDialect,
+  ingressRules,
+  type ProxyRules,
+  type RuleDifference,
+} from "@cnilab/gateway";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import {
+  CONTROLLER,
+  GATEWAY_CLASS,
+  gateway,
+  type HostPaths,
+  httpRoute,
+  ingress,
+} from "./objects.ts";
+
+function differences(
+  ingresses: readonly Ingress[],
+  routes: readonly HTTPRoute[],
+  dialect: IngressDialect,
+  hosts: readonly string[],
+): readonly RuleDifference[] {
+  const doors = ingressRules(
+    { ingresses, ingressClasses: [] },
+    { watchIngressWithoutClass: true, dialect },
+  );
+  // A listener for each host: a request that a host's routes do not take goes to no other.
+  const listeners = hosts.map((hostname, i) => ({
+    name: `l${i}`,
+    ...(hostname !== "" && { hostname }),
+  }));
+  const state = gatewayState(
+    { gatewayClasses: [GATEWAY_CLASS], gateways: [gateway("web", listeners)], httpRoutes: routes },
+    { controllerName: CONTROLLER },
+  );
+  const rules = state.gateways.get("default/web") as ProxyRules;
+  const tlsHosts = ingresses.flatMap(({ spec }) => (spec.tls ?? []).flatMap((t) => t.hosts ?? []));
+  const requests = deriveRequests({ ingresses, routes, hostnames: hosts, tlsHosts });
+  return diffRules(doors, rules, requests);
+}
+
+/** What an Ingress without annotations means, as HTTPRoutes: one for each host, on the listener of that host. */
+function translation(hosts: HostPaths): HTTPRoute[] {
+  return Object.entries(hosts).map(([host, paths], i) =>
+    httpRoute(`r${i}`, {
+      parentRefs: [{ name: "web", sectionName: `l${i}` }],
+      ...(host !== "" && { hostnames: [host] }),
+      rules: paths.map((text): HttpRouteRule => {
+        const [pathType, value = "/", name = ""] = text.split(" ");
+        const type = pathType === "Exact" ? "Exact" : "PathPrefix";
+        return { matches: [{ path: { type, value } }], backendRefs: [{ name, port: 80 }] };
+      }),
+    }),
+  );
+}
+
+const segment = fc.constantFrom("a", "b", "shop");
+const path = fc
+  .array(segment, { maxLength: 3 })
+  .map((segments) => (segments.length === 0 ? "/" : `/${segments.join("/")}`));
+/** Paths that differ in type or path, each with a backend of its own. */
+const paths = fc
+  .uniqueArray(fc.tuple(fc.constantFrom("Exact", "Prefix"), path), {
+    minLength: 1,
+    maxLength: 5,
+    selector: (pair) => pair.join(" "),
+  })
+  .map((pairs) => pairs.map(([type, at], i) => `${type} ${at} s${i}`));
+const hosts = fc
+  .uniqueArray(fc.constantFrom("", "a.example", "b.a.example", "c.example"), {
+    minLength: 1,
+    maxLength: 3,
+  })
+  .chain(
+    (names) =>
+      fc.record(Object.fromEntries(names.map((name) => [name, paths]))) as fc.Arbitrary<HostPaths>,
+  );
+
+describe("an Ingress and its faithful translation", () => {
+  test("treat all requests alike, as ingress-nginx reads it", () => {
+    fc.assert(
+      fc.property(hosts, (given) => {
+        const found = differences(
+          [ingress("i", given)],
+          translation(given),
+          "ingress-nginx",
+          Object.keys(given),
+        );
+        expect(found).toEqual([]);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test("and a change of one rule is found", () => {
+    const change = fc.record({
+      at: fc.nat(),
+      kind: fc.constantFrom("backend", "type", "removed", "header", "host"),
+    });
+    fc.assert(
+      fc.property(hosts, change, (given, { at, kind }) => {
+        const routes = translation(given);
+        const index = at % routes.length;
+        const route = routes[index] as HTTPRoute;
+        const rules = [...(route.spec.rules ?? [])];
+        const which = at % rules.length;
+        const rule = rules[which] as HttpRouteRule;
+        const [match] = rule.matches ?? [];
+        const type = match?.path?.type === "Exact" ? "PathPrefix" : "Exact";
+        switch (kind) {
+          case "backend":
+            rules[which] = { ...rule, backendRefs: [{ name: "planted", port: 80 }] };
+            break;
+          case "type":
+            rules[which] = { ...rule, matches: [{ path: { ...match?.path, type } }] };
+            break;
+          case "removed":
+            rules.splice(which, 1);
+            break;
+          case "header":
+            rules[which] = {
+              ...rule,
+              matches: [{ ...match, headers: [{ name: "planted", value: "1" }] }],
+            };
+            break;
+          case "host":
+            if (route.spec.hostnames === undefined) return;
+            break;
+        }
+        const { hostnames, ...spec } = route.spec;
+        const planted = kind === "host" ? ["planted.example"] : hostnames;
+        routes[index] = httpRoute(route.metadata.name, {
+          ...spec,
+          ...(planted && { hostnames: planted }),
+          ...(rules.length > 0
+            ? { rules }
+            : { rules: [{ matches: [{ path: { value: "/planted" } }] }] }),
+        });
+        const found = differences(
+          [ingress("i", given)],
+          routes,
+          "ingress-nginx",
+          Object.keys(given),
+        );
+        expect(found.length, JSON.stringify({ given, kind, index, which })).toBeGreaterThan(0);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test("a default backend is a rule for everything, as the API's documentation reads it", () => {
+    fc.assert(
+      fc.property(paths, (given) => {
+        const one = ingress("i", { "": given }, { defaultBackend: "rest" });
+        const [route] = translation({ "": given }) as [HTTPRoute];
+        const rest = { backendRefs: [{ name: "rest", port: 80 }] };
+        const whole = {
+          ...route,
+          spec: { ...route.spec, rules: [...(route.spec.rules ?? []), rest] },
+        };
+        expect(differences([one], [whole], "kubernetes", [""])).toEqual([]);
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
+
+describe("differences have a reason that a person can act on", () => {
+  const route = (rules: readonly HttpRouteRule[], hostnames = ["a.b"]): HTTPRoute[] => [
+    httpRoute("r", { hostnames, rules }),
+  ];
+  const to = (value: string, more: object = {}): HttpRouteRule => ({
+    matches: [{ path: { value } }],
+    backendRefs: [{ name: "web", port: 80 }],
+    ...more,
+  });
+  test.each<[string, Ingress, HTTPRoute[], string[], string, string]>([
+    [
+      "wildcards",
+      ingress("i", { "*.b": ["Prefix / web"] }),
+      route([to("/")], ["*.b"]),
+      [""],
+      "http://two.one.b/",
+      "a wildcard stands for exactly one label in an Ingress",
+    ],
+    [
+      "patterns that go by letters",
+      ingress(
+        "i",
+        { "a.b": ["ImplementationSpecific /api web"] },
+        { annotations: { "use-regex": "true" } },
+      ),
+      route([to("/api")]),
+      [""],
+      "http://a.b/apibeside",
+      "as patterns that need not end at a slash",
+    ],
+    [
+      "patterns without regard to case",
+      ingress(
+        "i",
+        { "a.b": ["ImplementationSpecific /api web"] },
+        { annotations: { "use-regex": "true" } },
+      ),
+      route([to("/api")]),
+      [""],
+      "http://a.b/API",
+      "without regard to case",
+    ],
+    [
+      "ImplementationSpecific",
+      ingress("i", { "a.b": ["ImplementationSpecific /api web"] }),
+      route([to("/api")]),
+      [""],
+      "http://a.b/apibeside",
+      "ImplementationSpecific: nginx compares letter by letter",
+    ],
+    [
+      "a slash at the end",
+      ingress("i", { "a.b": ["Prefix /api/ web"] }),
+      route([to("/api/")]),
+      [""],
+      "http://a.b/api",
+      "nginx send clients there (301)",
+    ],
+    [
+      "http to https",
+      ingress("i", { "a.b": ["Prefix / web"] }, { tls: [{ hosts: ["a.b"], secretName: "c" }] }),
+      route([to("/")]),
+      [""],
+      "http://a.b/",
+      "ssl-redirect",
+    ],
+    [
+      "rewrites",
+      ingress("i", { "a.b": ["Prefix / web"] }, { annotations: { "rewrite-target": "/x" } }),
+      route([to("/")]),
+      [""],
+      "http://a.b/below",
+      "asked for another path",
+    ],
+    [
+      "default backends",
+      ingress("i", {}, { defaultBackend: "web" }),
+      route([to("/")]),
+      [""],
+      "http://unnamed.invalid/",
+      "a host that no rule names",
+    ],
+    [
+      "canaries by cookie are asked for",
+      ingress("i", { "a.b": ["Prefix / web"] }, { annotations: { affinity: "cookie" } }),
+      route([to("/")]),
+      [""],
+      "http://a.b/",
+      "keeps clients at an endpoint",
+    ],
+  ])("%s", (_, one, routes, listeners, url, why) => {
+    const found = differences([one], routes, "ingress-nginx", listeners);
+    const at = found.find(({ request: r }) => `${r.scheme}://${r.host}${r.path}` === url);
+    expect(at?.why).toContain(why);
+  });
+});
