@@ -27,6 +27,7 @@ export * from "./engines/bridge.ts";
 export * from "./engines/container-program.ts";
 export * from "./engines/ipam.ts";
 export * from "./engines/load-balancer.ts";
+export * from "./engines/name-lookup.ts";
 export * from "./engines/node-agent.ts";
 export * from "./engines/overlay.ts";
 export * from "./engines/policy.ts";

@@ -6,6 +6,7 @@ import type { BridgeEngine } from "./engines/bridge.ts";
 import type { ContainerProgram } from "./engines/container-program.ts";
 import type { IpamEngine } from "./engines/ipam.ts";
 import type { LoadBalancerEngine } from "./engines/load-balancer.ts";
+import type { NameLookup } from "./engines/name-lookup.ts";
 import type { OverlayEngine } from "./engines/overlay.ts";
 import type { PolicyEngine } from "./engines/policy.ts";
 import type { ProxyEngine } from "./engines/proxy.ts";
@@ -37,6 +38,9 @@ export const LOAD_BALANCER: InjectionToken<LoadBalancerEngine> = Symbol.for(
 export const CONTAINER_PROGRAMS: InjectionToken<ContainerProgram> = Symbol.for(
   "@cnilab/core/container-programs",
 );
+
+/** How programs in containers look up names, where somebody brings a resolver. */
+export const NAME_LOOKUP: InjectionToken<NameLookup> = Symbol.for("@cnilab/core/name-lookup");
 
 /**
  * The class of a controller that the cluster brings along: Ingresses that name none get it where the input has no classes at all, as

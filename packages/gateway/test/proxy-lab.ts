@@ -80,6 +80,8 @@ export class ProxyLab {
   readonly client: NetNamespace;
   readonly proxy: NetNamespace;
   readonly log: string[] = [];
+  /** What names stand for, for Services of type ExternalName. */
+  readonly names: Map<string, string> = new Map();
   /** Who was asked something, in order. */
   readonly asked: string[] = [];
   readonly #segment: Segment;
@@ -140,6 +142,13 @@ export class ProxyLab {
     } as KubeObject as EndpointSlice);
   }
 
+  externalName(name: string, externalName: string): void {
+    const ports = [{ port: 80, targetPort: 8080 }];
+    const metadata = { name, namespace: "shop" };
+    const spec = { type: "ExternalName", externalName, ports };
+    this.objects.put({ apiVersion: "v1", kind: "Service", metadata, spec } as KubeObject);
+  }
+
   secret(name: string, data: Secret["data"]): void {
     const metadata = { name, namespace: "shop" };
     const secret: Secret = { apiVersion: "v1", kind: "Secret", metadata, ...(data && { data }) };
@@ -157,6 +166,10 @@ export class ProxyLab {
       clock: this.clock,
       random: new SeededRandom(1),
       settings,
+      lookup: (name, _trace, done) => {
+        const address = this.names.get(name);
+        this.clock.schedule(5, () => done(address === undefined ? [] : [parseIp(address)]));
+      },
       endpoints: new EndpointIndex(this.objects.client, [4]),
       certificates: new CertificateStore(this.objects.client, log),
       log,

@@ -1,4 +1,5 @@
-import { ADD_ONS, CONTAINER_PROGRAMS, type DependencyContainer } from "@cnilab/core";
+import { ADD_ONS, CONTAINER_PROGRAMS, type DependencyContainer, NAME_LOOKUP } from "@cnilab/core";
+import { programLookup } from "../resolver/program-lookup.ts";
 import { coreDnsObjects } from "./core-dns-objects.ts";
 import { CORE_DNS_PROGRAM } from "./core-dns-program.ts";
 import { NODE_CACHE_PROGRAM } from "./node-cache-program.ts";
@@ -16,6 +17,7 @@ export function registerCoreDns(
   container: DependencyContainer,
   { coreDns = true, nodeLocal = false }: CoreDnsRegistration = {},
 ): void {
+  container.register(NAME_LOOKUP, { useValue: programLookup });
   container.register(CONTAINER_PROGRAMS, { useValue: CORE_DNS_PROGRAM });
   container.register(CONTAINER_PROGRAMS, { useValue: NODE_CACHE_PROGRAM });
   if (coreDns)

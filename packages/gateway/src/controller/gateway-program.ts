@@ -6,6 +6,7 @@ import {
   imageName,
   type Kind,
   type KubeObject,
+  type NameLookup,
   type ProgramContext,
   type RunningProgram,
   type Service,
@@ -21,9 +22,9 @@ import type {
 import { gatewayState } from "../gateway-api/gateway-state.ts";
 import { CertificateStore } from "../proxy/certificate/certificate-store.ts";
 import { EndpointIndex } from "../proxy/endpoint-index.ts";
+import { familiesOf } from "../proxy/families.ts";
 import { ProxyServer } from "../proxy/proxy-server.ts";
 import { GATEWAY_SETTINGS, type ProxyPort } from "../proxy/proxy-settings.ts";
-import { familiesOf } from "./families.ts";
 import { GATEWAY_NAMESPACE, gatewayOf, servicePorts } from "./gateway-service.ts";
 import { SyncLoop } from "./sync-loop.ts";
 
@@ -87,12 +88,19 @@ export function gatewayServices(api: ApiClient): ReadonlyMap<string, Service> {
 export class GatewayProgram implements ContainerProgram<NetNamespace, Kernel> {
   readonly name = "cnilab-gateway";
 
+  readonly #lookup: () => NameLookup | undefined;
+
+  /** @param lookup how names are looked up, asked when the first container starts */
+  constructor(lookup: () => NameLookup | undefined = () => undefined) {
+    this.#lookup = lookup;
+  }
+
   runs({ image }: Container): boolean {
     return imageName(image) === GATEWAY_IMAGE;
   }
 
   start(context: ProgramContext<NetNamespace, Kernel>): RunningProgram {
-    return new RunningGatewayController(context);
+    return new RunningGatewayController(context, this.#lookup());
   }
 }
 
@@ -105,7 +113,7 @@ class RunningGatewayController implements RunningProgram {
   readonly #loop: SyncLoop;
   #state: GatewayState | undefined;
 
-  constructor(context: ProgramContext<NetNamespace, Kernel>) {
+  constructor(context: ProgramContext<NetNamespace, Kernel>, lookup: NameLookup | undefined) {
     const { netns, node, owner, random } = context;
     const { api, clock } = node;
     const log = (line: string) => context.log(line);
@@ -121,6 +129,8 @@ class RunningGatewayController implements RunningProgram {
       random,
       settings: GATEWAY_SETTINGS,
       endpoints: this.#endpoints,
+      lookup:
+        lookup && ((name, trace, done) => lookup(context as ProgramContext, name, done, trace)),
       certificates: new CertificateStore(api, log),
       log,
     });

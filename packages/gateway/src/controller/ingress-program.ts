@@ -5,6 +5,7 @@ import {
   type Ingress,
   imageName,
   type LoadBalancerIngress,
+  type NameLookup,
   objectKey,
   type Pod,
   type ProgramContext,
@@ -15,9 +16,9 @@ import type { IngressControllerOptions, IngressRules } from "../ingress/ingress-
 import { ingressRules } from "../ingress/ingress-rules.ts";
 import { CertificateStore } from "../proxy/certificate/certificate-store.ts";
 import { EndpointIndex } from "../proxy/endpoint-index.ts";
+import { familiesOf } from "../proxy/families.ts";
 import { ProxyServer } from "../proxy/proxy-server.ts";
 import { NGINX_SETTINGS } from "../proxy/proxy-settings.ts";
-import { familiesOf } from "./families.ts";
 import { SyncLoop } from "./sync-loop.ts";
 
 /** `--sync-rate-limit` is 0.3 a second. */
@@ -42,12 +43,19 @@ export function runsIngressNginx({ image }: Container): boolean {
 export class IngressProgram implements ContainerProgram<NetNamespace, Kernel> {
   readonly name = "ingress-nginx";
 
+  readonly #lookup: () => NameLookup | undefined;
+
+  /** @param lookup how names are looked up, asked when the first container starts */
+  constructor(lookup: () => NameLookup | undefined = () => undefined) {
+    this.#lookup = lookup;
+  }
+
   runs(container: Container): boolean {
     return runsIngressNginx(container);
   }
 
   start(context: ProgramContext<NetNamespace, Kernel>): RunningProgram {
-    return new RunningIngressController(context);
+    return new RunningIngressController(context, this.#lookup());
   }
 }
 
@@ -64,7 +72,7 @@ class RunningIngressController implements RunningProgram {
   /** What is wrong with Ingresses, as it was logged. */
   #found: ReadonlySet<string> = new Set();
 
-  constructor(context: ProgramContext<NetNamespace, Kernel>) {
+  constructor(context: ProgramContext<NetNamespace, Kernel>, lookup: NameLookup | undefined) {
     const { netns, node, owner, pod, container, random } = context;
     const { api, clock } = node;
     this.#api = api;
@@ -81,6 +89,8 @@ class RunningIngressController implements RunningProgram {
       random,
       settings: NGINX_SETTINGS,
       endpoints: this.#endpoints,
+      lookup:
+        lookup && ((name, trace, done) => lookup(context as ProgramContext, name, done, trace)),
       certificates: new CertificateStore(api, this.#log),
       log: this.#log,
     });

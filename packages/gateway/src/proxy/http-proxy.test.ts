@@ -144,6 +144,16 @@ describe("without an endpoint that answers", () => {
   });
 });
 
+test("a Service of type ExternalName is looked up by the proxy", () => {
+  const made = lab(forward([backend("outside")]));
+  made.externalName("outside", "web.example.net");
+  expect(reportOf(made.ask({})).why).toBe(
+    "Service shop/outside stands for web.example.net, which has no address",
+  );
+  made.names.set("web.example.net", "10.0.0.11");
+  expect(echoed(made.ask({})).server).toBe("shop/web-11/c");
+});
+
 test("weights divide requests", () => {
   const made = lab(forward([backend("web", { weight: 90 }), backend("canary", { weight: 10 })]));
   made.service("canary", ["10.0.0.13"]);

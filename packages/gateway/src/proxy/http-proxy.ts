@@ -10,12 +10,13 @@ import {
   ServerReport,
   statusText,
 } from "@cnilab/linux";
-import { formatEndpoint, formatIp, tryParseIp } from "@cnilab/net";
+import { familyOf, formatEndpoint, formatIp, tryParseIp } from "@cnilab/net";
 import { chooseBackend } from "../routing/choose-backend.ts";
 import type { Forward, RouteBackend, RouteDecision } from "../routing/decision.ts";
 import { endpointToken, RoundRobin } from "./balancer.ts";
 import { corsHeaders, isPreflight } from "./cors.ts";
 import { backendKey, type ProxyEndpoint } from "./endpoint-index.ts";
+import { familiesOf } from "./families.ts";
 import { forwardedHeaders, modified } from "./forwarded-headers.ts";
 import { type ProxyAttempt, ProxyReport } from "./proxy-report.ts";
 import type { ProxyContext, ProxyPort } from "./proxy-settings.ts";
@@ -165,7 +166,45 @@ class ProxiedRequest {
   }
 
   #try(decision: Forward, backend: RouteBackend, kept?: ProxyEndpoint): void {
-    const target: Target = kept === undefined ? this.#targetOf(backend) : { endpoint: kept };
+    const name = backend.error === undefined ? this.#externalName(backend) : undefined;
+    if (name !== undefined)
+      this.#resolve(name, backend, (target) => this.#go(decision, backend, target));
+    else
+      this.#go(
+        decision,
+        backend,
+        kept === undefined ? this.#targetOf(backend) : { endpoint: kept },
+      );
+  }
+
+  #externalName(backend: RouteBackend): string | undefined {
+    const { spec } = this.#proxy.context.endpoints.service(backendKey(backend)) ?? {};
+    return spec?.type === "ExternalName" ? spec.externalName : undefined;
+  }
+
+  /** A Service of type ExternalName has no endpoints but a name, which the proxy looks up itself. */
+  #resolve(name: string, backend: RouteBackend, done: (target: Target) => void): void {
+    const { lookup, endpoints } = this.#proxy.context;
+    const key = backendKey(backend);
+    const ports = endpoints.service(key)?.spec.ports ?? [];
+    const found = ports.find((p) => [p.port, p.name].includes(backend.port));
+    const targetPort = found?.targetPort ?? found?.port ?? backend.port;
+    const port = Number(targetPort);
+    if (lookup === undefined || Number.isNaN(port)) {
+      const why =
+        lookup === undefined ? "nobody resolves names here" : `port ${targetPort} is no number`;
+      done({ status: 503, why: `Service ${key} stands for ${name}: ${why}` });
+      return;
+    }
+    const families = familiesOf(this.#proxy.context.netns);
+    lookup(name, this.#received.connection.trace, (addresses) => {
+      const address = addresses.find((a) => families.includes(familyOf(a))) ?? addresses[0];
+      if (address !== undefined) done({ endpoint: { address, port } });
+      else done({ status: 503, why: `Service ${key} stands for ${name}, which has no address` });
+    });
+  }
+
+  #go(decision: Forward, backend: RouteBackend, target: Target): void {
     if ("status" in target) {
       this.#own(target.status, target.why);
       return;

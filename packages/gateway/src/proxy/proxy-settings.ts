@@ -1,5 +1,6 @@
 import type { Clock, Random } from "@cnilab/core";
-import type { NetNamespace } from "@cnilab/linux";
+import type { NetNamespace, Trace } from "@cnilab/linux";
+import type { IpAddress } from "@cnilab/net";
 import type { ProxyRules } from "../routing/proxy-rules.ts";
 import type { CertificateStore } from "./certificate/certificate-store.ts";
 import type { EndpointIndex } from "./endpoint-index.ts";
@@ -40,6 +41,14 @@ export interface ProxyContext {
   readonly settings: ProxySettings;
   readonly endpoints: EndpointIndex;
   readonly certificates: CertificateStore;
+  /** Addresses of a name, for Services of type ExternalName; absent where nobody resolves names. */
+  readonly lookup?:
+    | ((
+        name: string,
+        trace: Trace | undefined,
+        done: (addresses: readonly IpAddress[]) => void,
+      ) => void)
+    | undefined;
   log(line: string): void;
 }
 
