@@ -1,5 +1,5 @@
 import { parseDuration } from "../corefile/go-duration.ts";
-import { compileGoRegexp } from "../corefile/go-regexp.ts";
+import { GoPattern } from "../corefile/go-pattern.ts";
 import { onlyUse, type PluginSetup } from "../server/plugin.ts";
 
 /** CoreDNS `plugin/errors`: a line for each query that ends in an error. Errors are not consolidated. */
@@ -11,7 +11,7 @@ export const setupErrors: PluginSetup = (uses, { options }) => {
   for (const property of use.properties) {
     if (property.name.text === "consolidate") {
       const [period, pattern] = use.argsOf(property, 2, 4) as [string, string];
-      if (parseDuration(period) === undefined || compileGoRegexp(pattern) === undefined) {
+      if (parseDuration(period) === undefined || GoPattern.compile(pattern) === undefined) {
         throw use.error("consolidate needs a duration and a pattern", property.name);
       }
     } else if (property.name.text !== "stacktrace") {

@@ -15,6 +15,8 @@ const PORT = 53;
 const MAX_UPSTREAMS = 15;
 /** A query is given up after so long, however many servers are left. */
 const DEADLINE_MS = 5000;
+/** What stands for no limit of attempts. */
+const UNLIMITED = 1000;
 
 type Policy = "random" | "round_robin" | "sequential";
 
@@ -148,7 +150,7 @@ function parse(use: PluginArguments, context: PluginContext): (next: Handler) =>
         break;
       case "health_check": {
         const [time, ...more] = use.argsOf(property, 1, 4);
-        healthCheckMs = duration(time);
+        healthCheckMs = Math.max(duration(time), 1);
         for (let i = 0; i < more.length; i++) {
           if (more[i] === "no_rec") healthRd = false;
           else if (more[i] === "domain" && isDomainName(more[i + 1] ?? "")) {
@@ -289,7 +291,9 @@ class Forward implements Handler {
     const count = this.#upstreams.length;
     const list = this.#list();
     const deadline = this.#clock.now + DEADLINE_MS;
-    const most = settings.maxConnectAttempts ?? 2 * count;
+    // Without a limit of its own it is time that ends it, which closed ports take none of here.
+    const most =
+      settings.maxConnectAttempts === 0 ? UNLIMITED : (settings.maxConnectAttempts ?? 2 * count);
     let at = 0;
     let down = 0;
     let attempts = 0;
@@ -312,7 +316,7 @@ class Forward implements Handler {
     };
 
     const attempt = (): void => {
-      if (this.#clock.now >= deadline || (most > 0 && attempts >= most)) {
+      if (this.#clock.now >= deadline || attempts >= most) {
         give();
         return;
       }
@@ -330,7 +334,7 @@ class Forward implements Handler {
         if (typeof result === "string") {
           lastError = `${upstream.name} over ${protocol}: ${result}`;
           if (settings.maxFails > 0) upstream.checkHealth();
-          if (most > 0) attempts++;
+          attempts++;
           return down < count ? attempt() : give();
         }
         if (result.flags.tc && !forceTcp && settings.preferUdp) return ask(upstream, true);

@@ -1,5 +1,5 @@
 import type { PluginArguments } from "../corefile/directive-cursor.ts";
-import { compileGoRegexp, groupCount } from "../corefile/go-regexp.ts";
+import { GoPattern } from "../corefile/go-pattern.ts";
 import {
   type DnsMessage,
   type Question,
@@ -89,11 +89,11 @@ function matchOf(use: PluginArguments, text: string): Match {
   );
 }
 
-function regexp(use: PluginArguments, text: string, replacement = ""): RegExp {
-  const pattern = compileGoRegexp(text);
+function regexp(use: PluginArguments, text: string, replacement = ""): GoPattern {
+  const pattern = GoPattern.compile(text);
   if (pattern === undefined) throw use.error(`invalid regex matching pattern: ${text}`);
   const used = new Set(replacement.match(/\{[0-9]+\}/g) ?? []);
-  if (used.size > groupCount(pattern)) {
+  if (used.size > pattern.groupCount) {
     throw use.error(
       `the rewrite regex pattern (${replacement}) uses more subexpressions than its corresponding matching regex pattern (${text})`,
     );
@@ -102,10 +102,9 @@ function regexp(use: PluginArguments, text: string, replacement = ""): RegExp {
 }
 
 /** `{1}` and the like in `replacement` stand for what the pattern's groups have. */
-function replaced(pattern: RegExp, replacement: string, text: string): string | undefined {
-  const groups = pattern.exec(text);
-  if (groups === null) return undefined;
-  return [...groups].reduce((out, group, i) => out.replaceAll(`{${i}}`, group ?? ""), replacement);
+function replaced(pattern: GoPattern, replacement: string, text: string): string | undefined {
+  const match = pattern.exec(text);
+  return match?.groups.reduce((out, group, i) => out.replaceAll(`{${i}}`, group), replacement);
 }
 
 function nameRule(use: PluginArguments, stop: boolean, args: readonly string[]): Rule {
@@ -131,7 +130,7 @@ function nameRule(use: PluginArguments, stop: boolean, args: readonly string[]):
       case "substring":
         return name.includes(source) ? name.replaceAll(source, target) : undefined;
       default:
-        return replaced(pattern as RegExp, target, name);
+        return replaced(pattern as GoPattern, target, name);
     }
   };
   return {

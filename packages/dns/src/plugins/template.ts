@@ -1,6 +1,6 @@
 import { formatIp } from "@cnilab/net";
 import type { PluginArguments, Property } from "../corefile/directive-cursor.ts";
-import { compileGoRegexp } from "../corefile/go-regexp.ts";
+import { type GoMatch, GoPattern } from "../corefile/go-pattern.ts";
 import { compileTemplate, TemplateError } from "../corefile/go-template.ts";
 import { originsOf } from "../corefile/zone-names.ts";
 import { type DnsMessage, type Rcode, type ResourceRecord, replyTo } from "../message/message.ts";
@@ -19,7 +19,7 @@ interface Template {
   /** `ANY` for all. */
   readonly type: string;
   readonly rcode: Rcode;
-  readonly patterns: readonly RegExp[];
+  readonly patterns: readonly GoPattern[];
   readonly answer: readonly RecordTemplate[];
   readonly additional: readonly RecordTemplate[];
   readonly authority: readonly RecordTemplate[];
@@ -46,7 +46,7 @@ function parse(use: PluginArguments, blockZones: readonly string[]): Template {
     throw use.error(`invalid RR class ${type}`, use.args[1]);
   }
   const many = Number.POSITIVE_INFINITY;
-  const patterns: RegExp[] = [];
+  const patterns: GoPattern[] = [];
   const records: Record<"answer" | "additional" | "authority", RecordTemplate[]> = {
     answer: [],
     additional: [],
@@ -59,7 +59,7 @@ function parse(use: PluginArguments, blockZones: readonly string[]): Template {
     switch (name) {
       case "match":
         for (const text of use.argsOf(property, 1, many)) {
-          const pattern = compileGoRegexp(text);
+          const pattern = GoPattern.compile(text);
           if (pattern === undefined)
             throw use.error(`could not parse regex: ${text}`, property.name);
           patterns.push(pattern);
@@ -93,7 +93,7 @@ function parse(use: PluginArguments, blockZones: readonly string[]): Template {
         throw use.unknown(property, PROPERTIES);
     }
   }
-  if (patterns.length === 0) patterns.push(/.*/);
+  if (patterns.length === 0) patterns.push(GoPattern.compile(".*") as GoPattern);
   return { zones: originsOf(zones, blockZones), type, rcode, patterns, ...records, fallthrough };
 }
 
@@ -148,7 +148,7 @@ class Templates implements Handler {
   #answer(
     template: Template,
     zone: string,
-    pattern: RegExp,
+    pattern: GoPattern,
     request: DnsRequest,
     respond: Respond,
   ): void {
@@ -218,17 +218,16 @@ class Templates implements Handler {
 function dataOf(
   template: Template,
   zone: string,
-  pattern: RegExp,
+  pattern: GoPattern,
   { name, question, message, client }: DnsRequest,
 ): Parameters<RecordTemplate>[0] {
-  const match = pattern.exec(name) as RegExpExecArray;
-  const groups = [...match].map((text) => text ?? "");
+  const { groups, named } = pattern.exec(name) as GoMatch;
   return {
     Zone: zone,
     Name: name,
     Regex: pattern.source,
     Match: groups,
-    Group: { ...Object.fromEntries(groups.map((text, i) => [String(i), text])), ...match.groups },
+    Group: { ...Object.fromEntries(groups.map((text, i) => [String(i), text])), ...named },
     Class: "IN",
     Type: question.type === "ANY" ? template.type : question.type,
     Question: { Name: question.name, Qtype: typeNumber(question.type) ?? 0, Qclass: 1 },
