@@ -6,6 +6,7 @@ test("realize --print writes the script of the whole cluster, and runs nothing",
   expect(status).toBe(0);
   const made = stdout.split("\n").filter((line) => line.startsWith("netns p"));
   expect(made).toEqual(expect.arrayContaining(["netns p.node1", "netns p.node2"]));
+  expect(stdout.split("\n").at(-2)).toBe("finished=1"); // else nothing would be left of what it made
   expect(stdout).toContain("type vxlan id 1");
   expect(stdout).toContain("-A KUBE-SERVICES");
 });

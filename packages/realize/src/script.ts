@@ -39,7 +39,7 @@ export interface Script {
   readonly features: ReadonlySet<KernelFeature>;
   /** In the order in which they are loaded. */
   readonly ruleSets: readonly RuleSet[];
-  /** For bash. */
+  /** For bash. What it makes goes when it ends, unless `finished=1` comes last. */
   readonly text: string;
 }
 
@@ -79,6 +79,14 @@ export function script(network: Network, options: ScriptOptions = {}): Script {
   };
 }
 
+/** A script as a file of its own: bash, as root, makes the namespaces and leaves them, and takes them away when it is told `down`. */
+export function standalone({ text }: Script): string {
+  return `#!/usr/bin/env bash
+# The state of a cnilab model in network namespaces. As root: "bash FILE" makes them, "bash FILE down" takes them away.
+${text}finished=1
+`;
+}
+
 /** What stops half-way must leave nothing, and what is there already is not ours. */
 const PROLOGUE = `
 set -eu
@@ -87,6 +95,7 @@ undo() {
   [ ! -e "$record" ] || while read -r name; do ip netns del "$name" 2>/dev/null || true; done < "$record"
   rm -f "$record"
 }
+if [ "\${1:-}" = down ]; then undo; exit; fi
 netns() {
   if [ -e "/run/netns/$1" ]; then echo "there is a namespace $1 already" >&2; exit 1; fi
   echo "$1" >> "$record"

@@ -19,6 +19,7 @@ import {
   down,
   type KernelFeature,
   script,
+  standalone,
   UnrealizableError,
   up,
   whyNotHere,
@@ -92,6 +93,21 @@ describe.skipIf(missing !== undefined)(`real namespaces${why}`, () => {
     } finally {
       execFileSync("ip", ["netns", "del", taken]);
     }
+  });
+
+  test("are left by the script as a file of its own, and taken away by it", () => {
+    const prefix = prefixOf("j");
+    const file = standalone(script(new Model(STEPS).network, { prefix }));
+    const bash = (...args: string[]) =>
+      spawnSync("bash", ["-s", ...args], { input: file, encoding: "utf8" });
+    expect(bash()).toMatchObject({ status: 0, stderr: "" });
+    expect(namespaces(prefix)).toHaveLength(3);
+    const again = bash();
+    expect([again.status, again.stderr]).toEqual([1, expect.stringContaining("realised already")]);
+    expect(namespaces(prefix)).toHaveLength(3);
+    expect(bash("down").status).toBe(0);
+    expect(namespaces(prefix)).toEqual([]);
+    expect(existsSync(`/run/cnilab-realize/${prefix}`)).toBe(false);
   });
 
   test("are not made a second time with one prefix", async () => {

@@ -4,6 +4,7 @@ import {
   down,
   type Script,
   script,
+  standalone,
   UnrealizableError,
   up,
   whyNotHere,
@@ -37,7 +38,7 @@ async function realize(action: "down" | undefined, flags: RealizeFlags): Promise
   warn(warnings);
   await refusing(() => {
     const made = script(cluster.network, { prefix: flags.prefix });
-    return flags.print ? print(made.text) : build(made);
+    return flags.print ? print(standalone(made)) : build(made);
   });
 }
 
