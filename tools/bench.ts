@@ -5,6 +5,7 @@ import type { BringUp } from "./bench/bring-up.ts";
 import { perCpuSecond } from "./bench/measure.ts";
 import { firstPacketResults, ipvsResults, PATHS, type Results } from "./bench/packets.ts";
 import type { PolicyBench } from "./bench/policies.ts";
+import { routeResults } from "./bench/routes.ts";
 import { serviceResults } from "./bench/services.ts";
 
 /** Nodes, pods on each, Services. */
@@ -34,6 +35,8 @@ note("packets through IPVS");
 Object.assign(results, ipvsResults());
 note("syncs of kube-proxy");
 Object.assign(results, serviceResults());
+note("HTTPRoutes and Ingresses");
+Object.assign(results, routeResults());
 for (const size of POLICY_SIZES) {
   note(`${size[0]} pods under ${size[1]} policies`);
   const found = alone<PolicyBench>("bench/policies.ts", size);
