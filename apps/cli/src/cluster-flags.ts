@@ -12,6 +12,7 @@ import {
   type ProxyMode,
   type Service,
 } from "@cnilab/core";
+import { nodeLocalAddress, registerCoreDns } from "@cnilab/dns";
 import { registerGateway, registerIngress } from "@cnilab/gateway";
 import { EXTERNAL_IPS_STATUS, MODE_STATUS, registerKubeProxy } from "@cnilab/kube-proxy";
 import { SCHEDULER_NAMES, type SchedulerName } from "@cnilab/linux";
@@ -34,6 +35,7 @@ export interface ClusterFlags extends LoadBalancerFlags {
   readonly cni: string;
   readonly cniSet: readonly string[];
   readonly policy: "cni" | "standalone" | "none";
+  readonly dns: (typeof DNS)[number];
   readonly proxyMode: ProxyMode;
   readonly ipvsScheduler: SchedulerName;
   readonly nodes: number;
@@ -86,6 +88,14 @@ function addBasicFlags(command: Command): Command {
         .default("cni"),
     )
     .addOption(
+      new Option(
+        "--dns <who>",
+        "who answers names where the input does not say: CoreDNS as kubeadm sets it up, with NodeLocal DNSCache before it, nobody",
+      )
+        .choices(DNS)
+        .default("coredns"),
+    )
+    .addOption(
       new Option("--proxy-mode <mode>", `how kube-proxy programs Services: ${modes()}`)
         .choices(PROXY_MODES)
         .default("iptables"),
@@ -122,6 +132,8 @@ function addBasicFlags(command: Command): Command {
     .option("--seed <n>", "seed of all that is random", wholeNumber("--seed", 0, 0xffffffff), 1);
 }
 
+const DNS = ["coredns", "nodelocal", "none"] as const;
+
 const PROXY_MODES: readonly ProxyMode[] = ["iptables", "nftables", "ipvs"];
 
 /** Each with how it stands upstream. */
@@ -146,7 +158,7 @@ export async function bringUp(flags: ClusterFlags): Promise<BroughtUp> {
   const sources = await readSources(flags.filename.length > 0 ? flags.filename : [shop()]);
   const { objects, warnings } = readObjects(sources);
   const cluster = createCluster({
-    config: clusterConfig(flags),
+    config: withNodeLocalDns(clusterConfig(flags), flags),
     nodes: flags.nodes,
     seed: flags.seed,
     listen: flags.listen,
@@ -156,6 +168,10 @@ export async function bringUp(flags: ClusterFlags): Promise<BroughtUp> {
       registerLoadBalancer(root);
       registerIngress(root);
       registerGateway(root);
+      registerCoreDns(root, {
+        coreDns: flags.dns !== "none",
+        nodeLocal: flags.dns === "nodelocal",
+      });
       if (flags.policy === "standalone") registerPolicyAgent(root);
       if (flags.policy === "none") root.register(POLICY, { useValue: NO_POLICY });
     },
@@ -229,6 +245,15 @@ function clusterConfig(flags: ClusterFlags): Partial<ClusterConfig> {
       : { serviceNodePortRange: flags.serviceNodePortRange }),
     ...(sizes === undefined ? {} : { nodeCidrMaskSize: maskSizeByFamily(sizes, families) }),
   };
+}
+
+/** IPVS has the address of kube-dns on every node already, so kubelets tell pods the cache's own. */
+function withNodeLocalDns(
+  config: Partial<ClusterConfig>,
+  { dns, proxyMode }: ClusterFlags,
+): Partial<ClusterConfig> {
+  if (dns !== "nodelocal" || proxyMode !== "ipvs") return config;
+  return { ...config, clusterDns: [nodeLocalAddress(config.ipFamilies ?? [4])] };
 }
 
 function maskSizeByFamily(

@@ -1,5 +1,12 @@
 import type { Cluster } from "@cnilab/cluster";
-import { InputError, type KubeObject, objectKey, type Pod, type Protocol } from "@cnilab/core";
+import {
+  InputError,
+  isAddOn,
+  type KubeObject,
+  objectKey,
+  type Pod,
+  type Protocol,
+} from "@cnilab/core";
 
 /** A workload of a running cluster, by the first of its running pods. */
 export interface ReachMember {
@@ -10,7 +17,7 @@ export interface ReachMember {
 }
 
 /**
- * The workloads that have a pod with a network of its own, by name, with the ports that its containers declare.
+ * The workloads of the input that have a pod with a network of its own, by name, with the ports that its containers declare.
  * @throws InputError where nothing runs
  */
 export function reachMembers({ api }: Cluster): readonly ReachMember[] {
@@ -18,6 +25,7 @@ export function reachMembers({ api }: Cluster): readonly ReachMember[] {
   const pods = [...api.list("Pod")].sort((x, y) => (objectKey(x) < objectKey(y) ? -1 : 1));
   for (const pod of pods) {
     if (pod.spec.hostNetwork === true || pod.status?.podIP === undefined) continue;
+    if (isAddOn(pod)) continue;
     const name = `${pod.metadata.namespace}/${topOwner(api, pod)}`;
     if (found.has(name)) continue;
     const ports = pod.spec.containers.flatMap((container) =>

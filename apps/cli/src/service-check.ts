@@ -1,5 +1,5 @@
 import type { Cluster, Connection, Endpoint } from "@cnilab/cluster";
-import { type EndpointSlice, objectKey, type Protocol, type Service } from "@cnilab/core";
+import { type EndpointSlice, isAddOn, objectKey, type Protocol, type Service } from "@cnilab/core";
 import { tryParsePrefix } from "@cnilab/net";
 
 /** How one Service answered, from end to end. */
@@ -28,17 +28,18 @@ export function clientOf(cluster: Cluster): Endpoint {
 function clientPods(cluster: Cluster): string[] {
   return cluster.api
     .list("Pod")
-    .filter((p) => p.spec.hostNetwork !== true && p.status?.podIP !== undefined)
+    .filter((p) => p.spec.hostNetwork !== true && p.status?.podIP !== undefined && !isAddOn(p))
     .filter((p) => p.status?.phase === "Running")
     .map(objectKey)
     .sort();
 }
 
-/** Connects to every port of every Service that has a ready endpoint. */
+/** Connects to every port of every Service of the input that has a ready endpoint. */
 export function checkServices(cluster: Cluster, client: Endpoint): ServiceCheck[] {
   const ready = readySlices(cluster);
   const others = clientPods(cluster).slice(0, MOST_CLIENTS);
-  return cluster.api.list("Service").map((service) => {
+  const services = cluster.api.list("Service").filter((service) => !isAddOn(service));
+  return services.map((service) => {
     const slices = ready.get(objectKey(service)) ?? [];
     const ports = portsOf(service, slices);
     const ask = (from: Endpoint, to: Endpoint, where: string) =>

@@ -1,5 +1,5 @@
 import type { Cluster, Endpoint } from "@cnilab/cluster";
-import { type CniModel, objectKey, type Pod, selects } from "@cnilab/core";
+import { type CniModel, isAddOn, objectKey, type Pod, selects } from "@cnilab/core";
 import { plainWalk, podStatus } from "@cnilab/inspect";
 import { KUBE_PROXY_RELEASE, MODE_STATUS } from "@cnilab/kube-proxy";
 import { type NetNamespace, Trace } from "@cnilab/linux";
@@ -41,15 +41,17 @@ export function summary(input: SummaryInput): string {
 }
 
 function title({ cluster, model, flags }: SummaryInput): string[] {
-  const { pods, runningPods, nodes } = cluster.stats;
-  const count = runningPods === pods ? plural(pods, "pod") : `${runningPods} of ${pods} pods run`;
+  const pods = podsOfInput(cluster);
+  const running = pods.filter(({ status }) => status?.phase === "Running").length;
+  const count =
+    running === pods.length ? plural(running, "pod") : `${running} of ${pods.length} pods run`;
   const options = flags.cniSet.length > 0 ? ` (${flags.cniSet.join(", ")})` : "";
   const network =
     model === undefined
       ? "with no network plugin (CNI) to join them"
       : `joined by ${[model.name, ...releaseOf(model)].join(" ")}${options} (the CNI)`;
   const proxy = `Services by kube-proxy ${KUBE_PROXY_RELEASE} (${modeOf(flags)})`;
-  return wrap(`${count} on ${plural(nodes, "node")}, ${network}; ${proxy}`, "  ");
+  return wrap(`${count} on ${plural(cluster.nodes.size, "node")}, ${network}; ${proxy}`, "  ");
 }
 
 /** With a word of what becomes of it, where that is not the default. */
@@ -66,7 +68,7 @@ function nodes({ cluster }: SummaryInput): string[] {
   const all = [...cluster.nodes.values()];
   const shown = all.slice(0, all.length > MOST_NODES ? MOST_NODES - 1 : MOST_NODES);
   const podsOn = new Map<string | undefined, number>();
-  for (const { spec } of cluster.api.list("Pod")) {
+  for (const { spec } of podsOfInput(cluster)) {
     podsOn.set(spec.nodeName, (podsOn.get(spec.nodeName) ?? 0) + 1);
   }
   const rows = shown.map((node) => {
@@ -86,7 +88,7 @@ function nodes({ cluster }: SummaryInput): string[] {
 
 /** Pods that do not run, and why the first of them does not. */
 function waiting({ cluster }: SummaryInput): string[] {
-  const pods = cluster.api.list("Pod").filter((p) => !isSettled(p));
+  const pods = podsOfInput(cluster).filter((p) => !isSettled(p));
   const [first] = pods;
   if (first === undefined) return [];
   const told = cluster.api
@@ -94,6 +96,11 @@ function waiting({ cluster }: SummaryInput): string[] {
     .findLast((e) => e.type === "Warning" && e.involvedObject.uid === first.metadata.uid);
   const why = [podStatus(first), told?.message].filter(Boolean).join(", ");
   return [clip(`Waiting: ${plural(pods.length, "pod")}, as ${objectKey(first)}: ${why}`)];
+}
+
+/** Without what the cluster brings along itself. */
+function podsOfInput({ api }: Cluster): Pod[] {
+  return api.list("Pod").filter((pod) => !isAddOn(pod));
 }
 
 function isSettled({ status }: Pod): boolean {
@@ -205,16 +212,14 @@ function countNftRules(netns: NetNamespace, family: IpFamily): number {
 /** A packet between two nodes, in plain steps. */
 function walk({ cluster, client }: SummaryInput, room: number): string[] {
   const from = podOf(cluster, client);
-  const far = cluster.api
-    .list("Pod")
-    .find(
-      ({ spec, status }) =>
-        from !== undefined &&
-        spec.nodeName !== from.spec.nodeName &&
-        spec.hostNetwork !== true &&
-        status?.podIP !== undefined &&
-        status.phase === "Running",
-    );
+  const far = podsOfInput(cluster).find(
+    ({ spec, status }) =>
+      from !== undefined &&
+      spec.nodeName !== from.spec.nodeName &&
+      spec.hostNetwork !== true &&
+      status?.podIP !== undefined &&
+      status.phase === "Running",
+  );
   if (from === undefined || far === undefined) return [];
   const trace = new Trace();
   const to = cluster.endpoint(objectKey(far));

@@ -20,7 +20,9 @@ export interface Walkable {
   readonly warnings: readonly string[];
   endpoint(text: string, scope?: EndpointScope): Endpoint;
   connect(request: ConnectRequest): Connection;
+  check(request: ConnectRequest): void;
   locate(request: ConnectRequest): ReturnType<Cluster["locate"]>;
+  lookUp(...asked: Parameters<Cluster["lookUp"]>): ReturnType<Cluster["lookUp"]>;
   forgetConnections(): void;
 }
 

@@ -119,7 +119,7 @@ describe.concurrent("run", () => {
   test("what a dump says of addresses and nodes is kept, and unknown kinds cost one line", async () => {
     const dumped = (name: string, node: string, ip: string) =>
       `{apiVersion: v1, kind: Pod, metadata: {name: ${name}}, spec: {nodeName: ${node}, containers: [{name: c, ports: [{containerPort: 80}]}]}, status: {podIP: ${ip}}}\n---\n`;
-    const input = `${dumped("a", "worker-a", "10.244.7.9")}${dumped("b", "worker-b", "172.30.5.5")}{apiVersion: v1, kind: ConfigMap, metadata: {name: x}}\n---\n{apiVersion: x.io/v1, kind: Gizmo, metadata: {name: y}}\n`;
+    const input = `${dumped("a", "worker-a", "10.244.7.9")}${dumped("b", "worker-b", "172.30.5.5")}{apiVersion: x.io/v1, kind: Gizmo, metadata: {name: y}}\n`;
     const [pods, probe] = await Promise.all([
       cnilab(["get", "pods", "-o", "wide", "--no-headers", "-f", "-"], { input }),
       cnilab(["probe", "a", "b:80", "-f", "-"], { input }),
@@ -128,7 +128,7 @@ describe.concurrent("run", () => {
     expect(pods.stdout).toMatch(/^b .* 172\.30\.5\.5 +worker-b /m);
     expect(probe.status).toBe(0);
     const lines = probe.stderr.trimEnd().split("\n");
-    expect(lines[0]).toBe("cnilab: warning: not simulated, and left out: ConfigMap, Gizmo");
+    expect(lines[0]).toBe("cnilab: warning: not simulated, and left out: Gizmo");
     expect(lines.slice(1)).toEqual([
       "cnilab: warning: pod address 10.244.7.9 and 1 more outside of the node's range: kept, and routed to the node",
     ]);
@@ -195,12 +195,11 @@ describe.concurrent("trace", () => {
 
   test("a name that nobody has is exit code 1", async () => {
     const { status, stdout } = await cnilab(["trace", "shop/deploy/cart", "nobody:80"]);
-    expect({ status, stdout }).toEqual({
-      status: 1,
-      stdout: expect.stringMatching(
-        /^Nothing was sent\.\n\nunresolved: there is no Service or DNS name nobody\n$/,
-      ),
-    });
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/^-> #0 .* A\? nobody\.shop\.svc\.cluster\.local\., /);
+    expect(stdout).toMatch(
+      /\nunresolved: nobody: NXDOMAIN \(no such name\) for nobody\.shop\.svc\.cluster\.local, .*, nobody\n$/,
+    );
   });
 
   it.skipIf(!hasTshark)(
@@ -290,7 +289,7 @@ describe.concurrent("get", () => {
     ["pods -n shop-data", /^NAME +READY +STATUS +RESTARTS +AGE\ncache-\S+ +1\/1 +Running/],
     [
       "po -A -o wide",
-      /^NAMESPACE +NAME .* IP +NODE .*\nshop-data +cache-.* 10\.244\.\d\.\d+ +node\d/,
+      /^NAMESPACE +NAME .* IP +NODE .*\nkube-system +coredns-(?:.|\n)*\nshop-data +cache-.* 10\.244\.\d\.\d+ +node\d/,
     ],
     ["pod -A -l app=cart,env!=x --no-headers", /^shop +cart-\S+ [^\n]*\nshop +cart-\S+ [^\n]*\n$/],
     ["deployments.apps -n shop -o name", /^deployment\.apps\/cart\ndeployment\.apps\/catalog\n/],
@@ -325,7 +324,9 @@ describe.concurrent("get", () => {
     expect(items.length).toBeGreaterThan(30);
     const again = await cnilab(["get", "svc", "-A", "-f", "-"], { input: list.stdout });
     const first = await cnilab(["get", "svc", "-A"]);
-    expect(again.stdout).toBe(first.stdout);
+    // With CoreDNS among the input nothing comes after it, so that all are younger.
+    const ageless = (text: string) => text.replaceAll(/ +\d+s$/gm, "");
+    expect(ageless(again.stdout)).toBe(ageless(first.stdout));
   });
 
   test("nothing found is no mistake, and is told as kubectl does", async () => {

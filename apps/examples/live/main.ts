@@ -1,6 +1,7 @@
 // Watches a cluster while pods are added and a node is lost: `npm run live` in this folder.
 import { readFileSync } from "node:fs";
 import { type ClusterEvent, createCluster, parseManifests } from "@cnilab/cluster";
+import { registerCoreDns } from "@cnilab/dns";
 import { flannel } from "@cnilab/flannel";
 import { registerKubeProxy } from "@cnilab/kube-proxy";
 import { distinctUntilChanged, filter, map, merge } from "rxjs";
@@ -9,7 +10,10 @@ const shop = new URL("../shop/shop.yaml", import.meta.url);
 const cluster = createCluster({
   nodes: 3,
   cni: flannel,
-  register: (root) => registerKubeProxy(root),
+  register: (root) => {
+    registerKubeProxy(root);
+    registerCoreDns(root);
+  },
 });
 
 // Two streams, as any program can have them: what happens on the nodes, and what changes in the API.

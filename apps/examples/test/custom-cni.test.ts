@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
 import { createCluster, parseManifests } from "@cnilab/cluster";
+import { isAddOn } from "@cnilab/core";
+import { registerCoreDns } from "@cnilab/dns";
 import { registerKubeProxy } from "@cnilab/kube-proxy";
 import { describe, expect, test } from "vitest";
 import { routed } from "../custom-cni/routed.ts";
@@ -28,14 +30,19 @@ describe.each([
     const cluster = createCluster({
       cni: routed,
       config: { ipFamilies },
-      register: (root) => registerKubeProxy(root),
+      register: (root) => {
+        registerKubeProxy(root);
+        registerCoreDns(root);
+      },
     });
     cluster.apply(parseManifests(readFileSync(shop, "utf8"), "shop.yaml").objects);
     cluster.apply(parseManifests(VISITOR, "visitor.yaml").objects);
     await cluster.settled();
     const from = cluster.endpoint("shop/visitor");
     const own = cluster.api.get("Pod", "shop/visitor")?.status?.podIPs?.map(({ ip }) => ip);
-    const services = cluster.api.list("Service").filter((s) => s.metadata.namespace !== "default");
+    const services = cluster.api
+      .list("Service")
+      .filter((s) => s.metadata.namespace !== "default" && !isAddOn(s));
     expect(services).toHaveLength(11);
     for (const { metadata, spec } of services) {
       const port = spec.ports?.[0];

@@ -23,11 +23,12 @@ export class AddOns {
     this.#config = config;
   }
 
-  /** Objects that are to be made now. */
-  due(): KubeObject[] {
+  /** Objects that are to be made now. @param kind of this kind alone */
+  due(kind?: Kind): KubeObject[] {
     const due: KubeObject[] = [];
     for (const addOn of this.#addOns) {
       for (const object of addOn.objects(this.#api, this.#config)) {
+        if (kind !== undefined && object.kind !== kind) continue;
         const key = keyOf(object);
         const id = `${object.kind} ${key}`;
         if (this.#made.has(id) || this.#api.get(object.kind as Kind, key) !== undefined) continue;

@@ -26,6 +26,7 @@ export function clusterConfig(given: Partial<ClusterConfig> = {}): ClusterConfig
     ipFamilies,
     proxyMode: given.proxyMode ?? "iptables",
     clusterDomain: given.clusterDomain ?? "cluster.local",
+    ...(given.clusterDns === undefined ? {} : { clusterDns: given.clusterDns }),
   };
   check(config);
   return config;

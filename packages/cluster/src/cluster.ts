@@ -54,12 +54,13 @@ import { NodeLifecycleController } from "./controllers/node-lifecycle.ts";
 import { ReplicaSetController } from "./controllers/replica-set.ts";
 import { StatefulSetController } from "./controllers/stateful-set.ts";
 import { KeptAddresses } from "./kubelet/kept-addresses.ts";
+import { HOSTS, nodeHosts, RESOLV_CONF } from "./kubelet/pod-files.ts";
 import { Applier, internalAddresses } from "./manifest/apply.ts";
 import { nodeWarnings } from "./node-warnings.ts";
 import { unenforcedPolicies } from "./policy-warnings.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import { ServiceAdmission } from "./service/service-admission.ts";
-import { OutsideWorld } from "./underlay/outside-world.ts";
+import { OutsideWorld, resolvConf } from "./underlay/outside-world.ts";
 import { PublicNames } from "./underlay/public-names.ts";
 import { API_SERVER, forwarding, Underlay } from "./underlay/underlay.ts";
 
@@ -226,6 +227,8 @@ export class Cluster {
     for (const name of missingNodes(objects, this.api)) this.#createNode(name, hosts.get(name));
     this.#kept.note(objects);
     this.#applier.run(steps);
+    // Pods of the input may read them, and nobody's address depends on them.
+    this.#applier.run(this.#applier.plan(this.#addOns.due("ConfigMap")));
   }
 
   /** As `kubectl delete`. @throws InputError where there is no such object */
@@ -308,14 +311,27 @@ export class Cluster {
     return this.#publicNames;
   }
 
-  /** Looks for both ends as {@link connect} does, and sends nothing. @throws InputError */
+  /** Asks for a name as a program of an endpoint would. @throws InputError where it cannot be a source */
+  lookUp(...asked: Parameters<Connector["lookUp"]>): ReturnType<Connector["lookUp"]> {
+    this.#boot([]);
+    return this.#connector.lookUp(...asked);
+  }
+
+  /** Throws what {@link connect} would throw. @throws InputError */
+  check(request: ConnectRequest): void {
+    this.#boot([]);
+    this.#connector.check(request);
+  }
+
+  /** Looks for both ends as {@link connect} does, and sends nothing but questions for names. @throws InputError */
   locate(request: ConnectRequest): ReturnType<Connector["locate"]> {
     this.#boot([]);
     return this.#connector.locate(request);
   }
 
-  /** Empties all connection tracking, so that the next connection is everybody's first. */
+  /** Empties all connection tracking, so that the next connection is everybody's first, and ends what programs keep open. */
   forgetConnections(): void {
+    for (const { kubelet } of this.#nodes.values()) kubelet.hangUp();
     for (const kernel of this.network.kernels.values()) {
       kernel.initNs.conntrack?.flush();
       if (kernel instanceof WindowsMachine) kernel.forgetFlows();
@@ -351,8 +367,12 @@ export class Cluster {
     const given = objects.filter((o): o is Node => o.kind === "Node");
     const taken = new Set(given.flatMap(internalAddresses));
     this.#underlay = new Underlay(this.network, this.config, taken);
-    this.#outside = new OutsideWorld(this.#underlay, this.api, this.config.ipFamilies, (netns) =>
-      this.#kept.machineAdded(netns),
+    this.#outside = new OutsideWorld(
+      this.#underlay,
+      this.api,
+      this.config.ipFamilies,
+      (netns) => this.#kept.machineAdded(netns),
+      (name) => this.publicNames.find(name)?.addresses,
     );
     startEchoServer(this.#underlay.apiServer.initNs, {
       protocol: IPPROTO_TCP,
@@ -408,6 +428,8 @@ export class Cluster {
     const addresses = given.length > 0 ? given : underlay.nextNodeAddresses();
     for (const address of addresses) underlay.addNetwork(address);
     const kernel = this.#newMachine(object, addresses);
+    kernel.files.write(RESOLV_CONF, resolvConf(this.config.ipFamilies));
+    kernel.files.write(HOSTS, nodeHosts(name, addresses));
     this.api.update("Node", name, (node) => withAddresses(node, addresses));
     const at = () => this.clock.now;
     const node = new ClusterNode({
@@ -513,7 +535,6 @@ export class Cluster {
         return there?.initNs ?? (this.#outside as OutsideWorld).host(address);
       },
       internet: () => (this.#outside as OutsideWorld).internet,
-      publicNames: () => this.publicNames,
       nameOf: (netns) => this.nameOf(netns),
     };
   }

@@ -19,15 +19,13 @@ export {
 } from "./connect/connection.ts";
 export { type Endpoint, type EndpointScope, parseEndpoint } from "./connect/endpoint.ts";
 export type { HttpOutcome } from "./connect/http-request.ts";
-export {
-  NameResolution,
-  type Resolution,
-  searchDomains,
-  slicesOf,
-} from "./connect/name-resolution.ts";
+export type { NameAnswer, NameLookup } from "./connect/name-lookup.ts";
+export { slicesOf } from "./connect/service-endpoints.ts";
 export type { Verdict } from "./connect/verdict.ts";
 export type { ReplicationController } from "./controllers/replica-set.ts";
+export { ContainerFiles } from "./kubelet/container-files.ts";
 export * from "./kubelet/kubelet.ts";
+export { podFile } from "./kubelet/pod-files.ts";
 export {
   checkManifest,
   type ParsedManifests,
@@ -35,5 +33,6 @@ export {
   parseManifests,
 } from "./manifest/parse-manifests.ts";
 export { storedVersion } from "./manifest/stored-version.ts";
+export { type NameSource, OutsideDns } from "./underlay/outside-dns.ts";
 export { type PublicName, PublicNames } from "./underlay/public-names.ts";
 export * from "./underlay/underlay.ts";

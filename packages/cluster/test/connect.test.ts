@@ -1,3 +1,5 @@
+import { kubeadmCorefile, registerCoreDns } from "@cnilab/dns";
+import { parseIp } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
 import { type Cluster, createCluster } from "../src/index.ts";
 import { app, yaml } from "./manifests.ts";
@@ -34,8 +36,32 @@ spec:
 {apiVersion: v1, kind: Pod, metadata: {name: kept}, spec: {nodeName: node2, containers: [{name: c, ports: [{containerPort: 80}]}]}, status: {podIP: 172.30.5.5}}
 `;
 
-const running = createCluster({ cni: routed });
-running.apply(yaml(OBJECTS));
+/** Without kube-proxy nobody brings packets to the address of a Service, so pods ask CoreDNS at a node's. */
+const COREDNS = `
+{apiVersion: v1, kind: ConfigMap, metadata: {name: coredns, namespace: kube-system}, data: {Corefile: ${JSON.stringify(
+  kubeadmCorefile("cluster.local"),
+)}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: coredns, namespace: kube-system}
+spec:
+  nodeName: node1
+  hostNetwork: true
+  containers:
+  - name: coredns
+    image: coredns:1.15
+    args: [-conf, /etc/coredns/Corefile]
+    volumeMounts: [{name: config, mountPath: /etc/coredns}]
+  volumes: [{name: config, configMap: {name: coredns}}]
+`;
+
+const running = createCluster({
+  cni: routed,
+  config: { clusterDns: [parseIp("192.168.0.11")] },
+  register: (root) => registerCoreDns(root, { coreDns: false }),
+});
+running.apply(yaml(`${COREDNS}---\n${OBJECTS}`));
 await running.settled();
 
 interface Answer {
@@ -106,8 +132,10 @@ describe("names resolve by the search path of the pod", () => {
     ["client", "db-7.db.data", "unresolved"],
     ["client", "web-pods.default.", "unresolved"],
     ["client", "nobody:1", "unresolved"],
-    ["client", "far:80", "unresolved"],
-    ["client", "example.com:80", "unresolved"],
+    ["client", "far:80", "unreachable"],
+    ["client", "example.com:80", "unreachable"],
+    ["node/node1", "example.com:80", "allowed"],
+    ["client", "www.example.invalid:80", "unresolved"],
     ["client", "kept", "allowed"],
     ["node/node1", "web-pods:8080", "unresolved"],
     ["host", "web-pods:8080", "unresolved"],
@@ -148,7 +176,9 @@ test("says why", () => {
   expect(ask(running, "client", "data/db-0:81").reason).toMatch(
     /^RST from 10\.244\.\d\.\d+ for 10\.244/,
   );
-  expect(ask(running, "client", "nope:1").reason).toBe("there is no Service or DNS name nope");
+  expect(ask(running, "client", "nope:1").reason).toBe(
+    "nope: NXDOMAIN (no such name) for nope.default.svc.cluster.local, nope.svc.cluster.local, nope.cluster.local, nope",
+  );
   expect(ask(running, "client", "stuck:80").reason).toContain("Pending, 0/3 nodes are available");
 });
 

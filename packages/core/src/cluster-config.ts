@@ -1,4 +1,4 @@
-import type { IpFamily, Prefix } from "@cnilab/net";
+import type { IpAddress, IpFamily, Prefix } from "@cnilab/net";
 
 export type ProxyMode = "iptables" | "nftables" | "ipvs";
 
@@ -22,4 +22,6 @@ export interface ClusterConfig {
   readonly ipFamilies: readonly IpFamily[];
   readonly proxyMode: ProxyMode;
   readonly clusterDomain: string;
+  /** kubelet's `--cluster-dns`; the address of Service kube-dns where it is absent. */
+  readonly clusterDns?: readonly IpAddress[];
 }

@@ -11,6 +11,7 @@ import {
   type NodeNamespaces,
   PublicNames,
   parseEndpoint,
+  podFile,
 } from "@cnilab/cluster";
 import {
   type ClusterConfig,
@@ -20,6 +21,7 @@ import {
   objectKey,
   type Pod,
   SeededRandom,
+  withNamespaceLabel,
 } from "@cnilab/core";
 import type { Kernel, NetNamespace, Network } from "@cnilab/linux";
 import {
@@ -32,6 +34,7 @@ import {
   tryParsePrefix,
 } from "@cnilab/net";
 import { type ImportedState, type ImportOptions, importState } from "./import-state.ts";
+import { startNameServer } from "./name-servers.ts";
 import type { SavedFiles } from "./saved-files.ts";
 import type { Unmodelled } from "./unmodelled.ts";
 
@@ -39,15 +42,20 @@ import type { Unmodelled } from "./unmodelled.ts";
 export class ImportedNode implements NodeNamespaces {
   readonly kernel: Kernel;
   readonly addresses: readonly IpAddress[];
-  readonly kubelet: { sandboxOf(podUid: string): NetNamespace | undefined };
+  readonly kubelet: NodeNamespaces["kubelet"];
   /** Namespaces of pods, by the pods' uid. */
   readonly sandboxes: ReadonlyMap<string, NetNamespace>;
 
-  constructor(kernel: Kernel, sandboxes: ReadonlyMap<string, NetNamespace>) {
+  /** @param fileOf a file that the kubelet has written for a pod */
+  constructor(
+    kernel: Kernel,
+    sandboxes: ReadonlyMap<string, NetNamespace>,
+    fileOf: NodeNamespaces["kubelet"]["fileOf"],
+  ) {
     this.kernel = kernel;
     this.sandboxes = sandboxes;
     this.addresses = addressesOf(kernel.initNs);
-    this.kubelet = { sandboxOf: (podUid) => sandboxes.get(podUid) };
+    this.kubelet = { sandboxOf: (podUid) => sandboxes.get(podUid), fileOf };
   }
 
   get machine(): Kernel {
@@ -81,8 +89,12 @@ export class ImportedCluster {
     this.unmodelled = state.unmodelled;
     this.api = new ApiStore(state.network.clock, new SeededRandom(seed).fork("api"));
     for (const object of objects) store(this.api, object);
+    for (const name of namespacesOf(objects)) addNamespace(this.api, name);
     for (const kernel of state.nodes.values()) addNode(this.api, kernel);
+    const config = ranges(this.api);
+    const random = new SeededRandom(seed).fork("programs");
     const nodes = new Map<string, ImportedNode>();
+    const mute: string[] = [];
     const names = new Map<NetNamespace, string>();
     const missing: string[] = [];
     for (const [name, kernel] of state.nodes) {
@@ -94,23 +106,38 @@ export class ImportedCluster {
         if (netns !== undefined && netns !== kernel.initNs) names.set(netns, objectKey(pod));
       }
       names.set(kernel.initNs, `node/${name}`);
-      nodes.set(name, new ImportedNode(kernel, sandboxes));
+      const podOf = new Map([...this.api.podsOfNode(name)].map((p) => [p.metadata.uid ?? "", p]));
+      const node = new ImportedNode(kernel, sandboxes, (podUid, path) => {
+        const pod = podOf.get(podUid);
+        return pod && podFile(pod, path, { api: this.api, config, files: kernel.files });
+      });
+      nodes.set(name, node);
+    }
+    const publicNames = new PublicNames(this.api);
+    state.outside.serveNames((name) => publicNames.find(name)?.addresses, state.nodes.values());
+    for (const { kernel, addresses, sandboxes } of nodes.values()) {
+      for (const pod of this.api.podsOfNode(kernel.hostname)) {
+        const netns = sandboxes.get(pod.metadata.uid ?? "");
+        if (netns === undefined) continue;
+        const context = { api: this.api, config, kernel, addresses, random };
+        const problem = startNameServer(pod, netns, context);
+        if (problem !== undefined) mute.push(`${objectKey(pod)} (${problem})`);
+      }
     }
     this.nodes = nodes;
     this.warnings = [
       ...named("running pods without a namespace that has their address", missing),
       ...named("nodes that were not collected", uncollected(this.api, nodes)),
+      ...named("name servers that do not start", mute),
     ];
     const holders = new AddressBook(this.api);
-    const publicNames = new PublicNames(this.api);
     this.#connector = new Connector({
       api: this.api,
-      config: ranges(this.api),
+      config,
       nodes,
       holderOf: (address) => holders.find(address),
       outside: (address) => machineWith(state, address) ?? state.outside.host(address),
       internet: () => state.outside.internet,
-      publicNames: () => publicNames,
       nameOf: (netns) => names.get(netns) ?? state.outside.nameOf(netns) ?? String(netns),
     });
   }
@@ -125,7 +152,17 @@ export class ImportedCluster {
     return this.#connector.connect(request);
   }
 
-  /** Throws what {@link connect} would throw, and sends nothing. @throws InputError */
+  /** Asks for a name as a program of an endpoint would. @throws InputError where it cannot be a source */
+  lookUp(...asked: Parameters<Connector["lookUp"]>): ReturnType<Connector["lookUp"]> {
+    return this.#connector.lookUp(...asked);
+  }
+
+  /** Throws what {@link connect} would throw. @throws InputError */
+  check(request: ConnectRequest): void {
+    this.#connector.check(request);
+  }
+
+  /** Looks for both ends, and sends nothing but questions for names. @throws InputError */
   locate(request: ConnectRequest): ReturnType<Connector["locate"]> {
     return this.#connector.locate(request);
   }
@@ -157,6 +194,16 @@ function store(api: ApiStore, object: KubeObject): void {
       `${object.kind} ${objectKey(object)}`,
     );
   }
+}
+
+function namespacesOf(objects: readonly KubeObject[]): ReadonlySet<string> {
+  return new Set(objects.flatMap(({ metadata }) => metadata.namespace ?? []));
+}
+
+/** The namespace of a saved object is one, also where nobody saved it: names in it are known by that. */
+function addNamespace(api: ApiStore, name: string): void {
+  if (api.get("Namespace", name) !== undefined) return;
+  store(api, withNamespaceLabel({ apiVersion: "v1", kind: "Namespace", metadata: { name } }));
 }
 
 /** A node that was collected is one, also where nobody saved the objects. */

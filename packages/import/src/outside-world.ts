@@ -1,3 +1,4 @@
+import { type NameSource, OutsideDns } from "@cnilab/cluster";
 import {
   echoOnAllPorts,
   Kernel,
@@ -20,10 +21,18 @@ import { anyPrefix } from "./fields.ts";
 import type { Wire } from "./wiring.ts";
 
 /** Networks for documentation (RFC 5737, RFC 3849), as the world behind the gateways. */
-const WORLD: Readonly<Record<IpFamily, { router: string; internet: string; length: number }>> = {
-  4: { router: "203.0.113.1", internet: "203.0.113.10", length: 24 },
-  6: { router: "2001:db8:203::1", internet: "2001:db8:203::a", length: 64 },
+const WORLD: Readonly<
+  Record<IpFamily, { router: string; internet: string; dns: string; length: number }>
+> = {
+  4: { router: "203.0.113.1", internet: "203.0.113.10", dns: "203.0.113.53", length: 24 },
+  6: {
+    router: "2001:db8:203::1",
+    internet: "2001:db8:203::a",
+    dns: "2001:db8:203::35",
+    length: 64,
+  },
 };
+const RESOLV_CONF = "/etc/resolv.conf";
 
 /** Answers come in; whoever begins a connection from the internet is told that there is no way. */
 const FIREWALL: Readonly<Record<IpFamily, string>> = {
@@ -58,6 +67,15 @@ export class OutsideWorld {
       this.#configure(this.#router.initNs);
     }
     return this.#router.initNs;
+  }
+
+  /** Has a machine of the world answer names, for everybody here who knows no other. */
+  serveNames(names: NameSource, machines: Iterable<Kernel>): void {
+    const own = ([4, 6] as const).map((f) => [parseIp(WORLD[f].dns), WORLD[f].length] as const);
+    const { initNs, hostname } = this.#host("outside-dns", own);
+    initNs.sockets.catchAll = undefined;
+    new OutsideDns(initNs, hostname, [names]);
+    for (const kernel of machines) askOutside(kernel);
   }
 
   /** The host outside that nobody lets in. */
@@ -129,8 +147,16 @@ export class OutsideWorld {
       initNs.addRoute({ dst: anyPrefix(family), via, dev: nic, onlink: true });
     }
     initNs.sockets.catchAll = echoOnAllPorts(initNs, name);
+    askOutside(kernel);
     return kernel;
   }
+}
+
+/** Tells a machine whom to ask for names, unless it was saved with somebody. */
+function askOutside({ files }: Kernel): void {
+  if (files.read(RESOLV_CONF) !== undefined) return;
+  const servers = ([4, 6] as const).map((family) => `nameserver ${WORLD[family].dns}\n`);
+  files.write(RESOLV_CONF, servers.join(""));
 }
 
 /** Gives the router a card on a wire, with the addresses that it is asked for there. */

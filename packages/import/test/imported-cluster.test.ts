@@ -35,16 +35,26 @@ items:
   spec: { nodeName: node1, hostNetwork: true, containers: [{ name: c, image: i }] }
   status: { phase: Running, podIP: 192.168.7.11, podIPs: [{ ip: 192.168.7.11 }] }
 - apiVersion: v1
+  kind: Pod
+  metadata: { name: coredns, namespace: kube-system }
+  spec: { nodeName: node1, hostNetwork: true, containers: [{ name: c, image: "coredns:v1.13.1", args: [-conf, /etc/coredns/Corefile] }] }
+  status: { phase: Running, podIP: 192.168.7.11, podIPs: [{ ip: 192.168.7.11 }] }
+- apiVersion: v1
+  kind: Service
+  metadata: { name: kube-dns, namespace: kube-system }
+  spec: { clusterIP: 10.96.0.10, clusterIPs: [10.96.0.10], ports: [{ name: dns, port: 53, protocol: UDP }] }
+- apiVersion: v1
   kind: Service
   metadata: { name: db, namespace: shop }
   spec: { clusterIP: 10.96.0.20, clusterIPs: [10.96.0.20], selector: { app: db }, ports: [{ name: sql, port: 5432 }] }
 `;
 
-/** What kube-proxy would have written for that Service. */
+/** What kube-proxy would have written for these Services. */
 const NAT = `*nat
 :PREROUTING ACCEPT [0:0]
 :OUTPUT ACCEPT [0:0]
 -A PREROUTING -d 10.96.0.20/32 -p tcp -m tcp --dport 5432 -j DNAT --to-destination 10.9.1.3:5432
+-A PREROUTING -d 10.96.0.10/32 -p udp -m udp --dport 53 -j DNAT --to-destination 192.168.7.11:53
 -A OUTPUT -d 10.96.0.20/32 -p tcp -m tcp --dport 5432 -j DNAT --to-destination 10.9.1.3:5432
 COMMIT
 *filter
@@ -85,6 +95,8 @@ describe("who is who", () => {
       "db:5432",
       "allowed shop/db-0 10.9.1.2",
     ],
+    ["a name that nobody has", "shop/client", "nope:80", "unresolved"],
+    ["a name of the world", "node/node1", "www.example.com:80", "unresolved"],
     ["where no program listens", "node/node1", "10.9.1.3:80", "refused"],
     [
       "a host outside, whose router knows no pods and finds no way back",
@@ -133,7 +145,7 @@ test("the summary counts what there is", () => {
     namespaces: 3,
     pods: 2,
     devices: 11,
-    iptablesRules: 2,
+    iptablesRules: 3,
     nftTables: 1,
     sets: 1,
   });

@@ -90,7 +90,13 @@ export { NftTableLayer } from "./netfilter/nftables/table-layer.ts";
 export type { RuleOrigin } from "./netfilter/nftables/transaction.ts";
 export * from "./network.ts";
 export * from "./skb.ts";
-export { MessageReader, messageOf, say, type WireMessage } from "./socket/conversation.ts";
+export {
+  isWireMessage,
+  MessageReader,
+  messageOf,
+  say,
+  type WireMessage,
+} from "./socket/conversation.ts";
 export * from "./socket/echo-server.ts";
 export * from "./socket/exchange.ts";
 export * from "./socket/http/headers.ts";

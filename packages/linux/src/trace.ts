@@ -181,6 +181,12 @@ export type TraceStep =
   | DropStep
   | NoteStep;
 
+/** A place in a record. */
+export interface TraceMark {
+  readonly steps: number;
+  readonly packets: number;
+}
+
 /**
  * The record of a walk. Steps refer to live kernel objects (routes, rules, devices: immutable or
  * stable in what a trace shows) and become text only when somebody reads them.
@@ -192,5 +198,16 @@ export class Trace {
   /** A number for a packet that enters the record. */
   nextNumber(): number {
     return this.#packets++;
+  }
+
+  /** How far the record has come; see {@link rewind}. */
+  mark(): TraceMark {
+    return { steps: this.steps.length, packets: this.#packets };
+  }
+
+  /** Forgets what came after a mark, as an attempt that led nowhere. Its packets must be done with. */
+  rewind({ steps, packets }: TraceMark): void {
+    this.steps.length = steps;
+    this.#packets = packets;
   }
 }

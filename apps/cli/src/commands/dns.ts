@@ -1,7 +1,157 @@
-import type { Command } from "commander";
+import process from "node:process";
+import type { Endpoint, NameAnswer } from "@cnilab/cluster";
+import { InputError } from "@cnilab/core";
+import { digText, parseResolvConf, type ResolverStep, typeNumber } from "@cnilab/dns";
+import { formatIp } from "@cnilab/net";
+import { type Command, Option } from "commander";
+import { warn } from "../cluster-flags.ts";
+import { print, printJson } from "../output.ts";
+import { columns } from "../text-layout.ts";
+import { addWalkFlags, type WalkFlags, walkable } from "../walkable.ts";
 import { addDnsServeCommand } from "./dns-serve.ts";
 
+interface DnsFlags extends WalkFlags {
+  readonly namespace?: string;
+  readonly output: "text" | "dig" | "json";
+}
+
 export function addDnsCommand(program: Command): void {
-  const dns = program.command("dns").description("names: what CoreDNS answers");
-  addDnsServeCommand(dns);
+  const command = program
+    .command("dns")
+    .description("what a pod's resolver gets for a name, search path and all")
+    .argument("<pod>", "who asks: ns/pod, deploy/NAME, node/NAME, internet, an address")
+    .argument("<name>", "as a program would give it; a dot at the end leaves the search path out")
+    .argument(
+      "[type]",
+      "records of this type alone, as SRV, PTR, TXT; addresses where it is absent",
+    )
+    .option("-n, --namespace <name>", "namespace of pods that have none")
+    .addOption(
+      new Option("-o, --output <format>", "text, as dig prints answers, or json")
+        .choices(["text", "dig", "json"])
+        .default("text"),
+    )
+    // What stands behind `serve` is its own.
+    .enablePositionalOptions()
+    .helpCommand(false);
+  addWalkFlags(command).action(dns);
+  addDnsServeCommand(command);
+}
+
+async function dns(
+  pod: string,
+  name: string,
+  type: string | undefined,
+  flags: DnsFlags,
+): Promise<void> {
+  const wanted = type === undefined ? undefined : readType(type);
+  const { cluster, warnings } = await walkable(flags);
+  const scope = flags.namespace === undefined ? {} : { namespace: flags.namespace };
+  const from: Endpoint = cluster.endpoint(pod, scope);
+  const found = cluster.lookUp(from, name, { type: wanted });
+  warn([...warnings, ...cluster.warnings]);
+  if ("verdict" in found) throw new InputError(found.reason, pod);
+  if (flags.output === "json") printJson(json(pod, name, wanted, found));
+  else if (flags.output === "dig") print(asDig(name, found));
+  else print(text(pod, name, found));
+  if (found.problem !== undefined) process.exitCode = 1;
+}
+
+/** @throws InputError */
+function readType(text: string): string {
+  const type = text.toUpperCase();
+  if (typeNumber(type) !== undefined) return type;
+  throw new InputError(
+    `"${text}" is no type of record; write A, AAAA, SRV, PTR, CNAME, TXT, SOA or another`,
+    "dns",
+  );
+}
+
+function text(pod: string, name: string, found: NameAnswer): string {
+  const { nameservers, search, options } = parseResolvConf(found.resolvConf);
+  const option = options.map((o) => (o.value === undefined ? o.name : `${o.name}:${o.value}`));
+  const asks = [
+    `${pod} asks ${nameservers.map(formatIp).join(", ") || "nobody"}`,
+    ...(search.length === 0 ? [] : [`search ${search.join(" ")}`]),
+    ...(option.length === 0 ? [] : [`options ${option.join(" ")}`]),
+  ].join("; ");
+  const steps = columns(found.steps.map((step, i) => [`  ${i + 1}`, ...cells(step)]));
+  return [asks, ...steps, conclusion(name, found)].join("\n");
+}
+
+/** The answers to the last name that was tried, as `dig +search` prints them. */
+function asDig(name: string, { steps }: NameAnswer): string {
+  const last = steps.at(-1)?.name;
+  const shown = steps.filter((step) => step.name === last);
+  if (shown.length === 0) return ";; no servers could be reached";
+  return shown.map((step) => digOf(name, step)).join("\n");
+}
+
+function digOf(name: string, step: ResolverStep): string {
+  const { type, server, protocol, answer, outcome, sentAt, endedAt } = step;
+  const args = `+search ${name} ${type}`;
+  if (answer === undefined) {
+    const why = outcome === "timeout" ? "timed out" : outcome;
+    return `;; communications error to ${formatIp(server)}#53: ${why}\n;; no servers could be reached`;
+  }
+  return digText(answer, {
+    args,
+    server: { address: server, port: 53, protocol },
+    at: endedAt,
+    queryTimeMs: endedAt - sentAt,
+  });
+}
+
+function cells(step: ResolverStep): string[] {
+  const { name, type, server, protocol, outcome, answer, sentAt, endedAt } = step;
+  const took = endedAt > sentAt ? ` after ${(endedAt - sentAt) / 1000} s` : "";
+  const records = (answer?.answer ?? []).map((r) =>
+    r.type === type ? r.data : `${r.type} ${r.data}`,
+  );
+  const empty = outcome === "NOERROR" && records.length === 0 ? "no such record" : "";
+  const over = protocol === "tcp" ? " over TCP" : "";
+  return [
+    type,
+    name,
+    `${formatIp(server)}${over}`,
+    `${outcome}${took}`,
+    records.join(", ") || empty,
+  ];
+}
+
+function conclusion(name: string, found: NameAnswer): string {
+  if (found.problem !== undefined) return `unresolved: ${found.problem}`;
+  if (found.answer !== undefined) {
+    return `${name}: ${found.answer.answer.map(({ type, data }) => `${type} ${data}`).join(", ")}`;
+  }
+  const where = found.steps.length === 0 ? " (from /etc/hosts)" : "";
+  return `${name} is ${found.addresses.map(formatIp).join(", ")}${where}`;
+}
+
+function json(pod: string, name: string, type: string | undefined, found: NameAnswer): unknown {
+  const { nameservers, search, options } = parseResolvConf(found.resolvConf);
+  return {
+    pod,
+    name,
+    ...(type === undefined ? {} : { type }),
+    resolvConf: { nameservers: nameservers.map(formatIp), search, options },
+    steps: found.steps.map(stepJson),
+    addresses: found.addresses.map(formatIp),
+    ...(found.canonicalName === undefined ? {} : { canonicalName: found.canonicalName }),
+    ...(found.error === undefined ? {} : { error: found.error }),
+    ...(found.answer === undefined ? {} : { answer: found.answer }),
+    resolved: found.problem === undefined,
+    ...(found.problem === undefined ? {} : { reason: found.problem }),
+  };
+}
+
+/** One question, as a trace and `dns` tell it. */
+export function stepJson(step: ResolverStep): unknown {
+  const { server, outcome, answer, ...rest } = step;
+  return {
+    ...rest,
+    server: formatIp(server),
+    outcome,
+    ...(answer === undefined ? {} : { answer: answer.answer }),
+  };
 }

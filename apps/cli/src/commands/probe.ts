@@ -134,7 +134,7 @@ function find(cluster: Walkable, probe: ProbeLine, where: string, flags: ProbeFl
     const { src, dst, port } = probe;
     const protocol = (probe.protocol?.toLowerCase() ?? flags.protocol) as TargetFlags["protocol"];
     const target = readTarget(cluster, src, dst, { ...flags, protocol }, port);
-    cluster.locate(target);
+    cluster.check(target);
     return target;
   } catch (error) {
     if (error instanceof InputError) throw new InputError(error.message, where);

@@ -1,5 +1,5 @@
 import process from "node:process";
-import { objectKey } from "@cnilab/core";
+import { isAddOn, objectKey } from "@cnilab/core";
 import { type Command, Option } from "commander";
 import { addClusterFlags, bringUp, type ClusterFlags } from "../cluster-flags.ts";
 import { loadModel } from "../load-model.ts";
@@ -33,12 +33,15 @@ async function run(flags: RunFlags): Promise<void> {
         ready: node.ready,
         podCIDRs: node.podCidrs().map(String),
       })),
-      pods: cluster.api.list("Pod").map((pod) => ({
-        name: objectKey(pod),
-        node: pod.spec.nodeName,
-        phase: pod.status?.phase,
-        ip: pod.status?.podIP,
-      })),
+      pods: cluster.api
+        .list("Pod")
+        .filter((pod) => !isAddOn(pod))
+        .map((pod) => ({
+          name: objectKey(pod),
+          node: pod.spec.nodeName,
+          phase: pod.status?.phase,
+          ip: pod.status?.podIP,
+        })),
       services: checks.map(({ service, ready, outside, failures, guarded }) => ({
         name: objectKey(service),
         clusterIP: service.spec.clusterIP,

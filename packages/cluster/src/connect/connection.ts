@@ -1,4 +1,5 @@
 import { type ApiClient, type ClusterConfig, InputError, objectKey, type Pod } from "@cnilab/core";
+import type { ResolverFlavour } from "@cnilab/dns";
 import {
   type Drop,
   type Exchange,
@@ -21,10 +22,18 @@ import {
   parseIp,
   tryParseIp,
 } from "@cnilab/net";
-import type { PublicNames } from "../underlay/public-names.ts";
+import { HOSTS, RESOLV_CONF } from "../kubelet/pod-files.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { askHttp, type HttpAsk, type HttpOutcome } from "./http-request.ts";
-import { NameResolution, searchDomains, slicesOf } from "./name-resolution.ts";
+import {
+  lookUp,
+  type NameAnswer,
+  type NameAsker,
+  type NameLookup,
+  query,
+  whyUnresolved,
+} from "./name-lookup.ts";
+import { serviceAddresses, slicesOf } from "./service-endpoints.ts";
 import { isPolicy, policyDrop, reasonOf, type Verdict, verdictOf } from "./verdict.ts";
 
 export type ConnectProtocol = "TCP" | "UDP" | "SCTP" | "ICMP";
@@ -60,6 +69,8 @@ export interface HttpCall extends Omit<HttpAsk, "address" | "port" | "tls"> {
 export interface HttpConnection {
   readonly address: IpAddress | undefined;
   readonly outcome: HttpOutcome | undefined;
+  /** How the host's name was resolved; absent where it was not asked for. */
+  readonly lookup?: NameLookup;
   /** Why nothing was sent. */
   readonly failure: Pick<Connection, "verdict" | "reason"> | undefined;
   /** Packets that ended on the way while the name was looked up. */
@@ -78,6 +89,8 @@ export interface Connection {
   readonly backend?: string;
   /** Source address that the server saw. */
   readonly seenAs?: string;
+  /** How the destination's name was resolved; absent where it is not a name. */
+  readonly lookup?: NameLookup;
   /** Address that was asked; `undefined` where the name has none. */
   readonly address: IpAddress | undefined;
   readonly port: number | undefined;
@@ -100,7 +113,11 @@ export interface Located {
 export interface NodeNamespaces {
   readonly machine: Kernel;
   readonly addresses: readonly IpAddress[];
-  readonly kubelet: { sandboxOf(podUid: string): NetNamespace | undefined };
+  readonly kubelet: {
+    sandboxOf(podUid: string): NetNamespace | undefined;
+    /** A file that it writes for a pod's containers, as `/etc/resolv.conf`. */
+    fileOf(podUid: string, path: string): string | undefined;
+  };
 }
 
 /** Whoever can be one end of a connection, as the cluster finds it. */
@@ -115,8 +132,6 @@ export interface Surroundings {
   /** The host outside with this address, made if there is none. */
   outside(address: IpAddress): NetNamespace;
   internet(): NetNamespace;
-  /** Names of the cluster that the world knows. */
-  publicNames(): PublicNames;
   /** How to call a namespace that answered and is no pod's. */
   nameOf(netns: NetNamespace): string;
 }
@@ -125,8 +140,9 @@ export interface Surroundings {
 interface Source {
   readonly netns: NetNamespace;
   readonly name: string;
-  /** `undefined` where the source does not ask the cluster's DNS. */
-  readonly search: readonly string[] | undefined;
+  readonly resolvConf: string;
+  readonly hosts: string;
+  readonly flavour: ResolverFlavour;
   /** Whether it is no machine of the cluster and none of its pods. */
   readonly outside?: boolean;
 }
@@ -135,18 +151,17 @@ interface Source {
 interface Destination {
   readonly addresses: readonly IpAddress[];
   readonly port: number | undefined;
+  readonly lookup?: NameLookup;
 }
 
-type Failure = Pick<Connection, "verdict" | "reason">;
+type Failure = Pick<Connection, "verdict" | "reason" | "lookup">;
 
 /** Connects two endpoints by sending packets, and says in words what became of them. */
 export class Connector {
   readonly #around: Surroundings;
-  readonly #names: NameResolution;
 
   constructor(around: Surroundings) {
     this.#around = around;
-    this.#names = new NameResolution(around.api, around.config);
   }
 
   /** @throws InputError where an end cannot be one, or a port is missing */
@@ -156,7 +171,7 @@ export class Connector {
     const protocol = request.protocol ?? "TCP";
     const destination = this.#destination(request, source, protocol);
     if ("verdict" in destination) return failed(destination);
-    const { addresses, port } = destination;
+    const { addresses, port, lookup } = destination;
     const address = addresses.find((a) => speaks(source.netns, a)) ?? addresses[0];
     if (address === undefined) {
       return failed({ verdict: "unreachable", reason: `${request.to.text} has no address` });
@@ -176,7 +191,8 @@ export class Connector {
       sides[side] = false;
       if (side === "egress") sides.ingress = admitted(source.netns, asked);
     }
-    return this.#describe(done, address, protocol === "ICMP" ? undefined : port, sides);
+    const described = this.#describe(done, address, protocol === "ICMP" ? undefined : port, sides);
+    return lookup === undefined ? described : { ...described, lookup };
   }
 
   /** @throws InputError where the source cannot be one */
@@ -185,14 +201,16 @@ export class Connector {
     const source = this.#source(call.from);
     if ("verdict" in source) return { ...none, failure: source };
     let { address } = call;
-    source.netns.network.takeDrops();
+    let lookup: NameLookup | undefined;
     if (address === undefined) {
       const { from, to, port, trace } = call;
       const destination = this.#destination({ from, to, port, trace }, source, "TCP");
       if ("verdict" in destination) {
-        return { ...none, failure: destination, drops: source.netns.network.takeDrops() };
+        const { lookup: lost } = destination;
+        return { ...none, failure: destination, drops: lost?.drops ?? [] };
       }
       const { addresses } = destination;
+      lookup = destination.lookup;
       address = addresses.find((a) => speaks(source.netns, a)) ?? addresses[0];
       if (address === undefined) {
         return { ...none, failure: unreachable(`${to.text} has no address`) };
@@ -200,10 +218,46 @@ export class Connector {
     }
     this.#makeOutsider(address);
     const outcome = askHttp(source.netns, source.name, { ...call, address });
-    return { address, outcome, failure: undefined, drops: [] };
+    return {
+      address,
+      outcome,
+      failure: undefined,
+      drops: [],
+      ...(lookup === undefined ? {} : { lookup }),
+    };
   }
 
-  /** Looks for both ends and the port, and sends nothing. @throws InputError as {@link connect} */
+  /**
+   * Asks for a name as a program of an endpoint would, search path and all: for addresses, or for records of a type.
+   * @throws InputError where the endpoint cannot be a source
+   */
+  lookUp(
+    from: Endpoint,
+    name: string,
+    options: { readonly type?: string | undefined; readonly trace?: Trace | undefined } = {},
+  ): NameAnswer | Pick<Connection, "verdict" | "reason"> {
+    const source = this.#source(from);
+    if ("verdict" in source) return source;
+    const asker = askerOf(source);
+    if (options.type !== undefined) return query(asker, name, options.type, options.trace);
+    const lookup = lookUp(asker, name, options.trace);
+    const problem = lookup.addresses.length > 0 ? undefined : whyUnresolved(name, lookup);
+    return { ...lookup, resolvConf: asker.resolvConf, problem };
+  }
+
+  /**
+   * Throws what {@link connect} would throw, and sends nothing but the questions without which that cannot be told: a port's name
+   * is known when it is known whom a name means.
+   */
+  check(request: ConnectRequest): void {
+    const source = this.#source(request.from);
+    if ("verdict" in source) return;
+    const { to, port = to.port } = request;
+    if (to.kind === "name" && typeof port === "number") return;
+    this.#destination(request, source, request.protocol ?? "TCP");
+  }
+
+  /** Looks for both ends and the port, and sends nothing but questions for names. @throws InputError as {@link connect} */
   locate(request: ConnectRequest): Located | Pick<Connection, "verdict" | "reason"> {
     const source = this.#source(request.from);
     if ("verdict" in source) return source;
@@ -272,15 +326,10 @@ export class Connector {
       case "node": {
         const node = nodes.get(from.name);
         if (node === undefined) return unreachable(`node ${from.name} is down`);
-        return { netns: node.machine.initNs, name: from.name, search: undefined };
+        return machineSource(node.machine.initNs, from.name);
       }
       case "internet":
-        return {
-          netns: this.#around.internet(),
-          name: "internet",
-          search: undefined,
-          outside: true,
-        };
+        return { ...machineSource(this.#around.internet(), "internet"), outside: true };
       case "address":
         return this.#addressSource(from.address, from.text);
       case "service":
@@ -298,29 +347,35 @@ export class Connector {
       case "service":
         throw new InputError(`is the address of Service ${holder.name}, which sends nothing`, text);
       default:
-        return {
-          netns: this.#around.outside(address),
-          name: text,
-          search: undefined,
-          outside: true,
-        };
+        return { ...machineSource(this.#around.outside(address), text), outside: true };
     }
   }
 
   #podSource(key: string, text: string): Source | Failure {
     const pod = this.#around.api.get("Pod", key);
-    const node = this.#around.nodes.get(pod?.spec.nodeName ?? "");
-    const netns = node?.kubelet.sandboxOf(pod?.metadata.uid ?? "");
-    if (pod === undefined || netns === undefined) {
+    const kubelet = this.#around.nodes.get(pod?.spec.nodeName ?? "")?.kubelet;
+    const uid = pod?.metadata.uid ?? "";
+    const netns = kubelet?.sandboxOf(uid);
+    if (pod === undefined || kubelet === undefined || netns === undefined) {
       return unreachable(pod === undefined ? `pod ${text} is gone` : notRunning(pod));
     }
-    return { netns, name: key, search: searchDomains(pod, this.#around.config) };
+    return {
+      netns,
+      name: key,
+      get resolvConf() {
+        return kubelet.fileOf(uid, RESOLV_CONF) ?? "";
+      },
+      get hosts() {
+        return kubelet.fileOf(uid, HOSTS) ?? "";
+      },
+      flavour: flavourOf(pod),
+    };
   }
 
   // ---- where to
 
   #destination(
-    { to, port = to.port }: ConnectRequest,
+    { to, port = to.port, trace }: ConnectRequest,
     source: Source,
     protocol: ConnectProtocol,
   ): Destination | Failure {
@@ -328,7 +383,7 @@ export class Connector {
       case "pod":
         return this.#podDestination(to.key, port, protocol, to.text);
       case "service":
-        return this.#serviceDestination(to.key, port, protocol, to.text, source.outside === true);
+        return this.#serviceDestination(to.key, port, protocol, to.text, source, trace);
       case "node": {
         const node = this.#around.nodes.get(to.name);
         if (node === undefined) return unreachable(`node ${to.name} is down`);
@@ -344,7 +399,7 @@ export class Connector {
         return { addresses: [to.address], port: found };
       }
       case "name":
-        return this.#nameDestination(to, port, source, protocol);
+        return this.#nameDestination(to, port, source, protocol, trace);
     }
   }
 
@@ -364,29 +419,40 @@ export class Connector {
     port: number | string | undefined,
     source: Source,
     protocol: ConnectProtocol,
+    trace: Trace | undefined,
   ): Destination | Failure {
-    const { search } = source;
-    const known = source.outside === true ? this.#around.publicNames().find(to.name) : undefined;
-    if (known !== undefined) {
-      return { addresses: known.addresses, port: numeric(port, protocol, to.text) };
-    }
-    const found = this.#names.resolve(to.name, search ?? []);
-    if (search !== undefined && found.addresses.length > 0) {
-      const number =
-        found.service === undefined
-          ? numeric(port, protocol, to.text)
-          : this.#servicePort(found.service, port, protocol, to.text);
-      return { addresses: found.addresses, port: number };
-    }
     const key = `${to.namespace}/${to.name}`;
-    if (this.#around.api.get("Pod", key) !== undefined) {
+    const isPod = this.#around.api.get("Pod", key) !== undefined;
+    const before = trace?.mark();
+    const lookup = lookUp(askerOf(source), to.name, trace);
+    if (lookup.addresses.length > 0) {
+      const number = this.#portOfName(lookup, port, protocol, to.text);
+      return { addresses: lookup.addresses, port: number, lookup };
+    }
+    if (isPod) {
+      // The pod was meant: that no Service has its name is nothing to follow.
+      if (before !== undefined) trace?.rewind(before);
       return this.#podDestination(key, port, protocol, to.text);
     }
-    if (search !== undefined) return { verdict: "unresolved", reason: found.reason };
-    return {
-      verdict: "unresolved",
-      reason: `${source.name} does not ask the cluster's DNS, and ${to.name} is no pod`,
-    };
+    return { verdict: "unresolved", reason: whyUnresolved(to.name, lookup), lookup };
+  }
+
+  /** The port that a Service calls so, where the name is a Service's. */
+  #portOfName(
+    lookup: NameLookup,
+    port: number | string | undefined,
+    protocol: ConnectProtocol,
+    text: string,
+  ): number | undefined {
+    if (typeof port === "number") return numeric(port, protocol, text);
+    const { api, config } = this.#around;
+    const key = serviceNamed(lookup, config.clusterDomain);
+    if (key !== undefined && api.get("Service", key) !== undefined) {
+      return this.#servicePort(key, port, protocol, text);
+    }
+    const [address] = lookup.addresses;
+    const holder = address === undefined ? undefined : this.#around.holderOf(address);
+    return this.#portOf(holder, port, protocol, text);
   }
 
   #podDestination(
@@ -408,17 +474,44 @@ export class Connector {
     port: number | string | undefined,
     protocol: ConnectProtocol,
     text: string,
-    fromOutside: boolean,
+    source: Source,
+    trace: Trace | undefined,
   ): Destination | Failure {
-    const known = fromOutside ? this.#outsideAddresses(key) : [];
+    const known = source.outside === true ? this.#outsideAddresses(key) : [];
     if (known.length > 0) {
       return { addresses: known, port: this.#servicePort(key, port, protocol, text) };
     }
+    if (this.#around.api.get("Service", key)?.spec.type === "ExternalName") {
+      return this.#aliasDestination(key, port, protocol, text, source, trace);
+    }
+    const { addresses, reason } = serviceAddresses(this.#around.api, key);
+    if (addresses.length === 0) return { verdict: "unresolved", reason };
+    return { addresses, port: this.#servicePort(key, port, protocol, text) };
+  }
+
+  /** An ExternalName is nothing but a name. */
+  #aliasDestination(
+    key: string,
+    port: number | string | undefined,
+    protocol: ConnectProtocol,
+    text: string,
+    source: Source,
+    trace: Trace | undefined,
+  ): Destination | Failure {
     const [namespace, name] = key.split("/") as [string, string];
-    const domain = this.#around.config.clusterDomain;
-    const found = this.#names.resolve(`${name}.${namespace}.svc.${domain}.`, []);
-    if (found.addresses.length === 0) return { verdict: "unresolved", reason: found.reason };
-    return { addresses: found.addresses, port: this.#servicePort(key, port, protocol, text) };
+    const lookup = lookUp(
+      askerOf(source),
+      `${name}.${namespace}.svc.${this.#around.config.clusterDomain}.`,
+      trace,
+    );
+    if (lookup.addresses.length === 0) {
+      return { verdict: "unresolved", reason: whyUnresolved(text, lookup), lookup };
+    }
+    return {
+      addresses: lookup.addresses,
+      port: this.#portOfName(lookup, port, protocol, text),
+      lookup,
+    };
   }
 
   /** By which the outside knows a Service: its load balancer's, or its external ones. */
@@ -480,6 +573,37 @@ export class Connector {
     if ([...clusterCidrs, ...serviceCidrs].some((range) => range.contains(address))) return;
     this.#around.outside(address);
   }
+}
+
+/** A machine's own programs. */
+function machineSource(netns: NetNamespace, name: string): Source {
+  const { files } = netns.kernel;
+  return {
+    netns,
+    name,
+    resolvConf: files.read(RESOLV_CONF) ?? "",
+    hosts: files.read(HOSTS) ?? "",
+    flavour: "glibc",
+  };
+}
+
+function askerOf({ netns, name: owner, resolvConf, hosts, flavour }: Source): NameAsker {
+  return { netns, owner, resolvConf, hosts, flavour };
+}
+
+/** Images built on Alpine Linux have musl. */
+function flavourOf({ spec }: Pod): ResolverFlavour {
+  return /\b(alpine|musl)/.test(spec.containers[0]?.image ?? "") ? "musl" : "glibc";
+}
+
+/** `ns/name` of the Service whose name, or one of whose endpoints' names, the answer was for. */
+function serviceNamed({ steps }: NameLookup, domain: string): string | undefined {
+  const found = steps.find(({ answer }) => (answer?.answer.length ?? 0) > 0);
+  const name = found?.name.toLowerCase().replace(/\.$/, "");
+  const suffix = `.svc.${domain}`;
+  if (name === undefined || !name.endsWith(suffix)) return undefined;
+  const [service, namespace] = name.slice(0, -suffix.length).split(".").slice(-2);
+  return namespace === undefined ? undefined : `${namespace}/${service}`;
 }
 
 function failed(failure: Failure): Connection {

@@ -73,7 +73,8 @@ export function reasonOf(
   return `no answer from ${where}`;
 }
 
-function describeDrop({ reason, netns, dev, detail, rule }: Drop): string {
+/** Where a packet ended, and by which rule of whom. */
+export function describeDrop({ reason, netns, dev, detail, rule }: Drop): string {
   const at = dev === undefined ? `${netns}` : `${netns}/${dev.name}`;
   if (rule !== undefined) {
     const cause = rule.origin === undefined ? "" : ` of ${formatOrigin(rule.origin)}`;

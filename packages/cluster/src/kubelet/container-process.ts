@@ -86,6 +86,11 @@ export class ContainerProcess {
     this.#running = undefined;
   }
 
+  /** See {@link RunningProgram.hangUp}. */
+  hangUp(): void {
+    this.#running?.hangUp?.();
+  }
+
   #startModelled(netns: NetNamespace, modelled: ModelledProgram): RunningProgram {
     const { program, surroundings, ended } = modelled;
     return program.start({

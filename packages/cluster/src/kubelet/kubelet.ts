@@ -21,6 +21,7 @@ import { isFinished, isTerminating } from "../controllers/pod-state.ts";
 import { ContainerFiles } from "./container-files.ts";
 import { ContainerProcess, type ModelledProgram } from "./container-process.ts";
 import { podAttachment } from "./pod-attachment.ts";
+import { podFile } from "./pod-files.ts";
 import {
   containerStatus,
   creatingStatus,
@@ -94,6 +95,8 @@ export class Kubelet {
   readonly #options: KubeletOptions;
   readonly #events: EventRecorder;
   readonly #pods = new Map<string, RunningPod>();
+  /** Programs that are modelled, of all pods here. */
+  readonly #modelledProcesses = new Set<ContainerProcess>();
   readonly #hostIps: readonly { readonly ip: string }[];
   #networkReady = false;
   #patience: Timer | undefined;
@@ -118,7 +121,12 @@ export class Kubelet {
   /** The machine is switched off: nothing runs any more, and nobody is told. */
   powerOff(): void {
     this.#patience?.cancel();
-    for (const running of this.#pods.values()) stopTimers(running);
+    for (const running of this.#pods.values()) {
+      stopTimers(running);
+      // Its timers and watches are no part of the machine.
+      for (const process of running.processes) if (process.isModelled) process.stop();
+    }
+    this.#modelledProcesses.clear();
     this.#pods.clear();
   }
 
@@ -141,10 +149,26 @@ export class Kubelet {
     return this.#pods.get(podUid)?.netns;
   }
 
+  /** A file that the kubelet writes for a pod's containers, as `/etc/resolv.conf`; `undefined` for others. */
+  fileOf(podUid: string, path: string): string | undefined {
+    const running = this.#pods.get(podUid);
+    return running === undefined ? undefined : this.#podFile(running.pod, path);
+  }
+
+  #podFile(pod: Pod, path: string): string | undefined {
+    const { api, config, machine } = this.#node;
+    return podFile(pod, path, { api, config, files: machine.files });
+  }
+
   /** The last lines that a container of a pod has logged; empty for programs that are not modelled. */
   logOf(podUid: string, container: string): readonly string[] {
     const processes = this.#pods.get(podUid)?.processes ?? [];
     return processes.find((p) => p.container.name === container)?.log ?? [];
+  }
+
+  /** Has programs close the connections that they keep open for later use. */
+  hangUp(): void {
+    for (const process of this.#modelledProcesses) process.hangUp();
   }
 
   /** Pods that this node runs. */
@@ -260,7 +284,10 @@ export class Kubelet {
     running.processes = containers.map(
       (container) => new ContainerProcess(container, name, this.#modelled(running, container)),
     );
-    for (const process of running.processes) this.#startContainer(running, process);
+    for (const process of running.processes) {
+      if (process.isModelled) this.#modelledProcesses.add(process);
+      this.#startContainer(running, process);
+    }
     if (this.#options.listenOnAll && !running.inHostNetwork) {
       const first = running.processes[0] as ContainerProcess;
       netns.sockets.catchAll = echoOnAllPorts(netns, first.owner);
@@ -279,7 +306,9 @@ export class Kubelet {
     const program = programs.find((p) => p.runs(container, pod));
     if (program === undefined) return undefined;
     const { api, machine, random } = this.#node;
-    const files = new ContainerFiles(pod, container, api, machine.files, () => undefined);
+    const files = new ContainerFiles(pod, container, api, machine.files, (path) =>
+      this.#podFile(running.pod, path),
+    );
     return {
       program,
       surroundings: {
@@ -381,7 +410,10 @@ export class Kubelet {
 
   #tearDown(running: RunningPod): void {
     stopTimers(running);
-    for (const process of running.processes) process.stop();
+    for (const process of running.processes) {
+      process.stop();
+      this.#modelledProcesses.delete(process);
+    }
     const { netns, attachment } = running;
     if (attachment !== undefined && netns !== undefined) {
       if (this.#options.bridge !== undefined) discard(this.#options.bridge, attachment);

@@ -21,7 +21,7 @@ import {
 import { MIRRORING_CONTROLLER } from "../controllers/endpoint-slice-mirroring.ts";
 import { podCidrsOf } from "../controllers/node-ipam.ts";
 import { KUBERNETES_SERVICE, type ServiceAdmission } from "../service/service-admission.ts";
-import { INTERNET } from "../underlay/outside-world.ts";
+import { INTERNET, OUTSIDE_DNS } from "../underlay/outside-world.ts";
 import { API_SERVER, ROUTER } from "../underlay/underlay.ts";
 import { checkManifest, nameOf } from "./parse-manifests.ts";
 import { storedVersion } from "./stored-version.ts";
@@ -293,7 +293,7 @@ function checkAddresses(objects: readonly KubeObject[]): void {
 }
 
 /** Names of the machines beside the nodes. */
-const RESERVED: readonly string[] = [ROUTER, API_SERVER, INTERNET, "load-balancer"];
+const RESERVED: readonly string[] = [ROUTER, API_SERVER, INTERNET, OUTSIDE_DNS, "load-balancer"];
 
 /** Nodes must differ in name from other machines, and in addresses and pod ranges from each other. */
 function checkNodes(

@@ -3,6 +3,7 @@ import {
   echoOnAllPorts,
   Kernel,
   type NetNamespace,
+  type Network,
   Nic,
   RouteLayer,
   Segment,
@@ -19,6 +20,7 @@ import {
 } from "@cnilab/net";
 import type { Subscription } from "rxjs";
 import { podCidrsOf } from "../controllers/node-ipam.ts";
+import { type NameSource, OutsideDns } from "./outside-dns.ts";
 import type { Underlay } from "./underlay.ts";
 
 /** The host that `internet` means. */
@@ -31,6 +33,13 @@ const WORLD: Readonly<Record<IpFamily, Prefix>> = {
 };
 const ROUTER_HOST = 1;
 const INTERNET_HOST = 10;
+const DNS_HOST = 53;
+/** The machine that answers names; nodes cannot have its name. */
+export const OUTSIDE_DNS = "outside-dns";
+/** Names of the host `internet`, out of those that nobody owns (RFC 2606). */
+const INTERNET_NAMES: ReadonlySet<string> = new Set(
+  ["example.com", "example.net", "example.org"].flatMap((name) => [name, `www.${name}`]),
+);
 
 /**
  * Machines that do not belong to the cluster. The host `internet` stands behind the nodes' router,
@@ -45,16 +54,21 @@ export class OutsideWorld {
   readonly #hosts = new Map<IpAddress, Kernel>();
   readonly #internet: Kernel;
   readonly #internetAddresses: readonly IpAddress[];
+  readonly #resolvConf: string;
   /** Routes of the hosts next to the nodes, by family; shared by all of them. */
   #layers = new Map<IpFamily, RouteLayer>();
   #subscription: Subscription | undefined;
 
-  /** @param added called with each host that is made next to the nodes */
+  /**
+   * @param added called with each host that is made next to the nodes
+   * @param names what the world knows of the cluster's names
+   */
   constructor(
     underlay: Underlay,
     api: ApiClient,
     families: readonly IpFamily[],
     added: (netns: NetNamespace) => void,
+    names: NameSource,
   ) {
     this.#underlay = underlay;
     this.#added = added;
@@ -63,20 +77,20 @@ export class OutsideWorld {
     const segment = new Segment(network, "world");
     const uplink = new Nic(router.initNs, { name: "eth1", segment });
     uplink.setUp();
-    this.#internet = new Kernel(network, INTERNET);
-    const { initNs } = this.#internet;
-    initNs.loopback.setUp();
-    const eth0 = new Nic(initNs, { name: "eth0", segment });
-    eth0.setUp();
-    this.#internetAddresses = families.map((f) => addToIp(WORLD[f].address, INTERNET_HOST));
     for (const family of families) {
       const range = WORLD[family];
-      const via = addToIp(range.address, ROUTER_HOST);
-      uplink.addAddress(via, range.length);
-      eth0.addAddress(addToIp(range.address, INTERNET_HOST), range.length);
-      initNs.addRoute({ dst: defaultOf(family), via, dev: eth0 });
+      uplink.addAddress(addToIp(range.address, ROUTER_HOST), range.length);
       router.initNs.iptables(family).restore(firewall(family));
     }
+    this.#internet = worldHost(network, segment, INTERNET, families, INTERNET_HOST);
+    const { initNs } = this.#internet;
+    this.#internetAddresses = families.map((f) => addToIp(WORLD[f].address, INTERNET_HOST));
+    const dns = worldHost(network, segment, OUTSIDE_DNS, families, DNS_HOST);
+    const ofInternet: NameSource = (name) =>
+      INTERNET_NAMES.has(name) ? this.#internetAddresses : undefined;
+    new OutsideDns(dns.initNs, OUTSIDE_DNS, [names, ofInternet]);
+    this.#resolvConf = resolvConf(families);
+    this.#internet.files.write("/etc/resolv.conf", this.#resolvConf);
     initNs.sockets.catchAll = echoOnAllPorts(initNs, INTERNET);
   }
 
@@ -104,6 +118,7 @@ export class OutsideWorld {
     let kernel = this.#hosts.get(address);
     if (kernel === undefined) {
       kernel = new Kernel(this.#underlay.network, `outside-${formatIp(address)}`);
+      kernel.files.write("/etc/resolv.conf", this.#resolvConf);
       this.#hosts.set(address, kernel);
       this.#underlay.plugOutsider(kernel, address);
       kernel.initNs.sockets.catchAll = echoOnAllPorts(kernel.initNs, formatIp(address));
@@ -144,6 +159,34 @@ export class OutsideWorld {
     }
     network.touch();
   }
+}
+
+/** A machine behind the router, with this address in each of the world's networks. */
+function worldHost(
+  network: Network,
+  segment: Segment,
+  hostname: string,
+  families: readonly IpFamily[],
+  host: number,
+): Kernel {
+  const kernel = new Kernel(network, hostname);
+  const { initNs } = kernel;
+  initNs.loopback.setUp();
+  const eth0 = new Nic(initNs, { name: "eth0", segment });
+  eth0.setUp();
+  for (const family of families) {
+    const { address, length } = WORLD[family];
+    eth0.addAddress(addToIp(address, host), length);
+    initNs.addRoute({ dst: defaultOf(family), via: addToIp(address, ROUTER_HOST), dev: eth0 });
+  }
+  return kernel;
+}
+
+/** What machines of the nodes' network, and outside of it, ask for names. */
+export function resolvConf(families: readonly IpFamily[]): string {
+  return families
+    .map((family) => `nameserver ${formatIp(addToIp(WORLD[family].address, DNS_HOST))}\n`)
+    .join("");
 }
 
 /** Answers come in; whoever begins a connection from outside is told that there is no way. */

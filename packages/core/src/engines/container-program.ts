@@ -27,6 +27,8 @@ export interface ProgramContext<S extends Sandbox = Sandbox, M extends Machine =
 export interface RunningProgram {
   /** Closes its sockets and ends what it watches and waits for. */
   stop(): void;
+  /** Says goodbye on connections that it keeps open for later use; it makes new ones when it needs them. */
+  hangUp?(): void;
 }
 
 /**

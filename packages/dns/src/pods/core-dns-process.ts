@@ -52,6 +52,10 @@ export class CoreDnsProcess implements RunningProgram {
     this.#running.stop();
   }
 
+  hangUp(): void {
+    this.#running.hangUp();
+  }
+
   #fatal(why: string): void {
     this.stop();
     this.#context.exit(why);
@@ -93,6 +97,7 @@ class Instance {
   readonly #context: ProgramContext<NetNamespace>;
   readonly #blocks: readonly ServerBlock[];
   readonly #coreDns: CoreDns;
+  readonly #transport: SocketTransport;
   readonly #open: { close(): void }[] = [];
   #queries = 0;
 
@@ -106,13 +111,14 @@ class Instance {
     const { node, netns, owner, container, random } = context;
     this.#context = context;
     this.#blocks = parseCorefile({ text, file: path });
+    this.#transport = new SocketTransport(netns, owner);
     this.#coreDns = new CoreDns({
       corefile: text,
       corefileName: path,
       api: node.api,
       clock: node.clock,
       random,
-      transport: new SocketTransport(netns, owner),
+      transport: this.#transport,
       readFile: (file) => context.readFile(file),
       log: ({ level, text: line }) => context.log(`[${level}] ${line}`),
       pluginOrder: pluginOrder(imageTag(container.image)),
@@ -148,6 +154,10 @@ class Instance {
   stop(): void {
     for (const socket of this.#open.splice(0)) socket.close();
     this.#coreDns.close();
+  }
+
+  hangUp(): void {
+    this.#transport.hangUp();
   }
 
   #counted(listener: DnsListener, owner: string): DnsServerOptions {

@@ -32,6 +32,7 @@ export const NODE_CACHE_PROGRAM: ContainerProgram<NetNamespace> = {
         process.stop();
         network.tearDown();
       },
+      hangUp: () => process.hangUp(),
     };
   },
 };

@@ -20,6 +20,7 @@ export class SocketTransport implements DnsTransport {
   readonly #netns: NetNamespace;
   readonly #owner: string;
   readonly #trace: Trace | undefined;
+  readonly #streams = new Set<StreamSocket>();
 
   /** @param trace of all that is asked */
   constructor(netns: NetNamespace, owner: string, trace?: Trace) {
@@ -29,8 +30,19 @@ export class SocketTransport implements DnsTransport {
   }
 
   open(server: DnsServerAddress, receive: Receive): DnsSocket {
-    const Socket = server.protocol === "udp" ? DatagramSocket : StreamSocket;
-    return new Socket(this.#netns, this.#owner, server, receive, this.#trace);
+    if (server.protocol === "udp") {
+      return new DatagramSocket(this.#netns, this.#owner, server, receive, this.#trace);
+    }
+    const stream = new StreamSocket(this.#netns, this.#owner, server, receive, this.#trace, () =>
+      this.#streams.delete(stream),
+    );
+    this.#streams.add(stream);
+    return stream;
+  }
+
+  /** Ends all connections, and tells those who have them. */
+  hangUp(): void {
+    for (const stream of [...this.#streams]) stream.hangUp();
   }
 }
 
@@ -87,6 +99,7 @@ class DatagramSocket implements DnsSocket {
 
 class StreamSocket implements DnsSocket {
   readonly #receive: Receive;
+  readonly #gone: () => void;
   readonly #connection: TcpConnection | undefined;
   readonly #reader = new MessageReader();
   /** Queries that wait for the connection. */
@@ -101,7 +114,9 @@ class StreamSocket implements DnsSocket {
     server: DnsServerAddress,
     receive: Receive,
     trace: Trace | undefined,
+    gone: () => void,
   ) {
+    this.#gone = gone;
     this.#receive = receive;
     const { address: dst, port } = server;
     const connection = TcpConnection.connect(netns, { dst, port, owner, trace });
@@ -141,11 +156,22 @@ class StreamSocket implements DnsSocket {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#gone();
     const connection = this.#connection;
     if (connection === undefined) return;
     connection.onEnd = undefined;
     if (connection.state !== "ESTAB") connection.abandon();
     else connection.netns.network.clock.schedule(0, () => connection.close());
+  }
+
+  /** Says goodbye at once. */
+  hangUp(): void {
+    this.#gone();
+    if (this.#connection !== undefined) {
+      this.#connection.onEnd = undefined;
+      this.#connection.close();
+    }
+    this.#failed(undefined);
   }
 
   #failed(error: SocketError | undefined): void {

@@ -1,4 +1,4 @@
-import { describeSegment } from "@cnilab/linux";
+import { describeSegment, isWireMessage, messageOf } from "@cnilab/linux";
 import {
   ARP_REQUEST,
   ArpPacket,
@@ -103,7 +103,9 @@ function transportOf(packet: IpPacket): Transport {
   }
   if (payload instanceof UdpDatagram) {
     const { srcPort, dstPort } = payload;
-    const info = `${payload.payload.length} bytes`;
+    const said = messageOf(payload.payload);
+    const what = isWireMessage(said) ? `${said}, ` : "";
+    const info = `${what}${payload.payload.length} bytes`;
     return { protocol: "UDP", srcPort, dstPort, info };
   }
   if (payload instanceof SctpPacket) {

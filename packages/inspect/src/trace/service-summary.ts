@@ -1,6 +1,7 @@
 import { formatOrigin, type Origin } from "@cnilab/core";
 import type { FilterRule, Trace } from "@cnilab/linux";
 import { tracePackets } from "./hops.ts";
+import { type TraceLeg, traceLegs } from "./legs.ts";
 import type { NameOf } from "./packet-text.ts";
 import { proxyReason } from "./proxy-reasons.ts";
 
@@ -9,13 +10,13 @@ import { proxyReason } from "./proxy-reasons.ts";
  * Empty where none had a hand in it.
  */
 export function serviceSummary(trace: Trace, nameOf?: NameOf): string[] {
-  const [first] = tracePackets(trace).filter((p) => p.direction === "there");
+  const first = firstPackets(trace);
   const lines = new Set<string>();
   let service: Origin | undefined;
   let choice: string | undefined;
   let rewrites: string | undefined;
   for (const step of trace.steps) {
-    if (step.packet !== first?.number) continue;
+    if (!first.has(step.packet)) continue;
     const node = step.netns.kernel.hostname;
     if (step.kind === "rule") {
       if (step.rule.origin?.kind === "Service") service = step.rule.origin;
@@ -44,6 +45,22 @@ export function serviceSummary(trace: Trace, nameOf?: NameOf): string[] {
     choice = undefined;
   }
   return [...lines];
+}
+
+const DNS_PORT = 53;
+
+/**
+ * The first packet of each leg, without those that only asked for a name, unless there are no others; where no program has sent
+ * anything, the first one there.
+ */
+function firstPackets(trace: Trace): ReadonlySet<number> {
+  const legs = traceLegs(trace);
+  const asks = ({ asked }: TraceLeg) => asked?.protocol === "UDP" && asked.dstPort === DNS_PORT;
+  const told = legs.every(asks) ? legs : legs.filter((leg) => !asks(leg));
+  const numbers = told.flatMap(({ there }) => [...there].slice(0, 1));
+  if (numbers.length > 0) return new Set(numbers);
+  const first = tracePackets(trace).find((p) => p.direction === "there");
+  return new Set(first === undefined ? [] : [first.number]);
 }
 
 /** A rule that is not kube-proxy's, by its place and by who made it. */
