@@ -142,7 +142,11 @@ by_kubectl() {
 objects() { # DIR
   local kinds=nodes,namespaces,pods,services,endpointslices,deployments,replicasets,statefulsets,daemonsets,jobs
   mkdir -p "$1"
-  ${KUBECTL:-kubectl} get "$kinds,networkpolicies" -A -o yaml > "$1/objects.yaml"
+  ${KUBECTL:-kubectl} get "$kinds,networkpolicies" -A -o yaml > "$1/objects.yaml" && return
+  # Kinds that you may not list are missing; the others are there.
+  [[ -s $1/objects.yaml ]] || rm -f "$1/objects.yaml"
+  echo "collect.sh: not all objects were read" >&2
+  return 1
 }
 
 script=${BASH_SOURCE[0]:-}

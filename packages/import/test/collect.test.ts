@@ -119,6 +119,17 @@ describe.skipIf(lacks !== undefined)(`collect.sh${why}`, () => {
     );
   });
 
+  test.each([
+    ["echo items", ["objects.yaml"]],
+    [":", []],
+  ])("of objects that kubectl could not all list the others are kept: %s", (says, expected) => {
+    const dir = join(folder, `objects ${says}`);
+    const kubectl = programs(`kubectl ${says}`, { kubectl: `${says}; exit 1` });
+    const { status, stderr } = collect(["objects", dir], kubectl);
+    expect([status, stderr]).toEqual([1, "collect.sh: not all objects were read\n"]);
+    expect(readdirSync(dir)).toEqual(expected);
+  });
+
   test("what breaks off is told, and what leads out of the folder is not written", () => {
     const dir = join(folder, "unpacked");
     const text =
