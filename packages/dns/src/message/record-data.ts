@@ -67,8 +67,11 @@ export function parseRecordData(
     const rest = words.slice(i);
     if (rest.length === 0) return { problem: `${type} has ${words.length} fields, too few` };
     if (field === "strings") {
-      const tooLong = rest.find((word) => stringLength(word) > 256);
-      if (tooLong !== undefined) return { problem: "a string is longer than 255 bytes" };
+      if (rest.some((word) => stringLength(word) > 256)) {
+        return { problem: "a string is longer than 255 bytes" };
+      }
+      const odd = rest.find((word) => !isString(word));
+      if (odd !== undefined) return { problem: `"${odd}" ends in a backslash` };
       return { data: [...out, ...rest.map(quoted)].join(" ") };
     }
     if (field === "hex") {
@@ -122,9 +125,9 @@ function parseField(field: Field, word: string, origin: string): string | undefi
     case "tag":
       return /^[A-Za-z0-9]+$/.test(word) ? word : undefined;
     case "string":
-      return stringLength(word) <= 256 ? quoted(word) : undefined;
+      return isString(word) && stringLength(word) <= 256 ? quoted(word) : undefined;
     default:
-      return quoted(word);
+      return isString(word) ? quoted(word) : undefined;
   }
 }
 
@@ -159,12 +162,22 @@ export function parseTtl(text: string): number | undefined {
 }
 
 function quoted(word: string): string {
-  return word.startsWith('"') ? word : `"${word}"`;
+  if (isQuoted(word)) return word;
+  return `"${word.replace(/\\.|"/gs, (part) => (part === '"' ? '\\"' : part))}"`;
+}
+
+function isQuoted(word: string): boolean {
+  return /^"(?:[^"\\]|\\.)*"$/s.test(word);
+}
+
+/** Whether a word can be a string: a backslash at its end would take the quote after it away. */
+function isString(word: string): boolean {
+  return isQuoted(word) || !/(^|[^\\])(\\\\)*\\$/.test(word);
 }
 
 /** Bytes of a string on the wire, with its length byte. */
 function stringLength(word: string): number {
-  const text = word.startsWith('"') ? word.slice(1, -1) : word;
+  const text = isQuoted(word) ? word.slice(1, -1) : word;
   let bytes = 1;
   for (let i = 0; i < text.length; i++) {
     if (text[i] === "\\") i += /^[0-9]{3}$/.test(text.slice(i + 1, i + 4)) ? 3 : 1;

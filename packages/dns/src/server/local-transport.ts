@@ -13,7 +13,7 @@ export interface LocalTransportOptions {
 }
 
 /** More queries than these are not on their way at once: as with packets, the rest is lost. Servers may ask in circles. */
-const MAX_IN_FLIGHT = 1000;
+const MAX_IN_FLIGHT = 256;
 
 /** Reaches listeners by a call, without a network between; where there is none, the port is closed. */
 export class LocalTransport implements DnsTransport {

@@ -10,7 +10,7 @@ interface Line {
   readonly words: readonly string[];
 }
 
-/** How many records `$GENERATE` may make, and how deep files may include others. */
+/** How deep files may include others. */
 const MAX_INCLUDES = 7;
 
 /**
@@ -45,13 +45,14 @@ export function parseZoneFile(
         if (defaultTtl === undefined) throw wrong("$TTL needs a number of seconds");
         continue;
       case "$INCLUDE": {
-        const included = argument === undefined ? undefined : readFile(argument);
-        if (argument === undefined || included === undefined) {
-          throw wrong(`$INCLUDE: ${argument ?? "a file"} cannot be read`);
+        const path = argument?.replace(/^"(.*)"$/, "$1");
+        const included = path === undefined ? undefined : readFile(path);
+        if (path === undefined || included === undefined) {
+          throw wrong(`$INCLUDE: ${path ?? "a file"} cannot be read`);
         }
         if (depth >= MAX_INCLUDES) throw wrong("$INCLUDE: files include each other too deeply");
         const name = second === undefined ? currentOrigin : absoluteName(second, currentOrigin);
-        records.push(...parseZoneFile(included, name, argument, readFile, depth + 1));
+        records.push(...parseZoneFile(included, name, path, readFile, depth + 1));
         continue;
       }
       case "$GENERATE":
