@@ -170,6 +170,15 @@ describe("an Ingress and its faithful translation", () => {
   });
 });
 
+test("a port that only one side names is no difference: nobody knows it without the Service", () => {
+  const one = ingress("i", { "a.b": ["Prefix / web"] });
+  const named = JSON.parse(JSON.stringify(one).replace('"number":80', '"name":"http"')) as Ingress;
+  const [route] = translation({ "a.b": ["Prefix / web"] }) as [HTTPRoute];
+  expect(differences([named], [route], "ingress-nginx", ["a.b"])).toEqual([]);
+  const [other] = translation({ "a.b": ["Prefix / other"] }) as [HTTPRoute];
+  expect(differences([named], [other], "ingress-nginx", ["a.b"])).not.toEqual([]);
+});
+
 describe("differences have a reason that a person can act on", () => {
   const route = (rules: readonly HttpRouteRule[], hostnames = ["a.b"]): HTTPRoute[] => [
     httpRoute("r", { hostnames, rules }),

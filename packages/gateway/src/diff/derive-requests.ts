@@ -35,8 +35,8 @@ export interface RuleSets {
   readonly tlsHosts: readonly string[];
 }
 
-/** Requests at most. */
-const MOST = 50_000;
+/** Requests that are derived at most. */
+export const MOST_DERIVED = 50_000;
 const NOBODY = "unnamed.invalid";
 
 /** A path that some rule names for a host. */
@@ -70,7 +70,7 @@ export function deriveRequests(sets: RuleSets): readonly DerivedRequest[] {
         const sni = scheme === "https" ? { sni: host } : {};
         const request = { method: "GET", scheme, host, path: "/", ...sni, ...rest };
         const key = JSON.stringify(request);
-        if (found.size < MOST && !found.has(key)) {
+        if (found.size < MOST_DERIVED && !found.has(key)) {
           found.set(key, { request, aspect: hostAspect ?? aspect });
         }
       }

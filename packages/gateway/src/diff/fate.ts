@@ -59,11 +59,22 @@ function shares(backends: readonly RouteBackend[]): string[] {
 }
 
 export function sameFate(x: Fate, y: Fate): boolean {
-  return JSON.stringify(ordered(x)) === JSON.stringify(ordered(y));
+  if (JSON.stringify(rest(x)) !== JSON.stringify(rest(y))) return false;
+  const [ofX = [], ofY = []] = [x.backends, y.backends];
+  return ofX.length === ofY.length && ofX.every((text, i) => sameBackend(text, ofY[i] as string));
 }
 
-function ordered({ status, location, backends, path, host, headers, session }: Fate): unknown {
-  return [status, location, backends, path, host, headers, session];
+function rest({ status, location, backends, path, host, headers, session }: Fate): unknown {
+  return [status, location, backends === undefined, path, host, headers, session];
+}
+
+/** A port that one side names and the other numbers may be the same: nobody knows without the Service. */
+function sameBackend(x: string, y: string): boolean {
+  if (x === y) return true;
+  const [one, other] = [x, y].map((text) => /^(.*):([^: ]+)(.*)$/.exec(text)?.slice(1));
+  if (one === undefined || other === undefined) return false;
+  const isNamed = /^[0-9]+$/.test(one[1] ?? "") !== /^[0-9]+$/.test(other[1] ?? "");
+  return isNamed && one[0] === other[0] && one[2] === other[2];
 }
 
 /** As `shop/cart:80 at /items`, `308 https://shop.example.com/`, `404`. */

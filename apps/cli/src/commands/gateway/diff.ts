@@ -5,6 +5,7 @@ import {
   deriveRequests,
   diffRules,
   fateText,
+  MOST_DERIVED,
   type RequestHead,
   type RuleDifference,
 } from "@cnilab/gateway";
@@ -55,8 +56,13 @@ async function diff(flags: DiffFlags): Promise<void> {
   }
   const door = chosenGateway(doors, flags);
   const given = flags.requests === undefined ? [] : await givenRequests(flags.requests);
-  const requests = [...given, ...derived(doors.ingress.ingresses, door)];
-  warn([...warnings, ...doors.warnings]);
+  const more = derived(doors.ingress.ingresses, door);
+  const requests = [...given, ...more];
+  const cut =
+    more.length < MOST_DERIVED
+      ? []
+      : [`only ${MOST_DERIVED} requests are derived; compare fewer hosts at once`];
+  warn([...warnings, ...doors.warnings, ...cut]);
   const found = diffRules(doors.ingress.rules, door.rules, requests);
   if (flags.output === "json") printJson({ requests: requests.length, differences: found });
   else print(text(found, requests.length));
