@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { BringUp } from "./bench/bring-up.ts";
+import type { DnsBench } from "./bench/dns.ts";
 import { perCpuSecond } from "./bench/measure.ts";
 import { firstPacketResults, ipvsResults, PATHS, type Results } from "./bench/packets.ts";
 import type { PolicyBench } from "./bench/policies.ts";
@@ -14,6 +15,9 @@ const SIZES = [
   [100, 30, 100],
   [1000, 30, 1000],
 ] as const;
+
+/** Services with a cluster IP that CoreDNS knows, and as many headless ones. */
+const DNS_SERVICES = [100, 10_000] as const;
 
 /** Pods and policies. */
 const POLICY_SIZES = [
@@ -37,6 +41,16 @@ note("syncs of kube-proxy");
 Object.assign(results, serviceResults());
 note("HTTPRoutes and Ingresses");
 Object.assign(results, routeResults());
+for (const count of DNS_SERVICES) {
+  note(`DNS answers with ${count} Services`);
+  const found = alone<DnsBench>("bench/dns.ts", [count]);
+  const name = `dns.alone.${count}`;
+  for (const [what, value] of Object.entries(found.answers)) {
+    results[`${name}.${what}.perCpuSecond`] = value;
+  }
+  results[`${name}.bringUp.cpuMs`] = found.bringUpCpuSeconds * 1000;
+  results[`${name}.bytesPerService`] = found.bytesPerService;
+}
 for (const size of POLICY_SIZES) {
   note(`${size[0]} pods under ${size[1]} policies`);
   const found = alone<PolicyBench>("bench/policies.ts", size);
