@@ -30,7 +30,10 @@ describe.concurrent.each(DOORS)("through %s", (_, manifests, namespace, rule) =>
       proxySaw: "203.0.113.10",
     });
     expect(`${json.rule.kind} ${json.rule.namespace}/${json.rule.name}`).toBe(rule);
-    const [first, second] = json.legs.filter((l: { kind: string }) => l.kind === "TCP");
+    const [dns, first, second] = json.legs;
+    expect(dns).toMatchObject({ kind: "DNS", from: "internet" });
+    expect(dns.heard).toContain(`${HOST}. A ${first.asked.replace(":80", "")}`);
+    expect(first).toMatchObject({ kind: "TCP", said: ["GET /cart"], heard: ["200 OK"] });
     expect(first.way).toEqual([
       "internet",
       "router",
@@ -60,6 +63,19 @@ describe.concurrent.each(DOORS)("through %s", (_, manifests, namespace, rule) =>
     expect(status).toBe(0);
     expect(stdout).toMatch(new RegExp(`^HTTP/1.1 200 OK\n {2}backend {2}shop/${app}-`));
   });
+});
+
+test.concurrent("a pod asks for a public name by its search path, and leaves by the same door", async () => {
+  const args = ["shop/deploy/catalog", `http://${HOST}/cart`, "-o", "json"];
+  const { status, stdout } = await curl(changed(INGRESS, AS_IT_IS), ...args);
+  const json = JSON.parse(stdout);
+  expect(status).toBe(0);
+  const dns = json.legs.filter((l: { kind: string }) => l.kind === "DNS");
+  expect(dns.every((l: { to: string }) => l.to.startsWith("kube-system/coredns-"))).toBe(true);
+  const heard = dns.flatMap((l: { heard: string[] }) => l.heard);
+  expect(heard).toContain(`NXDOMAIN A ${HOST}.shop.svc.cluster.local.`);
+  expect(heard).toContain(`${HOST}. A 198.51.100.1`);
+  expect(json.backend).toMatch(/^shop\/cart-/);
 });
 
 describe.concurrent("the example's door", () => {
@@ -140,6 +156,18 @@ describe.concurrent("a break of an Ingress names the object to mend", () => {
       changed(INGRESS, AS_IT_IS, NAMESPACE, denies("ingress-nginx", "Egress")),
       ["internet", `http://${HOST}/cart`, "--policy", "standalone"],
       /^504: NetworkPolicy ingress-nginx\/deny.* does not let ingress-nginx\/\S+ \(\S+\) reach shop\/cart-\S+ \(\S+:8080\): allow TCP port 8080 there$/,
+    ],
+    [
+      "a policy on DNS, from a pod",
+      changed(INGRESS, AS_IT_IS, denies("shop", "Egress")),
+      ["shop/deploy/catalog", `http://${HOST}/cart`, "--policy", "standalone"],
+      /^NetworkPolicy shop\/deny.* does not let shop\/catalog-\S+ \(\S+\) reach kube-system\/coredns-\S+ \(\S+:53\): allow DNS \(port 53\) there$/,
+    ],
+    [
+      "a policy on the name servers",
+      changed(INGRESS, AS_IT_IS, denies("kube-system", "Ingress")),
+      ["shop/deploy/catalog", "http://cart/", "--policy", "standalone"],
+      /^NetworkPolicy kube-system\/deny.* does not let shop\/catalog-\S+ \(\S+\) reach kube-system\/coredns-\S+ \(\S+:53\): allow DNS \(port 53\) there$/,
     ],
     [
       "a missing class",

@@ -1,6 +1,7 @@
 import { type CloudOptions, registerCloud } from "@cnilab/cloud";
 import { type Cluster, createCluster, parseManifests } from "@cnilab/cluster";
 import type { ProxyMode } from "@cnilab/core";
+import { registerCoreDns } from "@cnilab/dns";
 import { flannel } from "@cnilab/flannel";
 import { registerGateway, registerIngress } from "@cnilab/gateway";
 import { registerKubeProxy } from "@cnilab/kube-proxy";
@@ -18,6 +19,7 @@ export function running(yaml: string, options: RunningOptions = {}): Cluster {
     cni: flannel,
     ...(options.proxyMode && { config: { proxyMode: options.proxyMode } }),
     register: (root) => {
+      registerCoreDns(root);
       registerKubeProxy(root);
       registerCloud(root, options.cloud);
       registerIngress(root);

@@ -27,6 +27,9 @@ export interface HttpLeg {
   readonly to: string | undefined;
   readonly arrivedAt: string | undefined;
   readonly seenAs: string | undefined;
+  /** What was said and heard, as far as it has a meaning here. */
+  readonly said: readonly string[];
+  readonly heard: readonly string[];
 }
 
 /** What a request over HTTP came to, as data. Fields are only ever added. */
@@ -98,19 +101,21 @@ function httpLeg(leg: TraceLeg, nameOf: NameOf): HttpLeg {
   const way = leg.places.map((netns) => namespaceName(netns, nameOf) ?? placeName(placeOf(netns)));
   const end = (at: typeof asked) =>
     at?.dstPort === undefined ? at?.dst : hostPort(at.dst, at.dstPort);
-  // A packet that came to no device: what its socket wanted.
-  const { remoteAddress, remotePort, protocol } = leg.socket;
+  const { localAddress, remoteAddress, remotePort, protocol } = leg.socket;
   const wanted =
     remoteAddress === undefined ? undefined : formatEndpoint(remoteAddress, remotePort);
   return {
     kind: remotePort === DNS_PORT ? "DNS" : protocol === IPPROTO_UDP ? "UDP" : "TCP",
     from: way[0] ?? "",
-    source: asked?.src,
-    asked: end(asked) ?? wanted,
+    // As the socket has them: the first device may come after the node's own rules.
+    source: localAddress === undefined ? asked?.src : formatIp(localAddress),
+    asked: wanted ?? end(asked),
     way,
     to: server === undefined ? undefined : way.at(-1),
     arrivedAt: server === undefined ? undefined : end(arrived),
     seenAs: server === undefined ? undefined : arrived?.src,
+    said: leg.said,
+    heard: leg.heard,
   };
 }
 
@@ -123,14 +128,16 @@ function hostPort(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** A leg in one line. */
+/** A leg in one line; below it what a name server answered. */
 export function legText(leg: HttpLeg): string {
-  const { kind, from, source, asked, way, to, arrivedAt, seenAs } = leg;
+  const { kind, from, source, asked, way, to, arrivedAt, seenAs, said, heard } = leg;
+  const talk =
+    kind === "DNS" ? (heard.length > 0 ? heard : said).map((t) => `\n           ${t}`) : [];
   const begin = `${kind} ${from}${source === undefined ? "" : ` ${source}`} -> ${asked ?? "nowhere"}`;
   const between = way.slice(1, to === undefined ? undefined : -1);
   const over = between.length === 0 ? "" : ` by ${between.join(", ")}`;
-  if (to === undefined) return `${begin}${over}: lost`;
+  if (to === undefined) return `${begin}${over}: lost${talk.join("")}`;
   const at = arrivedAt === asked ? "" : ` at ${arrivedAt}`;
   const as = seenAs === source ? "" : `, which sees ${seenAs}`;
-  return `${begin}${over} to ${to}${at}${as}`;
+  return `${begin}${over} to ${to}${at}${as}${talk.join("")}`;
 }

@@ -1,5 +1,7 @@
 import {
   type DeviceStep,
+  isWireMessage,
+  messageOf,
   type NetNamespace,
   type Socket,
   type SocketStep,
@@ -8,7 +10,7 @@ import {
   type TraceStep,
   UdpSocket,
 } from "@cnilab/linux";
-import { IPPROTO_UDP } from "@cnilab/net";
+import { IPPROTO_UDP, IpPacket, TcpSegment, UdpDatagram } from "@cnilab/net";
 import { innermost, type PacketSummary, summarise } from "./packet-text.ts";
 
 /** Everything that one client's socket and whoever answers it say to each other. */
@@ -27,6 +29,9 @@ export interface TraceLeg {
   readonly server: Socket | undefined;
   /** The first packet as it came there. */
   readonly arrived: PacketSummary | undefined;
+  /** What the client said and heard, in the order of sending, as `GET /cart` and `200 OK`; bytes without a meaning are left out. */
+  readonly said: readonly string[];
+  readonly heard: readonly string[];
 }
 
 interface Building extends TraceLeg {
@@ -36,6 +41,8 @@ interface Building extends TraceLeg {
   asked: PacketSummary | undefined;
   server: Socket | undefined;
   arrived: PacketSummary | undefined;
+  readonly said: string[];
+  readonly heard: string[];
 }
 
 /**
@@ -56,7 +63,10 @@ export function traceLegs(trace: Trace): TraceLeg[] {
       if (leg !== undefined) byPacket.set(step.packet, leg);
     }
     const leg = byPacket.get(step.packet);
-    if (leg !== undefined) follow(leg, step, frames.get(step.packet));
+    if (leg !== undefined) {
+      follow(leg, step, frames.get(step.packet));
+      if (step.kind === "transmit" && !frames.has(step.packet)) listen(leg, step);
+    }
     if (step.kind === "receive" || step.kind === "transmit") frames.set(step.packet, step);
     if (step.kind === "deliver" && leg !== undefined) heard.set(step.netns, leg);
   }
@@ -78,6 +88,8 @@ export function traceLegs(trace: Trace): TraceLeg[] {
         places: [],
         server: undefined,
         arrived: undefined,
+        said: [],
+        heard: [],
       };
       legs.push(made);
       byClient.set(socket, made);
@@ -98,6 +110,19 @@ function begins(socket: Socket, text: string): boolean {
   if (socket instanceof TcpConnection) return text === "SYN";
   if (socket instanceof UdpSocket) return socket.remoteAddress !== undefined;
   return socket.protocol !== IPPROTO_UDP && !text.includes("ACK") && !text.includes("reply");
+}
+
+/** Notes what a packet says, once for all segments of one message. */
+function listen(leg: Building, { packet, frame }: DeviceStep): void {
+  const carried = innermost(frame.payload);
+  if (!(carried instanceof IpPacket)) return;
+  const { payload } = carried;
+  if (!(payload instanceof TcpSegment || payload instanceof UdpDatagram)) return;
+  const message = messageOf(payload.payload);
+  if (!isWireMessage(message)) return;
+  const texts = leg.there.has(packet) ? leg.said : leg.heard;
+  const text = String(message);
+  if (texts.at(-1) !== text) texts.push(text);
 }
 
 /** Notes the way of a leg's first packet. */
