@@ -5,6 +5,7 @@ import type {
   GatewayCondition,
   GRPCRoute,
   HTTPRoute,
+  HttpRouteFilter,
   HttpRouteRule,
   ListenerSet,
   ReferenceGrant,
@@ -536,6 +537,35 @@ describe("backends", () => {
     ],
   ])("%s", (_, rule, expected) => {
     expect(ofRule(rule)).toBe(expected);
+  });
+
+  test.each<[string, HttpRouteFilter, string]>([
+    [
+      "rewrites the path",
+      {
+        type: "URLRewrite",
+        urlRewrite: { path: { type: "ReplaceFullPath", replaceFullPath: "/x" } },
+      },
+      "default/a:80 at /x?q, default/b:80",
+    ],
+    [
+      "rewrites the host",
+      { type: "URLRewrite", urlRewrite: { hostname: "c.d" } },
+      "default/a:80 as c.d, default/b:80",
+    ],
+    [
+      "redirects",
+      { type: "RequestRedirect", requestRedirect: { scheme: "https", statusCode: 308 } },
+      "308 https://x/p?q, default/b:80",
+    ],
+  ])("a filter of one backend alone %s", (_, filter, expected) => {
+    const refs = [
+      { name: "a", port: 80, filters: [filter] },
+      { name: "b", port: 80 },
+    ];
+    const found = state({ httpRoutes: [httpRoute("r", { rules: [{ backendRefs: refs }] })] });
+    const halves = expected.split(", ").map((text) => `${text} 50%`);
+    expect(ask(found, "http://x/p?q")).toBe(halves.join(", "));
   });
 
   test("a BackendTLSPolicy makes the backend speak TLS; one that cannot be kept answers 500", () => {

@@ -49,13 +49,21 @@ function withPath(location: string): string {
 function shares(backends: readonly RouteBackend[]): string[] {
   const sum = backends.reduce((total, { weight }) => total + weight, 0);
   const byName = new Map<string, number>();
-  for (const { namespace, name, port, weight, error } of backends) {
-    const text = error === undefined ? `${namespace}/${name}:${port}` : `status ${error.status}`;
+  for (const backend of backends) {
+    const { weight } = backend;
+    const text = backendText(backend);
     byName.set(text, (byName.get(text) ?? 0) + weight);
   }
   const list = [...byName].sort(([x], [y]) => (x < y ? -1 : 1));
   if (list.length === 1) return list.map(([text]) => text);
   return list.map(([text, weight]) => `${text} ${Number(((weight / sum) * 100).toFixed(2))}%`);
+}
+
+function backendText({ namespace, name, port, error, redirect, path, host }: RouteBackend): string {
+  if (redirect !== undefined) return `${redirect.status} ${withPath(redirect.location)}`;
+  if (error !== undefined) return `status ${error.status}`;
+  const own = [path === undefined ? "" : ` at ${path}`, host === undefined ? "" : ` as ${host}`];
+  return `${namespace}/${name}:${port}${own.join("")}`;
 }
 
 export function sameFate(x: Fate, y: Fate): boolean {
@@ -71,7 +79,7 @@ function rest({ status, location, backends, path, host, headers, session }: Fate
 /** A port that one side names and the other numbers may be the same: nobody knows without the Service. */
 function sameBackend(x: string, y: string): boolean {
   if (x === y) return true;
-  const [one, other] = [x, y].map((text) => /^(.*):([^: ]+)(.*)$/.exec(text)?.slice(1));
+  const [one, other] = [x, y].map((text) => /^([^: ]*):([^: ]+)(.*)$/.exec(text)?.slice(1));
   if (one === undefined || other === undefined) return false;
   const isNamed = /^[0-9]+$/.test(one[1] ?? "") !== /^[0-9]+$/.test(other[1] ?? "");
   return isNamed && one[0] === other[0] && one[2] === other[2];

@@ -31,8 +31,10 @@ export class RouteRule {
   readonly unsupported: string | undefined;
   /** Those with a weight. */
   readonly backends: readonly RouteBackend[];
-  readonly #requestHeaders: readonly HeaderModifier[] = [];
-  readonly #responseHeaders: readonly HeaderModifier[] = [];
+  /** Filters of single backends, whose outcome depends on the request. */
+  readonly #ofBackends = new Map<RouteBackend, Pick<AddressFilters, "redirect" | "rewrite">>();
+  readonly #requestHeaders: readonly HeaderModifier[];
+  readonly #responseHeaders: readonly HeaderModifier[];
   readonly #redirect: HttpRouteFilter["requestRedirect"];
   readonly #rewrite: HttpRouteFilter["urlRewrite"];
   readonly #cors: HttpRouteFilter["cors"];
@@ -52,49 +54,49 @@ export class RouteRule {
     const filters = rule.filters ?? [];
     const unresolved: UnresolvedRef[] = [];
     let unsupported = unsupportedFilter(filters, `spec.rules[${index}].filters`);
-    const requestHeaders: HeaderModifier[] = [];
-    const responseHeaders: HeaderModifier[] = [];
-    const mirrors: Mirror[] = [];
-    for (const filter of filters) {
-      if (filter.requestHeaderModifier !== undefined)
-        requestHeaders.push(filter.requestHeaderModifier);
-      if (filter.responseHeaderModifier !== undefined)
-        responseHeaders.push(filter.responseHeaderModifier);
-      if (filter.requestMirror === undefined) continue;
-      const { backendRef, percent, fraction } = filter.requestMirror;
-      const { backend, unresolved: lost } = resolver.resolve(backendRef, from, protocol);
-      if (lost !== undefined) unresolved.push(lost);
-      else {
-        const share =
-          fraction === undefined
-            ? (percent ?? 100) / 100
-            : fraction.numerator / (fraction.denominator ?? 100);
-        mirrors.push({ backend, share });
-      }
-    }
-    const find = <K extends keyof HttpRouteFilter>(key: K): HttpRouteFilter[K] | undefined =>
-      filters.find((filter) => filter[key] !== undefined)?.[key];
-    this.#redirect = find("requestRedirect");
-    this.#rewrite = find("urlRewrite");
-    this.#cors = find("cors");
-    this.#requestHeaders = requestHeaders;
-    this.#responseHeaders = responseHeaders;
-    this.#mirrors = mirrors;
+    const mirrorsOf = (own: readonly HttpRouteFilter[]): Mirror[] =>
+      own.flatMap(({ requestMirror }) => {
+        if (requestMirror === undefined) return [];
+        const { backendRef, percent = 100, fraction } = requestMirror;
+        const { backend, unresolved: lost } = resolver.resolve(backendRef, from, protocol);
+        if (lost !== undefined) {
+          unresolved.push(lost);
+          return [];
+        }
+        const { numerator, denominator = 100 } = fraction ?? { numerator: percent };
+        return [{ backend, share: numerator / denominator }];
+      });
+    this.#requestHeaders = filters.flatMap((filter) => filter.requestHeaderModifier ?? []);
+    this.#responseHeaders = filters.flatMap((filter) => filter.responseHeaderModifier ?? []);
+    this.#redirect = filterOf(filters, "requestRedirect");
+    this.#rewrite = filterOf(filters, "urlRewrite");
+    this.#cors = filterOf(filters, "cors");
+    this.#mirrors = mirrorsOf(filters);
     this.backends = (rule.backendRefs ?? []).flatMap((ref, k) => {
       const { backend, unresolved: lost } = resolver.resolve(ref, from, protocol);
       if (lost !== undefined) unresolved.push(lost);
       const own = ref.filters ?? [];
-      unsupported ??= backendFilterFault(own, `spec.rules[${index}].backendRefs[${k}].filters`);
+      unsupported ??= unsupportedFilter(
+        own,
+        `spec.rules[${index}].backendRefs[${k}].filters`,
+        "CORS",
+      );
       if (backend.weight === 0) return [];
       const request = own.flatMap((f) => f.requestHeaderModifier ?? []);
       const response = own.flatMap((f) => f.responseHeaderModifier ?? []);
-      return [
-        {
-          ...backend,
-          ...(request.length > 0 && { requestHeaders: request }),
-          ...(response.length > 0 && { responseHeaders: response }),
-        },
-      ];
+      const mirrors = mirrorsOf(own);
+      const made: RouteBackend = {
+        ...backend,
+        ...(request.length > 0 && { requestHeaders: request }),
+        ...(response.length > 0 && { responseHeaders: response }),
+        ...(mirrors.length > 0 && { mirrors }),
+      };
+      const redirect = filterOf(own, "requestRedirect");
+      const rewrite = filterOf(own, "urlRewrite");
+      if (redirect !== undefined || rewrite !== undefined) {
+        this.#ofBackends.set(made, { redirect, rewrite });
+      }
+      return [made];
     });
     this.unresolved = unresolved;
     this.unsupported = unsupported;
@@ -127,16 +129,11 @@ export class RouteRule {
       const reason = `${rule.kind} ${rule.namespace}/${rule.name} ${rule.field} has no backend`;
       return { action: "answer", status: 500, rule, why: reason };
     }
-    const rewrite = this.#rewrite;
-    const path =
-      rewrite?.path === undefined
-        ? request.head.path
-        : `${modifiedPath(rewrite.path, request.path, prefix)}${request.query}`;
     return {
       action: "forward",
-      backends: this.backends,
-      host: rewrite?.hostname ?? request.head.host,
-      path,
+      backends: this.#backendsFor(request, prefix, port),
+      host: this.#rewrite?.hostname ?? request.head.host,
+      path: rewrittenPath(this.#rewrite, request, prefix) ?? request.head.path,
       requestHeaders: this.#requestHeaders,
       responseHeaders: this.#responseHeaders,
       mirrors: this.#mirrors,
@@ -146,6 +143,45 @@ export class RouteRule {
       why,
     };
   }
+
+  #backendsFor(request: RequestParts, prefix: string, port: number): readonly RouteBackend[] {
+    if (this.#ofBackends.size === 0) return this.backends;
+    return this.backends.map((backend) => {
+      const { redirect, rewrite } = this.#ofBackends.get(backend) ?? {};
+      if (redirect !== undefined) {
+        const location = redirectLocation(redirect, request, prefix, port);
+        return { ...backend, redirect: { status: redirect.statusCode ?? 302, location } };
+      }
+      const path = rewrittenPath(rewrite, request, prefix);
+      return {
+        ...backend,
+        ...(path !== undefined && { path }),
+        ...(rewrite?.hostname !== undefined && { host: rewrite.hostname }),
+      };
+    });
+  }
+}
+
+/** Filters that change where a request goes. */
+interface AddressFilters {
+  readonly redirect: HttpRouteFilter["requestRedirect"];
+  readonly rewrite: HttpRouteFilter["urlRewrite"];
+}
+
+function filterOf<K extends keyof HttpRouteFilter>(
+  filters: readonly HttpRouteFilter[],
+  key: K,
+): HttpRouteFilter[K] | undefined {
+  return filters.find((filter) => filter[key] !== undefined)?.[key];
+}
+
+function rewrittenPath(
+  rewrite: HttpRouteFilter["urlRewrite"],
+  request: RequestParts,
+  prefix: string,
+): string | undefined {
+  if (rewrite?.path === undefined) return undefined;
+  return `${modifiedPath(rewrite.path, request.path, prefix)}${request.query}`;
 }
 
 /** The address in a redirect (apis/v1/httproute_types.go HTTPRequestRedirectFilter). */
@@ -164,26 +200,20 @@ function redirectLocation(
   return `${scheme}://${host}${shown}${path}${request.query}`;
 }
 
-function unsupportedFilter(filters: readonly HttpRouteFilter[], field: string): string | undefined {
-  const at = filters.findIndex(({ type }) => type === "ExtensionRef" || type === "ExternalAuth");
+function unsupportedFilter(
+  filters: readonly HttpRouteFilter[],
+  field: string,
+  ...more: readonly string[]
+): string | undefined {
+  const types = ["ExtensionRef", "ExternalAuth", ...more];
+  const at = filters.findIndex(({ type }) => types.includes(type));
   const found = filters[at];
   if (found === undefined) return undefined;
   const what =
     found.extensionRef === undefined
       ? found.type
       : `${found.extensionRef.kind}.${found.extensionRef.group} ${found.extensionRef.name}`;
-  return `${field}[${at}]: filter ${what} is not simulated`;
-}
-
-function backendFilterFault(
-  filters: readonly HttpRouteFilter[],
-  field: string,
-): string | undefined {
-  const at = filters.findIndex(
-    ({ type }) => type !== "RequestHeaderModifier" && type !== "ResponseHeaderModifier",
-  );
-  const found = filters[at];
-  return found && `${field}[${at}]: filter ${found.type} is not simulated at a backend`;
+  return `${field}[${at}]: filter ${what} is not simulated${more.includes(found.type) ? " at a backend" : ""}`;
 }
 
 function session(given: SessionPersistence, route: string): SessionPolicy {

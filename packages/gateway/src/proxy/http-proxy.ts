@@ -108,7 +108,12 @@ class ProxiedRequest {
     }
     const kept = this.#keptEndpoint(decision);
     this.#backend = kept?.backend ?? chooseBackend(decision.backends, random);
-    for (const { backend, share } of decision.mirrors) {
+    const { redirect, mirrors = [] } = this.#backend;
+    if (redirect !== undefined) {
+      this.#own(redirect.status, decision.why, { Location: redirect.location });
+      return;
+    }
+    for (const { backend, share } of [...decision.mirrors, ...mirrors]) {
       if (random.below(10_000) < share * 10_000) this.#mirror(decision, backend);
     }
     const { requestMs } = decision.timeouts ?? {};
@@ -131,7 +136,7 @@ class ProxiedRequest {
       session.by === "header" ? headerOf(headers, session.name) : cookieOf(headers, session.name);
     if (token === undefined) return undefined;
     for (const backend of decision.backends) {
-      if (backend.error !== undefined) continue;
+      if (backend.error !== undefined || backend.redirect !== undefined) continue;
       const endpoint = this.#ready(backend).endpoints.find((e) => endpointToken(e) === token);
       if (endpoint !== undefined) return { backend, endpoint };
     }
@@ -284,12 +289,13 @@ class ProxiedRequest {
     const { random, settings } = this.#proxy.context;
     const forwarded = forwardedHeaders(this.#received, this.#port.port, settings.style, random);
     const headers = modified(modified(forwarded, decision.requestHeaders), backend.requestHeaders);
-    const at = decision.path.indexOf("?");
+    const target = backend.path ?? decision.path;
+    const at = target.indexOf("?");
     return new HttpRequest({
       method: this.#received.request.method,
-      host: decision.host,
-      path: at < 0 ? decision.path : decision.path.slice(0, at),
-      query: at < 0 ? "" : decision.path.slice(at + 1),
+      host: backend.host ?? decision.host,
+      path: at < 0 ? target : target.slice(0, at),
+      query: at < 0 ? "" : target.slice(at + 1),
       headers,
     });
   }

@@ -31,6 +31,12 @@ export interface RouteBackend {
   /** Filters of this backend alone, after those of the rule. */
   readonly requestHeaders?: readonly HeaderModifier[];
   readonly responseHeaders?: readonly HeaderModifier[];
+  readonly mirrors?: readonly Mirror[];
+  /** In place of the decision's: what this backend alone gets. */
+  readonly host?: string;
+  readonly path?: string;
+  /** In place of an answer of the backend. */
+  readonly redirect?: { readonly status: number; readonly location: string };
 }
 
 export type BackendProtocol =

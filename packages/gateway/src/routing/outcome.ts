@@ -19,7 +19,8 @@ export function outcomeOf(
     case "redirect":
       return { status: decision.status, location: decision.location };
     case "forward": {
-      const { name, error } = choose(decision.backends);
+      const { name, error, redirect } = choose(decision.backends);
+      if (redirect !== undefined) return redirect;
       return error === undefined ? { backend: name } : { status: error.status };
     }
   }
