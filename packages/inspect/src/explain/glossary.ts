@@ -1035,4 +1035,99 @@ export const GLOSSARY: readonly GlossaryEntry[] = [
     ],
     see: ["ingress controller", "externalTrafficPolicy"],
   },
+  // names
+  {
+    term: "CoreDNS",
+    aliases: ["kube-dns", "cluster DNS"],
+    lines: [
+      "The cluster's DNS server: pods in kube-system behind the Service kube-dns, which every pod's resolver asks.",
+      "It watches Services, EndpointSlices, namespaces and pods, and makes records of them: SERVICE.NS.svc.ZONE.",
+      "What is not the cluster's it forwards to the node's own name servers, and keeps answers for 30 seconds.",
+    ],
+    see: ["Corefile", "search path"],
+  },
+  {
+    term: "Corefile",
+    lines: [
+      "CoreDNS' configuration: blocks of zone and port, each with plugins; in a cluster it is a ConfigMap.",
+      "Plugins stand in the order in which CoreDNS was built, whatever their order in the file.",
+      "Each answers, changes the question or the answer, or hands on to the next: `fallthrough` hands on NXDOMAIN.",
+    ],
+    see: ["CoreDNS", "NXDOMAIN"],
+  },
+  {
+    term: "search path",
+    aliases: ["search list", "search domain", "resolv.conf"],
+    lines: [
+      "Endings that a resolver tries behind a short name, in order: NS.svc.ZONE, svc.ZONE, ZONE, the host's own.",
+      "They stand in /etc/resolv.conf, which the kubelet writes for each pod by its dnsPolicy and dnsConfig.",
+      "`web` is web in the pod's own namespace, `web.shop` that of another; what is nowhere costs all of them.",
+    ],
+    see: ["ndots"],
+  },
+  {
+    term: "ndots",
+    lines: [
+      "How many dots a name must have to be asked for as it is before the search path is walked; 5 in pods.",
+      "`www.example.com` has two: a pod asks three names of the cluster, A and AAAA each, before the right one.",
+      "A dot at the end ends all that: `www.example.com.` is asked once.",
+    ],
+    see: ["search path", "autopath"],
+  },
+  {
+    term: "SRV",
+    lines: [
+      "A DNS record that says port and host of a service: _http._tcp.web.shop.svc.cluster.local.",
+      "A cluster IP has one for each named port, a headless Service one for each ready endpoint.",
+      "Priority is 0; weights are 100 shared among the answers.",
+    ],
+    see: ["headless", "EndpointSlice"],
+  },
+  {
+    term: "NXDOMAIN",
+    lines: [
+      "The answer to a name that is not there, for no type of record at all.",
+      "A resolver goes on with the next name of its search path; CoreDNS may fall through to the next plugin.",
+      "A headless Service without a ready endpoint has no name either.",
+    ],
+    see: ["NODATA", "SOA"],
+  },
+  {
+    term: "NODATA",
+    lines: [
+      "The answer to a name that is there and lacks records of this type: code NOERROR, no answer, an SOA.",
+      "A Service with an IPv4 address alone gives it for AAAA, and so does a namespace's own name.",
+      "glibc goes on with the search path after it, musl gives up.",
+    ],
+    see: ["NXDOMAIN"],
+  },
+  {
+    term: "SOA",
+    aliases: ["start of authority"],
+    lines: [
+      "The record of a zone itself: its name server, whom to write to, a serial number, times.",
+      "It comes along with NXDOMAIN and NODATA and says how long that may be remembered: its own TTL.",
+      "CoreDNS' serial number for the cluster is the moment of the last change that it saw.",
+    ],
+    see: ["NXDOMAIN", "NODATA"],
+  },
+  {
+    term: "autopath",
+    lines: [
+      "A plugin of CoreDNS that walks the search path on the server: one question in place of eight.",
+      "It finds the pod by the source address, and so must watch all pods: `pods verified`.",
+      "The answer is a CNAME from the name that was asked to the one that was found.",
+    ],
+    see: ["search path", "ndots"],
+  },
+  {
+    term: "NodeLocal DNSCache",
+    aliases: ["node-local-dns"],
+    lines: [
+      "A DNS cache on every node, on 169.254.20.10 and, with iptables, on the kube-dns address as well.",
+      "Its packets are exempt from connection tracking, so that none is lost in a race for an entry.",
+      "What it does not know it asks CoreDNS over TCP, and keeps 30 seconds, or 5 where there is nothing.",
+    ],
+    see: ["CoreDNS", "conntrack"],
+  },
 ];
