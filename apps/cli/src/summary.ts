@@ -1,9 +1,9 @@
 import type { Cluster, Endpoint } from "@cnilab/cluster";
 import { type CniModel, isAddOn, objectKey, type Pod, selects } from "@cnilab/core";
-import { plainWalk, podStatus } from "@cnilab/inspect";
+import { doorProblems, plainWalk, podStatus } from "@cnilab/inspect";
 import { KUBE_PROXY_RELEASE, MODE_STATUS } from "@cnilab/kube-proxy";
 import { type NetNamespace, Trace } from "@cnilab/linux";
-import type { IpFamily } from "@cnilab/net";
+import { formatIp, type IpFamily } from "@cnilab/net";
 import type { ClusterFlags } from "./cluster-flags.ts";
 import type { ServiceCheck } from "./service-check.ts";
 import { clip, columns, list, plural, WIDTH, wrap } from "./text-layout.ts";
@@ -33,6 +33,7 @@ export function summary(input: SummaryInput): string {
     ...nodes(input),
     ...waiting(input),
     ...services(input),
+    ...doors(input),
     ...programmed(input),
   ];
   const tail = [...warnings(input), ...nextSteps(input)];
@@ -105,6 +106,25 @@ function podsOfInput({ api }: Cluster): Pod[] {
 
 function isSettled({ status }: Pod): boolean {
   return status?.phase === "Running" || status?.phase === "Succeeded";
+}
+
+/** Hosts by which the world comes in, and the first thing that keeps it out. */
+function doors({ cluster }: SummaryInput): string[] {
+  const byHolder = new Map<string, string[]>();
+  for (const { name, addresses, holder } of cluster.publicNames.all) {
+    const known = byHolder.get(holder);
+    const text = `${name} ${addresses.map(formatIp).join(", ")}`;
+    if (known === undefined) byHolder.set(holder, [text]);
+    else known.push(text);
+  }
+  const open = [...byHolder].map(([holder, hosts]) => `${hosts.join(", ")} (${holder})`);
+  const problems = doorProblems(cluster.api);
+  if (open.length === 0 && problems.length === 0) return [];
+  const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : "";
+  return [
+    clip(`Doors for the world outside: ${open.join("; ") || "none is open"}`),
+    ...(problems[0] === undefined ? [] : [clip(`  shut${more}: ${problems[0]}`)]),
+  ];
 }
 
 function services({ checks, client }: SummaryInput): string[] {

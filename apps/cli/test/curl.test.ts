@@ -65,6 +65,19 @@ describe.concurrent.each(DOORS)("through %s", (_, manifests, namespace, rule) =>
   });
 });
 
+test.concurrent("run names the doors that are open, and one that is shut", async () => {
+  const input = changed(
+    [...INGRESS, ...GATEWAY.filter(({ kind }) => kind === "Gateway" || kind === "HTTPRoute")],
+    { "Gateway edge": (spec: object) => ({ ...spec, gatewayClassName: "istio" }) },
+  );
+  const { status, stdout } = await cnilab(["run", "-f", "-"], { input });
+  expect(status).toBe(0);
+  expect(stdout).toMatch(
+    /^Doors for the world outside: shop\.example\.com 198\.51\.100\.1 \(Ingress shop\/web\)\n {2}shut.*: Gateway shop\/edge names GatewayClass istio/m,
+  );
+  expect(stdout.trimEnd().split("\n").length).toBeLessThanOrEqual(25);
+});
+
 test.concurrent("a pod asks for a public name by its search path, and leaves by the same door", async () => {
   const args = ["shop/deploy/catalog", `http://${HOST}/cart`, "-o", "json"];
   const { status, stdout } = await curl(changed(INGRESS, AS_IT_IS), ...args);

@@ -57,6 +57,19 @@ export function httpProblem(
   return `${proxyLine(api, asked, result, proxied, drops, nameOf)}`;
 }
 
+/** What is wrong with Ingresses, Gateways and routes by themselves, a line each: nobody serves them, or not all of them. */
+export function doorProblems(api: ApiClient): string[] {
+  const routes = ROUTES.flatMap((kind) =>
+    (api.list(kind) as readonly GatewayRoute[]).map((route) => routeProblem(api, kind, route)),
+  );
+  const found = [
+    ...api.list("Ingress").map((ingress) => ingressProblem(api, ingress)),
+    ...api.list("Gateway").map((gateway) => gatewayProblem(api, gateway)),
+    ...routes,
+  ];
+  return [...new Set(found.filter((problem) => problem !== undefined))];
+}
+
 function proxyLine(
   api: ApiClient,
   asked: AskedUrl,
@@ -102,6 +115,8 @@ function policyLine(drops: readonly Drop[], nameOf: NameOf): string | undefined 
 }
 
 // ---- hosts that nobody serves
+
+const ROUTES = ["HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"] as const;
 
 /** The first thing that is wrong with the objects that have a host. */
 function unservedHost(api: ApiClient, { host }: AskedUrl): string | undefined {
