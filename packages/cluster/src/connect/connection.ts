@@ -33,7 +33,7 @@ import {
   query,
   whyUnresolved,
 } from "./name-lookup.ts";
-import { serviceAddresses, slicesOf } from "./service-endpoints.ts";
+import { serviceAddresses, serviceIsServed, slicesOf } from "./service-endpoints.ts";
 import { isPolicy, policyDrop, reasonOf, type Verdict, verdictOf } from "./verdict.ts";
 
 export type ConnectProtocol = "TCP" | "UDP" | "SCTP" | "ICMP";
@@ -238,10 +238,10 @@ export class Connector {
   ): NameAnswer | Pick<Connection, "verdict" | "reason"> {
     const source = this.#source(from);
     if ("verdict" in source) return source;
-    const asker = askerOf(source);
+    const asker = this.#asker(source);
     if (options.type !== undefined) return query(asker, name, options.type, options.trace);
     const lookup = lookUp(asker, name, options.trace);
-    const problem = lookup.addresses.length > 0 ? undefined : whyUnresolved(name, lookup);
+    const problem = lookup.addresses.length > 0 ? undefined : whyUnresolved(name, lookup, asker);
     return { ...lookup, resolvConf: asker.resolvConf, problem };
   }
 
@@ -372,6 +372,23 @@ export class Connector {
     };
   }
 
+  #asker({ netns, name: owner, resolvConf, hosts, flavour }: Source): NameAsker {
+    return {
+      netns,
+      owner,
+      resolvConf,
+      hosts,
+      flavour,
+      nameOf: (server) => {
+        const holder = this.#around.holderOf(server);
+        if (holder?.kind === "pod") return `pod ${holder.name}`;
+        if (holder?.kind !== "service") return holder?.name;
+        const isServed = serviceIsServed(this.#around.api, holder.name);
+        return `Service ${holder.name}${isServed ? "" : ", which has no ready endpoint"}`;
+      },
+    };
+  }
+
   // ---- where to
 
   #destination(
@@ -424,7 +441,8 @@ export class Connector {
     const key = `${to.namespace}/${to.name}`;
     const isPod = this.#around.api.get("Pod", key) !== undefined;
     const before = trace?.mark();
-    const lookup = lookUp(askerOf(source), to.name, trace);
+    const asker = this.#asker(source);
+    const lookup = lookUp(asker, to.name, trace);
     if (lookup.addresses.length > 0) {
       const number = this.#portOfName(lookup, port, protocol, to.text);
       return { addresses: lookup.addresses, port: number, lookup };
@@ -434,7 +452,7 @@ export class Connector {
       if (before !== undefined) trace?.rewind(before);
       return this.#podDestination(key, port, protocol, to.text);
     }
-    return { verdict: "unresolved", reason: whyUnresolved(to.name, lookup), lookup };
+    return { verdict: "unresolved", reason: whyUnresolved(to.name, lookup, asker), lookup };
   }
 
   /** The port that a Service calls so, where the name is a Service's. */
@@ -499,13 +517,14 @@ export class Connector {
     trace: Trace | undefined,
   ): Destination | Failure {
     const [namespace, name] = key.split("/") as [string, string];
+    const asker = this.#asker(source);
     const lookup = lookUp(
-      askerOf(source),
+      asker,
       `${name}.${namespace}.svc.${this.#around.config.clusterDomain}.`,
       trace,
     );
     if (lookup.addresses.length === 0) {
-      return { verdict: "unresolved", reason: whyUnresolved(text, lookup), lookup };
+      return { verdict: "unresolved", reason: whyUnresolved(text, lookup, asker), lookup };
     }
     return {
       addresses: lookup.addresses,
@@ -585,10 +604,6 @@ function machineSource(netns: NetNamespace, name: string): Source {
     hosts: files.read(HOSTS) ?? "",
     flavour: "glibc",
   };
-}
-
-function askerOf({ netns, name: owner, resolvConf, hosts, flavour }: Source): NameAsker {
-  return { netns, owner, resolvConf, hosts, flavour };
 }
 
 /** Images built on Alpine Linux have musl. */

@@ -10,7 +10,7 @@ import {
   SocketTransport,
 } from "@cnilab/dns";
 import type { Drop, NetNamespace, Trace } from "@cnilab/linux";
-import { formatEndpoint } from "@cnilab/net";
+import { formatEndpoint, type IpAddress } from "@cnilab/net";
 import { describeDrop, policyDrop } from "./verdict.ts";
 
 /** A program that resolves names: where it runs, and which files it reads. */
@@ -22,6 +22,8 @@ export interface NameAsker {
   readonly resolvConf: string;
   readonly hosts: string;
   readonly flavour: ResolverFlavour;
+  /** Who a name server is, for people, as `Service kube-system/kube-dns`. */
+  readonly nameOf: (server: IpAddress) => string | undefined;
 }
 
 /** What asking for a name came to. */
@@ -87,7 +89,7 @@ export function query(asker: NameAsker, name: string, type: string, trace?: Trac
     ...lookup,
     resolvConf: asker.resolvConf,
     ...(answer === undefined ? {} : { answer }),
-    problem: isThere ? undefined : whyUnresolved(name, lookup, `${type} record`),
+    problem: isThere ? undefined : whyUnresolved(name, lookup, asker, `${type} record`),
   };
 }
 
@@ -110,14 +112,15 @@ export function collecting(netns: NetNamespace, done: () => boolean, start: () =
 export function whyUnresolved(
   name: string,
   { steps, drops }: NameLookup,
+  { nameOf }: Pick<NameAsker, "nameOf">,
   wanted = "address",
 ): string {
   const [first] = steps;
   if (first === undefined) return `${name}: /etc/resolv.conf names no server to ask`;
   const mute = steps.filter(({ outcome }) => outcome === "timeout");
-  if (mute.length > 0) return `${name}: ${silence(mute, drops)}`;
+  if (mute.length > 0) return `${name}: ${silence(mute, drops, nameOf)}`;
   const failed = steps.find(({ outcome }) => outcome !== "NXDOMAIN" && outcome !== "NOERROR");
-  if (failed !== undefined) return `${name}: ${failure(failed, drops)}`;
+  if (failed !== undefined) return `${name}: ${failure(failed, drops, nameOf)}`;
   const names = (outcome: ResolverStep["outcome"]) => [
     ...new Set(steps.filter((s) => s.outcome === outcome).map((s) => s.name.replace(/\.$/, ""))),
   ];
@@ -126,16 +129,20 @@ export function whyUnresolved(
   return `${name}: NXDOMAIN (no such name) for ${listed(names("NXDOMAIN"))}`;
 }
 
-function silence(mute: readonly ResolverStep[], drops: readonly Drop[]): string {
-  const servers = [...new Set(mute.map(serverOf))].join(", ");
+function silence(
+  mute: readonly ResolverStep[],
+  drops: readonly Drop[],
+  nameOf: NameAsker["nameOf"],
+): string {
+  const servers = [...new Set(mute.map((step) => serverOf(step, nameOf)))].join(", ");
   const drop = policyDrop(drops) ?? drops.at(-1);
   const where = drop === undefined ? "" : `; the question was ${describeDrop(drop)}`;
   return `timed out, no answer from ${servers}${where}`;
 }
 
-function failure(step: ResolverStep, drops: readonly Drop[]): string {
+function failure(step: ResolverStep, drops: readonly Drop[], nameOf: NameAsker["nameOf"]): string {
   const { outcome } = step;
-  const server = serverOf(step);
+  const server = serverOf(step, nameOf);
   if (outcome !== "refused" && outcome !== "unreachable") {
     return `${outcome} from ${server} for ${step.name.replace(/\.$/, "")}`;
   }
@@ -144,8 +151,10 @@ function failure(step: ResolverStep, drops: readonly Drop[]): string {
   return `${server} ${outcome === "refused" ? "refuses questions" : "cannot be reached"}${where}`;
 }
 
-function serverOf({ server, protocol }: ResolverStep): string {
-  return `${formatEndpoint(server, 53)}/${protocol.toUpperCase()}`;
+function serverOf({ server, protocol }: ResolverStep, nameOf: NameAsker["nameOf"]): string {
+  const where = `${formatEndpoint(server, 53)}/${protocol.toUpperCase()}`;
+  const who = nameOf(server);
+  return who === undefined ? where : `${where} (${who})`;
 }
 
 function listed(names: readonly string[]): string {

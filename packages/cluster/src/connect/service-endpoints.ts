@@ -21,6 +21,13 @@ export function serviceAddresses(api: ApiClient, key: string): ServiceAddresses 
   return { addresses, reason: `headless Service ${key} has no ready endpoint` };
 }
 
+/** Whether a Service has an endpoint that is ready. */
+export function serviceIsServed(api: ApiClient, key: string): boolean {
+  return slicesOf(api, key).some(({ endpoints }) =>
+    endpoints.some(({ conditions }) => conditions?.ready !== false),
+  );
+}
+
 function parsed(texts: readonly string[]): IpAddress[] {
   return texts.flatMap((text) => tryParseIp(text) ?? []);
 }

@@ -16,7 +16,8 @@ export const OWN_TRAFFIC = { 4: "own-ip4", 6: "own-ip6" } as const;
  * The table without policies. Only new connections are asked, when their destination is known (behind DNAT) and
  * their source still is (before masquerading); bridged ones too, as br_netfilter has them pass here. A pod may talk to
  * itself, and a node to its pods and they to it (documentation of NetworkPolicy, "the two sorts of pod isolation"), so that
- * there is nothing to ask at input and output.
+ * there is nothing to ask at input, and at output only what IPVS sends on from there (net/netfilter/ipvs/ip_vs_xmit.c): packets
+ * whose source is not the node's.
  */
 export function baseChains(): string {
   const add = (text: string) => `add ${text}`;
@@ -33,7 +34,16 @@ export function baseChains(): string {
       ];
     }),
     add(`chain ${inTable} forward { type filter hook forward priority filter; policy accept; }`),
-    add(`rule ${inTable} forward ct state established,related accept`),
+    add(`chain ${inTable} output { type filter hook output priority filter; policy accept; }`),
+    ...rules("forward").map((rule) => add(`rule ${inTable} forward ${rule}`)),
+    ...rules("output").map((rule) => add(`rule ${inTable} output ${rule}`)),
+  ].join("\n");
+}
+
+function rules(chain: "forward" | "output"): string[] {
+  return [
+    "ct state established,related accept",
+    ...(chain === "output" ? ["fib saddr type local accept"] : []),
     ...([4, 6] as const).flatMap((version) => {
       const ip = version === 4 ? "ip" : "ip6";
       const local = LOCAL_PODS[version];
@@ -41,7 +51,7 @@ export function baseChains(): string {
         `${ip} saddr . ${ip} daddr @${OWN_TRAFFIC[version]} accept`,
         `${ip} saddr @${local} ${ip} saddr vmap @${POLICY_MAPS.egress[version]}`,
         `${ip} daddr @${local} ${ip} daddr vmap @${POLICY_MAPS.ingress[version]}`,
-      ].map((rule) => add(`rule ${inTable} forward ${rule}`));
+      ];
     }),
-  ].join("\n");
+  ];
 }
