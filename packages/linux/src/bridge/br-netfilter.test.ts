@@ -11,6 +11,7 @@ import {
   serve,
   up,
 } from "../../test/lab.ts";
+import { Vxlan } from "../device/vxlan.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import {
   HOOK_NAMES,
@@ -87,6 +88,56 @@ test("fragments that were put together for the hooks leave the node as they came
   const result = connect(a, "192.0.2.2", 53, { protocol: IPPROTO_UDP, length: 3000 });
   expect(result.outcome).toBe("connected");
 });
+
+// ip6_fragment: the buffers have no room before them for a tunnel's headers, and nobody knows how large fragments were
+test("fragments that were put together for the hooks are cut anew for a tunnel", () => {
+  const { lab, node, a } = bridged();
+  const [server] = lab.machine("server");
+  const [near, far] = cable(node, "up0", server, "eth0");
+  const link = { local: parseIp("192.0.2.1"), remote: parseIp("192.0.2.2") };
+  up(near, "192.0.2.1/24");
+  up(far, "192.0.2.2/24");
+  up(new Vxlan(node, { name: "vx0", vni: 1, link: near, ...link }), "198.51.100.1/24");
+  const back = { local: link.remote, remote: link.local };
+  up(new Vxlan(server, { name: "vx0", vni: 1, link: far, ...back }), "198.51.100.2/24");
+  a.device("eth0").setMtu(1280);
+  node.iptables(4).append("nat", "POSTROUTING", "-j MASQUERADE");
+  const lengths: number[] = [];
+  server.netfilter.register(NFPROTO_IPV4, 0, {
+    name: "lengths",
+    priority: -500,
+    run: (skb, state) => {
+      if (state.in?.name === "vx0") lengths.push(skb.ip.length);
+      return NF_ACCEPT;
+    },
+  });
+  connect(a, "198.51.100.2", 53, { protocol: IPPROTO_UDP, length: 1400 });
+  expect(lengths).toEqual([1428]);
+});
+
+// nf_checksum, ip_do_fragment: who sees the first buffer later need not sum what it cannot see
+test.each([
+  [true, "refused"],
+  [false, "timeout"],
+])(
+  "fragments whose whole was summed for the hooks (%s) are rejected further on: %s",
+  (tracked, expected) => {
+    const { lab, node, a } = bridged();
+    const [router] = lab.machine("router");
+    const [near, far] = cable(node, "up0", router, "eth0");
+    up(near, "192.0.2.1/24");
+    up(far, "192.0.2.2/24");
+    routes(node, "198.51.100.0/24 via 192.0.2.2");
+    routes(router, "0.0.0.0/0 via 192.0.2.1", "198.51.100.0/24 via 192.0.2.1");
+    forwarding(router);
+    a.device("eth0").setMtu(1280);
+    if (tracked)
+      node.iptables(4).append("filter", "FORWARD", "-m conntrack --ctstate INVALID -j DROP");
+    router.iptables(4).append("filter", "FORWARD", "-j REJECT");
+    const result = connect(a, "198.51.100.2", 53, { protocol: IPPROTO_UDP, length: 3000 });
+    expect(result.outcome).toBe(expected);
+  },
+);
 
 describe("a bridged packet meets the IP hooks as if it were routed", () => {
   test.each([

@@ -66,6 +66,10 @@ export class Geneve extends NetDevice implements UdpTunnel {
     tunnels.devices.add(this);
   }
 
+  override get needsHeadroom(): boolean {
+    return true;
+  }
+
   override remove(): void {
     super.remove();
     tunnelsOf(this.underlay).devices.delete(this);

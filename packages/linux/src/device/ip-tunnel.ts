@@ -64,6 +64,10 @@ export class IpTunnel extends NetDevice {
     this.underlay = netns;
   }
 
+  override get needsHeadroom(): boolean {
+    return true;
+  }
+
   override get isEthernet(): boolean {
     return false;
   }

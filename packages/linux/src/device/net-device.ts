@@ -117,6 +117,11 @@ export abstract class NetDevice {
     return true;
   }
 
+  /** Whether its own headers want more room before a packet than one that came in has (`needed_headroom`): tunnels. */
+  get needsHeadroom(): boolean {
+    return false;
+  }
+
   /** Whether neighbours need no resolution: loopback, point-to-point, IP tunnels (`IFF_NOARP`). */
   get noArp(): boolean {
     return false;

@@ -120,6 +120,10 @@ export class Vxlan extends NetDevice {
     if (options.remote !== undefined) this.#replace(ALL_ZEROS_MAC, options.remote, this.link);
   }
 
+  override get needsHeadroom(): boolean {
+    return true;
+  }
+
   override remove(): void {
     this.#stopWatching();
     super.remove();

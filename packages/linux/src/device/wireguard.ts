@@ -108,6 +108,10 @@ export class Wireguard extends NetDevice {
     this.underlay = netns;
   }
 
+  override get needsHeadroom(): boolean {
+    return true;
+  }
+
   override get isEthernet(): boolean {
     return false;
   }

@@ -72,8 +72,10 @@ function ipFinishOutput(skb: Skb, netns: NetNamespace): void {
     ipFinishOutput2(skb, netns);
     return;
   }
-  // A packet that came in fragments leaves in fragments no larger than those.
-  const limit = Math.min(mtu, skb.fragMaxSize || mtu, skb.fragmentSize || mtu);
+  // A packet that came in fragments leaves in fragments no larger than those. Where br_netfilter forgot how large they
+  // were, it leaves in the same ones, unless the device's own headers do not fit before them (LL_RESERVED_SPACE).
+  const asBefore = skb.iif !== undefined && dst.dev.needsHeadroom ? 0 : skb.fragmentSize;
+  const limit = Math.min(mtu, skb.fragMaxSize || mtu, asBefore || mtu);
   const mayFragment =
     (!packet.dontFragment && (packet.version === 4 || skb.iif === undefined)) ||
     (skb.ignoreDf && skb.fragMaxSize <= mtu);
@@ -104,8 +106,8 @@ function ipFinishOutput(skb: Skb, netns: NetNamespace): void {
     piece.ctInfo = skb.ctInfo;
     piece.socket = skb.socket;
     piece.nfBridge = skb.nfBridge;
-    // The first of what came in fragments is the buffer that came first.
-    piece.checksumValid = skb.checksumValid && skb.fragMaxSize > 0 && piece.ip.fragmentOffset === 0;
+    // The first of what leaves as it came is the buffer that came first.
+    piece.checksumValid = skb.checksumValid && limit === asBefore && piece.ip.fragmentOffset === 0;
     piece.ipvsProperty = skb.ipvsProperty;
     piece.flowHash = skb.flowHash;
     ipFinishOutput2(piece, netns);
