@@ -17,6 +17,8 @@ export interface Flow {
   readonly protocol: number;
   readonly srcPort: number;
   readonly dstPort: number;
+  /** Of an IPv6 packet that is passed on; 0 for this machine's own, which get theirs once they are routed. */
+  readonly flowLabel?: number;
 }
 
 export type FibRuleAction =

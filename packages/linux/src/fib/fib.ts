@@ -254,13 +254,16 @@ function preferDevice(first: Nexthop, flow: Flow): Nexthop {
 }
 
 /**
- * What picks the nexthop (`fib_multipath_hash`): by policy 0 the addresses, by policy 1 also protocol and ports, so that
+ * What picks the nexthop (`fib_multipath_hash`): by policy 0 the addresses, for IPv6
+ * with protocol and flow label, by policy 1 also protocol and ports, so that
  * connections of one client spread. The hash is keyed at boot: which flow goes where is arbitrary, but always the same.
  */
 function multipathHash({ nexthop }: Route, flow: Flow): number {
   let hash = hashIp(flow.dst) ^ (flow.src === undefined ? 0 : hashIp(flow.src));
   hash ^= nexthop.dev?.netns.kernel.hashSeed ?? 0;
   const family = typeof flow.dst === "number" ? 4 : 6;
+  // ip6_multipath_l3_keys
+  if (family === 6) hash ^= Math.imul(flow.protocol, 0xc2b2ae35) ^ (flow.flowLabel ?? 0);
   if (nexthop.dev?.netns.sysctl.get(`net/ipv${family}/fib_multipath_hash_policy`) === 1) {
     for (const word of [flow.protocol, flow.srcPort, flow.dstPort]) {
       hash = Math.imul(hash ^ word ^ (hash >>> 15), 0x85ebca6b);

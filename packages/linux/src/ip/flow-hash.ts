@@ -19,11 +19,19 @@ export function flowHash(skb: Skb): number {
 /** TCP's sockets give all that they send one hash (`skb_set_hash_from_sk`). */
 export function setSocketHash(skb: Skb): void {
   skb.flowHash = hashOf(skb, SOCKET);
+  if (skb.ip.version === 6) skb.ip.flowLabel = labelOf(skb.flowHash);
 }
 
-/** What else sends IPv6 takes a hash for the flow label, of what it is routed by (`ip6_make_flowlabel`). */
+/** What else sends IPv6 takes a hash of what it is routed by, for the flow label (`ip6_make_flowlabel`). */
 export function setLabelHash(skb: Skb): void {
-  if (skb.ip.version === 6) skb.flowHash = hashOf(skb, FLOW);
+  if (skb.ip.version !== 6) return;
+  skb.flowHash = hashOf(skb, FLOW);
+  skb.ip.flowLabel = labelOf(skb.flowHash);
+}
+
+/** 20 bits, not 0. The sysctl `auto_flowlabels` is taken for 1, its default. */
+function labelOf(hash: number): number {
+  return ((hash << 16) | (hash >>> 16)) & 0xfffff || 1;
 }
 
 function hashOf(skb: Skb, takenOf: number): number {

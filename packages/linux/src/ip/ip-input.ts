@@ -72,6 +72,7 @@ export function routeReceived(skb: Skb, dev: NetDevice): RouteInputResult {
     packet.protocol,
     srcPortOf(packet),
     dstPortOf(packet),
+    packet.flowLabel,
   );
   if (skb.trace !== undefined) {
     const nexthop = typeof result === "string" ? undefined : result.nexthop;

@@ -25,8 +25,20 @@ export function routeInput(
   protocol: number,
   srcPort: number,
   dstPort: number,
+  flowLabel = 0,
 ): RouteInputResult {
-  const flow: Flow = { dst, src, iif: dev, oif: undefined, mark, tos, protocol, srcPort, dstPort };
+  const flow: Flow = {
+    dst,
+    src,
+    iif: dev,
+    oif: undefined,
+    mark,
+    tos,
+    protocol,
+    srcPort,
+    dstPort,
+    flowLabel,
+  };
   return typeof dst === "number" ? routeInput4(dev, flow) : routeInput6(dev, flow);
 }
 
