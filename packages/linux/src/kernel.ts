@@ -28,6 +28,11 @@ export class Kernel implements Machine {
   brNetfilter = true;
   /** What becomes of the loser of a race for one UDP connection's entry. */
   clashResolution: ClashResolution = "insert";
+  /**
+   * Whether a TCP reset that answers for a socket belongs to that for rules that ask for owners, as since Linux 6.13
+   * (commit 79636038d37e): before, to none that a program has.
+   */
+  resetsHaveOwner = false;
   readonly icmpSockets: IcmpSockets = { 4: false, 6: false };
   /** The namespace that the machine boots with. */
   readonly initNs: NetNamespace;

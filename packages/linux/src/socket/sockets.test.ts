@@ -444,6 +444,31 @@ test.each([
   expect(`${result}, ${took}`).toBe(expected);
 });
 
+// 79636038d37e (Linux 6.13): `ip_send_unicast_reply` takes the socket that it answers for
+test.each([
+  [true, 80, 1],
+  [false, 80, 0],
+  [true, 81, 0],
+])(
+  "a reset whose machine gives it an owner (%s), from port %i, matches %i times",
+  (has, port, times) => {
+    const { client, server } = linked();
+    serve(server, 80);
+    server.kernel.resetsHaveOwner = has;
+    const rule = "-p tcp -m tcp --tcp-flags RST RST -m owner --uid-owner 0";
+    server.iptables(4).append("filter", "OUTPUT", rule);
+    const [src, dst] = [parseIp("10.0.0.1"), parseIp("10.0.0.2")];
+    const stray = new TcpSegment(5000, port, TCP_ACK, 1, 2, Data.empty);
+    const skb = Skb.ofIp(new IpPacket(src, dst, IPPROTO_TCP, stray), undefined);
+    const route = routeOutput(client, { dst, src, protocol: IPPROTO_TCP });
+    if (typeof route !== "string") skb.dst = route.dst;
+    client.ipLocalOut(skb);
+    client.network.run();
+    const saved = server.iptables(4).save("filter", { counters: true });
+    expect(saved).toMatch(new RegExp(`^\\[${times}:\\d+\\] -A OUTPUT`, "m"));
+  },
+);
+
 test("SCTP sends its INIT nine times, and gives up", () => {
   const { lab, client, server } = linked();
   const at: number[] = [];

@@ -443,7 +443,7 @@ export class TcpConnection implements Socket {
       return false;
     }
     if (kind & TCP_ACK && !(kind & TCP_RST) && segment.ack !== this.#sendNext) {
-      sendReset(skb, this.netns, segment);
+      sendReset(skb, this.netns, segment, this);
       return false;
     }
     // Sequence numbers wrap: the difference tells which is behind.
@@ -454,7 +454,7 @@ export class TcpConnection implements Socket {
       return false;
     }
     if (kind & TCP_SYN && ahead >= 0) {
-      sendReset(skb, this.netns, segment);
+      sendReset(skb, this.netns, segment, this);
       this.#end();
       return false;
     }
@@ -589,11 +589,16 @@ export function tcpReceive(skb: Skb, netns: NetNamespace): void {
   }
   const reason = isSyn ? "nobody listens" : "no such connection";
   netns.network.drop(skb, netns, "NO_SOCKET", skb.dev, `${reason} on TCP port ${segment.dstPort}`);
-  if (!(segment.flags & TCP_RST)) sendReset(skb, netns, segment);
+  if (!(segment.flags & TCP_RST)) sendReset(skb, netns, segment, listener);
 }
 
 /** Answers a segment that nobody wants (`tcp_v4_send_reset`). */
-function sendReset(skb: Skb, netns: NetNamespace, segment: TcpSegment): void {
+function sendReset(
+  skb: Skb,
+  netns: NetNamespace,
+  segment: TcpSegment,
+  socket: Socket | undefined,
+): void {
   const packet = skb.ip;
   const tos = packet.tos & ~INET_ECN_MASK;
   const route = routeOutput(netns, {
@@ -626,6 +631,7 @@ function sendReset(skb: Skb, netns: NetNamespace, segment: TcpSegment): void {
   const out = Skb.ofIp(answer, skb.trace);
   out.mark = netns.reflectsMark(packet.version) ? skb.mark : 0;
   out.dst = route.dst;
+  if (netns.kernel.resetsHaveOwner) out.socket = socket;
   setLabelHash(out);
   netns.ipLocalOut(out);
 }

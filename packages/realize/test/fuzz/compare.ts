@@ -14,6 +14,8 @@ export interface Disagreement {
 
 /** A kernel that a case can be done to: this machine's (`Prober`) or a virtual machine's. */
 export interface RealSide {
+  /** Of its kernel, as `uname -r` tells it; where it is absent, this machine's. */
+  readonly release?: string;
   /** What rules count of frames that are sent by hand; where it is absent, such cases are left out. */
   counters?(model: Model, prefix: string, gapMs: number, settleMs: number): Promise<Counter[]>;
   /** @throws Error where the tools refuse the state */
@@ -96,7 +98,7 @@ export async function compareOnce(
   prefix: string,
   waitMs?: number,
 ): Promise<Comparison> {
-  const model = new Model(steps, waitMs);
+  const model = new Model(steps, waitMs, 1, prober.release);
   if (model.frames.length > 0) return compareCounters(model, steps, prober, prefix);
   let real: Verdict[];
   try {
@@ -106,7 +108,7 @@ export async function compareOnce(
     const disagreements = [{ flow: undefined, model: TAKES_STATE, kernel }];
     return { flows: 0, disagreements, unsteady: [] };
   }
-  const outcomes = new Outcomes(steps, waitMs, model.verdicts(), verdictText);
+  const outcomes = new Outcomes(steps, waitMs, prober.release, model.verdicts(), verdictText);
   const disagreements: Disagreement[] = [];
   for (const [i, flow] of model.flows.entries()) {
     const kernel = verdictText(real[i] as Verdict);
@@ -127,10 +129,11 @@ function* possibleCounters(
   steps: readonly Step[],
   gapMs: number,
   settleMs: number,
+  release: string | undefined,
 ): Generator<Counter[]> {
   const seeds = steps.some(leavesToChance) ? MOST_SEEDS : 1;
   for (let seed = 1; seed <= seeds; seed++) {
-    yield new Model(steps, undefined, seed).counters(gapMs, settleMs);
+    yield new Model(steps, undefined, seed, release).counters(gapMs, settleMs);
   }
 }
 
@@ -167,7 +170,7 @@ async function compareCounters(
       return { flows: 0, disagreements, unsteady: [] };
     }
     if (counted === undefined) return { flows: 0, disagreements: [], unsteady: [] };
-    found = differenceFromAll(possibleCounters(steps, gap, settle), counted);
+    found = differenceFromAll(possibleCounters(steps, gap, settle, prober.release), counted);
     if (found === undefined) return { flows, disagreements: [], unsteady: [] };
   }
   const disagreements = found === undefined ? [] : [{ flow: undefined, ...found }];

@@ -1,3 +1,4 @@
+import { release as osRelease } from "node:os";
 import { SeededRandom, VirtualClock } from "@cnilab/core";
 import {
   Bridge,
@@ -72,11 +73,20 @@ export class Model {
   #verdicts: Verdict[] | undefined;
   readonly #took: number[] = [];
 
-  /** @param seed of the machine's randomness; addresses of devices come from it, too */
-  constructor(steps: readonly Step[], waitMs: number = WAIT_MS, seed = 1) {
+  /**
+   * @param seed of the machine's randomness; addresses of devices come from it, too
+   * @param release of the kernel that it is compared with; without, of this machine's
+   */
+  constructor(
+    steps: readonly Step[],
+    waitMs: number = WAIT_MS,
+    seed = 1,
+    release: string = osRelease(),
+  ) {
     this.waitMs = waitMs;
     this.network = new Network(new VirtualClock(), new SeededRandom(seed));
     this.kernel = new Kernel(this.network, "m");
+    this.kernel.resetsHaveOwner = isAtLeast(release, 6, 13);
     this.kernel.initNs.loopback.setUp();
     this.#byHand = steps.some((step) => step.do === "frame");
     for (const step of steps) {
@@ -209,6 +219,10 @@ export class Model {
     netns.sysctl.set("net/ipv4/icmp_ratemask", 0);
     netns.sysctl.set("net/ipv4/tcp_invalid_ratelimit", 0);
     netns.sysctl.set("net/ipv4/ping_group_range", "0 2147483647");
+    // The model's TCP has no option but MSS; rules that ask how long packets are see the others.
+    for (const option of ["sack", "timestamps", "window_scaling"]) {
+      netns.sysctl.set(`net/ipv4/tcp_${option}`, 0);
+    }
     // Nobody answers SYN-ACKs to frames that were sent by hand: how often they come again would hang on time.
     if (this.#byHand) netns.sysctl.set("net/ipv4/tcp_synack_retries", 0);
   }
@@ -472,6 +486,12 @@ export class Model {
 
 function seenText({ seenAddress, seenTtl, netns }: ServerReport): Pick<Verdict, "seen" | "ttl"> {
   return { seen: `${formatIp(seenAddress)} at ${netns.name}`, ttl: seenTtl };
+}
+
+/** Whether a kernel's release, as `uname -r` tells it, is this one or later. */
+function isAtLeast(release: string, major: number, minor: number): boolean {
+  const [x = 0, y = 0] = release.split(".").map((part) => Number.parseInt(part, 10));
+  return x > major || (x === major && y >= minor);
 }
 
 /** As `exchange` tells them apart. */

@@ -8,6 +8,7 @@ export const MOST_SEEDS = 64;
 export class Outcomes {
   readonly #steps: readonly Step[];
   readonly #waitMs: number | undefined;
+  readonly #release: string | undefined;
   readonly #text: (verdict: Verdict) => string;
   readonly #found: Set<string>[];
   #seeds: number;
@@ -16,11 +17,13 @@ export class Outcomes {
   constructor(
     steps: readonly Step[],
     waitMs: number | undefined,
+    release: string | undefined,
     verdicts: readonly Verdict[],
     text: (verdict: Verdict) => string,
   ) {
     this.#steps = steps;
     this.#waitMs = waitMs;
+    this.#release = release;
     this.#text = text;
     this.#found = verdicts.map((verdict) => new Set([text(verdict)]));
     this.#seeds = steps.some(leavesToChance) ? 1 : MOST_SEEDS;
@@ -39,7 +42,7 @@ export class Outcomes {
   }
 
   #ask(seed: number): void {
-    const verdicts = new Model(this.#steps, this.#waitMs, seed).verdicts();
+    const verdicts = new Model(this.#steps, this.#waitMs, seed, this.#release).verdicts();
     for (const [i, verdict] of verdicts.entries()) this.#found[i]?.add(this.#text(verdict));
   }
 }

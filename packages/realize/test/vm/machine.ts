@@ -35,6 +35,8 @@ export function whyNoMachine(): string | undefined {
  * Requests and answers are files in a folder that both sides see.
  */
 export class VirtualMachine implements RealSide {
+  /** Debian's (../shared/specs/vm-kernel.md). */
+  readonly release = "6.1";
   readonly #folder: string;
   readonly #child: ChildProcess;
   #requests = 0;
