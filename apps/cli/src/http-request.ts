@@ -34,13 +34,13 @@ export interface CurlRequest {
 export function readRequest(text: string, flags: RequestFlags): CurlRequest {
   const method = flags.request ?? (flags.head === true ? "HEAD" : "GET");
   if (!/^[!#$%&'*+.^_`|~A-Za-z0-9-]+$/.test(method)) {
-    throw new InputError(`"${method}" is no method; write it as GET`, "-X");
+    throw new InputError(`${quoted(method)} is no method; write it as GET`, "-X");
   }
   const headers: Record<string, string> = {};
   for (const line of flags.header) {
     const [, name, value] = /^([!#$%&'*+.^_`|~A-Za-z0-9-]+):\s*(.*?)\s*$/.exec(line) ?? [];
     if (name === undefined || value === undefined) {
-      throw new InputError(`"${line}" is no header field; write it as "Name: value"`, "-H");
+      throw new InputError(`${quoted(line)} is no header field; write it as "Name: value"`, "-H");
     }
     const there = Object.keys(headers).find((n) => n.toLowerCase() === name.toLowerCase());
     headers[there ?? name] = there === undefined ? value : `${headers[there]}, ${value}`;
@@ -68,7 +68,10 @@ export function redirected(
   try {
     url = new URL(location, before.url);
   } catch {
-    throw new InputError(`the answer redirects to "${location}", which is no URL`, before.url);
+    throw new InputError(
+      `the answer redirects to ${quoted(location)}, which is no URL`,
+      before.url,
+    );
   }
   const { method = "GET", headers = {} } = before.parts;
   const asked = status === 303 && method !== "HEAD" ? "GET" : method;
@@ -117,14 +120,14 @@ function parseUrl(text: string): URL {
   try {
     url = new URL(whole);
   } catch {
-    throw new InputError(`is no URL; write it as http://shop.example.com/cart`, `"${text}"`);
+    throw new InputError(`is no URL; write it as http://shop.example.com/cart`, quoted(text));
   }
   return checked(url, text);
 }
 
 function checked(url: URL, text: string): URL {
   if ((url.protocol === "http:" || url.protocol === "https:") && url.hostname !== "") return url;
-  throw new InputError(`is no URL of http or https`, `"${text}"`);
+  throw new InputError(`is no URL of http or https`, quoted(text));
 }
 
 /** `HOST:PORT:ADDRESS`, the address of IPv6 in brackets or without. */
@@ -134,7 +137,7 @@ function readResolve(lines: readonly string[]): ReadonlyMap<string, IpAddress> {
     const [, host, port, text = ""] = /^\+?([^:]+):(\d{1,5}):(.+)$/.exec(line) ?? [];
     const address = tryParseIp(text.split(",")[0]?.replace(/^\[(.*)\]$/, "$1") ?? "");
     if (host === undefined || address === undefined || Number(port) > 65_535) {
-      throw new InputError(`"${line}" is not HOST:PORT:ADDRESS`, "--resolve");
+      throw new InputError(`${quoted(line)} is not HOST:PORT:ADDRESS`, "--resolve");
     }
     found.set(`${host.toLowerCase()}:${Number(port)}`, address);
   }
@@ -144,5 +147,10 @@ function readResolve(lines: readonly string[]): ReadonlyMap<string, IpAddress> {
 function seconds(text: string | undefined, standard: number, flag: string): number {
   if (text === undefined) return standard * 1000;
   if (/^\d{1,6}(\.\d+)?$/.test(text) && Number(text) > 0) return Number(text) * 1000;
-  throw new InputError(`must be a number of seconds, not "${text}"`, flag);
+  throw new InputError(`must be a number of seconds, not ${quoted(text)}`, flag);
+}
+
+/** On one line, whatever is in it. */
+function quoted(text: string): string {
+  return JSON.stringify(text);
 }

@@ -108,7 +108,7 @@ function isSettled({ status }: Pod): boolean {
   return status?.phase === "Running" || status?.phase === "Succeeded";
 }
 
-/** Hosts by which the world comes in, and the first thing that keeps it out. */
+/** Hosts by which the world comes in, and the first thing that is wrong with a door. */
 function doors({ cluster }: SummaryInput): string[] {
   const byHolder = new Map<string, string[]>();
   for (const { name, addresses, holder } of cluster.publicNames.all) {
@@ -123,7 +123,7 @@ function doors({ cluster }: SummaryInput): string[] {
   const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : "";
   return [
     clip(`Doors for the world outside: ${open.join("; ") || "none is open"}`),
-    ...(problems[0] === undefined ? [] : [clip(`  shut${more}: ${problems[0]}`)]),
+    ...(problems[0] === undefined ? [] : [clip(`  amiss${more}: ${problems[0]}`)]),
   ];
 }
 

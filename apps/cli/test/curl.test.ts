@@ -65,7 +65,7 @@ describe.concurrent.each(DOORS)("through %s", (_, manifests, namespace, rule) =>
   });
 });
 
-test.concurrent("run names the doors that are open, and one that is shut", async () => {
+test.concurrent("run names the doors that are open, and what is amiss", async () => {
   const input = changed(
     [...INGRESS, ...GATEWAY.filter(({ kind }) => kind === "Gateway" || kind === "HTTPRoute")],
     { "Gateway edge": (spec: object) => ({ ...spec, gatewayClassName: "istio" }) },
@@ -73,7 +73,7 @@ test.concurrent("run names the doors that are open, and one that is shut", async
   const { status, stdout } = await cnilab(["run", "-f", "-"], { input });
   expect(status).toBe(0);
   expect(stdout).toMatch(
-    /^Doors for the world outside: shop\.example\.com 198\.51\.100\.1 \(Ingress shop\/web\)\n {2}shut.*: Gateway shop\/edge names GatewayClass istio/m,
+    /^Doors for the world outside: shop\.example\.com 198\.51\.100\.1 \(Ingress shop\/web\)\n {2}amiss.*: Gateway shop\/edge names GatewayClass istio/m,
   );
   expect(stdout.trimEnd().split("\n").length).toBeLessThanOrEqual(25);
 });

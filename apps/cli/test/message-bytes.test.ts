@@ -57,14 +57,12 @@ const RECORD: fc.Arbitrary<ResourceRecord> = fc.oneof(
       };
     }),
   ),
-  fc
-    .tuple(NAME, HEX)
-    .map(([name, hex]) => ({
-      name,
-      ttl: 1,
-      type: "TYPE65280",
-      data: `\\# ${hex.length / 2} ${hex}`,
-    })),
+  fc.tuple(NAME, HEX).map(([name, hex]) => ({
+    name,
+    ttl: 1,
+    type: "TYPE65280",
+    data: `\\# ${hex.length / 2} ${hex}`,
+  })),
   fc
     .tuple(NAME, HEX)
     .map(([name, hex]) => ({ name, ttl: 1, type: "HTTPS", data: `\\# ${hex.length / 2} ${hex}` })),

@@ -66,6 +66,7 @@ const OBJECTS: readonly KubeObject[] = [
       template: {
         metadata: { labels: LABELS },
         spec: {
+          nodeSelector: { "kubernetes.io/os": "linux" },
           containers: [
             {
               name: "gateway",

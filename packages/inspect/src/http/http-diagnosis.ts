@@ -10,7 +10,7 @@ import {
   objectKey,
   type Service,
 } from "@cnilab/core";
-import { ProxyReport, tlsSecretUse } from "@cnilab/gateway";
+import { ingressRules, ProxyReport, tlsSecretUse } from "@cnilab/gateway";
 import { type Drop, HttpFailure, type HttpResponse, type SocketError } from "@cnilab/linux";
 import { formatEndpoint, formatIp, IpPacket, TcpSegment, UdpDatagram } from "@cnilab/net";
 import { innermost, type NameOf } from "../trace/packet-text.ts";
@@ -66,8 +66,23 @@ export function doorProblems(api: ApiClient): string[] {
     ...api.list("Ingress").map((ingress) => ingressProblem(api, ingress)),
     ...api.list("Gateway").map((gateway) => gatewayProblem(api, gateway)),
     ...routes,
+    ...ingressFindings(api),
   ];
   return [...new Set(found.filter((problem) => problem !== undefined))];
+}
+
+/** What ingress-nginx logs of Ingresses: paths that an older one has, Secrets that are no use, annotations that do nothing. */
+function ingressFindings(api: ApiClient): string[] {
+  const { findings } = ingressRules({
+    ingresses: api.list("Ingress"),
+    ingressClasses: api.list("IngressClass"),
+    services: api.list("Service"),
+    secrets: api.list("Secret"),
+  });
+  return findings.map(
+    ({ ingress, field, message }) =>
+      `Ingress ${ingress.namespace}/${ingress.name} ${field}: ${message}`,
+  );
 }
 
 function proxyLine(
@@ -219,7 +234,8 @@ function gatewayProblem(api: ApiClient, gateway: Gateway): string | undefined {
   const bad = failing(gateway.status?.conditions ?? [], ["Accepted"]);
   if (bad !== undefined) return `${who}: ${bad}`;
   const { controllerName } = gatewayClass.spec;
-  if (gateway.status === undefined) {
+  const conditions = gateway.status?.conditions ?? [];
+  if (conditions.every(({ status }) => status === "Unknown")) {
     return `${who}: GatewayClass ${gatewayClassName} is of controller ${controllerName}, which does not run here; cnilab's is cnilab.dev/gateway-controller`;
   }
   return `${who} has no address: ${serviceProblem(api, "cnilab-gateway", "cnilab-gateway")}`;
