@@ -28,6 +28,11 @@ import { AddOns } from "./add-ons.ts";
 import { ApiStore } from "./api/api-store.ts";
 import { EventRecorder } from "./api/event-recorder.ts";
 import { GarbageCollector } from "./api/garbage-collector.ts";
+import {
+  GATEWAY_ADMISSION,
+  GATEWAY_CLASS_ADMISSION,
+  LISTENER_SET_ADMISSION,
+} from "./api/gateway-admission.ts";
 import { IngressAdmission } from "./api/ingress-admission.ts";
 import { NAMESPACE_ADMISSION } from "./api/namespace-admission.ts";
 import { ClusterNode } from "./cluster-node.ts";
@@ -154,6 +159,9 @@ export class Cluster {
     const services = new ServiceAdmission(this.config, seed);
     this.api.admit(services);
     this.api.admit(NAMESPACE_ADMISSION);
+    this.api.admit(GATEWAY_CLASS_ADMISSION);
+    this.api.admit(GATEWAY_ADMISSION);
+    this.api.admit(LISTENER_SET_ADMISSION);
     this.api.admit(
       new IngressAdmission(this.api, () =>
         this.container.isRegistered(DEFAULT_INGRESS_CLASS)
