@@ -6,6 +6,7 @@ import {
   IPPROTO_UDP,
   IpPacket,
   parseIp,
+  parsePrefix,
   TCP_ACK,
   TCP_FIN,
   TCP_RST,
@@ -443,6 +444,34 @@ test.each([
   const took = result === "connected" ? lab.clock.now - before : 0;
   expect(`${result}, ${took}`).toBe(expected);
 });
+
+// IP4_REPLY_MARK in ip_send_unicast_reply, IP6_REPLY_MARK in tcp_v6_send_response
+test.each([
+  ["10.0.0.2", 4, 0, "refused, ECONNREFUSED, NO_SOCKET in server"],
+  ["10.0.0.2", 4, 1, "timeout, NO_SOCKET in server"],
+  ["fd00::2", 6, 0, "refused, ECONNREFUSED, NO_SOCKET in server"],
+  ["fd00::2", 6, 1, "timeout, NO_SOCKET in server"],
+] as const)(
+  "a reset to who asked %s (IPv%i) is routed by the mark that fwmark_reflect (%i) gives it",
+  (to, family, reflect, expected) => {
+    const { client, server } = linked();
+    server.iptables(family).append("mangle", "PREROUTING", "-j MARK --set-mark 1");
+    server.sysctl.set(
+      family === 4 ? "net/ipv4/fwmark_reflect" : "net/ipv6/fwmark_reflect",
+      reflect,
+    );
+    server.fib(family).addRule({
+      priority: 100,
+      fwmark: { value: 1, mask: 1 },
+      ...(family === 4
+        ? { from: parsePrefix("10.0.0.2/32") }
+        : { from: parsePrefix("fd00::2/128") }),
+      iif: "lo",
+      action: { type: "blackhole" },
+    });
+    expect(outcome(connect(client, to, 81))).toBe(expected);
+  },
+);
 
 // 79636038d37e (Linux 6.13): `ip_send_unicast_reply` takes the socket that it answers for
 test.each([

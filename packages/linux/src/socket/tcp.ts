@@ -601,9 +601,11 @@ function sendReset(
 ): void {
   const packet = skb.ip;
   const tos = packet.tos & ~INET_ECN_MASK;
+  const mark = netns.reflectsMark(packet.version) ? skb.mark : 0;
   const route = routeOutput(netns, {
     dst: packet.src,
     src: packet.dst,
+    mark,
     protocol: IPPROTO_TCP,
     srcPort: segment.dstPort,
     dstPort: segment.srcPort,
@@ -629,7 +631,7 @@ function sendReset(
   answer.tos = tos;
   answer.dontFragment = true;
   const out = Skb.ofIp(answer, skb.trace);
-  out.mark = netns.reflectsMark(packet.version) ? skb.mark : 0;
+  out.mark = mark;
   out.dst = route.dst;
   if (netns.kernel.resetsHaveOwner) out.socket = socket;
   setLabelHash(out);

@@ -161,7 +161,8 @@ class Servers:
         if payload[:8].isdigit():  # a rule may also lead packets of tunnels here
             self.seen[int(payload[:8])] = {"at": netns, "src": peer[0], "ttl": ttl}
         if peer[1] != UDP_PORT:  # two servers would answer each other for ever
-            sock.sendmsg([payload], answer, 0, peer)
+            # Without the number of the flow: where a rule leads the answer to a server, that is not who saw the request.
+            sock.sendmsg([b"-" + payload[1:]], answer, 0, peer)
 
     def settle(self):
         """Returns once all that is there has been answered, however late a loaded machine comes to it."""
