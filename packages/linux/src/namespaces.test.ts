@@ -194,7 +194,7 @@ describe("sysctls", () => {
 });
 
 describe("hooks", () => {
-  test("are met in the order of their priority, and of registration where that is equal", () => {
+  test("are met in the order of their priority, the newest first where that is equal", () => {
     const [a] = new Lab().machine("a");
     const met: string[] = [];
     for (const [name, priority] of [
@@ -213,7 +213,7 @@ describe("hooks", () => {
       });
     }
     ping(a, "127.0.0.1");
-    expect(met.slice(0, 4)).toEqual(["first", "one", "two", "late"]);
+    expect(met.slice(0, 4)).toEqual(["first", "two", "one", "late"]);
   });
 
   test("a packet may wait at one, and goes on behind it", () => {

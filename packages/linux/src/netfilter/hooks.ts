@@ -91,7 +91,7 @@ export class NetfilterHooks {
   /** Packets that wait, oldest first. */
   readonly queued: QueuedPacket[] = [];
 
-  /** Adds a function; behind those of equal priority, as `nf_register_net_hook` does. */
+  /** Adds a function; before those of equal priority (`nf_hook_entries_grow`). */
   register(family: NfFamily, hook: HookNumber, entry: HookFunction): void {
     const slot = slotOf(family, hook);
     this.#entries[slot] = withFunction(this.#entries[slot] ?? [], entry);
@@ -127,7 +127,7 @@ function slotOf(family: NfFamily, hook: HookNumber): number {
 }
 
 /**
- * The functions with one more, behind those of equal priority. A new array, so that a walk in progress
+ * The functions with one more, before those of equal priority. A new array, so that a walk in progress
  * keeps the one it started with.
  */
 export function withFunction(
@@ -135,7 +135,7 @@ export function withFunction(
   added: HookFunction,
 ): readonly HookFunction[] {
   let at = functions.length;
-  while (at > 0 && (functions[at - 1] as HookFunction).priority > added.priority) at--;
+  while (at > 0 && (functions[at - 1] as HookFunction).priority >= added.priority) at--;
   return functions.toSpliced(at, 0, added);
 }
 

@@ -158,7 +158,7 @@ export class NatHooks {
     for (const hook of this.#hooks) netns.netfilter.register(this.#family, hook.hook, hook);
   }
 
-  /** Adds a function; behind those of equal priority. */
+  /** Adds a function; before those of equal priority (`nf_nat_register_fn`). */
   add(hook: HookNumber, fn: HookFunction): void {
     const nat = this.#at(hook);
     nat.functions = withFunction(nat.functions, fn);

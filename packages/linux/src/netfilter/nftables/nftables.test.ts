@@ -511,6 +511,33 @@ describe("a shared layer", () => {
   });
 });
 
+// nf_hook_entries_grow; each asked of a 6.18 kernel.
+describe("of base chains with one priority the newest is met first", () => {
+  const drops = (table: string) =>
+    `table ${table} { chain c { type filter hook output priority 0; counter; drop; }\n }`;
+  const counts = (table: string) =>
+    `table ${table} { chain c { type filter hook output priority 0; counter; }\n }`;
+
+  test.each<[loaded: readonly string[], counted: number]>([
+    [[drops("ip a"), counts("ip b")], 1],
+    [[counts("ip b"), drops("ip a")], 0],
+    [[`${drops("ip a")}\n${counts("ip b")}`], 1],
+    [[drops("inet a"), counts("ip b")], 1],
+    [[counts("ip b"), drops("inet a")], 0],
+    [["iptables", counts("inet b")], 1],
+    [[counts("inet b"), "iptables"], 0],
+  ])("%j", (loaded, counted) => {
+    const [netns] = new Lab().machine("a");
+    for (const each of loaded) {
+      if (each === "iptables") netns.iptables(4).append("filter", "OUTPUT", "-j DROP");
+      else netns.nftables.apply(each);
+    }
+    pingTo(netns, "127.0.0.1");
+    const counter = /"table":"b"[^[]*"expr":\[\{"counter":\{"packets":(\d)/;
+    expect(counter.exec(JSON.stringify(netns.nftables.json()))?.[1]).toBe(String(counted));
+  });
+});
+
 test("adding a set again changes how long its elements stay", () => {
   const { nftables } = new Router().netns;
   const set = (time: string) => `add set ip t s { type ipv4_addr; timeout ${time}; }`;
