@@ -344,6 +344,20 @@ describe("listeners", () => {
     ]);
   });
 
+  test("listeners that share names under TLS say so", () => {
+    const tls = { certificateRefs: [{ name: "c" }] };
+    const https = (name: string, hostname: string) =>
+      ({ name, protocol: "HTTPS", port: 443, hostname, tls }) as const;
+    const three = [https("a", "a.b"), https("other", "c.d"), https("wild", "*.b")];
+    const found = state({ gateways: [gateway("web", three)] });
+    const overlapping = [0, 1, 2].map((at) =>
+      listenerConditions(found, "Gateway default/web", at).includes(
+        "OverlappingTLSConfig=True OverlappingHostnames",
+      ),
+    );
+    expect(overlapping).toEqual([true, false, true]);
+  });
+
   test("an address that cannot be had is told", () => {
     const asking = gateway("web", [{ name: "a" }], { addresses: [{ value: "10.9.9.9" }] });
     const status = state({ gateways: [asking] }).statuses.get(

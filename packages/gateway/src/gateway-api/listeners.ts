@@ -14,6 +14,7 @@ import type { ServedCertificate } from "../routing/decision.ts";
 import { tlsSecretUse } from "../routing/tls-secret-use.ts";
 import { condition } from "./conditions.ts";
 import { GATEWAY_GROUP } from "./group.ts";
+import { hostsOverlap } from "./host-intersection.ts";
 import type { ReferenceGrants } from "./reference-grants.ts";
 
 /** What a listener can serve, by its protocol; the first kinds of routes are meant where none are named. */
@@ -42,6 +43,8 @@ export class GatewayListener {
   readonly certificates: readonly ServedCertificate[];
   /** Why it is in the way of another; "" for one that is not. */
   conflict: "" | "HostnameConflict" | "ProtocolConflict" = "";
+  /** Another listener that ends TLS on the port, for some of the same names. */
+  overlaps: GatewayListener | undefined;
   attachedRoutes = 0;
   readonly #surroundings: ListenerSurroundings;
   readonly #unresolved: { readonly reason: string; readonly message: string } | undefined;
@@ -133,6 +136,7 @@ export class GatewayListener {
             generation,
           ),
       this.#programmed(wrong, pending),
+      ...this.#overlapping(),
     ];
     return {
       name,
@@ -140,6 +144,15 @@ export class GatewayListener {
       attachedRoutes: this.attachedRoutes,
       conditions,
     };
+  }
+
+  /** Said only where it is so (apis/v1/gateway_types.go, ListenerConditionOverlappingTLSConfig). */
+  #overlapping(): GatewayCondition[] {
+    if (this.overlaps === undefined) return [];
+    const { name, hostname } = this.overlaps.spec;
+    const message = `listener ${name} has ${hostname ?? "every host name"}; requests for its names on this listener's connections get a 421`;
+    const { generation } = this.parent.metadata;
+    return [condition("OverlappingTLSConfig", true, "OverlappingHostnames", message, generation)];
   }
 
   #programmed(wrong: string | undefined, pending: string | undefined): GatewayCondition {
@@ -214,7 +227,7 @@ export function admits(
 }
 
 /**
- * Marks listeners that are in each other's way (apis/v1/gateway_types.go, "Distinct Listeners"): of one parent all of
+ * Marks listeners that are in each other's way, or share names under TLS (apis/v1/gateway_types.go, "Distinct Listeners"): of one parent all of
  * them, of several parents those that come later.
  * @param parents listeners of the Gateway, then of each of its ListenerSets by precedence
  */
@@ -231,6 +244,15 @@ export function findConflicts(parents: readonly (readonly GatewayListener[])[]):
       }
     }
     taken.push(...own.filter((listener) => listener.conflict === ""));
+  }
+  const ending = taken.filter((listener) => listener.terminatesTls);
+  for (const listener of ending) {
+    listener.overlaps = ending.find(
+      (other) =>
+        other !== listener &&
+        other.spec.port === listener.spec.port &&
+        hostsOverlap(other.hostname, listener.hostname),
+    );
   }
 }
 
