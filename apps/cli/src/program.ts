@@ -31,6 +31,8 @@ export function createProgram(): Command {
     .description("Kubernetes networking on your desk: run a cluster, follow any packet.")
     .version(version(), "--version")
     .helpCommand(false)
+    // Options of `dns serve` are not those of `dns`, which has some of the same names.
+    .enablePositionalOptions()
     .addHelpText("after", EXAMPLES)
     .showSuggestionAfterError()
     .configureOutput({

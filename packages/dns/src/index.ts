@@ -34,4 +34,5 @@ export * from "./server/local-transport.ts";
 export type { PluginOrder } from "./server/plugin-list.ts";
 export * from "./sockets/serve-dns.ts";
 export * from "./sockets/socket-transport.ts";
+export { DnsWireMessage } from "./sockets/wire-message.ts";
 export type * from "./transport.ts";

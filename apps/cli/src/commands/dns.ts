@@ -1,12 +1,18 @@
 import process from "node:process";
 import type { Endpoint, NameAnswer } from "@cnilab/cluster";
 import { InputError } from "@cnilab/core";
-import { digText, parseResolvConf, type ResolverStep, typeNumber } from "@cnilab/dns";
+import {
+  digFailureText,
+  digText,
+  parseResolvConf,
+  type ResolverStep,
+  typeNumber,
+} from "@cnilab/dns";
 import { formatIp } from "@cnilab/net";
 import { type Command, Option } from "commander";
 import { warn } from "../cluster-flags.ts";
+import { lookupJson } from "../dns/lookup-json.ts";
 import { print, printJson } from "../output.ts";
-import { columns } from "../text-layout.ts";
 import { addWalkFlags, type WalkFlags, walkable } from "../walkable.ts";
 import { addDnsServeCommand } from "./dns-serve.ts";
 
@@ -31,7 +37,6 @@ export function addDnsCommand(program: Command): void {
         .choices(["text", "dig", "json"])
         .default("text"),
     )
-    // What stands behind `serve` is its own.
     .enablePositionalOptions()
     .helpCommand(false);
   addWalkFlags(command).action(dns);
@@ -75,8 +80,19 @@ function text(pod: string, name: string, found: NameAnswer): string {
     ...(search.length === 0 ? [] : [`search ${search.join(" ")}`]),
     ...(option.length === 0 ? [] : [`options ${option.join(" ")}`]),
   ].join("; ");
-  const steps = columns(found.steps.map((step, i) => [`  ${i + 1}`, ...cells(step)]));
+  const steps = aligned(found.steps.map((step, i) => [`  ${i + 1}`, ...cells(step)]));
   return [asks, ...steps, conclusion(name, found)].join("\n");
+}
+
+/** Below each other, and whole: what is cut off of an answer is lost. */
+function aligned(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((r) => r[i]?.length ?? 0)));
+  return rows.map((row) =>
+    row
+      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
 }
 
 /** The answers to the last name that was tried, as `dig +search` prints them. */
@@ -91,8 +107,13 @@ function digOf(name: string, step: ResolverStep): string {
   const { type, server, protocol, answer, outcome, sentAt, endedAt } = step;
   const args = `+search ${name} ${type}`;
   if (answer === undefined) {
-    const why = outcome === "timeout" ? "timed out" : outcome;
-    return `;; communications error to ${formatIp(server)}#53: ${why}\n;; no servers could be reached`;
+    const why =
+      outcome === "timeout"
+        ? "timed out"
+        : outcome === "refused"
+          ? "connection refused"
+          : "network unreachable";
+    return digFailureText({ args, server: { address: server, port: 53, protocol } }, [why]);
   }
   return digText(answer, {
     args,
@@ -135,23 +156,9 @@ function json(pod: string, name: string, type: string | undefined, found: NameAn
     name,
     ...(type === undefined ? {} : { type }),
     resolvConf: { nameservers: nameservers.map(formatIp), search, options },
-    steps: found.steps.map(stepJson),
-    addresses: found.addresses.map(formatIp),
-    ...(found.canonicalName === undefined ? {} : { canonicalName: found.canonicalName }),
-    ...(found.error === undefined ? {} : { error: found.error }),
+    ...lookupJson(found),
     ...(found.answer === undefined ? {} : { answer: found.answer }),
     resolved: found.problem === undefined,
     ...(found.problem === undefined ? {} : { reason: found.problem }),
-  };
-}
-
-/** One question, as a trace and `dns` tell it. */
-export function stepJson(step: ResolverStep): unknown {
-  const { server, outcome, answer, ...rest } = step;
-  return {
-    ...rest,
-    server: formatIp(server),
-    outcome,
-    ...(answer === undefined ? {} : { answer: answer.answer }),
   };
 }

@@ -1,5 +1,6 @@
 import process from "node:process";
 import { InputError } from "@cnilab/core";
+import { DnsWireMessage } from "@cnilab/dns";
 import {
   ANSI_STYLE,
   PLAIN_STYLE,
@@ -11,6 +12,8 @@ import {
 import { Trace } from "@cnilab/linux";
 import { type Command, Option } from "commander";
 import { warn } from "../cluster-flags.ts";
+import { lookupJson } from "../dns/lookup-json.ts";
+import { encodeMessage, MessageBytesError } from "../dns/message-bytes.ts";
 import { nameOf } from "../names.ts";
 import { print, printJson, wantsColour } from "../output.ts";
 import { addTargetFlags, readTarget, type TargetFlags } from "../target.ts";
@@ -67,12 +70,13 @@ async function trace(src: string, dst: string, flags: TraceFlags): Promise<void>
         reason: connection.reason,
         ...(connection.backend === undefined ? {} : { backend: connection.backend }),
         ...(connection.seenAs === undefined ? {} : { seenAs: connection.seenAs }),
+        ...(connection.lookup === undefined ? {} : { lookup: lookupJson(connection.lookup) }),
         services: serviceSummary(walk, nameOf(cluster)),
         ...traceJson(walk, { nameOf: nameOf(cluster) }),
       });
       break;
     case "pcapng":
-      process.stdout.write(tracePcapng(walk));
+      process.stdout.write(tracePcapng(walk, bytesOf));
       break;
     case "text":
       print(
@@ -85,4 +89,15 @@ async function trace(src: string, dst: string, flags: TraceFlags): Promise<void>
       print(["", ...serviceSummary(walk, nameOf(cluster)), outcome].join("\n"));
   }
   if (connection.verdict !== "allowed") process.exitCode = 1;
+}
+
+/** DNS is spelled out for Wireshark. */
+function bytesOf(message: unknown): Uint8Array | undefined {
+  if (!(message instanceof DnsWireMessage)) return undefined;
+  try {
+    return encodeMessage(message.message);
+  } catch (error) {
+    if (error instanceof MessageBytesError) return undefined;
+    throw error;
+  }
 }
