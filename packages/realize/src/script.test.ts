@@ -402,3 +402,28 @@ test.each([
     expect(added.join(" ")).toBe(expected);
   },
 );
+
+// Of hooks with one priority the kernel meets the newest first (nf_hook_entries_grow).
+test.each([
+  ["filter", "FORWARD", "filter", "iptables", "iptables-restore, nft -f -"],
+  ["filter", "FORWARD", "filter", "nft", "nft -f -, iptables-restore"],
+  ["nat", "POSTROUTING", "srcnat", "iptables", "iptables-restore, nft -f -"],
+  ["nat", "POSTROUTING", "srcnat", "nft", "nft -f -, iptables-restore"],
+  // They never meet.
+  ["filter", "FORWARD", "mangle", "nft", "iptables-restore, nft -f -"],
+])(
+  "rules of %s %s and of nft at priority %s are loaded in the order of their making, %s first: %s",
+  (table, chain, priority, first, expected) => {
+    const { initNs } = new Kernel(emptyNetwork(), "node1");
+    const load = [
+      () => initNs.iptables(4).append(table, chain, "-j ACCEPT"),
+      () =>
+        initNs.nftables.apply(
+          `table ip t { chain c { type ${table} hook ${chain.toLowerCase()} priority ${priority};\n }\n }`,
+        ),
+    ];
+    for (const each of first === "nft" ? load.toReversed() : load) each();
+    const { ruleSets } = script(initNs.network);
+    expect(ruleSets.map(({ command }) => command).join(", ")).toBe(expected);
+  },
+);

@@ -155,19 +155,34 @@ function stateOf(netns: NetNamespace, name: string): string[] {
   ];
 }
 
+/** What a namespace is told, in the order in which it keeps: of hooks with equal priority the newest is met first. */
 function ruleSetsOf(netns: NetNamespace, name: string): RuleSet[] {
+  const nftables: readonly [string, string][] = [["nft -f -", netns.findNftables()?.list() ?? ""]];
+  const isOlder = hasOlderNftables(netns);
   const counters = [...netns.nfacct.all].map((object) => `${object.name}\n`);
   const sets: [string, string][] = [
     ["xargs -n 1 nfacct add", counters.join("")],
     ["ipset restore", netns.ipsets.save()],
+    ...(isOlder ? nftables : []),
     ["iptables-restore", netns.findIptables(4)?.save() ?? ""],
     ["ip6tables-restore", netns.findIptables(6)?.save() ?? ""],
-    ["nft -f -", netns.findNftables()?.list() ?? ""],
+    ...(isOlder ? [] : nftables),
     ["ipvsadm -R", ipvsText(netns)],
   ];
   return sets
     .filter(([, text]) => text.trim() !== "")
     .map(([command, text]) => ({ netns: name, command, text }));
+}
+
+/** Whether a base chain of nftables was there before one of iptables that has its hook and priority. */
+function hasOlderNftables({ hooks }: NetNamespace): boolean {
+  return (hooks?.all ?? []).some((functions) =>
+    functions.some(({ name, priority }, i) => {
+      if (!name.startsWith("nft ")) return false;
+      const newer = functions.slice(0, i);
+      return newer.some((fn) => fn.priority === priority && /^ip6?tables /.test(fn.name));
+    }),
+  );
 }
 
 function segmentRules(segment: Segment, netns: string, wires: WireNames): RuleSet[] {

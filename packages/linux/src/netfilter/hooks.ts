@@ -73,6 +73,8 @@ export interface HookState {
 export interface HookFunction {
   readonly name: string;
   readonly priority: number;
+  /** Those that it asks in turn, as NAT asks the chains of its tables. */
+  readonly functions?: readonly HookFunction[];
   run(skb: Skb, state: HookState): NfVerdict;
 }
 
@@ -105,6 +107,13 @@ export class NetfilterHooks {
 
   at(family: NfFamily, hook: HookNumber): readonly HookFunction[] | undefined {
     return this.#entries[slotOf(family, hook)];
+  }
+
+  /** The functions of each hook that has any, those of NAT's hooks among them. */
+  get all(): readonly (readonly HookFunction[])[] {
+    const registered = this.#entries.filter((entries) => entries !== undefined);
+    const inner = registered.flatMap((entries) => entries.map((entry) => entry.functions ?? []));
+    return [...registered, ...inner.filter((functions) => functions.length > 0)];
   }
 
   /** Lets a waiting packet go on behind the function at which it stopped. */
