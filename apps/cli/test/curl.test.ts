@@ -282,6 +282,21 @@ describe.concurrent("a break of a Gateway names the object to mend", () => {
       /^Gateway shop\/edge names GatewayClass istio, which is not there: create it, or set spec\.gatewayClassName \(there is cnilab\)$/,
     ],
     [
+      "a class of a controller that does not run",
+      changed(
+        GATEWAY,
+        { "Gateway edge": (spec: GatewaySpec) => ({ ...spec, gatewayClassName: "eg" }) },
+        {
+          apiVersion: "gateway.networking.k8s.io/v1",
+          kind: "GatewayClass",
+          metadata: { name: "eg" },
+          spec: { controllerName: "gateway.example.io/controller" },
+        },
+      ),
+      ["internet", `http://${HOST}/cart`],
+      /^Gateway shop\/edge: GatewayClass eg is of controller gateway\.example\.io\/controller, which does not run here; cnilab's is cnilab\.dev\/gateway-controller$/,
+    ],
+    [
       "a wrong port",
       changed(GATEWAY, { "HTTPRoute web": toBackend({ name: "cart", port: 81 }) }),
       ["internet", `http://${HOST}/cart`],

@@ -1,3 +1,4 @@
+export { GATEWAY_CONTROLLER_NAME } from "./controller/gateway-program.ts";
 export * from "./controller/register.ts";
 export * from "./diff/derive-requests.ts";
 export * from "./diff/diff-rules.ts";

@@ -10,7 +10,7 @@ import {
   objectKey,
   type Service,
 } from "@cnilab/core";
-import { ingressRules, ProxyReport, tlsSecretUse } from "@cnilab/gateway";
+import { GATEWAY_CONTROLLER_NAME, ingressRules, ProxyReport, tlsSecretUse } from "@cnilab/gateway";
 import { type Drop, HttpFailure, type HttpResponse, type SocketError } from "@cnilab/linux";
 import { formatEndpoint, formatIp, IpPacket, TcpSegment, UdpDatagram } from "@cnilab/net";
 import { innermost, type NameOf } from "../trace/packet-text.ts";
@@ -225,6 +225,10 @@ function gatewayProblem(api: ApiClient, gateway: Gateway): string | undefined {
     const there = names.length === 0 ? "there is none" : `there is ${names.join(", ")}`;
     return `${who} names GatewayClass ${gatewayClassName}, which is not there: create it, or set spec.gatewayClassName (${there})`;
   }
+  const { controllerName } = gatewayClass.spec;
+  if (controllerName !== GATEWAY_CONTROLLER_NAME) {
+    return `${who}: GatewayClass ${gatewayClassName} is of controller ${controllerName}, which does not run here; cnilab's is ${GATEWAY_CONTROLLER_NAME}`;
+  }
   const listeners = (gateway.status?.listeners ?? []).flatMap(({ name, conditions }) => {
     const bad = failing(conditions, ["Accepted", "ResolvedRefs", "Programmed"]);
     return bad === undefined ? [] : [`${who} listener ${name}: ${bad}`];
@@ -233,11 +237,6 @@ function gatewayProblem(api: ApiClient, gateway: Gateway): string | undefined {
   if ((gateway.status?.addresses ?? []).length > 0) return undefined;
   const bad = failing(gateway.status?.conditions ?? [], ["Accepted"]);
   if (bad !== undefined) return `${who}: ${bad}`;
-  const { controllerName } = gatewayClass.spec;
-  const conditions = gateway.status?.conditions ?? [];
-  if (conditions.every(({ status }) => status === "Unknown")) {
-    return `${who}: GatewayClass ${gatewayClassName} is of controller ${controllerName}, which does not run here; cnilab's is cnilab.dev/gateway-controller`;
-  }
   return `${who} has no address: ${serviceProblem(api, "cnilab-gateway", "cnilab-gateway")}`;
 }
 
