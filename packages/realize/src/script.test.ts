@@ -427,3 +427,16 @@ test.each([
     expect(ruleSets.map(({ command }) => command).join(", ")).toBe(expected);
   },
 );
+
+test("each family's rules stand before or behind nft's as they came", () => {
+  const { initNs } = new Kernel(emptyNetwork(), "node1");
+  initNs.iptables(4).append("filter", "FORWARD", "-j ACCEPT");
+  initNs.nftables.apply("table inet t { chain c { type filter hook forward priority 0;\n }\n }");
+  initNs.iptables(6).append("filter", "FORWARD", "-j ACCEPT");
+  const { ruleSets } = script(initNs.network);
+  expect(ruleSets.map(({ command }) => command)).toEqual([
+    "iptables-restore",
+    "nft -f -",
+    "ip6tables-restore",
+  ]);
+});

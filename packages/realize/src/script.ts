@@ -157,16 +157,18 @@ function stateOf(netns: NetNamespace, name: string): string[] {
 
 /** What a namespace is told, in the order in which it keeps: of hooks with equal priority the newest is met first. */
 function ruleSetsOf(netns: NetNamespace, name: string): RuleSet[] {
-  const nftables: readonly [string, string][] = [["nft -f -", netns.findNftables()?.list() ?? ""]];
-  const isOlder = hasOlderNftables(netns);
   const counters = [...netns.nfacct.all].map((object) => `${object.name}\n`);
-  const sets: [string, string][] = [
+  const iptables = ([4, 6] as const).map((family) => {
+    const tool = family === 4 ? "iptables" : "ip6tables";
+    const text = netns.findIptables(family)?.save() ?? "";
+    return { set: [`${tool}-restore`, text] as const, isNewer: isNewerThanNftables(tool, netns) };
+  });
+  const sets: (readonly [string, string])[] = [
     ["xargs -n 1 nfacct add", counters.join("")],
     ["ipset restore", netns.ipsets.save()],
-    ...(isOlder ? nftables : []),
-    ["iptables-restore", netns.findIptables(4)?.save() ?? ""],
-    ["ip6tables-restore", netns.findIptables(6)?.save() ?? ""],
-    ...(isOlder ? [] : nftables),
+    ...iptables.flatMap(({ set, isNewer }) => (isNewer ? [] : [set])),
+    ["nft -f -", netns.findNftables()?.list() ?? ""],
+    ...iptables.flatMap(({ set, isNewer }) => (isNewer ? [set] : [])),
     ["ipvsadm -R", ipvsText(netns)],
   ];
   return sets
@@ -174,13 +176,13 @@ function ruleSetsOf(netns: NetNamespace, name: string): RuleSet[] {
     .map(([command, text]) => ({ netns: name, command, text }));
 }
 
-/** Whether a base chain of nftables was there before one of iptables that has its hook and priority. */
-function hasOlderNftables({ hooks }: NetNamespace): boolean {
+/** Whether a table of iptables came to a hook after a base chain of nftables with the same priority. */
+function isNewerThanNftables(tool: string, { hooks }: NetNamespace): boolean {
   return (hooks?.all ?? []).some((functions) =>
     functions.some(({ name, priority }, i) => {
       if (!name.startsWith("nft ")) return false;
       const newer = functions.slice(0, i);
-      return newer.some((fn) => fn.priority === priority && /^ip6?tables /.test(fn.name));
+      return newer.some((fn) => fn.priority === priority && fn.name.startsWith(`${tool} `));
     }),
   );
 }
