@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { BringUp } from "./bench/bring-up.ts";
 import type { DnsBench } from "./bench/dns.ts";
+import type { DnsPathBench } from "./bench/dns-path.ts";
 import { perCpuSecond } from "./bench/measure.ts";
 import { firstPacketResults, ipvsResults, PATHS, type Results } from "./bench/packets.ts";
 import type { PolicyBench } from "./bench/policies.ts";
@@ -18,6 +19,14 @@ const SIZES = [
 
 /** Services with a cluster IP that CoreDNS knows, and as many headless ones. */
 const DNS_SERVICES = [100, 10_000] as const;
+
+/** Services, and how kube-proxy leads questions to CoreDNS' pods. */
+const DNS_PATHS = [
+  [100, "iptables"],
+  [10_000, "iptables"],
+  [10_000, "nftables"],
+  [10_000, "ipvs"],
+] as const;
 
 /** Pods and policies. */
 const POLICY_SIZES = [
@@ -50,6 +59,13 @@ for (const count of DNS_SERVICES) {
   }
   results[`${name}.bringUp.cpuMs`] = found.bringUpCpuSeconds * 1000;
   results[`${name}.bytesPerService`] = found.bytesPerService;
+}
+for (const [count, mode] of DNS_PATHS) {
+  note(`DNS through the datapath: ${count} Services, ${mode}`);
+  const { answers } = alone<DnsPathBench>("bench/dns-path.ts", [count, mode]);
+  for (const [what, value] of Object.entries(answers)) {
+    results[`dns.path.${mode}.${count}.${what}.perCpuSecond`] = value;
+  }
 }
 for (const size of POLICY_SIZES) {
   note(`${size[0]} pods under ${size[1]} policies`);
