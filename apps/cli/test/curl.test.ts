@@ -65,6 +65,17 @@ describe.concurrent.each(DOORS)("through %s", (_, manifests, namespace, rule) =>
   });
 });
 
+test.concurrent("a capture has names and requests in their own bytes, on every leg", async () => {
+  const args = ["internet", `http://${HOST}/cart`, "-o", "pcapng"];
+  const { status, bytes } = await curl(changed(INGRESS, AS_IT_IS), ...args);
+  expect(status).toBe(0);
+  const text = bytes.toString("latin1");
+  expect(text).toContain("\x04shop\x07example\x03com\x00");
+  expect(text).toContain(`GET /cart HTTP/1.1\r\nHost: ${HOST}\r\nUser-Agent: curl\r\n`);
+  expect(text).toMatch(/GET \/cart HTTP\/1.1\r\n(?:.+\r\n)+X-Forwarded-For: 203\.0\.113\.10\r\n/);
+  expect(text).toMatch(/HTTP\/1.1 200 OK\r\n(?:.+\r\n)+\r\n\{"server":"shop\/cart-/);
+});
+
 test.concurrent("run names the doors that are open, and what is amiss", async () => {
   const input = changed(
     [...INGRESS, ...GATEWAY.filter(({ kind }) => kind === "Gateway" || kind === "HTTPRoute")],

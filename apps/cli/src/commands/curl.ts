@@ -14,6 +14,7 @@ import {
 import { HttpResponse, headerOf, Trace } from "@cnilab/linux";
 import { type Command, Option } from "commander";
 import { addClusterFlags, bringUp, type ClusterFlags, warn } from "../cluster-flags.ts";
+import { captureBytes } from "../dns/capture-bytes.ts";
 import { type CurlRequest, type RequestFlags, readRequest, redirected } from "../http-request.ts";
 import { httpText } from "../http-text.ts";
 import { nameOf } from "../names.ts";
@@ -104,7 +105,7 @@ export async function curl(src: string, url: string, flags: CurlFlags): Promise<
       });
       break;
     case "pcapng":
-      process.stdout.write(tracePcapng(walk));
+      process.stdout.write(tracePcapng(walk, captureBytes));
       break;
     case "text": {
       const style = wantsColour() ? ANSI_STYLE : PLAIN_STYLE;

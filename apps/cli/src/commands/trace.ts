@@ -1,6 +1,5 @@
 import process from "node:process";
 import { InputError } from "@cnilab/core";
-import { DnsWireMessage } from "@cnilab/dns";
 import {
   ANSI_STYLE,
   PLAIN_STYLE,
@@ -12,8 +11,8 @@ import {
 import { Trace } from "@cnilab/linux";
 import { type Command, Option } from "commander";
 import { warn } from "../cluster-flags.ts";
+import { captureBytes } from "../dns/capture-bytes.ts";
 import { lookupJson } from "../dns/lookup-json.ts";
-import { encodeMessage, MessageBytesError } from "../dns/message-bytes.ts";
 import { nameOf } from "../names.ts";
 import { print, printJson, wantsColour } from "../output.ts";
 import { addTargetFlags, readTarget, type TargetFlags } from "../target.ts";
@@ -76,7 +75,7 @@ async function trace(src: string, dst: string, flags: TraceFlags): Promise<void>
       });
       break;
     case "pcapng":
-      process.stdout.write(tracePcapng(walk, bytesOf));
+      process.stdout.write(tracePcapng(walk, captureBytes));
       break;
     case "text":
       print(
@@ -89,15 +88,4 @@ async function trace(src: string, dst: string, flags: TraceFlags): Promise<void>
       print(["", ...serviceSummary(walk, nameOf(cluster)), outcome].join("\n"));
   }
   if (connection.verdict !== "allowed") process.exitCode = 1;
-}
-
-/** DNS is spelled out for Wireshark. */
-function bytesOf(message: unknown): Uint8Array | undefined {
-  if (!(message instanceof DnsWireMessage)) return undefined;
-  try {
-    return encodeMessage(message.message);
-  } catch (error) {
-    if (error instanceof MessageBytesError) return undefined;
-    throw error;
-  }
 }

@@ -1,4 +1,4 @@
-import { messageOf, type NetDevice, type Trace } from "@cnilab/linux";
+import { HttpRequest, HttpResponse, messageOf, type NetDevice, type Trace } from "@cnilab/linux";
 import {
   Data,
   type EthernetFrame,
@@ -11,6 +11,7 @@ import {
   LINKTYPE_RAW,
   type NetworkPacket,
   PcapngWriter,
+  TcpSegment,
   UdpDatagram,
   VxlanPacket,
 } from "@cnilab/net";
@@ -26,11 +27,12 @@ export type MessageBytes = (message: unknown) => Uint8Array | undefined;
  */
 export function tracePcapng(trace: Trace, bytesOf?: MessageBytes): Uint8Array {
   const writer = new PcapngWriter();
+  const messages = new StreamMessages();
   const devices = new Map<NetDevice, number>();
   for (const step of trace.steps) {
     if (step.kind !== "receive" && step.kind !== "transmit") continue;
     const { dev } = step;
-    const frame = bytesOf === undefined ? step.frame : spelledOut(step.frame, bytesOf);
+    const frame = spelledOut(step.frame, messages, bytesOf);
     const packet = frame.payload;
     // A device without Ethernet carries IP packets, and nothing else has bytes there.
     if (!dev.isEthernet && !(packet instanceof IpPacket)) continue;
@@ -54,26 +56,62 @@ export function tracePcapng(trace: Trace, bytesOf?: MessageBytes): Uint8Array {
   return writer.take();
 }
 
+/** Knows where in its message a segment begins, by the segment that began the message. */
+class StreamMessages {
+  /** Sequence numbers at which a message began: it may be passed on over several connections. */
+  readonly #starts = new Map<object, number[]>();
+
+  offset(message: object, length: number, seq: number): number {
+    let starts = this.#starts.get(message);
+    if (starts === undefined) {
+      starts = [];
+      this.#starts.set(message, starts);
+    }
+    for (const start of starts) {
+      // Sequence numbers wrap.
+      const offset = (seq - start) >>> 0;
+      if (offset < length) return offset;
+    }
+    starts.push(seq);
+    return 0;
+  }
+}
+
 /** A copy of a frame in which messages are bytes. */
-function spelledOut(frame: EthernetFrame, bytesOf: MessageBytes): EthernetFrame {
+function spelledOut(
+  frame: EthernetFrame,
+  messages: StreamMessages,
+  bytesOf?: MessageBytes,
+): EthernetFrame {
   const copy = frame.clone();
-  spellOut(copy.payload, bytesOf);
+  spellOut(copy.payload, messages, bytesOf);
   return copy;
 }
 
-function spellOut(packet: NetworkPacket, bytesOf: MessageBytes): void {
+function spellOut(packet: NetworkPacket, messages: StreamMessages, bytesOf?: MessageBytes): void {
   if (!(packet instanceof IpPacket)) return;
   const { payload } = packet;
-  if (payload instanceof IpPacket) spellOut(payload, bytesOf);
-  if (payload instanceof FragmentPayload) spellOut(payload.whole, bytesOf);
+  if (payload instanceof IpPacket) spellOut(payload, messages, bytesOf);
+  if (payload instanceof FragmentPayload) spellOut(payload.whole, messages, bytesOf);
+  if (payload instanceof TcpSegment) spellOutHttp(payload, messages);
   if (!(payload instanceof UdpDatagram)) return;
   const carried = payload.payload;
   if (carried instanceof VxlanPacket || carried instanceof GenevePacket) {
-    spellOut(carried.frame.payload, bytesOf);
+    spellOut(carried.frame.payload, messages, bytesOf);
   }
   const message = messageOf(carried);
-  const bytes = message === undefined ? undefined : bytesOf(message);
+  const bytes = message === undefined ? undefined : bytesOf?.(message);
   if (bytes !== undefined && bytes.length <= carried.length) {
     payload.payload = new Data(carried.length, bytes);
   }
+}
+
+/** What is said inside TLS stays zeros: nobody on the way reads it. */
+function spellOutHttp(segment: TcpSegment, messages: StreamMessages): void {
+  const message = messageOf(segment.payload);
+  if (!(message instanceof HttpRequest || message instanceof HttpResponse)) return;
+  const offset = messages.offset(message, message.wireLength, segment.seq);
+  const text = message.text.slice(offset, offset + segment.payload.length);
+  const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0) & 0xff);
+  segment.payload = new Data(segment.payload.length, bytes);
 }

@@ -22,9 +22,9 @@ export function withoutHeader(headers: HttpHeaders, name: string): HttpHeaders {
   return Object.fromEntries(Object.entries(headers).filter(([k]) => k.toLowerCase() !== wanted));
 }
 
-/** Bytes of the fields on the wire, `name: value CRLF` each. */
-export function headersLength(headers: HttpHeaders): number {
-  let length = 0;
-  for (const [name, value] of Object.entries(headers)) length += name.length + value.length + 4;
-  return length;
+/** The fields as they stand on the wire (RFC 9112 section 5). */
+export function headersText(headers: HttpHeaders): string {
+  let text = "";
+  for (const [name, value] of Object.entries(headers)) text += `${name}: ${value}\r\n`;
+  return text;
 }

@@ -1,5 +1,5 @@
 import type { WireMessage } from "../conversation.ts";
-import { type HttpHeaders, headersLength } from "./headers.ts";
+import { type HttpHeaders, headersText } from "./headers.ts";
 
 export interface HttpRequestParts {
   /** GET where it is absent. */
@@ -21,6 +21,7 @@ export class HttpRequest implements WireMessage {
   readonly path: string;
   readonly query: string;
   readonly headers: HttpHeaders;
+  #text: string | undefined;
 
   constructor(parts: HttpRequestParts) {
     this.method = parts.method ?? "GET";
@@ -35,9 +36,15 @@ export class HttpRequest implements WireMessage {
     return this.query === "" ? this.path : `${this.path}?${this.query}`;
   }
 
+  /** As it stands on the wire. */
+  get text(): string {
+    const line = `${this.method} ${this.target} HTTP/1.1\r\nHost: ${this.host}\r\n`;
+    this.#text ??= `${line}${headersText(this.headers)}\r\n`;
+    return this.#text;
+  }
+
   get wireLength(): number {
-    const line = `${this.method} ${this.target} HTTP/1.1\r\nHost: ${this.host}\r\n\r\n`;
-    return line.length + headersLength(this.headers);
+    return this.text.length;
   }
 
   toString(): string {
@@ -56,6 +63,7 @@ export class HttpResponse implements WireMessage {
    */
   readonly notes: readonly unknown[];
   readonly #bodyLength: number;
+  #text: string | undefined;
 
   /** @param bodyLength bytes of the body, where it is longer than what is spelled out */
   constructor(
@@ -72,9 +80,16 @@ export class HttpResponse implements WireMessage {
     this.#bodyLength = bodyLength;
   }
 
+  /** As it stands on the wire; blank lines stand for what is not spelled out of the body. */
+  get text(): string {
+    const line = `HTTP/1.1 ${this.status} ${statusText(this.status)}\r\n`;
+    const fields = `${headersText(this.headers)}Content-Length: ${this.#bodyLength}\r\n`;
+    this.#text ??= `${line}${fields}\r\n${this.body.padEnd(this.#bodyLength, "\n")}`;
+    return this.#text;
+  }
+
   get wireLength(): number {
-    const line = `HTTP/1.1 ${this.status} ${statusText(this.status)}\r\n\r\n`;
-    return line.length + headersLength(this.headers) + this.#bodyLength;
+    return this.text.length;
   }
 
   /** The same answer as somebody passes it on. */
