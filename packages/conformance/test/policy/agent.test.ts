@@ -1,3 +1,4 @@
+import type { KubeObject } from "@cnilab/core";
 import { parseIp } from "@cnilab/net";
 import {
   outsideEndpoint,
@@ -51,4 +52,39 @@ describe("the agent", () => {
       { numRuns: Number(process.env["CNILAB_POLICY_RUNS"] ?? 60) },
     );
   }, 600_000);
+
+  // Neighbour discovery is ICMPv6, which policies on ports never name; bridged pods are nothing without it.
+  test("lets pods of one node find each other over IPv6, whatever is allowed between them", async () => {
+    const pod = (name: string): KubeObject =>
+      ({
+        apiVersion: "v1",
+        kind: "Pod",
+        metadata: { name, namespace: "default", labels: { app: name } },
+        spec: { nodeName: "one", containers: [{ name: "c", image: "x" }] },
+      }) as KubeObject;
+    const web: KubeObject = {
+      apiVersion: "networking.k8s.io/v1",
+      kind: "NetworkPolicy",
+      metadata: { name: "web", namespace: "default" },
+      spec: {
+        podSelector: { matchLabels: { app: "web" } },
+        policyTypes: ["Ingress"],
+        ingress: [
+          { from: [{ podSelector: { matchLabels: { app: "client" } } }], ports: [{ port: 80 }] },
+        ],
+      },
+    } as KubeObject;
+    const node = { apiVersion: "v1", kind: "Node", metadata: { name: "one" } } as KubeObject;
+    const cluster = await walkedCluster([node, pod("web"), pod("client"), web], 6);
+    const ask = (from: string, to: string, port: number) =>
+      cluster.connect({
+        from: cluster.endpoint(`default/${from}`),
+        to: cluster.endpoint(`default/${to}`),
+        protocol: "TCP",
+        port,
+      }).verdict;
+    expect(ask("web", "client", 9)).toBe("allowed");
+    expect(ask("client", "web", 80)).toBe("allowed");
+    expect(ask("client", "web", 81)).toBe("blocked");
+  });
 });

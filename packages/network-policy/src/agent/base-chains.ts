@@ -43,6 +43,8 @@ export function baseChains(): string {
 function rules(chain: "forward" | "output"): string[] {
   return [
     "ct state established,related accept",
+    // Nobody names it in a policy, and without it no neighbour is found.
+    "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept",
     ...(chain === "output" ? ["fib saddr type local accept"] : []),
     ...([4, 6] as const).flatMap((version) => {
       const ip = version === 4 ? "ip" : "ip6";
