@@ -161,9 +161,16 @@ function ask(
   );
   // One record of all requests; numbers of packets go on.
   append(walk, own);
-  const { scheme, host, port } = request;
+  const { scheme, port } = request;
+  // Doors go by the Host field, certificates by the URL.
+  const host = scheme === "https" ? request.host : hostField(request);
   const problem = httpProblem(cluster.api, { scheme, host, port }, connection, names);
   return { request, connection, report, problem };
+}
+
+/** The Host field without its port. */
+function hostField({ host, parts }: CurlRequest): string {
+  return parts.host?.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1") ?? host;
 }
 
 function append(all: Trace, more: Trace): void {
