@@ -29,7 +29,7 @@ export class SocketTransport implements DnsTransport {
     this.#trace = trace;
   }
 
-  open(server: DnsServerAddress, receive: Receive): DnsSocket {
+  open(server: DnsServerAddress, receive: (result: DnsMessage | DnsFailure) => void): DnsSocket {
     if (server.protocol === "udp") {
       return new DatagramSocket(this.#netns, this.#owner, server, receive, this.#trace);
     }
