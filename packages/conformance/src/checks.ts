@@ -1,6 +1,6 @@
 import type { Cluster, ConnectProtocol } from "@cnilab/cluster";
 import { objectKey, type Pod } from "@cnilab/core";
-import { type IpAddress, tryParseIp } from "@cnilab/net";
+import { formatIp, type IpAddress, tryParseIp } from "@cnilab/net";
 import type { Check } from "./check.ts";
 import { addressesOf, pod, pods } from "./test-cluster.ts";
 
@@ -85,6 +85,21 @@ export const CHECKS: readonly Check[] = [
           ),
         ),
       );
+    },
+  },
+  {
+    name: "pods on every node resolve the name of a Service",
+    source: "https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/",
+    async run(cluster) {
+      const service = cluster.api.get("Service", "default/echo");
+      const wanted = (service?.spec.clusterIPs ?? []).join(", ");
+      return oneOfEachNode(cluster).flatMap((p) => {
+        const found = cluster.lookUp(cluster.endpoint(objectKey(p)), "echo.default");
+        if ("verdict" in found) return [`${objectKey(p)}: ${found.reason}`];
+        if (found.problem !== undefined) return [`${objectKey(p)}: ${found.problem}`];
+        const got = found.addresses.map(formatIp).join(", ");
+        return got === wanted ? [] : [`${objectKey(p)} gets ${got} and not ${wanted}`];
+      });
     },
   },
   {
@@ -174,4 +189,10 @@ function stateOf(cluster: Cluster): { readonly namespaces: number; readonly devi
     devices += kernel.initNs.devices.length;
   }
   return { namespaces, devices };
+}
+
+function oneOfEachNode(cluster: Cluster): Pod[] {
+  const found = new Map<string | undefined, Pod>();
+  for (const p of pods(cluster)) if (!found.has(p.spec.nodeName)) found.set(p.spec.nodeName, p);
+  return [...found.values()];
 }

@@ -1,9 +1,10 @@
 import { type Cluster, createCluster } from "@cnilab/cluster";
 import { type KubeObject, objectKey, type Pod } from "@cnilab/core";
+import { registerCoreDns } from "@cnilab/dns";
 import { registerKubeProxy } from "@cnilab/kube-proxy";
 import type { Subject } from "./check.ts";
 
-/** Three nodes with two pods each, and a Service before all of them. */
+/** Three nodes with two pods each, a Service before all of them, and CoreDNS. */
 export async function testCluster(subject: Subject): Promise<Cluster> {
   const { model, options, ipFamilies, proxyMode } = subject;
   const cluster = createCluster({
@@ -14,7 +15,10 @@ export async function testCluster(subject: Subject): Promise<Cluster> {
       ...(ipFamilies === undefined ? {} : { ipFamilies }),
       ...(proxyMode === undefined ? {} : { proxyMode }),
     },
-    register: (root) => registerKubeProxy(root),
+    register: (root) => {
+      registerKubeProxy(root);
+      registerCoreDns(root);
+    },
   });
   const pods = [1, 2, 3].flatMap((node) => ["a", "b"].map((name) => pod(`${name}${node}`, node)));
   cluster.apply([...pods, SERVICE]);
