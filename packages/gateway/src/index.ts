@@ -16,4 +16,4 @@ export * from "./routing/decision.ts";
 export * from "./routing/outcome.ts";
 export * from "./routing/proxy-rules.ts";
 export * from "./routing/request-head.ts";
-export { tlsSecretUse } from "./routing/tls-secret-use.ts";
+export { type TlsSecretUse, tlsSecretUse } from "./routing/tls-secret-use.ts";
