@@ -6,6 +6,17 @@ const NAMES_IN_DATA: Readonly<Record<number, readonly [before: number, names: nu
   12: [0, 1], // PTR
   15: [2, 1], // MX
 };
+/** Names that others may point to, and that stay whole (RFC 3597 §4): the bytes before them. */
+const WHOLE_IN_DATA: Readonly<Record<number, (bytes: Uint8Array, at: number) => number>> = {
+  33: () => 6, // SRV
+  35: (bytes, at) => {
+    // NAPTR: two numbers and three strings
+    let end = at + 4;
+    for (let i = 0; i < 3; i++) end += 1 + (bytes[end] as number);
+    return end - at;
+  },
+  39: () => 0, // DNAME
+};
 const HEADER = 12;
 /** Type, class, TTL and length. */
 const FIXED = 10;
@@ -39,6 +50,14 @@ export function compressNames(bytes: Uint8Array): Uint8Array {
     }
     copy(1);
   };
+  const copyWhole = (): void => {
+    while (bytes[from] !== 0) {
+      const rest = suffix(bytes, from);
+      if (to < MAX_POINTER && !seen.has(rest)) seen.set(rest, to);
+      copy(1 + (bytes[from] as number));
+    }
+    copy(1);
+  };
   for (let questions = view.getUint16(4); questions > 0; questions--) {
     copyName();
     copy(4);
@@ -56,6 +75,11 @@ export function compressNames(bytes: Uint8Array): Uint8Array {
     const [before, names] = NAMES_IN_DATA[type] ?? [0, 0];
     copy(before);
     for (let i = 0; i < names; i++) copyName();
+    const whole = WHOLE_IN_DATA[type];
+    if (whole !== undefined) {
+      copy(whole(bytes, from));
+      copyWhole();
+    }
     copy(end - from);
     out[start - 2] = (to - start) >> 8;
     out[start - 1] = (to - start) & 0xff;

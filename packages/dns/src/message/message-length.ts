@@ -24,6 +24,12 @@ class Compression {
     }
     return nameLength(name);
   }
+
+  /** Bytes of a name that must not be shortened itself, but can be pointed to. */
+  addWhole(name: string, offset: number): number {
+    this.add(name, offset);
+    return nameLength(name);
+  }
 }
 
 /** Bytes before the label that begins at `from`. */
@@ -50,9 +56,14 @@ function recordLength(record: ResourceRecord, offset: number, compression?: Comp
   if (compression === undefined) {
     return nameLength(record.name) + RECORD_FIXED + dataLength(record.type, record.data);
   }
-  let at = offset + compression.add(record.name, offset) + RECORD_FIXED;
-  at += dataLength(record.type, record.data, (name) => compression.add(name, at));
-  return at - offset;
+  const at = offset + compression.add(record.name, offset) + RECORD_FIXED;
+  const bytes = dataLength(
+    record.type,
+    record.data,
+    (name) => compression.add(name, at),
+    (name) => compression.addWhole(name, at),
+  );
+  return at + bytes - offset;
 }
 
 /**

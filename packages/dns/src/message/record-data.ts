@@ -196,11 +196,13 @@ export function dataWords(data: string): string[] {
 /**
  * Bytes of the data on the wire.
  * @param shared how long a name is that may be a pointer; without it no name is
+ * @param whole how long a name is that may not
  */
 export function dataLength(
   type: string,
   data: string,
   shared: (name: string) => number = nameLength,
+  whole: (name: string) => number = nameLength,
 ): number {
   // The most frequent ones, without taking them apart.
   if (type === "A") return 4;
@@ -212,7 +214,7 @@ export function dataLength(
   if (fields === undefined) return data.length;
   fields.forEach((field, i) => {
     const word = words[i] ?? "";
-    if (field === "name") bytes += nameLength(word);
+    if (field === "name") bytes += whole(word);
     else if (field === "sharedName") bytes += shared(word);
     else if (field === "u8") bytes += 1;
     else if (field === "u16") bytes += 2;
