@@ -1,4 +1,17 @@
-import type { NetDevice, NetNamespace, Network, Segment } from "@cnilab/linux";
+import {
+  type NetDevice,
+  type NetNamespace,
+  type Network,
+  NF_INET_FORWARD,
+  NF_INET_LOCAL_IN,
+  NF_INET_LOCAL_OUT,
+  NF_INET_POST_ROUTING,
+  NF_INET_PRE_ROUTING,
+  NFPROTO_IPV4,
+  NFPROTO_IPV6,
+  type Segment,
+} from "@cnilab/linux";
+import type { IpFamily } from "@cnilab/net";
 import { birthplace, bridgeLines, bridgeMtu, linkAdd, linkSet } from "./devices.ts";
 import { ipvsText } from "./ipvs.ts";
 import { featuresOf, type KernelFeature } from "./kernel-features.ts";
@@ -161,7 +174,7 @@ function ruleSetsOf(netns: NetNamespace, name: string): RuleSet[] {
   const iptables = ([4, 6] as const).map((family) => {
     const tool = family === 4 ? "iptables" : "ip6tables";
     const text = netns.findIptables(family)?.save() ?? "";
-    return { set: [`${tool}-restore`, text] as const, isNewer: isNewerThanNftables(tool, netns) };
+    return { set: [`${tool}-restore`, text] as const, isNewer: isNewerThanNftables(family, netns) };
   });
   const sets: (readonly [string, string])[] = [
     ["xargs -n 1 nfacct add", counters.join("")],
@@ -176,15 +189,31 @@ function ruleSetsOf(netns: NetNamespace, name: string): RuleSet[] {
     .map(([command, text]) => ({ netns: name, command, text }));
 }
 
-/** Whether a table of iptables came to a hook after a base chain of nftables with the same priority. */
-function isNewerThanNftables(tool: string, { hooks }: NetNamespace): boolean {
-  return (hooks?.all ?? []).some((functions) =>
-    functions.some(({ name, priority }, i) => {
-      if (!name.startsWith("nft ")) return false;
-      const newer = functions.slice(0, i);
-      return newer.some((fn) => fn.priority === priority && fn.name.startsWith(`${tool} `));
-    }),
-  );
+/** Where rules of both are most often: of hooks that disagree the first one decides. */
+const HOOKS_BY_USE = [
+  NF_INET_FORWARD,
+  NF_INET_PRE_ROUTING,
+  NF_INET_POST_ROUTING,
+  NF_INET_LOCAL_IN,
+  NF_INET_LOCAL_OUT,
+] as const;
+
+/** Whether tables of iptables came to their hooks after base chains of nftables with the same priority. */
+function isNewerThanNftables(family: IpFamily, { hooks }: NetNamespace): boolean {
+  const protocol = family === 4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
+  for (const hook of HOOKS_BY_USE) {
+    const outer = hooks?.at(protocol, hook) ?? [];
+    for (const functions of [outer, ...outer.map((fn) => fn.functions ?? [])]) {
+      const met = functions.filter(({ name }) => /^(nft|ip6?tables) /.test(name));
+      const next = met.findIndex(
+        ({ name, priority }, i) =>
+          met[i + 1]?.priority === priority &&
+          met[i + 1]?.name.startsWith("nft ") !== name.startsWith("nft "),
+      );
+      if (next >= 0) return !met[next]?.name.startsWith("nft ");
+    }
+  }
+  return false;
 }
 
 function segmentRules(segment: Segment, netns: string, wires: WireNames): RuleSet[] {

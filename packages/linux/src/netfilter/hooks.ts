@@ -109,13 +109,6 @@ export class NetfilterHooks {
     return this.#entries[slotOf(family, hook)];
   }
 
-  /** The functions of each hook that has any, those of NAT's hooks among them. */
-  get all(): readonly (readonly HookFunction[])[] {
-    const registered = this.#entries.filter((entries) => entries !== undefined);
-    const inner = registered.flatMap((entries) => entries.map((entry) => entry.functions ?? []));
-    return [...registered, ...inner.filter((functions) => functions.length > 0)];
-  }
-
   /** Lets a waiting packet go on behind the function at which it stopped. */
   reinject(packet: QueuedPacket): void {
     const index = this.queued.indexOf(packet);
