@@ -211,6 +211,37 @@ describe("NodeLocal DNSCache", () => {
   });
 });
 
+describe("answers of many records", () => {
+  const addresses = Array.from({ length: 40 }, (_, i) => `10.99.0.${i + 1}`);
+  const objects = `
+{apiVersion: v1, kind: Service, metadata: {name: many}, spec: {clusterIP: None, ports: [{port: 80}]}}
+---
+{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: many-1, labels: {kubernetes.io/service-name: many}}, addressType: IPv4, ports: [{name: "", port: 80}], endpoints: [${addresses
+    .map((a) => `{addresses: [${a}]}`)
+    .join(", ")}]}
+`;
+  test("are cut at 512 bytes, and come whole over TCP", () => {
+    const found = lookUp(dnsCluster({ objects }), "client", "many");
+    expect(found.addresses.map(formatIp).sort()).toEqual([...addresses].sort());
+    expect(found.steps.map((s) => `${s.type} ${s.protocol}`)).toContain("A tcp");
+  });
+
+  test("come whole in one datagram to who says that it takes longer ones", () => {
+    const clientSpec = "dnsConfig: {options: [{name: edns0}]}";
+    const found = lookUp(dnsCluster({ objects, clientSpec }), "client", "many");
+    expect(found.addresses).toHaveLength(40);
+    expect(new Set(found.steps.map((s) => s.protocol))).toEqual(new Set(["udp"]));
+  });
+});
+
+test("an image on Alpine resolves as musl does: a name of ndots dots is asked for as it is, and no other way", () => {
+  const objects =
+    "{apiVersion: v1, kind: Pod, metadata: {name: small}, spec: {containers: [{name: c, image: 'node:24-alpine'}]}}";
+  const cluster = dnsCluster({ objects });
+  const asked = (pod: string) => lookUp(cluster, pod, "a.b.c.d.e.f").steps.length;
+  expect([asked("small"), asked("client")]).toEqual([2, 8]);
+});
+
 test("two runs of one seed ask alike", () => {
   const asked = () => {
     const cluster = dnsCluster({ seed: 7 });
