@@ -202,6 +202,26 @@ describe.concurrent("a break of an Ingress names the object to mend", () => {
       /^Ingress shop\/web names IngressClass haproxy, which is not there: create it, or set spec\.ingressClassName \(there is nginx\)$/,
     ],
     [
+      "a class that only an annotation names",
+      changed(INGRESS, {
+        "Ingress web": (spec: IngressSpec & { readonly ingressClassName?: string }) => {
+          const { ingressClassName: _, ...rest } = spec;
+          return rest;
+        },
+      }).replace(
+        '"kind":"Ingress","metadata":{',
+        '"kind":"Ingress","metadata":{"annotations":{"kubernetes.io/ingress.class":"traefik"},',
+      ),
+      ["internet", `http://${HOST}/cart`],
+      /^Ingress shop\/web asks for class traefik by the annotation kubernetes\.io\/ingress\.class, which nobody serves here; ingress-nginx serves nginx$/,
+    ],
+    [
+      "a name that no Service has, from a pod",
+      changed(INGRESS, AS_IT_IS),
+      ["shop/deploy/catalog", "http://kart/"],
+      /kart/,
+    ],
+    [
       "a wrong port name",
       changed(INGRESS, { "Ingress web": toService("cart", { name: "https" }) }),
       ["internet", `http://${HOST}/cart`],

@@ -22,7 +22,7 @@ function get(cluster: Cluster, url: string, headers: Record<string, string> = {}
     maxTimeMs: 100_000,
   });
   const scheme = tls ? "https" : "http";
-  const asked = { scheme, host: hostname, port: Number(port) } as const;
+  const asked = { scheme, host: hostname, port: Number(port), outside: true } as const;
   const problem = httpProblem(cluster.api, asked, connection, () => undefined);
   const { result } = connection.outcome ?? {};
   if (result instanceof HttpResponse) {

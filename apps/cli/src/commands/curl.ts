@@ -164,7 +164,9 @@ function ask(
   const { scheme, port } = request;
   // Doors go by the Host field, certificates by the URL.
   const host = scheme === "https" ? request.host : hostField(request);
-  const problem = httpProblem(cluster.api, { scheme, host, port }, connection, names);
+  const outside = from.kind === "internet" || from.kind === "address";
+  const asked = { scheme, host, port, outside };
+  const problem = httpProblem(cluster.api, asked, connection, names);
   return { request, connection, report, problem };
 }
 

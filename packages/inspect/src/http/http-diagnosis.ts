@@ -21,6 +21,8 @@ export interface AskedUrl {
   /** Without a port. */
   readonly host: string;
   readonly port: number;
+  /** Whether it was asked from outside the cluster, where only doors have names. */
+  readonly outside: boolean;
 }
 
 /**
@@ -37,7 +39,7 @@ export function httpProblem(
   if (failure !== undefined || outcome === undefined) {
     const blocked = policyLine(connection.drops, nameOf);
     if (failure?.verdict !== "unresolved") return failure?.reason ?? "nothing was sent";
-    return blocked ?? unservedHost(api, asked) ?? failure.reason;
+    return blocked ?? unservedHost(api, asked, asked.outside) ?? failure.reason;
   }
   const { result, drops } = outcome;
   if (result instanceof HttpFailure) {
@@ -98,7 +100,7 @@ function proxyLine(
     if (blocked !== undefined) return `${status}: ${blocked}`;
   }
   if (status === 404) {
-    const unserved = unservedHost(api, asked);
+    const unserved = unservedHost(api, asked, true);
     if (unserved !== undefined) return `404: ${unserved}`;
   }
   const rule =
@@ -133,8 +135,11 @@ function policyLine(drops: readonly Drop[], nameOf: NameOf): string | undefined 
 
 const ROUTES = ["HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"] as const;
 
-/** The first thing that is wrong with the objects that have a host. */
-function unservedHost(api: ApiClient, { host }: AskedUrl): string | undefined {
+/**
+ * The first thing that is wrong with the objects that have a host.
+ * @param isDoor whether a host that none of them has is worth a word
+ */
+function unservedHost(api: ApiClient, { host }: AskedUrl, isDoor: boolean): string | undefined {
   const found: string[] = [];
   let known = false;
   for (const ingress of api.list("Ingress")) {
@@ -162,7 +167,7 @@ function unservedHost(api: ApiClient, { host }: AskedUrl): string | undefined {
   }
   if (found[0] !== undefined) return found[0];
   const any = ["Ingress", "Gateway"] as const;
-  if (known || any.every((kind) => api.list(kind).length === 0)) return undefined;
+  if (known || !isDoor || any.every((kind) => api.list(kind).length === 0)) return undefined;
   return `no Ingress, Gateway or route has the host ${host}${closest(api, host)}`;
 }
 
@@ -200,20 +205,34 @@ function ingressProblem(api: ApiClient, ingress: Ingress): string | undefined {
   const { ingressClassName } = ingress.spec;
   const classes = api.list("IngressClass").map(({ metadata }) => metadata.name);
   const there = classes.length === 0 ? "there is none" : `there is ${classes.join(", ")}`;
+  const annotation = ingress.metadata.annotations?.[INGRESS_CLASS_ANNOTATION];
+  if (ingressClassName === undefined && annotation !== undefined) {
+    if (annotation === "nginx") return noAddress(api, ingress);
+    return `${who} asks for class ${annotation} by the annotation ${INGRESS_CLASS_ANNOTATION}, which nobody serves here; ingress-nginx serves nginx`;
+  }
   if (ingressClassName === undefined) {
-    if (ingress.metadata.annotations?.[INGRESS_CLASS_ANNOTATION] !== undefined) return undefined;
     return `${who} names no class, and no IngressClass is the default one: set spec.ingressClassName (${there})`;
   }
   const ingressClass = api.get("IngressClass", ingressClassName);
   if (ingressClass === undefined) {
     return `${who} names IngressClass ${ingressClassName}, which is not there: create it, or set spec.ingressClassName (${there})`;
   }
-  if ((ingress.status?.loadBalancer?.ingress ?? []).length > 0) return undefined;
+  if (hasAddress(ingress)) return undefined;
   const controller = ingressClass.spec?.controller;
   if (controller !== "k8s.io/ingress-nginx") {
     return `${who}: IngressClass ${ingressClassName} is of controller ${controller}, which does not run here; k8s.io/ingress-nginx does`;
   }
-  return `${who} has no address: ${serviceProblem(api, "ingress-nginx", "ingress-nginx-controller")}`;
+  return noAddress(api, ingress);
+}
+
+function hasAddress({ status }: Ingress): boolean {
+  return (status?.loadBalancer?.ingress ?? []).length > 0;
+}
+
+function noAddress(api: ApiClient, ingress: Ingress): string | undefined {
+  if (hasAddress(ingress)) return undefined;
+  const why = serviceProblem(api, "ingress-nginx", "ingress-nginx-controller");
+  return `Ingress ${objectKey(ingress)} has no address: ${why}`;
 }
 
 function gatewayProblem(api: ApiClient, gateway: Gateway): string | undefined {
