@@ -83,6 +83,8 @@ export class Skb {
    * a whole packet is cut into again keeps this.
    */
   checksumValid = false;
+  /** Its sender has worked out the checksum itself, as who sends whole frames does (CHECKSUM_NONE). */
+  summedBySender = false;
   /** What the IPv6 header has added to the sum that connection tracking took of it (`rememberSum`); else -1. */
   summedHeader = -1;
   /**
@@ -156,6 +158,7 @@ export class Skb {
     copy.ignoreDf = this.ignoreDf;
     copy.gso = this.gso;
     copy.checksumValid = this.checksumValid;
+    copy.summedBySender = this.summedBySender;
     copy.summedHeader = this.summedHeader;
     copy.flowHash = this.flowHash;
     return copy;

@@ -1,6 +1,7 @@
-import { IPPROTO_UDP } from "@cnilab/net";
+import { Data, IPPROTO_UDP, IpPacket, parseIp, UdpDatagram } from "@cnilab/net";
 import { expect, test } from "vitest";
 import { cable, connect, Lab, serve, up } from "../../test/lab.ts";
+import { Skb } from "../skb.ts";
 
 const NFT = (rule: string, ct = "ct state new,established"): string =>
   `table ip6 t {
@@ -25,6 +26,27 @@ test.each([
   serve(server, 53, IPPROTO_UDP);
   server.nftables.apply(NFT(rule));
   expect(connect(client, "fd00::2", 53, { protocol: IPPROTO_UDP, length }).outcome).toBe(expected);
+});
+
+test.each([
+  [64, 0],
+  [1000, 1],
+])("whose sender sums itself, as a packet socket does: of %i bytes, %i lost", (length, lost) => {
+  const [client, server] = new Lab().machine("client", "server");
+  const [a, b] = cable(client, "eth0", server, "eth0");
+  up(a, "fd00::1/64");
+  up(b, "fd00::2/64");
+  serve(server, 53, IPPROTO_UDP);
+  server.nftables.apply(NFT("ip6 hoplimit set 9"));
+  const udp = new UdpDatagram(1, 53, new Data(length));
+  const packet = new IpPacket(parseIp("fd00::1"), parseIp("fd00::2"), IPPROTO_UDP, udp);
+  const skb = Skb.ofIp(packet, undefined);
+  skb.summedBySender = true;
+  skb.dstMac = b.mac;
+  a.queueTransmit(skb);
+  server.network.run();
+  const drops = server.network.takeDrops().filter(({ reason }) => reason === "UDP_CSUM");
+  expect(drops).toHaveLength(lost);
 });
 
 test("what nobody has summed is not lost", () => {

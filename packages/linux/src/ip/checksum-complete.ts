@@ -2,14 +2,15 @@ import { IPPROTO_UDP, type IpAddress, type IpPacket, UdpDatagram } from "@cnilab
 import type { Skb } from "../skb.ts";
 
 /**
- * A packet whose checksum its sender has worked out (one that came in fragments) is summed by connection tracking, and
+ * A packet whose checksum its sender has worked out (one that came in fragments, or from a packet socket) is summed by connection tracking, and
  * the sum is kept with it (`nf_ip6_checksum`, CHECKSUM_COMPLETE with `csum_complete_sw`). Whoever writes into an IPv6
  * header later leaves that sum as it was, as no checksum of a header makes up for it as in IPv4; to the receiver the
  * packet looks damaged then. What is kept here is what the header has added to the sum.
  */
 export function rememberSum(skb: Skb): void {
   const packet = skb.ip;
-  if (packet.version === 6 && packet.protocol === IPPROTO_UDP && skb.fragMaxSize > 0) {
+  const isSummed = skb.summedBySender || skb.fragMaxSize > 0;
+  if (packet.version === 6 && packet.protocol === IPPROTO_UDP && isSummed) {
     skb.summedHeader = headerSum(packet);
   }
 }

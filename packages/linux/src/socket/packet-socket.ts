@@ -33,6 +33,7 @@ export class PacketSocket {
   }
 
   send(frame: Skb): void {
+    frame.summedBySender = true;
     this.device.queueTransmit(frame);
     this.device.network.run();
   }

@@ -63,6 +63,7 @@ export function framesOf(kernel: Kernel, step: FrameStep): SentFrame[] {
 /** Sends a frame as a packet socket does (net/packet/af_packet.c `packet_snd`). */
 export function send({ dev, frame }: SentFrame): void {
   const skb = new Skb(frame.etherType, frame.payload.clone() as IpPacket, undefined);
+  skb.summedBySender = true;
   skb.dstMac = frame.dst;
   skb.srcMac = frame.src;
   dev.queueTransmit(skb);
