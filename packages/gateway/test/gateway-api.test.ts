@@ -64,13 +64,18 @@ const to = (name: string, more: object = {}): { readonly backendRefs: readonly B
   backendRefs: [{ name, port: 80, ...more }],
 });
 
-const grant = (namespace: string, kind = "HTTPRoute", toKind = "Service"): ReferenceGrant => ({
+const grant = (
+  namespace: string,
+  kind = "HTTPRoute",
+  toKind = "Service",
+  name?: string,
+): ReferenceGrant => ({
   apiVersion: "gateway.networking.k8s.io/v1",
   kind: "ReferenceGrant",
   metadata: { name: "grant", namespace },
   spec: {
     from: [{ group: "gateway.networking.k8s.io", kind, namespace: "default" }],
-    to: [{ group: "", kind: toKind }],
+    to: [{ group: "", kind: toKind, ...(name !== undefined && { name }) }],
   },
 });
 
@@ -472,6 +477,18 @@ describe("parents and references", () => {
     [
       "a grant to another kind",
       { referenceGrants: [grant("other", "TCPRoute")] },
+      httpRoute("r", { rules: [to("a", { namespace: "other" })] }),
+      ["Accepted=True Accepted", "ResolvedRefs=False RefNotPermitted"],
+    ],
+    [
+      "a grant of another kind of object",
+      { referenceGrants: [grant("other", "HTTPRoute", "Secret")] },
+      httpRoute("r", { rules: [to("a", { namespace: "other" })] }),
+      ["Accepted=True Accepted", "ResolvedRefs=False RefNotPermitted"],
+    ],
+    [
+      "a grant of another Service",
+      { referenceGrants: [grant("other", "HTTPRoute", "Service", "b")] },
       httpRoute("r", { rules: [to("a", { namespace: "other" })] }),
       ["Accepted=True Accepted", "ResolvedRefs=False RefNotPermitted"],
     ],

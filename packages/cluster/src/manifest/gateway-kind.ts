@@ -1,7 +1,7 @@
 import type { Check } from "./field-check.ts";
 import { type KindChecks, kind } from "./kind-checks.ts";
 
-export const GATEWAY_GROUP = "gateway.networking.k8s.io";
+const GATEWAY_GROUP = "gateway.networking.k8s.io";
 /** Of kinds on trial, whose names start with an X. */
 export const EXPERIMENTAL_GROUP = "gateway.networking.x-k8s.io";
 

@@ -1,5 +1,5 @@
 /** A text that a pattern describes, as far as it begins with plain letters: what stands before its first operator. */
-export function literalStart(pattern: string): string {
+function literalStart(pattern: string): string {
   const start = /^\^?((?:[^\\^$.*+?()[\]{}|]|\\[^A-Za-z0-9])*)/.exec(pattern)?.[1] ?? "";
   const next = pattern.slice(pattern.indexOf(start) + start.length)[0] ?? "";
   // What a quantifier follows may be missing.

@@ -8,6 +8,6 @@ export function byAge(x: KubeObject, y: KubeObject): number {
   );
 }
 
-export function compareText(x: string, y: string): number {
+function compareText(x: string, y: string): number {
   return x < y ? -1 : x > y ? 1 : 0;
 }

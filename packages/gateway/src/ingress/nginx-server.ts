@@ -100,7 +100,7 @@ export class CompiledLocations {
   }
 }
 
-export function needsRewrite({ settings, path }: NginxLocation): boolean {
+function needsRewrite({ settings, path }: NginxLocation): boolean {
   return settings.rewriteTarget !== "" && settings.rewriteTarget !== path;
 }
 

@@ -1,9 +1,3 @@
-/** Paths that match by elements: `/foo` is the path of `/foo`, `/foo/` and `/foo/bar`, not of `/foobar`. */
-export function prefixMatches(prefix: string, path: string): boolean {
-  const bare = withoutEndSlash(prefix);
-  return path.startsWith(bare) && (path.length === bare.length || path[bare.length] === "/");
-}
-
 /** The root is empty: every other path starts with it and a slash. */
 export function withoutEndSlash(path: string): string {
   return path.endsWith("/") ? path.slice(0, -1) : path;
@@ -17,8 +11,9 @@ interface PatternEntries<T> {
 }
 
 /**
- * Entries by path. A look-up takes the path's own length, not the number of entries: one look for the exact path, one for
- * each of its beginnings, and the patterns, if there are any, one by one.
+ * Entries by path. A prefix goes by elements: `/foo` is one of `/foo`, `/foo/` and `/foo/bar`, not of `/foobar`. A look-up
+ * takes the path's own length, not the number of entries: one look for the exact path, one for each of its beginnings,
+ * and the patterns, if there are any, one by one.
  */
 export class PathIndex<T> {
   readonly #exact = new Map<string, T[]>();
