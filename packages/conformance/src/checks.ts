@@ -1,7 +1,9 @@
 import type { Cluster, ConnectProtocol } from "@cnilab/cluster";
 import { objectKey, type Pod } from "@cnilab/core";
+import { EchoedRequest, HttpResponse } from "@cnilab/linux";
 import { formatIp, type IpAddress, tryParseIp } from "@cnilab/net";
 import type { Check } from "./check.ts";
+import { DOORS } from "./doors.ts";
 import { addressesOf, pod, pods } from "./test-cluster.ts";
 
 const MODEL =
@@ -133,6 +135,35 @@ export const CHECKS: readonly Check[] = [
       cluster.apply([pod("a4", 4), pod("b4", 4)]);
       await cluster.settled();
       return [...left, ...everyPair(cluster)];
+    },
+  },
+  {
+    name: "requests from outside come in by an Ingress and by a Gateway",
+    source: "https://kubernetes.io/docs/concepts/services-networking/ingress/",
+    async run(cluster) {
+      cluster.apply(DOORS);
+      await cluster.settled();
+      return ["ingress.example.com", "gateway.example.com"].flatMap((host) => {
+        const { outcome, failure } = cluster.requestHttp({
+          from: cluster.endpoint("internet"),
+          to: cluster.endpoint(host),
+          port: 80,
+          request: { host, path: "/any" },
+          connectTimeoutMs: 10_000,
+          maxTimeMs: 60_000,
+        });
+        const { result } = outcome ?? {};
+        if (!(result instanceof HttpResponse)) {
+          return [`${host}: ${failure?.reason ?? result?.message ?? "no answer"}`];
+        }
+        const echoed = result.notes.find((note) => note instanceof EchoedRequest);
+        if (echoed === undefined) return [`${host}: ${result}`];
+        const seenAs = formatIp(echoed.report.seenAddress);
+        const proxy = cluster.api.list("Pod").find((p) => addressesOf(p).includes(seenAs));
+        const namespace = proxy?.metadata.namespace;
+        if (namespace === "ingress-nginx" || namespace === "cnilab-gateway") return [];
+        return [`${host}: the endpoint saw ${seenAs}, which is no proxy's`];
+      });
     },
   },
 ];

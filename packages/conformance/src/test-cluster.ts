@@ -1,10 +1,12 @@
+import { registerCloud } from "@cnilab/cloud";
 import { type Cluster, createCluster } from "@cnilab/cluster";
 import { type KubeObject, objectKey, type Pod } from "@cnilab/core";
 import { registerCoreDns } from "@cnilab/dns";
+import { registerGateway, registerIngress } from "@cnilab/gateway";
 import { registerKubeProxy } from "@cnilab/kube-proxy";
 import type { Subject } from "./check.ts";
 
-/** Three nodes with two pods each, a Service before all of them, and CoreDNS. */
+/** Three nodes with two pods each, a Service before all of them, CoreDNS, and a cloud's load balancers. */
 export async function testCluster(subject: Subject): Promise<Cluster> {
   const { model, options, ipFamilies, proxyMode } = subject;
   const cluster = createCluster({
@@ -18,6 +20,9 @@ export async function testCluster(subject: Subject): Promise<Cluster> {
     register: (root) => {
       registerKubeProxy(root);
       registerCoreDns(root);
+      registerCloud(root);
+      registerIngress(root);
+      registerGateway(root);
     },
   });
   const pods = [1, 2, 3].flatMap((node) => ["a", "b"].map((name) => pod(`${name}${node}`, node)));
