@@ -5,6 +5,7 @@ import { type Cluster, createCluster, parseManifests } from "@cnilab/cluster";
 import type { ClusterConfig, CniOptionValues, KubeObject, Service } from "@cnilab/core";
 import { flannel } from "@cnilab/flannel";
 import { registerKubeProxy } from "@cnilab/kube-proxy";
+import { registerPolicyAgent } from "@cnilab/network-policy";
 import { checkKernel, script, up, whyNotHere } from "@cnilab/realize";
 import { describe, expect, test } from "vitest";
 import {
@@ -25,25 +26,38 @@ const MANIFESTS = [
   fileURLToPath(import.meta.resolve("@cnilab/examples/shop")),
   fileURLToPath(new URL("systems/services.yaml", import.meta.url)),
 ];
+const POLICIES = fileURLToPath(new URL("systems/policies.yaml", import.meta.url));
 /** How often each asks who has several backends: kube-proxy chooses at random. */
 const TIMES = 3;
 /** A loaded machine may answer too late; what differs is asked again so often. */
 const LOOKS = 3;
 
-const CLUSTERS: readonly (readonly [string, CniOptionValues, Partial<ClusterConfig>])[] = [
-  ["vxlan and iptables", { backend: "vxlan" }, { proxyMode: "iptables" }],
-  ["vxlan and nftables", { backend: "vxlan" }, { proxyMode: "nftables" }],
-  ["host-gw and iptables", { backend: "host-gw" }, { proxyMode: "iptables" }],
-  ["host-gw and nftables", { backend: "host-gw" }, { proxyMode: "nftables" }],
+/** A CNI, the cluster's configuration, and whether an agent enforces policies. */
+type Row = readonly [string, CniOptionValues, Partial<ClusterConfig>, boolean];
+
+const CLUSTERS: readonly Row[] = [
+  ["vxlan and iptables", { backend: "vxlan" }, { proxyMode: "iptables" }, false],
+  ["vxlan, iptables and policies", { backend: "vxlan" }, { proxyMode: "iptables" }, true],
+  ["vxlan and nftables", { backend: "vxlan" }, { proxyMode: "nftables" }, false],
+  ["host-gw and iptables", { backend: "host-gw" }, { proxyMode: "iptables" }, false],
+  ["host-gw and nftables", { backend: "host-gw" }, { proxyMode: "nftables" }, false],
   [
     "vxlan and iptables with two families",
     { backend: "vxlan" },
     { proxyMode: "iptables", ipFamilies: [4, 6] },
+    false,
   ],
   [
     "host-gw and nftables with two families",
     { backend: "host-gw" },
     { proxyMode: "nftables", ipFamilies: [4, 6] },
+    false,
+  ],
+  [
+    "host-gw, nftables and policies with two families",
+    { backend: "host-gw" },
+    { proxyMode: "nftables", ipFamilies: [4, 6] },
+    true,
   ],
 ];
 
@@ -57,8 +71,8 @@ describe.skipIf(missing !== undefined)(`the shop in real namespaces${why}`, () =
   test.each(CLUSTERS)(
     "with %s does what probe says",
     { timeout: 300_000 },
-    async (_, cni, config) => {
-      const cluster = await bringUp(cni, config);
+    async (_, cni, config, policies) => {
+      const cluster = await bringUp(cni, config, policies);
       const prefix = `shop${process.pid}`;
       const made = script(cluster.network, { prefix });
       checkKernel(made);
@@ -79,15 +93,18 @@ describe.skipIf(missing !== undefined)(`the shop in real namespaces${why}`, () =
 async function bringUp(
   cniOptions: CniOptionValues,
   config: Partial<ClusterConfig>,
+  policies: boolean,
 ): Promise<Cluster> {
-  const register = registerKubeProxy;
   const cluster = createCluster({
     cni: flannel,
     cniOptions,
     config,
-    register: (root) => register(root),
+    register: (root) => {
+      registerKubeProxy(root);
+      if (policies) registerPolicyAgent(root);
+    },
   });
-  const objects = MANIFESTS.flatMap(
+  const objects = [...MANIFESTS, ...(policies ? [POLICIES] : [])].flatMap(
     (file) => parseManifests(readFileSync(file, "utf8"), file).objects,
   );
   cluster.apply(config.ipFamilies === undefined ? objects : objects.map(inBothFamilies));

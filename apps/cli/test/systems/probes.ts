@@ -143,5 +143,6 @@ export function heard({ owner, seen, errno, stalled }: RealAnswer): string {
 }
 
 function inWords(verdict: string, owner: string | undefined, seen: string | undefined): string {
-  return verdict === "allowed" ? `answered by ${owner}, which saw ${seen}` : verdict;
+  if (verdict === "allowed") return `answered by ${owner}, which saw ${seen}`;
+  return verdict === "blocked" ? "unreachable" : verdict; // nobody tells a client of a policy
 }
