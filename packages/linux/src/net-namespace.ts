@@ -5,7 +5,7 @@ import type { NetDevice } from "./device/net-device.ts";
 import type { Dst } from "./fib/dst.ts";
 import { Fib } from "./fib/fib.ts";
 import type { RouteCommand } from "./fib/fib-table.ts";
-import type { Route } from "./fib/route.ts";
+import type { Nexthop, Route } from "./fib/route.ts";
 import { addRoute, deleteRoute, type RouteSpec } from "./fib/route-config.ts";
 import {
   type AddressOptions,
@@ -54,6 +54,8 @@ export interface PathMtu {
   readonly mtu: number;
   /** Virtual milliseconds. */
   readonly expires: number;
+  /** The only way that knows it; every one to the address where it is absent. */
+  readonly nexthop: Nexthop | undefined;
 }
 
 /** One network namespace: a network stack of its own. Parts that a pod never uses are made on demand. */
@@ -412,17 +414,21 @@ export class NetNamespace {
       this.#pathMtus?.delete(address);
       return dst.mtu;
     }
+    if (known.nexthop !== undefined && known.nexthop !== dst.nexthop) return dst.mtu;
     return Math.min(known.mtu, dst.mtu);
   }
 
-  /** A router told that packets to `address` must be no longer than `mtu` (`ip_rt_update_pmtu`). */
-  learnPathMtu(address: IpAddress, mtu: number): void {
+  /**
+   * A router told that packets to `address` must be no longer than `mtu` (`ip_rt_update_pmtu`).
+   * @param nexthop the only one that learns of it, where there are several ways
+   */
+  learnPathMtu(address: IpAddress, mtu: number, nexthop?: Nexthop): void {
     const isIpv4 = typeof address === "number";
     if (!isIpv4 && mtu < IPV6_MIN_MTU) return; // __ip6_rt_update_pmtu
     const least = isIpv4 ? this.sysctl.get("net/ipv4/route/min_pmtu") : IPV6_MIN_MTU;
     const expires = this.network.clock.now + 1000 * this.sysctl.get("net/ipv4/route/mtu_expires");
     this.#pathMtus ??= new Map();
-    this.#pathMtus.set(address, { mtu: Math.max(mtu, least), expires });
+    this.#pathMtus.set(address, { mtu: Math.max(mtu, least), expires, nexthop });
     this.network.touch();
   }
 

@@ -39,7 +39,6 @@ import { tcpError } from "../socket/tcp.ts";
 import { udpError } from "../socket/udp.ts";
 import { sendFromIcmpSocket } from "./icmp-socket.ts";
 import { routeOutput } from "./route-output.ts";
-import { dstPortOf, srcPortOf } from "./transport.ts";
 
 /** An ICMP or ICMPv6 message for this machine (`icmp_rcv`, `icmpv6_rcv`). */
 export function icmpReceive(skb: Skb, netns: NetNamespace): void {
@@ -150,7 +149,7 @@ function icmpErrorReceived(skb: Skb, netns: NetNamespace, message: IcmpMessage):
     about.payload instanceof FragmentPayload
       ? about.withPayload(about.payload.whole.payload)
       : about;
-  if (tooBig && isOnItsWay(skb, netns, inner)) netns.learnPathMtu(about.dst, message.rest);
+  if (tooBig) learnPathMtu(skb, netns, about, message.rest);
   switch (about.protocol) {
     case IPPROTO_UDP:
       udpError(netns, inner, error);
@@ -178,29 +177,26 @@ function icmpErrorReceived(skb: Skb, netns: NetNamespace, message: IcmpMessage):
 }
 
 /**
- * Whether the route that learns of a smaller path MTU is the one that the packet took. TCP knows its own; for the others
- * it is looked up by the quoted packet without ports, for IPv6 without protocol, for ICMPv6 by the device that the error
- * came by (`ipv4_sk_update_pmtu`, `ip6_sk_update_pmtu`, `icmpv6_err`): rules that ask for these do not see it.
+ * Learns a smaller path MTU, for the route of what the error is about. TCP knows its own; for others it is looked up by
+ * the quoted packet without ports, for IPv6 without protocol, for ICMPv6 by the device that the error came by
+ * (`ipv4_sk_update_pmtu`, `ip6_sk_update_pmtu`, `icmpv6_err`): that may be another than what rules led the packet to.
  */
-function isOnItsWay(skb: Skb, netns: NetNamespace, about: IpPacket): boolean {
+function learnPathMtu(skb: Skb, netns: NetNamespace, about: IpPacket, mtu: number): void {
   const { src, dst, protocol, version } = about;
   const isDatagram =
     protocol === IPPROTO_UDP || protocol === IPPROTO_ICMP || protocol === IPPROTO_ICMPV6;
-  if (!isDatagram || !netns.fib(version).hasCustomRules) return true;
-  const common = { src, dst, anySource: true };
-  const taken = routeOutput(netns, {
-    ...common,
-    protocol,
-    srcPort: srcPortOf(about),
-    dstPort: dstPortOf(about),
-  });
-  if (typeof taken === "string") return true;
-  const asked = routeOutput(netns, {
-    ...common,
+  if (!isDatagram || !netns.fib(version).hasCustomRules) {
+    netns.learnPathMtu(dst, mtu);
+    return;
+  }
+  const route = routeOutput(netns, {
+    dst,
+    src,
+    anySource: true,
     ...(version === 4 ? { protocol } : {}),
     ...(protocol === IPPROTO_ICMPV6 ? { oif: skb.iif } : {}),
   });
-  return typeof asked !== "string" && asked.dst.nexthop === taken.dst.nexthop;
+  if (typeof route !== "string") netns.learnPathMtu(dst, mtu, route.dst.nexthop);
 }
 
 /** `icmp_err_convert`, `icmpv6_err_convert`. */

@@ -254,6 +254,18 @@ describe("policy rules", () => {
   });
 });
 
+// ip6_route_me_harder: the socket's route has learnt, the one that a mark leads to has not
+test("what is routed again by a mark does not know what its socket's IPv6 route has learnt", () => {
+  const { client } = narrow(1400);
+  routes(client, "::/0 via fd01::1 table 77");
+  rule(client, "priority 100 fwmark 1/1 lookup 77", 6);
+  const ask = () => connect(client, "fd02::2", 80, { protocol: IPPROTO_UDP, length: 1440 });
+  ask();
+  expect(outcome(ask())).toBe("connected");
+  client.iptables(6).append("mangle", "OUTPUT", "-p udp -j MARK --set-mark 1");
+  expect(outcome(ask())).toContain("PKT_TOO_BIG in r1");
+});
+
 describe("fragments", () => {
   test.each([
     ["10.2.0.2", 1473, 2],
