@@ -93,6 +93,22 @@ test("each Gateway has an address of its own, also where two have one port", () 
   ]);
 });
 
+test("a Gateway's name and address may be what a Service's may not", () => {
+  const long = `a.${"b".repeat(100)}`;
+  const odd = gateway(long, { name: "http", port: 80, protocol: "HTTP" });
+  const cluster = running(
+    changed(
+      GATEWAY,
+      {},
+      { ...odd, spec: { ...(odd.spec as object), addresses: [{ value: "198.51.100.9" }] } },
+      route("HTTPRoute", "odd", long, "catalog", { hostnames: ["odd.example.com"] }),
+    ),
+  );
+  expect(get(cluster, "http://odd.example.com/").said).toBe("200 shop/catalog");
+  const status = cluster.api.get("Gateway", `shop/${long}`)?.status;
+  expect(status?.addresses).toEqual([{ type: "IPAddress", value: "198.51.100.9" }]);
+});
+
 test("status says who took what, and when", () => {
   const cluster = running(changed(GATEWAY, {}));
   const edge = cluster.api.get("Gateway", "shop/edge");

@@ -1,17 +1,19 @@
 import type { Gateway, KubeObject, Service, ServicePort } from "@cnilab/core";
+import { tryParseIp } from "@cnilab/net";
 import type { ServedPort } from "../routing/proxy-rules.ts";
 
 export const GATEWAY_NAMESPACE = "cnilab-gateway";
 export const GATEWAY_NAME = "cnilab-gateway";
 
-/** Which Gateway a Service is of, by the well-known labels (Gateway API GEP-1762). */
+/** Which Gateway a Service is of. The well-known label (GEP-1762) says it as well, where the name is short enough for one. */
+const GATEWAY_ANNOTATION = "cnilab.dev/gateway";
 const NAME_LABEL = "gateway.networking.k8s.io/gateway-name";
-const NAMESPACE_LABEL = "cnilab.dev/gateway-namespace";
+/** A label's value, and the name of a Service, have so many characters at most. */
+const LONGEST = 63;
 
 /** `namespace/name` of the Gateway that a Service brings traffic for. */
 export function gatewayOf({ metadata }: Service): string | undefined {
-  const { [NAME_LABEL]: name, [NAMESPACE_LABEL]: namespace } = metadata.labels ?? {};
-  return name === undefined || namespace === undefined ? undefined : `${namespace}/${name}`;
+  return metadata.annotations?.[GATEWAY_ANNOTATION];
 }
 
 /**
@@ -27,7 +29,7 @@ export function gatewayService(
 ): Service {
   const { namespace = "default", name } = gateway.metadata;
   const requested = gateway.spec.addresses?.find(
-    ({ type = "IPAddress", value }) => type === "IPAddress" && value !== undefined,
+    ({ type = "IPAddress", value = "" }) => type === "IPAddress" && tryParseIp(value) !== undefined,
   )?.value;
   const service: KubeObject & { readonly spec: Service["spec"] } = {
     apiVersion: "v1",
@@ -37,12 +39,12 @@ export function gatewayService(
       namespace: GATEWAY_NAMESPACE,
       labels: {
         "app.kubernetes.io/name": GATEWAY_NAME,
-        [NAME_LABEL]: name,
-        [NAMESPACE_LABEL]: namespace,
+        ...(name.length <= LONGEST && { [NAME_LABEL]: name }),
       },
-      ...(gateway.spec.infrastructure?.annotations && {
-        annotations: gateway.spec.infrastructure.annotations,
-      }),
+      annotations: {
+        ...gateway.spec.infrastructure?.annotations,
+        [GATEWAY_ANNOTATION]: `${namespace}/${name}`,
+      },
     },
     spec: {
       type: "LoadBalancer",
@@ -58,8 +60,14 @@ export function gatewayService(
 /** The first is called as the proxy itself; a further one after its Gateway, too. */
 function serviceName(namespace: string, name: string, others: readonly Service[]): string {
   if (!others.some(({ metadata }) => metadata.name === GATEWAY_NAME)) return GATEWAY_NAME;
-  // A Service's name has 63 characters at most.
-  return `${GATEWAY_NAME}-${namespace}-${name}`.slice(0, 63).replace(/[-.]+$/, "");
+  const whole = `${GATEWAY_NAME}-${namespace}-${name}`;
+  if (whole.length <= LONGEST && !whole.includes(".")) return whole;
+  // A Service's name has no dots; the hash keeps names apart that differ only in what is lost.
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < whole.length; i++) hash = Math.imul(hash ^ whole.charCodeAt(i), 0x01000193);
+  const suffix = `-${(hash >>> 0).toString(16).padStart(8, "0")}`;
+  const start = whole.replaceAll(".", "-").slice(0, LONGEST - suffix.length);
+  return `${start.replace(/-+$/, "")}${suffix}`;
 }
 
 export function servicePorts(
