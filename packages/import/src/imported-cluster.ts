@@ -35,6 +35,7 @@ import {
 } from "@cnilab/net";
 import { type ImportedState, type ImportOptions, importState } from "./import-state.ts";
 import { startNameServer } from "./name-servers.ts";
+import { askOutside } from "./outside-world.ts";
 import type { SavedFiles } from "./saved-files.ts";
 import type { Unmodelled } from "./unmodelled.ts";
 
@@ -82,6 +83,8 @@ export class ImportedCluster {
   /** What of objects and machines does not fit together. */
   readonly warnings: readonly string[];
   readonly #connector: Connector;
+  /** Has a machine of the world answer names, once somebody may ask. */
+  #serveNames: (() => void) | undefined;
 
   /** @throws InputError where two objects have one name */
   constructor(state: ImportedState, objects: readonly KubeObject[], seed: number = 1) {
@@ -114,7 +117,8 @@ export class ImportedCluster {
       nodes.set(name, node);
     }
     const publicNames = new PublicNames(this.api);
-    state.outside.serveNames((name) => publicNames.find(name)?.addresses, state.nodes.values());
+    this.#serveNames = () => state.outside.serveNames((name) => publicNames.find(name)?.addresses);
+    for (const kernel of state.nodes.values()) askOutside(kernel);
     for (const { kernel, addresses, sandboxes } of nodes.values()) {
       for (const pod of this.api.podsOfNode(kernel.hostname)) {
         const netns = sandboxes.get(pod.metadata.uid ?? "");
@@ -142,6 +146,12 @@ export class ImportedCluster {
     });
   }
 
+  get #asked(): Connector {
+    this.#serveNames?.();
+    this.#serveNames = undefined;
+    return this.#connector;
+  }
+
   /** Reads an endpoint as people write it. @throws InputError */
   endpoint(text: string, scope: EndpointScope = {}): Endpoint {
     return parseEndpoint(this.api, text, scope);
@@ -149,22 +159,22 @@ export class ImportedCluster {
 
   /** Lets one endpoint talk to another. @throws InputError */
   connect(request: ConnectRequest): Connection {
-    return this.#connector.connect(request);
+    return this.#asked.connect(request);
   }
 
   /** Asks for a name as a program of an endpoint would. @throws InputError where it cannot be a source */
   lookUp(...asked: Parameters<Connector["lookUp"]>): ReturnType<Connector["lookUp"]> {
-    return this.#connector.lookUp(...asked);
+    return this.#asked.lookUp(...asked);
   }
 
   /** Throws what {@link connect} would throw. @throws InputError */
   check(request: ConnectRequest): void {
-    this.#connector.check(request);
+    this.#asked.check(request);
   }
 
   /** Looks for both ends, and sends nothing but questions for names. @throws InputError */
   locate(request: ConnectRequest): ReturnType<Connector["locate"]> {
-    return this.#connector.locate(request);
+    return this.#asked.locate(request);
   }
 
   /** Empties all connection tracking, so that the next connection is everybody's first. */

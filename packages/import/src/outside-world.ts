@@ -70,12 +70,11 @@ export class OutsideWorld {
   }
 
   /** Has a machine of the world answer names, for everybody here who knows no other. */
-  serveNames(names: NameSource, machines: Iterable<Kernel>): void {
+  serveNames(names: NameSource): void {
     const own = ([4, 6] as const).map((f) => [parseIp(WORLD[f].dns), WORLD[f].length] as const);
     const { initNs, hostname } = this.#host("outside-dns", own);
     initNs.sockets.catchAll = undefined;
     new OutsideDns(initNs, hostname, [names]);
-    for (const kernel of machines) askOutside(kernel);
   }
 
   /** The host outside that nobody lets in. */
@@ -153,7 +152,7 @@ export class OutsideWorld {
 }
 
 /** Tells a machine whom to ask for names, unless it was saved with somebody. */
-function askOutside({ files }: Kernel): void {
+export function askOutside({ files }: Kernel): void {
   if (files.read(RESOLV_CONF) !== undefined) return;
   const servers = ([4, 6] as const).map((family) => `nameserver ${WORLD[family].dns}\n`);
   files.write(RESOLV_CONF, servers.join(""));
