@@ -2,8 +2,9 @@ import type { Cluster } from "@cnilab/cluster";
 import type { KubeObject } from "@cnilab/core";
 import { httpProblem } from "@cnilab/inspect";
 import { HttpFailure, HttpResponse } from "@cnilab/linux";
+import fc from "fast-check";
 import { expect, test } from "vitest";
-import { changed, GATEWAY, INGRESS, type Manifest } from "./doors.ts";
+import { APPS, changed, GATEWAY, INGRESS, type Manifest } from "./doors.ts";
 import { running } from "./running.ts";
 
 const HOST = "shop.example.com";
@@ -308,4 +309,70 @@ test("a session cookie keeps a client at its endpoint", () => {
     server(get(cluster, `http://${HOST}/cart`).result),
   );
   expect(new Set(others).size).toBe(2);
+});
+
+/** What the API server takes for one listener given twice. */
+function sameListener(x: Listener, y: Listener): boolean {
+  const id = ({ port, protocol, hostname }: Listener) => `${port} ${protocol} ${hostname}`;
+  return x.name === y.name || id(x) === id(y);
+}
+
+interface Listener {
+  readonly name: string;
+  readonly port: number;
+  readonly protocol: string;
+  readonly hostname?: string;
+}
+
+test("whatever Gateways and Ingresses the API server takes: the cluster comes to rest, and each request has an end", () => {
+  const label = fc.stringMatching(/^[a-z]([a-z0-9-]{0,8}[a-z0-9])?$/);
+  const host = fc.oneof(
+    fc.constant(HOST),
+    label.map((l) => `${l}.example.com`),
+    fc.constant("*.example.com"),
+  );
+  const listener = fc.oneof(
+    fc.record({
+      name: label,
+      port: fc.constantFrom(80, 81, 10_080, 10_254),
+      protocol: fc.constantFrom("HTTP", "TCP", "UDP"),
+    }),
+    fc.record({
+      name: label,
+      port: fc.constantFrom(443, 80),
+      protocol: fc.constant("HTTPS"),
+      tls: fc.constantFrom(
+        { certificateRefs: [{ name: "tls" }] },
+        { certificateRefs: [{ name: "no" }] },
+      ),
+      hostname: host,
+    }),
+  );
+  const gateways = fc.uniqueArray(
+    fc.record({
+      name: label,
+      listeners: fc.uniqueArray(listener, { minLength: 1, maxLength: 3, comparator: sameListener }),
+      hosts: fc.array(host, { maxLength: 2 }),
+      service: fc.constantFrom("cart", "catalog", "nobody"),
+    }),
+    { maxLength: 3, selector: (g) => g.name },
+  );
+  fc.assert(
+    fc.property(gateways, fc.boolean(), (all, withIngress) => {
+      const doors = all.flatMap(({ name, listeners, hosts, service }) => [
+        {
+          ...gateway(`gw-${name}`, {}),
+          spec: { gatewayClassName: "cnilab", listeners },
+        },
+        route("HTTPRoute", name, `gw-${name}`, service, { hostnames: [...new Set(hosts)] }),
+      ]);
+      const cluster = running(changed(withIngress ? INGRESS : APPS, {}, ...doors));
+      for (const url of [`http://${HOST}/cart`, `https://${HOST}/`, "http://a.example.com:81/"]) {
+        const { said, problem } = get(cluster, url);
+        expect(said.startsWith("200 ") === (problem === undefined)).toBe(true);
+        expect(problem?.split("\n").length ?? 1).toBe(1);
+      }
+    }),
+    { numRuns: 12 },
+  );
 });

@@ -14,7 +14,7 @@ const CERTIFICATE = readFileSync(fileURLToPath(new URL("doors/tls.crt", import.m
 const shop = (name: string) => ({ name, namespace: "shop" });
 
 /** Two Deployments with a Service each, in namespace shop. */
-const APPS: readonly Manifest[] = [
+export const APPS: readonly Manifest[] = [
   { apiVersion: "v1", kind: "Namespace", metadata: { name: "shop" } },
   ...["cart", "catalog"].flatMap((app): Manifest[] => [
     {

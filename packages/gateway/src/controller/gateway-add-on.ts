@@ -8,7 +8,7 @@ import {
   gatewayServices,
   othersOf,
 } from "./gateway-program.ts";
-import { GATEWAY_NAME, GATEWAY_NAMESPACE, gatewayService } from "./gateway-service.ts";
+import { GATEWAY_NAME, GATEWAY_NAMESPACE, gatewayService, HEALTH_PORT } from "./gateway-service.ts";
 
 const LABELS = { "app.kubernetes.io/name": GATEWAY_NAME };
 
@@ -71,7 +71,7 @@ const OBJECTS: readonly KubeObject[] = [
             {
               name: "gateway",
               image: GATEWAY_IMAGE,
-              readinessProbe: { httpGet: { path: "/healthz", port: 10_254 } },
+              readinessProbe: { httpGet: { path: "/healthz", port: HEALTH_PORT } },
             },
           ],
         },

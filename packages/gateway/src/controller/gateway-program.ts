@@ -25,7 +25,7 @@ import { EndpointIndex } from "../proxy/endpoint-index.ts";
 import { familiesOf } from "../proxy/families.ts";
 import { ProxyServer } from "../proxy/proxy-server.ts";
 import { GATEWAY_SETTINGS, type ProxyPort } from "../proxy/proxy-settings.ts";
-import { GATEWAY_NAMESPACE, gatewayOf, servicePorts } from "./gateway-service.ts";
+import { GATEWAY_NAMESPACE, gatewayOf, HEALTH_PORT, servicePorts } from "./gateway-service.ts";
 import { SyncLoop } from "./sync-loop.ts";
 
 export const GATEWAY_CONTROLLER_NAME = "cnilab.dev/gateway-controller";
@@ -35,7 +35,6 @@ export const GATEWAY_IMAGE = "cnilab-gateway";
 
 /** Milliseconds that changes are collected for, at least. */
 const SYNC_REST_MS = 100;
-const HEALTH_PORT = 10_254;
 
 const KINDS = [
   "GatewayClass",

@@ -4,6 +4,8 @@ import type { ServedPort } from "../routing/proxy-rules.ts";
 
 export const GATEWAY_NAMESPACE = "cnilab-gateway";
 export const GATEWAY_NAME = "cnilab-gateway";
+/** What the pods' readiness is asked on. */
+export const HEALTH_PORT = 10_254;
 
 /** Which Gateway a Service is of. The well-known label (GEP-1762) says it as well, where the name is short enough for one. */
 const GATEWAY_ANNOTATION = "cnilab.dev/gateway";
@@ -76,6 +78,7 @@ export function servicePorts(
   own: Service | undefined,
 ): ServicePort[] {
   const taken = new Set(others.flatMap(({ spec }) => (spec.ports ?? []).map(idOf)));
+  taken.add(`TCP ${HEALTH_PORT}`);
   const wanted = new Map(
     ports.map(({ port, protocol }) => {
       const transport = protocol === "UDP" ? ("UDP" as const) : ("TCP" as const);
