@@ -31,6 +31,8 @@ const { values } = parseArgs({
     case: { type: "string" },
     "at-once": { type: "string", default: "12" },
     shrink: { type: "boolean", default: true },
+    /** How long one case may be made smaller. */
+    "shrink-seconds": { type: "string", default: "120" },
     script: { type: "boolean", default: true },
     /** Prints the steps and does nothing. */
     print: { type: "boolean", default: false },
@@ -42,9 +44,9 @@ const first = Number(values.first);
 const topologiesAsked = values.case === undefined ? values.topologies : 1;
 const most = first + Number(topologiesAsked ?? Number.POSITIVE_INFINITY);
 const until = Date.now() + 1000 * Number(values.seconds);
-/** Cases that are shrunk, and how long one may take. */
+/** Cases that are shrunk. */
 const SHRUNK = 3;
-const SHRINK_MS = 120_000;
+const SHRINK_MS = 1000 * Number(values["shrink-seconds"]);
 
 if (values.print) {
   for (const step of stepsOf(first)) console.log(JSON.stringify(step));
