@@ -216,7 +216,7 @@ class ProxiedRequest {
     }
     const { endpoint } = target;
     if (decision.session !== undefined) this.#sessionToken = endpointToken(endpoint);
-    this.#connect(decision, backend, endpoint, (result, source) => {
+    const answered = (result: HttpResponse | HttpFailure, source: ProxyAttempt["source"]) => {
       if (this.#done) return;
       const failure = result instanceof HttpFailure ? result : undefined;
       this.#attempts.push({
@@ -241,6 +241,9 @@ class ProxiedRequest {
       } else {
         this.#passOn(decision, backend, result);
       }
+    };
+    this.#connect(decision, backend, endpoint, answered, (connection) => {
+      this.#connection = connection;
     });
   }
 
@@ -260,6 +263,8 @@ class ProxiedRequest {
     backend: RouteBackend,
     endpoint: ProxyEndpoint,
     done: (result: HttpResponse | HttpFailure, source: ProxyAttempt["source"]) => void,
+    /** Hears of the connection as soon as it stands. */
+    opening?: (connection: HttpClientConnection) => void,
   ): void {
     const { netns, owner, settings } = this.#proxy.context;
     const tls = ["HTTPS", "GRPCS", "WSS"].includes(backend.protocol);
@@ -276,7 +281,7 @@ class ProxiedRequest {
         done(opened, undefined);
         return;
       }
-      this.#connection = opened;
+      opening?.(opened);
       const timeout = decision.timeouts?.backendRequestMs ?? settings.readTimeoutMs;
       opened.ask(this.#requestTo(decision, backend), timeout, (result) => {
         opened.close();
@@ -302,7 +307,9 @@ class ProxiedRequest {
 
   /** Asks and does not listen. */
   #mirror(decision: Forward, backend: RouteBackend): void {
+    const chosen = this.#backend;
     const target = this.#targetOf(backend);
+    this.#backend = chosen;
     if ("endpoint" in target) this.#connect(decision, backend, target.endpoint, () => {});
   }
 
