@@ -11,6 +11,7 @@ import {
 import { describe, expect, test } from "vitest";
 import {
   cable,
+  connect,
   forwarding,
   Lab,
   outcome,
@@ -119,6 +120,24 @@ test.each([
     ping(router, to);
     const counts = iptables.save("filter", { counters: true }).match(/\[\d+:\d+\] -A OUTPUT/g);
     expect(counts?.map((text) => text[1])).toEqual(["1", "1"]);
+  },
+);
+
+// nf_reset_ct in __udp4_lib_rcv: nothing is left to attach
+test.each([
+  ["10.1.0.1", 4],
+  ["fd01::1", 6],
+] as const)(
+  "what UDP says of an untracked packet to a closed port of %s is untracked",
+  (to, family) => {
+    const { router } = twoWays();
+    const iptables = router.iptables(family);
+    iptables.append("raw", "OUTPUT", "-j CT --notrack");
+    iptables.append("filter", "OUTPUT", "-m conntrack --ctstate INVALID -j DROP");
+    const asked = { protocol: IPPROTO_UDP };
+    expect(outcome(connect(router, to, 81, asked))).toBe(
+      "refused, ECONNREFUSED, NO_SOCKET in router",
+    );
   },
 );
 

@@ -44,6 +44,7 @@ export function deliverToProtocol(skb: Skb, netns: NetNamespace): void {
           return;
         }
         if (udpDeliver(skb, netns)) return;
+        forgetConnection(skb);
         if (version === 4) icmpSend(skb, netns, ICMP_DEST_UNREACH, ICMP_PORT_UNREACH);
         else icmpSend(skb, netns, ICMPV6_DEST_UNREACH, ICMPV6_PORT_UNREACH);
         netns.network.drop(
@@ -74,4 +75,10 @@ export function deliverToProtocol(skb: Skb, netns: NetNamespace): void {
   if (version === 4) icmpSend(skb, netns, ICMP_DEST_UNREACH, ICMP_PROT_UNREACH);
   else icmpSend(skb, netns, ICMPV6_PARAMPROB, 1, 40);
   netns.network.drop(skb, netns, "IP_NOPROTO", skb.dev, `IP protocol ${protocol}`);
+}
+
+/** UDP has done with it before it says that nobody listens (`nf_reset_ct` in `__udp4_lib_rcv`, `__udp6_lib_rcv`). */
+function forgetConnection(skb: Skb): void {
+  skb.ct = undefined;
+  skb.ctInfo = 0;
 }
