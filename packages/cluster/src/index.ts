@@ -25,7 +25,7 @@ export type { Verdict } from "./connect/verdict.ts";
 export type { ReplicationController } from "./controllers/replica-set.ts";
 export { ContainerFiles } from "./kubelet/container-files.ts";
 export * from "./kubelet/kubelet.ts";
-export { podFile } from "./kubelet/pod-files.ts";
+export { type PodFilesContext, podFile } from "./kubelet/pod-files.ts";
 export {
   checkManifest,
   type ParsedManifests,

@@ -62,6 +62,7 @@ export {
   type NamedPortTerm,
   type NodeTerm,
   type PeerTerm,
+  type PlacedRule,
   type PodTerm,
   type Policy,
   type PortRangeTerm,
