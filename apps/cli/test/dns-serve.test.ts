@@ -243,6 +243,22 @@ describe("dns serve", () => {
     expect(await server.ended).toBe(0);
   });
 
+  it("keeps a block for forwards that another one hides on the single address, and says so", {
+    timeout: 60_000,
+  }, async () => {
+    const block = (bind: string, rest: string) => `.:7063 {\n  bind ${bind}\n  ${rest}\n}\n`;
+    const hosts = "hosts {\n    192.0.2.7 db.example\n  }";
+    const corefile = block("10.96.0.10", "forward . 127.0.0.53:7063") + block("127.0.0.53", hosts);
+    writeFileSync(join(folder, "same"), corefile);
+    const server = start(["--corefile", "same", "--port-offset", "11000"]);
+    await server.ready;
+    expect(server.text()).toContain("cnilab: same:5: another block serves the zone . on port 7063");
+    const asked = `123401000001000000000000${hexName("db.example")}00010001`;
+    expect((await ask(18_063, asked))?.slice(-8)).toBe("c0000207");
+    server.child.kill("SIGTERM");
+    expect(await server.ended).toBe(0);
+  });
+
   it.each([
     [["--listen", "nowhere"], '--listen: "nowhere" is not an address'],
     [["--port-offset", "x"], "--port-offset: must be a whole number"],

@@ -29,6 +29,8 @@ export {
   type DnsClient,
   type DnsListener,
   type DnsLogLine,
+  type HiddenZone,
+  type ListenersByPort,
 } from "./server/core-dns.ts";
 export * from "./server/local-transport.ts";
 export type { PluginOrder } from "./server/plugin-list.ts";

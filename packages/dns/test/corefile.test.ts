@@ -1,5 +1,6 @@
+import { formatIp, parseIp } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
-import { CorefileError } from "../src/index.ts";
+import { CorefileError, type ListenersByPort, queryOf } from "../src/index.ts";
 import { TestServer } from "./ask.ts";
 
 /** What is said of a Corefile that CoreDNS would not start with. */
@@ -210,8 +211,33 @@ c.test:54 {
     const corefile = "a.test {\nbind 10.0.0.1\nwhoami\n}\nb.test {\nbind 10.0.0.2\nwhoami\n}";
     const { dns } = new TestServer(corefile);
     expect(dns.listeners).toHaveLength(2);
-    expect(dns.listenersByPort().map(({ zones }) => zones)).toEqual([["a.test.", "b.test."]]);
-    const same = new TestServer(corefile.replace("b.test", "a.test")).dns;
-    expect(() => same.listenersByPort()).toThrow(CorefileError);
+    const zonesOf = ({ listeners }: ListenersByPort) => listeners.map(({ zones }) => zones);
+    expect(zonesOf(dns.listenersByPort())).toEqual([["a.test.", "b.test."]]);
+    expect(dns.listenersByPort().hidden).toEqual([]);
   });
+
+  test.each([
+    [undefined, "10.0.0.1", [7, "10.0.0.2"]],
+    ["10.0.0.2", "10.0.0.2", [1, "10.0.0.1"]],
+    ["10.0.0.3", "10.0.0.1", [7, "10.0.0.2"]],
+  ])(
+    "of blocks with one zone, that bound to %s or else the first is served",
+    (to, served, hidden) => {
+      const block = (bind: string) => `a.test {\n bind ${bind}\n hosts {\n ${bind} x.a.test\n }\n}`;
+      const { dns } = new TestServer([block("10.0.0.1"), block("10.0.0.2")].join("\n"));
+      expect(dns.listeners).toHaveLength(2);
+      const byPort = dns.listenersByPort(to === undefined ? undefined : parseIp(to));
+      const client = { address: parseIp("10.244.9.9"), port: 4000, protocol: "udp" } as const;
+      const answers: string[] = [];
+      for (const listener of byPort.listeners) {
+        listener.handle(queryOf(7, "x.a.test.", "A"), client, ({ answer }) =>
+          answers.push(...answer.map(({ data }) => data)),
+        );
+      }
+      expect(answers).toEqual([served]);
+      expect(
+        byPort.hidden.map((h) => [h.zone, h.port, h.at.line, h.addresses.map(formatIp)]),
+      ).toEqual([["a.test.", 53, hidden[0], [hidden[1]]]]);
+    },
+  );
 });

@@ -8,6 +8,7 @@ import {
   type DnsListener,
   type DnsServerAddress,
   type DnsTransport,
+  type HiddenZone,
   type ImportedFile,
   LocalTransport,
   listenerAt,
@@ -103,11 +104,13 @@ async function serveDns(flags: DnsServeFlags): Promise<void> {
     epochSeconds: Math.floor(Date.now() / 1000),
   });
   bound.listeners = dns.listeners;
-  const servers = await listenOn(dns.listenersByPort(), listen, offset);
+  const { listeners, hidden } = dns.listenersByPort(listen);
+  for (const zone of hidden) say(hiddenText(zone));
+  const servers = await listenOn(listeners, listen, offset);
   dns.start();
-  const where = dns
-    .listenersByPort()
-    .map(({ port, zones }) => `${formatEndpoint(listen, port + offset)} (${zones.join(" ")})`);
+  const where = listeners.map(
+    ({ port, zones }) => `${formatEndpoint(listen, port + offset)} (${zones.join(" ")})`,
+  );
   say(`ready: DNS over UDP and TCP on ${where.join(", ")}`);
   const end = (code: number): void => {
     for (const server of servers) server.close();
@@ -116,6 +119,16 @@ async function serveDns(flags: DnsServeFlags): Promise<void> {
   };
   process.once("SIGINT", () => end(EXIT_INTERRUPTED));
   process.once("SIGTERM", () => end(0));
+}
+
+/** Blocks with one zone and port, told apart by `bind`, are one too many on a single address. */
+function hiddenText({ zone, port, addresses, at }: HiddenZone): string {
+  const bound = addresses.map(formatIp);
+  const choose = bound.map((address) => `--listen ${address}`).join(" or ");
+  return (
+    `${at.file}:${at.line}: another block serves the zone ${zone} on port ${port}, too; this one is asked only by a ` +
+    `forward to ${bound.join(" or ")}, or serves with ${choose}`
+  );
 }
 
 /** All or none. */

@@ -60,6 +60,22 @@ export interface DnsListener {
   handle(query: DnsMessage, client: DnsClient, done: (answer: DnsMessage) => void): void;
 }
 
+/** What is served where one address takes the place of every `bind`, and what is not. */
+export interface ListenersByPort {
+  readonly listeners: readonly DnsListener[];
+  /** Zones that another block serves on the same port. */
+  readonly hidden: readonly HiddenZone[];
+}
+
+export interface HiddenZone {
+  readonly zone: string;
+  readonly port: number;
+  /** The `bind` addresses of its block. */
+  readonly addresses: readonly IpAddress[];
+  /** Where it stands in the Corefile. */
+  readonly at: { readonly file: string; readonly line: number };
+}
+
 /** What a zone is served by on one listener. */
 interface ServedZone {
   readonly zone: string;
@@ -114,13 +130,32 @@ export class CoreDns {
   }
 
   /**
-   * One listener for each port, as where a single address takes the place of every `bind`: blocks of one port are told
-   * apart by their zones alone.
-   * @throws CorefileError where two of them serve the same zone
+   * One listener for each port, as where `address` takes the place of every `bind`: blocks of one port are told apart by
+   * their zones alone. A zone that several serve, each on addresses of its own, goes to the one that is bound to `address`,
+   * or else to the first.
    */
-  listenersByPort(): readonly DnsListener[] {
-    const unbound = this.#blocks.map((block) => ({ ...block, addresses: [] }));
-    return listenersOf(unbound);
+  listenersByPort(address?: IpAddress): ListenersByPort {
+    const isBound = ({ addresses }: HiddenZone): boolean =>
+      address !== undefined && addresses.includes(address);
+    const ports = new Map<number, Map<string, (HiddenZone & ServedZone)[]>>();
+    for (const block of this.#blocks) {
+      const { addresses } = block;
+      for (const { zone, port, token: at } of block.zones) {
+        const zones = ports.get(port) ?? new Map<string, (HiddenZone & ServedZone)[]>();
+        ports.set(port, zones);
+        zones.set(zone, [...(zones.get(zone) ?? []), { zone, port, addresses, at, block }]);
+      }
+    }
+    const hidden: HiddenZone[] = [];
+    const listeners = [...ports].map(([port, zones]) => {
+      const served = [...zones.values()].map((same) => {
+        const first = same.find(isBound) ?? (same[0] as ServedZone);
+        hidden.push(...same.filter((other) => other !== first));
+        return first;
+      });
+      return new BlockListener({ port, served });
+    });
+    return { listeners, hidden };
   }
 
   /** Ends the watches and closes the sockets to upstreams. */
