@@ -220,7 +220,7 @@ describe.skipIf(missing !== undefined)(`from the model to the kernel and back${w
     };
     const there = ["apiserver/eth0", "node1/eth0", "node2/eth0", "router/eth0"];
     expect(cards("node1")).toEqual(there);
-    expect(cards("internet")).toEqual(["internet/eth0", "router/eth1"]);
+    expect(cards("internet")).toEqual(["internet/eth0", "outside-dns/eth0", "router/eth1"]);
   });
 
   // Seeds one after the other: each is a few dozen namespaces.
