@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type Answer, cnilab, ROOT } from "./cnilab.ts";
-import { changed, GATEWAY, INGRESS, type Manifest } from "./doors.ts";
+import { APPS, changed, GATEWAY, INGRESS, type Manifest } from "./doors.ts";
 
 async function curl(input: string, ...args: string[]): Promise<Answer> {
   return cnilab(["curl", ...args, "-f", "-"], { input });
@@ -74,6 +74,18 @@ test.concurrent("a capture has names and requests in their own bytes, on every l
   expect(text).toContain(`GET /cart HTTP/1.1\r\nHost: ${HOST}\r\nUser-Agent: curl\r\n`);
   expect(text).toMatch(/GET \/cart HTTP\/1.1\r\n(?:.+\r\n)+X-Forwarded-For: 203\.0\.113\.10\r\n/);
   expect(text).toMatch(/HTTP\/1.1 200 OK\r\n(?:.+\r\n)+\r\n\{"server":"shop\/cart-/);
+});
+
+test.concurrent.each([
+  ["shop/deploy/cart", "http://example.org/", "by node\\d, router to internet, which sees"],
+  ["node/node1", "http://example.com/", "by router to internet"],
+  ["internet", "https://example.com/", "to internet"],
+])("%s asks %s, and is told who answered", async (src, url, expected) => {
+  const { status, stdout } = await curl(changed(APPS, AS_IT_IS), src, url);
+  expect(stdout.trimEnd().split("\n").at(-1)).toMatch(
+    new RegExp(`^ {2}leg \\d {2}TCP \\S+ \\S+ -> 203\\.0\\.113\\.10:\\d+ ${expected}`),
+  );
+  expect(status).toBe(0);
 });
 
 test.concurrent("run names the doors that are open, and what is amiss", async () => {

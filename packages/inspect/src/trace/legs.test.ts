@@ -1,5 +1,6 @@
 import { SeededRandom, VirtualClock } from "@cnilab/core";
 import {
+  echoOnAllPorts,
   HttpClientConnection,
   HttpRequest,
   HttpResponse,
@@ -118,4 +119,18 @@ test("packets that are lost belong to the leg whose client sent them", () => {
   const [leg, ...more] = traceLegs(trace);
   expect(more).toEqual([]);
   expect([leg?.server, leg?.places.length]).toEqual([undefined, 1]);
+});
+
+test("whoever takes connections on every port is the server of a leg", () => {
+  const { client, server } = wire();
+  server.sockets.catchAll = echoOnAllPorts(server, "everything");
+  const trace = new Trace();
+  ask(client, "10.0.0.3", trace, () => {});
+  (client.network.clock as VirtualClock).settle();
+  const [leg] = traceLegs(trace);
+  expect([leg?.server?.owner, leg?.arrived?.dst, leg?.heard]).toEqual([
+    "everything",
+    "10.0.0.3",
+    ["200 OK"],
+  ]);
 });

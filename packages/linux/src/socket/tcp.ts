@@ -564,7 +564,6 @@ export function tcpReceive(skb: Skb, netns: NetNamespace): void {
       netns.network.drop(skb, netns, "IP_OUTNOROUTES", skb.dev, `no route back to ${packet.src}`);
       return;
     }
-    traceTo(listener);
     const accepted = new TcpConnection(
       netns,
       {
@@ -583,6 +582,8 @@ export function tcpReceive(skb: Skb, netns: NetNamespace): void {
         onAccept: listener === undefined ? netns.sockets.catchAll?.onAccept : listener.onAccept,
       },
     );
+    // A program on every port has no listener to name.
+    traceTo(listener ?? accepted);
     accepted.synTtl = packet.ttl;
     accepted.answerSyn(segment);
     return;
