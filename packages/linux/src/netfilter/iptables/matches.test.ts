@@ -436,6 +436,19 @@ describe("a match on sockets and routes", () => {
     expect(router.drop?.rule).toBeUndefined();
   });
 
+  // rpfilter_mt of ipt_rpfilter.c leaves the protocol out of what it looks for; ip6t_rpfilter.c does not
+  test.each([
+    [4, UDP, true],
+    [6, UDP6, false],
+  ] as const)("rpfilter of IPv%s and a rule for one protocol", (family, packet, hit) => {
+    const router = new Router();
+    const { netns } = router;
+    netns.fib(family).addRule({ priority: 1, ipProtocol: 17, action: { type: "prohibit" } });
+    netns.iptables(family).append("raw", "PREROUTING", "-m rpfilter -j DROP");
+    router.pass(packet, router.left);
+    expect(router.drop?.rule !== undefined).toBe(hit);
+  });
+
   test("owner: programs run as root", () => {
     const router = new Router();
     const socket = new UdpSocket(router.netns, { owner: "program" });

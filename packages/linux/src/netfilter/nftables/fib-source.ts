@@ -131,7 +131,8 @@ export class FibSource implements Source {
       oif,
       mark: this.#mark ? skb.mark : 0,
       tos: version === 4 ? tos & 0x1c : 0,
-      protocol,
+      // Of IPv4 no rule learns the protocol (nft_fib4_eval).
+      protocol: version === 4 ? 0 : protocol,
       srcPort: 0,
       dstPort: 0,
     });

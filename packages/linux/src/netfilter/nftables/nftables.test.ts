@@ -625,6 +625,21 @@ describe("fib … oif of IPv6", () => {
   });
 });
 
+// nft_fib4_eval leaves the protocol out of what it looks for, nft_fib6_eval does not
+test.each([
+  ["ip", 4, QUERY, true],
+  ["ip6", 6, udp("[fd00:1::2]:4000", "[fd00:2::2]:53"), false],
+] as const)("fib of %s and a rule for one protocol", (name, family, packet, hit) => {
+  const router = new Router();
+  const { netns } = router;
+  netns.fib(family).addRule({ priority: 1, ipProtocol: IPPROTO_UDP, action: { type: "prohibit" } });
+  netns.nftables.apply(
+    `table ${name} t { chain c { type filter hook prerouting priority 0; fib saddr oif exists drop; }; }`,
+  );
+  router.pass(packet, router.left);
+  expect(router.drop?.reason === "NETFILTER_DROP").toBe(hit);
+});
+
 describe("meta skuid", () => {
   const asked = (hook: string, rule: string, ask: (client: NetNamespace) => Exchange): string => {
     const [client, server] = new Lab().machine("client", "server");

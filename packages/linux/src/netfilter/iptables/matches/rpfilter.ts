@@ -47,7 +47,8 @@ class RpfilterMatch implements Match {
       oif: packet.version === 6 && !this.#loose ? dev : undefined,
       mark: this.#validMark ? walk.skb.mark : 0,
       tos: packet.version === 4 ? packet.tos & 0x1c : 0,
-      protocol: packet.protocol,
+      // Of IPv4 no rule learns the protocol: `rpfilter_mt` leaves it out, and IPv6's tells the first header's.
+      protocol: packet.version === 4 ? 0 : packet.protocol,
       srcPort: 0,
       dstPort: 0,
     });
