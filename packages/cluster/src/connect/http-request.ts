@@ -8,7 +8,8 @@ import {
   type NetNamespace,
   type Trace,
 } from "@cnilab/linux";
-import { type IpAddress, IpPacket, NeighbourMessage, UdpDatagram, VxlanPacket } from "@cnilab/net";
+import { type IpAddress, NeighbourMessage } from "@cnilab/net";
+import { innermostOf } from "./innermost-packet.ts";
 
 /** One request to one address, as `curl` makes it once it knows the address. */
 export interface HttpAsk {
@@ -91,12 +92,4 @@ export function askHttp(netns: NetNamespace, owner: string, ask: HttpAsk): HttpO
 function isTraffic({ skb, reason }: Drop): boolean {
   if (!skb.isIp || reason === "OTHERHOST") return false;
   return !(innermostOf(skb.ip).payload instanceof NeighbourMessage);
-}
-
-function innermostOf(packet: IpPacket): IpPacket {
-  const { payload } = packet;
-  if (payload instanceof IpPacket) return innermostOf(payload);
-  if (!(payload instanceof UdpDatagram) || !(payload.payload instanceof VxlanPacket)) return packet;
-  const inner = payload.payload.frame.payload;
-  return inner instanceof IpPacket ? innermostOf(inner) : packet;
 }

@@ -10,7 +10,8 @@ import {
   SocketTransport,
 } from "@cnilab/dns";
 import type { Drop, NetNamespace, Trace } from "@cnilab/linux";
-import { formatEndpoint, type IpAddress } from "@cnilab/net";
+import { formatEndpoint, formatIp, type IpAddress } from "@cnilab/net";
+import { type LostQuestion, lostQuestions, tellingLoss } from "./lost-question.ts";
 import { describeDrop, policyDrop } from "./verdict.ts";
 
 /** A program that resolves names: where it runs, and which files it reads. */
@@ -44,6 +45,8 @@ export interface NameAnswer extends NameLookup {
 
 /** Virtual milliseconds: every server silent for every name of the longest search list takes less. */
 const LONGEST_LOOKUP_MS = 3_600_000;
+/** A resolver waits for a server at least so long. */
+const SHORTEST_WAIT_MS = 1000;
 /** Names that one line tells. */
 const MOST_NAMES = 4;
 
@@ -114,44 +117,120 @@ export function collecting(netns: NetNamespace, done: () => boolean, start: () =
 /** In one line, why a name has no address: who said so of which names, or where the questions ended. */
 export function whyUnresolved(
   name: string,
-  { steps, drops }: NameLookup,
-  { nameOf }: Pick<NameAsker, "nameOf">,
+  lookup: NameLookup,
+  asker: Pick<NameAsker, "netns" | "nameOf">,
   wanted = "address",
 ): string {
-  const [first] = steps;
-  if (first === undefined) return `${name}: /etc/resolv.conf names no server to ask`;
-  const mute = steps.filter(({ outcome }) => outcome === "timeout");
-  if (mute.length > 0) return `${name}: ${silence(mute, drops, nameOf)}`;
-  const failed = steps.find(({ outcome }) => outcome !== "NXDOMAIN" && outcome !== "NOERROR");
-  if (failed !== undefined) return `${name}: ${failure(failed, drops, nameOf)}`;
+  const { steps } = lookup;
+  if (steps.length === 0) return `${name}: /etc/resolv.conf names no server to ask`;
+  // A server that failed is no cause where another one has answered the same question.
+  const open = unanswered(steps);
+  const mute = open.filter(({ outcome }) => outcome === "timeout");
+  if (mute.length > 0) return `${name}: ${silence(mute, lookup, asker)}`;
+  const [failed] = open;
+  if (failed !== undefined) return `${name}: ${failure(failed, lookup, asker)}`;
   const names = (outcome: ResolverStep["outcome"]) => [
-    ...new Set(steps.filter((s) => s.outcome === outcome).map((s) => s.name.replace(/\.$/, ""))),
+    ...new Set(steps.filter((s) => s.outcome === outcome).map((s) => withoutDot(s.name))),
   ];
+  const aside = deadServers(steps, asker);
   const there = names("NOERROR");
-  if (there.length > 0) return `${name}: ${listed(there)} is there and has no ${wanted}`;
-  return `${name}: NXDOMAIN (no such name) for ${listed(names("NXDOMAIN"))}`;
+  if (there.length > 0) return `${name}: ${listed(there)} is there and has no ${wanted}${aside}`;
+  return `${name}: NXDOMAIN (no such name) for ${listed(names("NXDOMAIN"))}${aside}`;
+}
+
+/** Steps of questions that no server had an answer to. */
+function unanswered(steps: readonly ResolverStep[]): ResolverStep[] {
+  const question = ({ name, type }: ResolverStep) => `${type} ${name}`;
+  const answered = new Set(steps.filter(isAnswered).map(question));
+  return steps.filter((step) => !answered.has(question(step)));
+}
+
+function isAnswered({ outcome }: ResolverStep): boolean {
+  return outcome === "NXDOMAIN" || outcome === "NOERROR";
+}
+
+/** Servers of which nothing came, while another one answered. */
+function deadServers(
+  steps: readonly ResolverStep[],
+  { nameOf }: Pick<NameAsker, "nameOf">,
+): string {
+  const heard = new Set(steps.filter((step) => step.answer !== undefined).map((s) => s.server));
+  // musl asks all at once: whom it did not wait for may be well.
+  const waitedFor = ({ outcome, sentAt, endedAt }: ResolverStep) =>
+    outcome !== "timeout" || endedAt - sentAt >= SHORTEST_WAIT_MS;
+  const dead = steps.filter((step) => !heard.has(step.server) && waitedFor(step));
+  if (dead.length === 0) return "";
+  const servers = [...new Set(dead.map((step) => serverOf(step, nameOf)))];
+  return `; ${servers.join(", ")} ${servers.length === 1 ? "does" : "do"} not answer`;
 }
 
 function silence(
   mute: readonly ResolverStep[],
-  drops: readonly Drop[],
-  nameOf: NameAsker["nameOf"],
+  lookup: NameLookup,
+  asker: Pick<NameAsker, "netns" | "nameOf">,
 ): string {
-  const servers = [...new Set(mute.map((step) => serverOf(step, nameOf)))].join(", ");
-  const drop = policyDrop(drops) ?? drops.at(-1);
-  const where = drop === undefined ? "" : `; the question was ${describeDrop(drop)}`;
-  return `timed out, no answer from ${servers}${where}`;
+  const servers = [...new Set(mute.map((step) => serverOf(step, asker.nameOf)))].join(", ");
+  return `timed out, no answer from ${servers}${lossOf(lookup, asker)}`;
 }
 
-function failure(step: ResolverStep, drops: readonly Drop[], nameOf: NameAsker["nameOf"]): string {
+function failure(
+  step: ResolverStep,
+  lookup: NameLookup,
+  asker: Pick<NameAsker, "netns" | "nameOf">,
+): string {
   const { outcome } = step;
-  const server = serverOf(step, nameOf);
-  if (outcome !== "refused" && outcome !== "unreachable") {
-    return `${outcome} from ${server} for ${step.name.replace(/\.$/, "")}`;
+  const server = serverOf(step, asker.nameOf);
+  switch (outcome) {
+    case "refused":
+      return `${server} refuses questions${lossOf(lookup, asker)}`;
+    case "unreachable":
+      return `${server} cannot be reached${lossOf(lookup, asker)}`;
+    default:
+      return `${outcome} from ${server} for ${withoutDot(step.name)}${lossBehind(step, lookup, asker)}`;
   }
+}
+
+/** Where a question ended that had no answer. */
+function lossOf(
+  { drops, steps }: NameLookup,
+  { netns, nameOf }: Pick<NameAsker, "netns" | "nameOf">,
+): string {
+  const loss = tellingLoss(lostQuestions(drops, netns, steps));
+  if (loss !== undefined) return `; ${lossText(loss, nameOf)}`;
   const drop = policyDrop(drops) ?? drops.at(-1);
-  const where = drop === undefined ? "" : `; the question was ${describeDrop(drop)}`;
-  return `${server} ${outcome === "refused" ? "refuses questions" : "cannot be reached"}${where}`;
+  return drop === undefined ? "" : `; the question was ${describeDrop(drop)}`;
+}
+
+/** Where a question ended that the server asked another one, so that it had nothing to say itself. */
+function lossBehind(
+  step: ResolverStep,
+  { drops, steps }: NameLookup,
+  { netns, nameOf }: Pick<NameAsker, "netns" | "nameOf">,
+): string {
+  const lost = lostQuestions(drops, netns, steps).filter(({ own }) => !own);
+  // A server may ask for another name than it was asked for (plugin `rewrite`).
+  const ofName = lost.filter(({ name }) => name?.toLowerCase() === step.name.toLowerCase());
+  const loss = tellingLoss(ofName) ?? tellingLoss(lost);
+  return loss === undefined ? "" : `; ${lossText(loss, nameOf)}`;
+}
+
+function lossText(
+  { drop, own, isAnswer, asker, server, where }: LostQuestion,
+  nameOf: NameAsker["nameOf"],
+): string {
+  const ended = describeDrop(drop);
+  if (own) return `the ${isAnswer ? "answer" : "question"} was ${ended}`;
+  const who = nameOf(asker) ?? formatIp(asker);
+  const whom = nameOf(server);
+  const asked = `${where}${whom === undefined ? "" : ` (${whom})`}`;
+  const what = isAnswer
+    ? `the answer to ${who} from ${asked}`
+    : `the question of ${who} to ${asked}`;
+  return `${what} was ${ended}`;
+}
+
+function withoutDot(name: string): string {
+  return name === "." ? name : name.replace(/\.$/, "");
 }
 
 function serverOf({ server, protocol }: ResolverStep, nameOf: NameAsker["nameOf"]): string {

@@ -17,9 +17,11 @@ export interface DnsClusterOptions {
   readonly objects?: string;
   /** Of the pod `client`, in YAML's flow style: `dnsConfig: {…}`. */
   readonly clientSpec?: string;
+  /** `curl` where it is absent. */
+  readonly clientImage?: string;
 }
 
-function objects(more: string, clientSpec: string): string {
+function objects(more: string, clientSpec: string, image: string): string {
   return `
 apiVersion: apps/v1
 kind: Deployment
@@ -35,7 +37,7 @@ spec:
 ---
 {apiVersion: v1, kind: Pod, metadata: {name: client, labels: {app: client}}, spec: {nodeName: node1, ${
     clientSpec === "" ? "" : `${clientSpec}, `
-  }containers: [{name: c, image: curl}]}}
+  }containers: [{name: c, image: "${image}"}]}}
 ${more === "" ? "" : `---\n${more}`}`;
 }
 
@@ -57,7 +59,11 @@ export function dnsCluster(options: DnsClusterOptions = {}): Cluster {
       if (options.policies === true) registerPolicyAgent(root);
     },
   });
-  const text = objects(options.objects ?? "", options.clientSpec ?? "");
+  const text = objects(
+    options.objects ?? "",
+    options.clientSpec ?? "",
+    options.clientImage ?? "curl",
+  );
   cluster.apply(parseManifests(text, "objects.yaml").objects);
   cluster.settle();
   return cluster;
