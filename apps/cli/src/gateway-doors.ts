@@ -4,7 +4,6 @@ import {
   type Gateway,
   type GatewayClass,
   type HTTPRoute,
-  type Ingress,
   type IngressClass,
   type Kind,
   type Kinds,
@@ -17,6 +16,7 @@ import {
   gatewayState,
   type IngressDialect,
   type IngressFinding,
+  type IngressSide,
   ingressRules,
   type ProxyRules,
 } from "@cnilab/gateway";
@@ -33,7 +33,7 @@ export interface DoorOptions {
 /** What manifests open to the outside, without a cluster: all Ingresses as one controller serves them, and each Gateway. */
 export interface Doors {
   /** Absent where there is no Ingress. */
-  readonly ingress?: { readonly rules: ProxyRules; readonly ingresses: readonly Ingress[] };
+  readonly ingress?: IngressSide;
   /** By `namespace/name`. */
   readonly gateways: ReadonlyMap<string, GatewayDoor>;
   readonly warnings: readonly string[];
@@ -116,7 +116,7 @@ export function doorsOf(objects: readonly KubeObject[], options: DoorOptions): D
   }
   return {
     ...(served.claimed.length > 0 && {
-      ingress: { rules: served, ingresses: served.claimed },
+      ingress: { rules: served, ingresses: served.claimed, dialect: options.ingressAs },
     }),
     gateways: doors,
     warnings,

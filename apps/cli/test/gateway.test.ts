@@ -73,6 +73,42 @@ describe("gateway diff", () => {
   });
 });
 
+describe("gateway diff, where something cannot be compared,", () => {
+  const guarded = file(
+    "guarded.yaml",
+    readFileSync(ingress, "utf8").replace(
+      "{name: shop}",
+      '{name: shop, annotations: {nginx.ingress.kubernetes.io/auth-url: "http://x/", nginx.ingress.kubernetes.io/limit-rps: "5"}}',
+    ),
+  );
+  const args = ["gateway", "diff", "-f", guarded, "--with", same];
+
+  test("says so, and does not say yes", async () => {
+    const { status, stdout } = await cnilab(args);
+    expect(stdout).toMatch(/^[0-9]+ requests: all go the same way .*, as far as they can be/);
+    expect(stdout).toMatch(
+      /^not compared: nginx.ingress.kubernetes.io\/auth-url: .*let in \(Ingress default\/shop\)$/m,
+    );
+    expect(status).toBe(1);
+  });
+
+  test("exits with 0 once each is accepted", async () => {
+    const one = await cnilab([...args, "--accept", "auth-url"]);
+    expect(one.status).toBe(1);
+    expect(one.stdout).not.toContain("auth-url");
+    const both = await cnilab([...args, "--accept", "auth-url", "--accept", "limit-rps"]);
+    expect(both).toMatchObject({ status: 0, stdout: expect.not.stringContaining("not compared") });
+  });
+
+  test("has it as JSON", async () => {
+    const { stdout } = await cnilab([...args, "--accept", "limit-rps", "-o", "json"]);
+    expect(JSON.parse(stdout).notCompared).toMatchObject([
+      { what: "auth-url", object: "Ingress default/shop", accepted: false },
+      { what: "limit-rps", object: "Ingress default/shop", accepted: true },
+    ]);
+  });
+});
+
 describe("gateway route", () => {
   test("answers by manifests", async () => {
     const asked = request('{"id":1,"request":{"url":"http://shop.example.com/cart/7"}}');

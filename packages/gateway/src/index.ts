@@ -1,8 +1,9 @@
-export { GATEWAY_CONTROLLER_NAME } from "./controller/gateway-program.ts";
+export { GATEWAY_CONTROLLER_NAME, gatewayInput } from "./controller/gateway-program.ts";
 export * from "./controller/register.ts";
 export * from "./diff/derive-requests.ts";
 export * from "./diff/diff-rules.ts";
 export { type Fate, fateText } from "./diff/fate.ts";
+export type { NotCompared } from "./diff/not-compared.ts";
 export { fixtureRules } from "./fixtures/rule-fixture.ts";
 export { withTransitionTimes } from "./gateway-api/conditions.ts";
 export * from "./gateway-api/gateway-input.ts";

@@ -2,10 +2,12 @@ import type { HTTPRoute, HttpRouteRule, Ingress } from "@cnilab/core";
 import {
   deriveRequests,
   diffRules,
+  type Fate,
   gatewayState,
   type IngressDialect,
   ingressRules,
   type ProxyRules,
+  type RuleComparison,
   type RuleDifference,
 } from "@cnilab/gateway";
 import fc from "fast-check";
@@ -19,12 +21,12 @@ import {
   ingress,
 } from "./objects.ts";
 
-function differences(
+function comparison(
   ingresses: readonly Ingress[],
   routes: readonly HTTPRoute[],
   dialect: IngressDialect,
   hosts: readonly string[],
-): readonly RuleDifference[] {
+): RuleComparison {
   const doors = ingressRules(
     { ingresses, ingressClasses: [] },
     { watchIngressWithoutClass: true, dialect },
@@ -41,7 +43,11 @@ function differences(
   const rules = state.gateways.get("default/web") as ProxyRules;
   const tlsHosts = ingresses.flatMap(({ spec }) => (spec.tls ?? []).flatMap((t) => t.hosts ?? []));
   const requests = deriveRequests({ ingresses, routes, hostnames: hosts, tlsHosts });
-  return diffRules(doors, rules, requests);
+  return diffRules({ rules: doors, ingresses, dialect }, rules, requests);
+}
+
+function differences(...sides: Parameters<typeof comparison>): readonly RuleDifference[] {
+  return comparison(...sides).differences;
 }
 
 /** What an Ingress without annotations means, as HTTPRoutes: one for each host, on the listener of that host. */
@@ -170,13 +176,152 @@ describe("an Ingress and its faithful translation", () => {
   });
 });
 
-test("a port that only one side names is no difference: nobody knows it without the Service", () => {
+test("a port that only one side names is no difference, but said: nobody knows it without the Service", () => {
   const one = ingress("i", { "a.b": ["Prefix / web"] });
   const named = JSON.parse(JSON.stringify(one).replace('"number":80', '"name":"http"')) as Ingress;
   const [route] = translation({ "a.b": ["Prefix / web"] }) as [HTTPRoute];
-  expect(differences([named], [route], "ingress-nginx", ["a.b"])).toEqual([]);
+  const { differences: none, notCompared } = comparison([named], [route], "ingress-nginx", ["a.b"]);
+  expect(none).toEqual([]);
+  expect(notCompared).toEqual([
+    {
+      what: "port",
+      object: "Service default/web",
+      field: "port http",
+      why: "nobody knows whether it is 80, as the other side has it: give the Service with -f",
+    },
+  ]);
   const [other] = translation({ "a.b": ["Prefix / other"] }) as [HTTPRoute];
   expect(differences([named], [other], "ingress-nginx", ["a.b"])).not.toEqual([]);
+});
+
+describe("what becomes of a request beside its backend is compared", () => {
+  const web = { name: "web", port: 80 };
+  test.each<[string, Record<string, string>, HttpRouteRule, Partial<Fate>, string]>([
+    [
+      "backend-protocol against plain HTTP",
+      { "backend-protocol": "HTTPS" },
+      { backendRefs: [web] },
+      { backends: ["default/web:80"] },
+      "another protocol",
+    ],
+    [
+      "RequestMirror",
+      {},
+      {
+        filters: [{ type: "RequestMirror", requestMirror: { backendRef: web, percent: 10 } }],
+        backendRefs: [web],
+      },
+      { mirrors: ["default/web:80 10%"] },
+      "copies to another Service",
+    ],
+    [
+      "ResponseHeaderModifier",
+      {},
+      {
+        filters: [
+          {
+            type: "ResponseHeaderModifier",
+            responseHeaderModifier: { set: [{ name: "X", value: "y" }] },
+          },
+        ],
+        backendRefs: [web],
+      },
+      { responseHeaders: ["x: y"] },
+      "the client gets other headers",
+    ],
+    [
+      "CORS",
+      {},
+      { filters: [{ type: "CORS", cors: { allowOrigins: ["https://a.b"] } }], backendRefs: [web] },
+      { cors: { allowOrigins: ["https://a.b"] } },
+      "CORS",
+    ],
+    [
+      "a filter of a single backend",
+      {},
+      {
+        backendRefs: [
+          {
+            ...web,
+            filters: [
+              {
+                type: "RequestHeaderModifier",
+                requestHeaderModifier: { set: [{ name: "X-Own", value: "z" }] },
+              },
+            ],
+          },
+        ],
+      },
+      { backends: ["default/web:80 with x-own: z"] },
+      "other backends",
+    ],
+  ])("%s", (_, annotations, rule, routes, why) => {
+    const one = ingress("i", { "a.b": ["Prefix / web"] }, { annotations });
+    const route = httpRoute("r", { hostnames: ["a.b"], rules: [rule] });
+    const found = differences([one], [route], "ingress-nginx", [""]);
+    const at = found.find(({ request }) => request.host === "a.b" && request.path === "/");
+    expect(at?.routes).toMatchObject(routes);
+    expect(at?.why).toContain(why);
+  });
+});
+
+describe("what cannot be compared is said", () => {
+  const compared = (
+    annotations: Readonly<Record<string, string>>,
+    rule: HttpRouteRule = {},
+    dialect: IngressDialect = "ingress-nginx",
+  ): RuleComparison => {
+    const one = ingress("i", { "a.b": ["Prefix / web"] }, { annotations });
+    const rules = [{ ...rule, backendRefs: [{ name: "web", port: 80 }] }];
+    return comparison([one], [httpRoute("r", { hostnames: ["a.b"], rules })], dialect, [""]);
+  };
+
+  test.each<[Record<string, string>, string[], string]>([
+    [{ "auth-url": "http://x/" }, ["auth-url"], "who is let in"],
+    [{ "whitelist-source-range": "10.0.0.0/8" }, ["whitelist-source-range"], "who is let in"],
+    [{ "limit-rps": "5" }, ["limit-rps"], "who is let in"],
+    [{ "server-snippet": "return 403;" }, ["server-snippet"], "nginx's own configuration"],
+    [{ "enable-cors": "true" }, ["enable-cors"], "CORS"],
+    [{ "enable-cors": "false" }, [], ""],
+    [{ "proxy-read-timeout": "5" }, ["proxy-read-timeout"], "timeouts"],
+    [{ "default-backend": "rest" }, ["default-backend"], "no endpoints"],
+    [{ "unheard-of": "x" }, ["unheard-of"], "is not simulated"],
+    [{ "enable-access-log": "true", "proxy-buffer-size": "8k" }, [], ""],
+    [{ "ssl-redirect": "false" }, [], ""],
+  ])("annotations %j: %j", (annotations, what, why) => {
+    const { differences: none, notCompared } = compared(annotations);
+    expect(none).toEqual([]);
+    expect(notCompared.map((each) => each.what)).toEqual(what);
+    for (const each of notCompared) {
+      expect(each).toMatchObject({ object: "Ingress default/i" });
+      expect(each.why).toContain(why);
+    }
+  });
+
+  test("timeouts and retry of a route", () => {
+    const rule = { timeouts: { request: "1ms" }, retry: { codes: [503], attempts: 2 } };
+    const { differences: none, notCompared } = compared({}, rule);
+    expect(none).toEqual([]);
+    expect(notCompared).toMatchObject([
+      { object: "HTTPRoute default/r", field: "spec.rules[0].timeouts" },
+      { object: "HTTPRoute default/r", field: "spec.rules[0].retry" },
+    ]);
+  });
+
+  test("every controller's annotations, as the API's documentation reads an Ingress", () => {
+    const annotations = {
+      "rewrite-target": "/x",
+      "traefik.ingress.kubernetes.io/router.middlewares": "auth",
+    };
+    const { notCompared } = compared(annotations, {}, "kubernetes");
+    expect(notCompared.map(({ what }) => what)).toEqual(["rewrite-target", "router.middlewares"]);
+  });
+
+  test("and a CORS filter is no difference where the Ingress has CORS that nobody reads", () => {
+    const cors: HttpRouteRule = { filters: [{ type: "CORS", cors: { allowOrigins: ["*"] } }] };
+    expect(compared({ "enable-cors": "true" }, cors).differences).toEqual([]);
+    expect(compared({ "limit-rps": "5" }, cors).differences).not.toEqual([]);
+  });
 });
 
 describe("differences have a reason that a person can act on", () => {

@@ -1,8 +1,25 @@
+import { type Ingress, objectKey } from "@cnilab/core";
+import type { IngressDialect } from "../ingress/ingress-input.ts";
 import type { ProxyRules } from "../routing/proxy-rules.ts";
 import type { RequestHead } from "../routing/request-head.ts";
 import type { Aspect, DerivedRequest } from "./derive-requests.ts";
-import { type Fate, fateOf, sameFate } from "./fate.ts";
+import { compareFates, type Fate, fateOf } from "./fate.ts";
+import {
+  limitsNotCompared,
+  type NotCompared,
+  notComparedOf,
+  portNotCompared,
+  type UnreadPart,
+  unreadParts,
+} from "./not-compared.ts";
 import { whyDifferent } from "./why-different.ts";
+
+/** Ingresses, and the rules that they make. */
+export interface IngressSide {
+  readonly rules: ProxyRules;
+  readonly ingresses: readonly Ingress[];
+  readonly dialect: IngressDialect;
+}
 
 /** A request that two rule sets treat differently. */
 export interface RuleDifference {
@@ -13,26 +30,49 @@ export interface RuleDifference {
   readonly why: string;
 }
 
-/** Asks an Ingress and routes the same, and says where they differ. */
+export interface RuleComparison {
+  readonly differences: readonly RuleDifference[];
+  /** Without differences, all is alike but for these. */
+  readonly notCompared: readonly NotCompared[];
+}
+
+/** Asks Ingresses and routes the same, and says where they differ, and what cannot be compared. */
 export function diffRules(
-  ingress: ProxyRules,
+  { rules, ingresses, dialect }: IngressSide,
   routes: ProxyRules,
   requests: readonly DerivedRequest[],
-): readonly RuleDifference[] {
-  const found: RuleDifference[] = [];
-  for (const { request, aspect } of requests) {
-    const [x, y] = [ingress, routes].map((rules) => {
-      const decision = rules.routeRequest(request);
-      return { decision, fate: fateOf(decision, request) };
-    }) as [Parameters<typeof whyDifferent>[1], Parameters<typeof whyDifferent>[2]];
-    if (sameFate(x.fate, y.fate)) continue;
-    found.push({
-      request,
-      aspect,
-      ingress: x.fate,
-      routes: y.fate,
-      why: whyDifferent(aspect, x, y),
-    });
+): RuleComparison {
+  const differences: RuleDifference[] = [];
+  const notCompared = new Map<string, NotCompared>();
+  const note = (each: NotCompared): void => {
+    const key = `${each.object} ${each.field} ${each.why}`;
+    if (!notCompared.has(key)) notCompared.set(key, each);
+  };
+  const unread = new Map<string, ReadonlySet<UnreadPart>>();
+  for (const ingress of ingresses) {
+    const open = notComparedOf(ingress, dialect);
+    for (const each of open) note(each);
+    unread.set(objectKey(ingress), unreadParts(open));
   }
-  return found;
+  for (const { request, aspect } of requests) {
+    const ofIngress = rules.routeRequest(request);
+    const ofRoutes = routes.routeRequest(request);
+    const by = ofIngress.rule;
+    const except = by && unread.get(`${by.namespace}/${by.name}`);
+    const [x, y] = [ofIngress, ofRoutes].map((decision) => ({
+      decision,
+      fate: fateOf(decision, request, except),
+    })) as [Parameters<typeof whyDifferent>[1], Parameters<typeof whyDifferent>[2]];
+    if (ofRoutes.action === "forward") for (const each of limitsNotCompared(ofRoutes)) note(each);
+    const { same, unknownPorts } = compareFates(x.fate, y.fate);
+    if (!same) {
+      const why = whyDifferent(aspect, x, y);
+      differences.push({ request, aspect, ingress: x.fate, routes: y.fate, why });
+      continue;
+    }
+    for (const { service, named, number } of unknownPorts) {
+      note(portNotCompared(service, named, number));
+    }
+  }
+  return { differences, notCompared: [...notCompared.values()] };
 }

@@ -85,17 +85,32 @@ function ofAnswers(
     return `only the routes have a rule for it (${routes.decision.why}); of the Ingress: ${ingress.decision.why}`;
   }
   if (theirs === undefined || ours === undefined) return "both refuse it, with different answers";
+  const withoutProtocol = ([...texts]: readonly string[]): string =>
+    texts.map((text) => text.replace(/ over (TLS|h2c|FastCGI)/, "")).join();
+  if (theirs.join() !== ours.join() && withoutProtocol(theirs) === withoutProtocol(ours)) {
+    return "the backend is spoken to in another protocol: backend-protocol of the Ingress; for routes a BackendTLSPolicy, or appProtocol of the Service's port (give the Service with -f)";
+  }
   if (theirs.join() !== ours.join()) {
     return `other backends: ${ingress.decision.why}; ${routes.decision.why}`;
   }
-  if (ingress.fate.path !== routes.fate.path) {
-    return "the backend is asked for another path (rewrite-target, URLRewrite)";
-  }
-  if (ingress.fate.host !== routes.fate.host) {
-    return "the backend gets another Host header (upstream-vhost, URLRewrite)";
-  }
-  if (ingress.fate.session !== routes.fate.session) {
-    return "one of them keeps clients at an endpoint (affinity: cookie, sessionPersistence)";
-  }
-  return "the backend gets other headers";
+  return whatBackendsSee(ingress.fate, routes.fate).join("; ");
+}
+
+/** Where the same backends are asked, but not alike. */
+function whatBackendsSee(ingress: Fate, routes: Fate): string[] {
+  const differs = (key: keyof Fate): boolean =>
+    JSON.stringify(ingress[key]) !== JSON.stringify(routes[key]);
+  const parts: readonly (readonly [keyof Fate, string])[] = [
+    ["path", "the backend is asked for another path (rewrite-target, URLRewrite)"],
+    ["host", "the backend gets another Host header (upstream-vhost, URLRewrite)"],
+    [
+      "session",
+      "one of them keeps clients at an endpoint, or by something else (affinity: cookie, sessionPersistence)",
+    ],
+    ["headers", "the backend gets other headers (RequestHeaderModifier)"],
+    ["responseHeaders", "the client gets other headers (ResponseHeaderModifier)"],
+    ["cors", "one of them answers CORS requests"],
+    ["mirrors", "one of them sends copies to another Service (RequestMirror)"],
+  ];
+  return parts.filter(([key]) => differs(key)).map(([, text]) => text);
 }

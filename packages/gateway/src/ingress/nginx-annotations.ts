@@ -1,7 +1,7 @@
 import type { Ingress } from "@cnilab/core";
 import type { BackendProtocol } from "../routing/decision.ts";
 
-const PREFIX = "nginx.ingress.kubernetes.io/";
+export const NGINX_ANNOTATION = "nginx.ingress.kubernetes.io/";
 
 /** When the canary gets a request (rootfs/etc/nginx/lua/balancer.lua route_to_alternative_balancer). */
 export interface CanaryPolicy {
@@ -112,6 +112,15 @@ export function nginxSettings(ingress: Ingress): {
   return { settings, findings: reader.findings };
 }
 
+/** Names, without the prefix, of ingress-nginx's annotations that nothing here looks at; in order. */
+export function unreadAnnotations(annotations: Readonly<Record<string, string>>): string[] {
+  return Object.keys(annotations)
+    .filter((key) => key.startsWith(NGINX_ANNOTATION))
+    .map((key) => key.slice(NGINX_ANNOTATION.length))
+    .filter((name) => !READ.has(name))
+    .sort();
+}
+
 class AnnotationReader {
   readonly findings: AnnotationFinding[] = [];
   readonly #annotations: Readonly<Record<string, string>>;
@@ -121,7 +130,7 @@ class AnnotationReader {
   }
 
   text(name: string): string {
-    return this.#annotations[PREFIX + name]?.trim() ?? "";
+    return this.#annotations[NGINX_ANNOTATION + name]?.trim() ?? "";
   }
 
   /** As Go's strconv.ParseBool. */
@@ -158,17 +167,12 @@ class AnnotationReader {
   }
 
   find(annotation: string, message: string): void {
-    this.findings.push({ annotation: PREFIX + annotation, message });
+    this.findings.push({ annotation: NGINX_ANNOTATION + annotation, message });
   }
 
   /** One finding for all that nothing here looks at. */
   nameOthers(): void {
-    const others = Object.keys(this.#annotations)
-      .filter((key) => key.startsWith(PREFIX))
-      .map((key) => key.slice(PREFIX.length))
-      .filter((name) => !READ.has(name))
-      .sort();
-    const [first, ...more] = others;
+    const [first, ...more] = unreadAnnotations(this.#annotations);
     if (first === undefined) return;
     const rest =
       more.length > 0 ? `, and so ${more.length > 1 ? "do" : "does"} ${more.join(", ")}` : "";

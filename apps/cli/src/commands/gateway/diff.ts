@@ -6,6 +6,7 @@ import {
   diffRules,
   fateText,
   MOST_DERIVED,
+  type NotCompared,
   type RequestHead,
   type RuleDifference,
 } from "@cnilab/gateway";
@@ -22,6 +23,7 @@ import { addDoorFlags, chosenGateway, type DoorFlags } from "./door-flags.ts";
 interface DiffFlags extends DoorFlags {
   readonly with: readonly string[];
   readonly requests?: string;
+  readonly accept: readonly string[];
   readonly output: "text" | "json";
 }
 
@@ -38,6 +40,11 @@ export function addDiffCommand(gateway: Command): void {
         .default([], "what -f has"),
     )
     .option("--requests <file>", "further requests, one JSON object a line")
+    .addOption(
+      new Option("--accept <name>", "what is not compared and has been seen to; repeatable")
+        .argParser((name: string, before: readonly string[]) => [...before, name])
+        .default([], "nothing"),
+    )
     .addOption(new Option("-o, --output <format>").choices(["text", "json"]).default("text"));
   addDoorFlags(command).action(diff);
 }
@@ -58,15 +65,44 @@ async function diff(flags: DiffFlags): Promise<void> {
   const given = flags.requests === undefined ? [] : await givenRequests(flags.requests);
   const more = derived(doors.ingress.ingresses, door);
   const requests = [...given, ...more];
-  const cut =
-    more.length < MOST_DERIVED
-      ? []
-      : [`only ${MOST_DERIVED} requests are derived; compare fewer hosts at once`];
-  warn([...warnings, ...doors.warnings, ...cut]);
-  const found = diffRules(doors.ingress.rules, door.rules, requests);
-  if (flags.output === "json") printJson({ requests: requests.length, differences: found });
-  else print(text(found, requests.length));
-  if (found.length > 0) process.exitCode = 1;
+  warn([...warnings, ...doors.warnings]);
+  const comparison = diffRules(doors.ingress, door.rules, requests);
+  const { differences } = comparison;
+  const all = [...comparison.notCompared, ...(more.length < MOST_DERIVED ? [] : [CUT])];
+  const unknown = flags.accept.filter((name) => !all.some(({ what }) => what === name));
+  warn(unknown.map((name) => `--accept ${name}: nothing of this name is left uncompared`));
+  const open = all.filter(({ what }) => !flags.accept.includes(what));
+  if (flags.output === "json") {
+    const notCompared = all.map((each) => ({ ...each, accepted: !open.includes(each) }));
+    printJson({ requests: requests.length, differences, notCompared });
+  } else print([text(differences, open, requests.length), ...leftOpen(open)].join("\n"));
+  // A comparison that leaves something open is no "yes".
+  if (differences.length > 0 || open.length > 0) process.exitCode = 1;
+}
+
+const CUT: NotCompared = {
+  what: "requests",
+  object: "the input",
+  field: `requests after the first ${MOST_DERIVED}`,
+  why: "no more are derived at once; compare fewer hosts",
+};
+
+/** One line for each thing and reason, with the objects that have it. */
+function leftOpen(notCompared: readonly NotCompared[]): string[] {
+  const objects = new Map<string, string[]>();
+  for (const { what, object, field, why } of notCompared) {
+    const place = field.includes("/") || what === "requests" ? field : `${object} ${field}`;
+    const key = `not compared: ${place}: ${why}`;
+    const by = place === field && what !== "requests" ? [object] : [];
+    objects.set(key, [...(objects.get(key) ?? []), ...by]);
+  }
+  const lines = [...objects].map(([line, by]) => {
+    const [first, ...others] = by;
+    if (first === undefined) return line;
+    return `${line} (${first}${others.length > 0 ? ` and ${plural(others.length, "other")}` : ""})`;
+  });
+  if (lines.length === 0) return [];
+  return ["", ...lines, "Each --accept NAME says that you have seen to one of these."];
 }
 
 async function givenRequests(file: string): Promise<DerivedRequest[]> {
@@ -91,9 +127,14 @@ function derived(
   });
 }
 
-function text(found: readonly RuleDifference[], asked: number): string {
+function text(
+  found: readonly RuleDifference[],
+  open: readonly NotCompared[],
+  asked: number,
+): string {
   if (found.length === 0) {
-    return `${plural(asked, "request")}: all go the same way through the Ingress and the routes.`;
+    const so = open.length === 0 ? "" : ", as far as they can be compared";
+    return `${plural(asked, "request")}: all go the same way through the Ingress and the routes${so}.`;
   }
   const byReason = new Map<string, RuleDifference[]>();
   for (const difference of found) {
