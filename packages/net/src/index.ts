@@ -8,7 +8,7 @@ export {
   GENEVE_PORT,
   VXLAN_PORTS,
 } from "./codec/decode.ts";
-export { encodeEthernet, encodeIp } from "./codec/encode.ts";
+export { encodeEthernet, encodeIp, hasRightChecksum } from "./codec/encode.ts";
 export * from "./codec/packet-syntax-error.ts";
 export * from "./ethernet.ts";
 export * from "./geneve.ts";

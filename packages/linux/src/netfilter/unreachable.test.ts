@@ -1,8 +1,33 @@
 // Kernel net/ipv4/netfilter/nf_reject_ipv4.c nf_send_unreach, net/ipv6/netfilter/nf_reject_ipv6.c; asked of kernel 6.18.
-import { IPPROTO_UDP, parseIp } from "@cnilab/net";
+import {
+  Data,
+  ETH_P_IP,
+  ETH_P_IPV6,
+  FragmentPayload,
+  ICMP_ECHO,
+  ICMPV6_ECHO_REQUEST,
+  IcmpMessage,
+  IPPROTO_ICMP,
+  IPPROTO_ICMPV6,
+  IPPROTO_UDP,
+  IpPacket,
+  type Payload,
+  parseIp,
+  UdpDatagram,
+} from "@cnilab/net";
 import { describe, expect, test } from "vitest";
-import { cable, connect, forwarding, Lab, routes, up } from "../../test/lab.ts";
+import {
+  cable,
+  connect,
+  forwarding,
+  Lab,
+  listenForFrames,
+  ping,
+  routes,
+  up,
+} from "../../test/lab.ts";
 import { Vxlan } from "../device/vxlan.ts";
+import { Skb } from "../skb.ts";
 
 /** client 10.1.0.2 (fd01::2), a router that forwards, server 10.2.0.2 (fd02::2). */
 function routed() {
@@ -96,4 +121,39 @@ test.each([
   routes(b, "10.9.0.0/24 dev eth0", "fd09::/64 dev eth0");
   b.iptables(family).append("filter", "FORWARD", "-p udp -j REJECT");
   expect(connect(a, to, 53, { protocol: IPPROTO_UDP, length: 2000 }).outcome).toBe("refused");
+});
+
+// nf_ip_checksum sums what is there: without a pseudo-header, zeros that are missing change nothing.
+describe("REJECT of a first fragment that is sent alone", () => {
+  const zeros = new Data(64);
+  const ones = new Data(64, new Uint8Array(64).fill(1));
+  test.each<[string, 4 | 6, number, Payload, string[]]>([
+    ["ICMP of zeros", 4, IPPROTO_ICMP, IcmpMessage.echo(ICMP_ECHO, 7, 1, zeros), ["eth0"]],
+    ["ICMP of ones", 4, IPPROTO_ICMP, IcmpMessage.echo(ICMP_ECHO, 7, 1, ones), []],
+    ["ICMPv6 of zeros", 6, IPPROTO_ICMPV6, IcmpMessage.echo(ICMPV6_ECHO_REQUEST, 7, 1, zeros), []],
+    ["UDP of zeros", 4, IPPROTO_UDP, new UdpDatagram(7, 53, zeros), []],
+  ])("%s", (_, family, protocol, payload, expected) => {
+    const { client, router } = routed();
+    router.iptables(family).append("filter", "FORWARD", "-j REJECT");
+    const [src, dst] = family === 4 ? ["10.1.0.2", "10.2.0.2"] : ["fd01::2", "fd02::2"];
+    ping(client, family === 4 ? "10.1.0.1" : "fd01::1");
+    const whole = new IpPacket(parseIp(src), parseIp(dst), protocol, payload);
+    const first = whole.withPayload(new FragmentPayload(whole, 0, 40));
+    first.moreFragments = true;
+    const skb = new Skb(family === 4 ? ETH_P_IP : ETH_P_IPV6, first, undefined);
+    const eth0 = client.device("eth0");
+    skb.srcMac = eth0.mac;
+    skb.dstMac = router.device("in0").mac;
+    const { heard } = listenForFrames(eth0);
+    eth0.queueTransmit(skb);
+    client.network.run();
+    expect(heard()).toEqual(expected);
+  });
+
+  test("of ping, which fills its messages", () => {
+    const { client, router } = routed();
+    router.iptables(4).append("filter", "FORWARD", "-j REJECT");
+    expect(ping(client, "10.2.0.2", { length: 4000 }).outcome).toBe("timeout");
+    expect(ping(client, "10.2.0.2", { length: 400 }).outcome).toBe("refused");
+  });
 });

@@ -64,7 +64,7 @@ export class PingSocket implements Socket {
       return { errno: route, from: undefined, message: `no route to ${formatIp(dst)}` };
     }
     const type = version === 4 ? ICMP_ECHO : ICMPV6_ECHO_REQUEST;
-    const message = IcmpMessage.echo(type, this.localPort, 1, new Data(length));
+    const message = IcmpMessage.echo(type, this.localPort, 1, new Data(length, filling(length)));
     const packet = new IpPacket(
       route.src,
       dst,
@@ -90,4 +90,11 @@ export class PingSocket implements Socket {
     // net/ipv6/ping.c ping_v6_sendmsg does not ask what became of it.
     return version === 4 ? refused : undefined;
   }
+}
+
+/** What `ping` fills its messages with (ping/ping_common.c `fill` of iputils), but for the time at the start. */
+const FILLING = Uint8Array.from({ length: 0xffff }, (_, i) => i);
+
+function filling(length: number): Uint8Array {
+  return FILLING.subarray(0, length);
 }

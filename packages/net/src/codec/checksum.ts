@@ -6,11 +6,23 @@ import type { IpPacket } from "../ip-packet.ts";
  * `sum` is what else it covers: see {@link pseudoHeaderSum}.
  */
 export function internetChecksum(octets: DataView, field: number, sum = 0): number {
+  return fold(octetSum(octets) - octets.getUint16(field) + sum);
+}
+
+/** Whether octets with their checksum in them, and what else it covers, give the sum that they have to. */
+export function isChecksumRight(octets: DataView, sum = 0): boolean {
+  return fold(octetSum(octets) + sum) === 0;
+}
+
+/** At most 65,535 octets: the sum stays below 2^32. */
+function octetSum(octets: DataView): number {
   const even = octets.byteLength & ~1;
-  // At most 65,535 octets: the sum stays below 2^32.
+  let sum = even < octets.byteLength ? octets.getUint8(even) << 8 : 0;
   for (let at = 0; at < even; at += 2) sum += octets.getUint16(at);
-  if (even < octets.byteLength) sum += octets.getUint8(even) << 8;
-  sum -= octets.getUint16(field);
+  return sum;
+}
+
+function fold(sum: number): number {
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
   return ~sum & 0xffff;
 }

@@ -16,7 +16,7 @@ import { UdpDatagram } from "../udp.ts";
 import { VXLAN_HEADER_LENGTH, VxlanPacket } from "../vxlan.ts";
 import { WireguardData, WireguardHandshake } from "../wireguard.ts";
 import { writeArp } from "./arp.ts";
-import { internetChecksum, pseudoHeaderSum } from "./checksum.ts";
+import { internetChecksum, isChecksumRight, pseudoHeaderSum } from "./checksum.ts";
 import { writeEthernetHeader } from "./ethernet.ts";
 import { writeGeneveHeader } from "./geneve.ts";
 import { ICMP_CHECKSUM_FIELD, ICMP_HEADER_LENGTH, writeIcmpHeader } from "./icmp.ts";
@@ -32,18 +32,30 @@ import { writeWireguardType } from "./wireguard.ts";
 
 /** The bytes of a frame, without padding and frame check sequence. @throws RangeError for a field out of range */
 export function encodeEthernet(frame: EthernetFrame): Uint8Array {
-  return encode(frame);
+  return bytesOf(encode(frame));
 }
 
 /** The bytes of an IPv4 or IPv6 packet. @throws RangeError for a field out of range */
 export function encodeIp(packet: IpPacket): Uint8Array {
-  return encode(packet);
+  return bytesOf(encode(packet));
 }
 
-function encode(payload: Payload): Uint8Array {
+/**
+ * Whether the transport checksum of a packet holds for what this packet carries. That of a fragment is the whole
+ * packet's: for a first fragment it holds only where what is missing, and the length, add nothing.
+ */
+export function hasRightChecksum(packet: IpPacket): boolean {
+  const { protocol, version, headerLength } = packet;
+  const octets = slice(encode(packet), headerLength);
+  const hasPseudoHeader = version === 6 || protocol === IPPROTO_TCP || protocol === IPPROTO_UDP;
+  const sum = hasPseudoHeader ? pseudoHeaderSum(packet, protocol, octets.byteLength) : 0;
+  return isChecksumRight(octets, sum);
+}
+
+function encode(payload: Payload): DataView {
   const octets = new DataView(new ArrayBuffer(payload.length));
   write(octets, payload, undefined);
-  return bytesOf(octets);
+  return octets;
 }
 
 /** Writes a payload into octets of its length, all zero. `ip` is the packet that it is directly in. */
@@ -82,9 +94,9 @@ function write(octets: DataView, payload: Payload, ip: IpPacket | undefined): vo
     writeWireguardType(octets, payload);
   } else if (payload instanceof FragmentPayload) {
     const start = payload.whole.headerLength + payload.offset;
-    copy(encode(payload.whole).subarray(start, start + payload.length), octets);
+    copy(bytesOf(encode(payload.whole)).subarray(start, start + payload.length), octets);
   } else if (payload instanceof QuotedPacket) {
-    copy(encode(payload.packet).subarray(0, payload.length), octets);
+    copy(bytesOf(encode(payload.packet)).subarray(0, payload.length), octets);
   } else if (payload.bytes !== undefined) {
     copy(payload.bytes, octets);
   }
