@@ -1,4 +1,4 @@
-import type { IpAddress, Prefix } from "@cnilab/net";
+import type { IpAddress, IpPacket, Prefix } from "@cnilab/net";
 import type { NetDevice } from "../device/net-device.ts";
 
 /** What routing asks for: the fields of `struct flowi4` and `flowi6` that rules and tables look at. */
@@ -17,8 +17,8 @@ export interface Flow {
   readonly protocol: number;
   readonly srcPort: number;
   readonly dstPort: number;
-  /** Of an IPv6 packet that is passed on; 0 for this machine's own, which get theirs once they are routed. */
-  readonly flowLabel?: number;
+  /** What came in, or what an error of this machine is about: it chooses among nexthops, not the fields above. */
+  readonly packet?: IpPacket | undefined;
 }
 
 export type FibRuleAction =

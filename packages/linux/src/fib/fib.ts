@@ -1,6 +1,5 @@
 import {
   addressBits,
-  hashIp,
   IPV4_ANY,
   IPV6_ANY,
   type IpAddress,
@@ -11,6 +10,7 @@ import type { NetDevice } from "../device/net-device.ts";
 import { KernelError } from "../kernel-error.ts";
 import { type FibRule, type Flow, ruleMatches } from "./fib-rule.ts";
 import { FibTable } from "./fib-table.ts";
+import { multipathHash } from "./multipath-hash.ts";
 import {
   Nexthop,
   Route,
@@ -233,8 +233,8 @@ function selectNexthop(route: Route, flow: Flow): Nexthop | undefined {
   let total = 0;
   for (const n of nexthops) if (usable(n, flow)) total += n.weight;
   if (total === 0) return undefined;
-  const hash = multipathHash(route, flow);
-  let at = hash % total;
+  const { dev } = route.nexthop;
+  let at = dev === undefined ? 0 : multipathHash(dev.netns, flow) % total;
   for (const n of nexthops) {
     if (!usable(n, flow)) continue;
     if (at < n.weight) return n;
@@ -251,26 +251,6 @@ function preferDevice(first: Nexthop, flow: Flow): Nexthop {
     if (fitting !== undefined) return fitting;
   }
   return first;
-}
-
-/**
- * What picks the nexthop (`fib_multipath_hash`): by policy 0 the addresses, for IPv6
- * with protocol and flow label, by policy 1 also protocol and ports, so that
- * connections of one client spread. The hash is keyed at boot: which flow goes where is arbitrary, but always the same.
- */
-function multipathHash({ nexthop }: Route, flow: Flow): number {
-  let hash = hashIp(flow.dst) ^ (flow.src === undefined ? 0 : hashIp(flow.src));
-  hash ^= nexthop.dev?.netns.kernel.hashSeed ?? 0;
-  const family = typeof flow.dst === "number" ? 4 : 6;
-  // ip6_multipath_l3_keys
-  if (family === 6) hash ^= Math.imul(flow.protocol, 0xc2b2ae35) ^ (flow.flowLabel ?? 0);
-  if (nexthop.dev?.netns.sysctl.get(`net/ipv${family}/fib_multipath_hash_policy`) === 1) {
-    for (const word of [flow.protocol, flow.srcPort, flow.dstPort]) {
-      hash = Math.imul(hash ^ word ^ (hash >>> 15), 0x85ebca6b);
-    }
-  }
-  hash = Math.imul(hash ^ (hash >>> 16), 0x9e3779b1);
-  return (hash ^ (hash >>> 15)) >>> 0;
 }
 
 /** `fib_lookup_good_nhc`. */

@@ -196,7 +196,7 @@ const EXC_FRAGTIME = 1;
 /** Whether a packet is for this machine, as opposed to one that conntrack put together on the way. */
 function isForHere({ dev, mark, ip }: Skb): boolean {
   if (dev === undefined) return false;
-  const result = routeInput(dev, ip.src, ip.dst, ip.tos, mark, ip.protocol, 0, 0);
+  const result = routeInput(dev, ip.src, ip.dst, ip.tos, mark, ip.protocol, 0, 0, ip);
   return typeof result !== "string" && result.isLocal;
 }
 

@@ -55,7 +55,8 @@ export function icmpSend(
   const src = errorSource(skb, netns);
   // A link-local sender is one on the link that the packet came by.
   const oif = version === 6 && isLinkLocal(about.src) ? skb.iif : undefined;
-  const route = routeOutput(netns, { dst: about.src, src, oif, mark, protocol });
+  // Among nexthops the packet chooses that it is about (icmp_route_lookup, mp_hash of icmp6_send).
+  const route = routeOutput(netns, { dst: about.src, src, oif, mark, protocol, about });
   if (typeof route === "string") return;
   const quoted = new QuotedPacket(
     about.clone(),

@@ -72,7 +72,7 @@ export function routeReceived(skb: Skb, dev: NetDevice): RouteInputResult {
     packet.protocol,
     srcPortOf(packet),
     dstPortOf(packet),
-    packet.flowLabel,
+    packet,
   );
   if (skb.trace !== undefined) {
     const nexthop = typeof result === "string" ? undefined : result.nexthop;

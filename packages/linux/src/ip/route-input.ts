@@ -1,4 +1,11 @@
-import { IPV4_BROADCAST, type IpAddress, isLinkLocal, isLoopback, isMulticast } from "@cnilab/net";
+import {
+  IPV4_BROADCAST,
+  type IpAddress,
+  type IpPacket,
+  isLinkLocal,
+  isLoopback,
+  isMulticast,
+} from "@cnilab/net";
 import type { NetDevice } from "../device/net-device.ts";
 import type { DropReason } from "../drop-reason.ts";
 import { Dst } from "../fib/dst.ts";
@@ -14,7 +21,7 @@ export type RouteInputResult = Dst | RouteErrno | DropReason;
 
 /**
  * Routes a packet that came in by `dev` (`ip_route_input_slow`, `ip6_route_input`). `protocol` and the
- * ports are looked at only by rules that name them.
+ * ports are looked at only by rules that name them; the whole packet chooses among nexthops.
  */
 export function routeInput(
   dev: NetDevice,
@@ -25,7 +32,7 @@ export function routeInput(
   protocol: number,
   srcPort: number,
   dstPort: number,
-  flowLabel = 0,
+  packet?: IpPacket,
 ): RouteInputResult {
   const flow: Flow = {
     dst,
@@ -37,7 +44,7 @@ export function routeInput(
     protocol,
     srcPort,
     dstPort,
-    flowLabel,
+    packet,
   };
   return typeof dst === "number" ? routeInput4(dev, flow) : routeInput6(dev, flow);
 }

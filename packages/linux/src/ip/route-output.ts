@@ -2,6 +2,7 @@ import {
   familyOf,
   IPV4_BROADCAST,
   type IpAddress,
+  type IpPacket,
   isLinkLocal,
   isLoopback,
   isMulticast,
@@ -24,6 +25,8 @@ export interface OutputFlow {
   readonly protocol?: number;
   readonly srcPort?: number;
   readonly dstPort?: number;
+  /** What the packet to be routed is an error about: it goes the way of that flow. */
+  readonly about?: IpPacket;
   /** The source need not be an address of this machine (`FLOWI_FLAG_ANYSRC`). */
   readonly anySource?: boolean;
 }
@@ -63,6 +66,7 @@ function fullFlow(flow: OutputFlow): Flow {
     protocol: flow.protocol ?? 0,
     srcPort: flow.srcPort ?? 0,
     dstPort: flow.dstPort ?? 0,
+    packet: flow.about,
   };
 }
 
