@@ -25,6 +25,7 @@ import {
 import { HOSTS, RESOLV_CONF } from "../kubelet/pod-files.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { askHttp, type HttpAsk, type HttpOutcome } from "./http-request.ts";
+import { lostQuestions } from "./lost-question.ts";
 import {
   lookUp,
   type NameAnswer,
@@ -154,6 +155,8 @@ interface Destination {
   readonly lookup?: NameLookup;
 }
 
+type Sides = { -readonly [side in "egress" | "ingress"]: boolean };
+
 type Failure = Pick<Connection, "verdict" | "reason" | "lookup">;
 
 /** Connects two endpoints by sending packets, and says in words what became of them. */
@@ -170,7 +173,7 @@ export class Connector {
     if ("verdict" in source) return failed(source);
     const protocol = request.protocol ?? "TCP";
     const destination = this.#destination(request, source, protocol);
-    if ("verdict" in destination) return failed(destination);
+    if ("verdict" in destination) return failed(destination, sidesOf(destination, source));
     const { addresses, port, lookup } = destination;
     const address = addresses.find((a) => speaks(source.netns, a)) ?? addresses[0];
     if (address === undefined) {
@@ -184,13 +187,9 @@ export class Connector {
       owner: source.name,
     };
     const done = exchange(source.netns, { ...asked, trace: request.trace });
-    const sides = { egress: true, ingress: true };
     const policy = policyDrop(done.drops);
-    if (policy !== undefined) {
-      const side = sideOf(policy, source.netns);
-      sides[side] = false;
-      if (side === "egress") sides.ingress = admitted(source.netns, asked);
-    }
+    const sides = sidesOfDrop(policy, source.netns);
+    if (!sides.egress) sides.ingress = admitted(source.netns, asked);
     const described = this.#describe(done, address, protocol === "ICMP" ? undefined : port, sides);
     return lookup === undefined ? described : { ...described, lookup };
   }
@@ -278,7 +277,7 @@ export class Connector {
     done: Exchange,
     address: IpAddress,
     port: number | undefined,
-    sides: Pick<Connection, "egress" | "ingress">,
+    sides: Sides,
   ): Connection {
     const backend = this.#backend(done);
     const verdict = verdictOf(done);
@@ -621,11 +620,11 @@ function serviceNamed({ steps }: NameLookup, domain: string): string | undefined
   return namespace === undefined ? undefined : `${namespace}/${service}`;
 }
 
-function failed(failure: Failure): Connection {
+/** Nothing was sent, but for questions to name servers. */
+function failed(failure: Failure, sides: Sides = { egress: true, ingress: true }): Connection {
   return {
     ...failure,
-    egress: true,
-    ingress: true,
+    ...sides,
     address: undefined,
     port: undefined,
     drops: [],
@@ -650,6 +649,18 @@ function sideOf(drop: Drop, source: NetNamespace): "egress" | "ingress" {
   if (detail.startsWith("egress")) return "egress";
   if (detail.startsWith("ingress")) return "ingress";
   return drop.netns.kernel === source.kernel ? "egress" : "ingress";
+}
+
+function sidesOfDrop(drop: Drop | undefined, source: NetNamespace): Sides {
+  const sides = { egress: true, ingress: true };
+  if (drop !== undefined) sides[sideOf(drop, source)] = false;
+  return sides;
+}
+
+/** What policies say where a name came to nothing: of the source's own questions, which are all that was sent. */
+function sidesOf({ lookup }: Failure, { netns }: Source): Sides {
+  const own = lostQuestions(lookup?.drops ?? [], netns, lookup?.steps ?? []).filter((l) => l.own);
+  return sidesOfDrop(policyDrop(own.map(({ drop }) => drop)), netns);
 }
 
 /** Whether the destination's policies let in what the source's do not let out. */

@@ -61,6 +61,34 @@ describe("what a server could not ask on a resolver's behalf is told", () => {
   });
 });
 
+test.each<[string, string, { egress: boolean; ingress: boolean }]>([
+  [
+    "the source's own",
+    policy("closed", "default", "app: client", "Egress"),
+    { egress: false, ingress: true },
+  ],
+  [
+    "the name server's, inwards",
+    policy("closed", "kube-system", "k8s-app: kube-dns", "Ingress"),
+    { egress: true, ingress: false },
+  ],
+  [
+    "the name server's, outwards: the question itself was let through",
+    policy("closed", "kube-system", "k8s-app: kube-dns", "Egress"),
+    { egress: true, ingress: true },
+  ],
+])(
+  "a policy that keeps a name from being resolved says so of its side: %s",
+  (_, objects, sides) => {
+    const cluster = dnsCluster({ objects, policies: true });
+    cluster.forgetConnections();
+    const to = cluster.endpoint("a.example.:80");
+    const connection = cluster.connect({ from: cluster.endpoint("client"), to });
+    expect(connection).toMatchObject({ verdict: "unresolved", ...sides });
+    expect(connection.reason).toMatch(/ of NetworkPolicy [-a-z]+\/closed /);
+  },
+);
+
 const servers = (...nameservers: string[]) =>
   `dnsPolicy: None, dnsConfig: {nameservers: [${nameservers.join(", ")}], searches: [default.svc.cluster.local]}`;
 const NXDOMAIN = "nope: NXDOMAIN (no such name) for nope.default.svc.cluster.local, nope";
