@@ -288,9 +288,19 @@ type RouteSpec = {
   readonly [field: string]: unknown;
 };
 
-const listener = (more: object) => (spec: GatewaySpec) => ({ ...spec, listeners: [more] });
-const tlsListener = (name: string) =>
-  listener({ name: "tls", port: 443, protocol: "HTTPS", tls: { certificateRefs: [{ name }] } });
+const listeners =
+  (...all: object[]) =>
+  (spec: GatewaySpec) => ({ ...spec, listeners: all });
+const listener = (more: object) => listeners(more);
+const HTTP = { name: "http", port: 80, protocol: "HTTP" };
+const https = (secret: string, name = "tls", more: object = {}) => ({
+  name,
+  port: 443,
+  protocol: "HTTPS",
+  tls: { certificateRefs: [{ name: secret }] },
+  ...more,
+});
+const tlsListener = (name: string) => listener(https(name));
 const toBackend = (ref: object) => (spec: RouteSpec) => ({
   ...spec,
   rules: spec.rules.map((rule) => ({ ...rule, backendRefs: [ref] })),
@@ -391,6 +401,68 @@ describe.concurrent("a break of a Gateway names the object to mend", () => {
       changed(GATEWAY, { "Gateway edge": tlsListener("absent") }),
       ["internet", `https://${HOST}/cart`],
       /^(Gateway shop\/edge listener tls: ResolvedRefs is False, InvalidCertificateRef: .*shop\/absent|HTTPRoute shop\/web: )/,
+    ],
+    [
+      "a missing Secret of one listener of two",
+      changed(GATEWAY, { "Gateway edge": listeners(HTTP, https("absent")) }),
+      ["internet", `https://${HOST}/cart`],
+      /^Gateway shop\/edge listener tls: ResolvedRefs is False, InvalidCertificateRef: Secret shop\/absent is not there$/,
+    ],
+    [
+      "a missing Secret beside another host's on one port",
+      changed(GATEWAY, {
+        "Gateway edge": listeners(
+          https("tls", "tls", { hostname: HOST }),
+          https("absent", "miss", { hostname: "miss.example.com" }),
+        ),
+      }),
+      ["internet", "https://miss.example.com/cart"],
+      /^Gateway shop\/edge listener miss: ResolvedRefs is False, InvalidCertificateRef: Secret shop\/absent is not there$/,
+    ],
+    [
+      "a missing Secret of a host, where another listener has all",
+      changed(GATEWAY, {
+        "Gateway edge": listeners(
+          https("tls"),
+          https("absent", "miss", { hostname: "miss.example.com" }),
+        ),
+      }),
+      ["internet", "https://miss.example.com/cart"],
+      /^Gateway shop\/edge listener miss: ResolvedRefs is False, InvalidCertificateRef: Secret shop\/absent is not there; the certificate of .* is for shop\.example\.com, not for miss/,
+    ],
+    [
+      "listeners in each other's way",
+      changed(GATEWAY, {
+        "Gateway edge": listeners(
+          { ...HTTP, hostname: "*.example.com" },
+          https("tls", "tls", { port: 80 }),
+          { ...HTTP, name: "other", port: 8080 },
+        ),
+      }),
+      ["internet", `http://${HOST}/cart`],
+      /^Gateway shop\/edge listener http: Accepted is False, ProtocolConflict: another listener has port 80 already$/,
+    ],
+    [
+      "a server name that no TLSRoute has",
+      changed(GATEWAY, {
+        "Gateway edge": listener({
+          name: "pass",
+          port: 443,
+          protocol: "TLS",
+          tls: { mode: "Passthrough" },
+        }),
+      }),
+      ["internet", `https://${HOST}/`, "--resolve", `${HOST}:443:198.51.100.1`],
+      /^no TLSRoute of listener pass of Gateway shop\/edge has server name shop\.example\.com$/,
+    ],
+    [
+      "a path that no route has, beside a listener that something is wrong with",
+      changed(GATEWAY, {
+        "Gateway edge": listeners(HTTP, https("absent")),
+        "HTTPRoute web": (spec: RouteSpec) => ({ ...spec, rules: spec.rules.slice(0, 1) }),
+      }),
+      ["internet", `http://${HOST}/dog`],
+      /^404: no route of listener http of Gateway shop\/edge matches$/,
     ],
     [
       "http to a listener of TLS alone",

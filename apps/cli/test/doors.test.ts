@@ -13,17 +13,22 @@ const GATEWAY_API = "gateway.networking.k8s.io/v1";
 function get(cluster: Cluster, url: string, headers: Record<string, string> = {}) {
   const { protocol, hostname, port, pathname } = new URL(url);
   const tls = protocol === "https:";
+  const asked = {
+    scheme: tls ? "https" : "http",
+    host: hostname,
+    port: port === "" ? (tls ? 443 : 80) : Number(port),
+    path: pathname,
+    outside: true,
+  } as const;
   const connection = cluster.requestHttp({
     from: cluster.endpoint("internet"),
     to: cluster.endpoint(hostname),
-    port: port === "" ? (tls ? 443 : 80) : Number(port),
+    port: asked.port,
     ...(tls && { tls: { host: hostname, insecure: false } }),
     request: { host: hostname, path: pathname, headers },
     connectTimeoutMs: 10_000,
     maxTimeMs: 100_000,
   });
-  const scheme = tls ? "https" : "http";
-  const asked = { scheme, host: hostname, port: Number(port), outside: true } as const;
   const problem = httpProblem(cluster.api, asked, connection, () => undefined);
   const { result } = connection.outcome ?? {};
   if (result instanceof HttpResponse) {

@@ -7,7 +7,8 @@ export {
   similarTerms,
 } from "./explain/explain.ts";
 export { GLOSSARY, type GlossaryEntry } from "./explain/glossary.ts";
-export { type AskedUrl, doorProblems, httpProblem } from "./http/http-diagnosis.ts";
+export type { AskedUrl } from "./http/asked-url.ts";
+export { doorProblems, httpProblem } from "./http/http-diagnosis.ts";
 export { type HttpLeg, type HttpReport, httpReport, legText } from "./http/http-report.ts";
 export * from "./iproute/addrs.ts";
 export * from "./iproute/fdb.ts";

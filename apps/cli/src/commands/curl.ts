@@ -75,6 +75,7 @@ export function addCurlCommand(program: Command): void {
 export async function curl(src: string, url: string, flags: CurlFlags): Promise<void> {
   const first = readRequest(url, flags);
   const { cluster, warnings } = await bringUp(flags);
+  cluster.forgetConnections();
   const walk = new Trace();
   const answers: Answer[] = [];
   for (let next: CurlRequest | undefined = first; next !== undefined; ) {
@@ -165,7 +166,8 @@ function ask(
   // Doors go by the Host field, certificates by the URL.
   const host = scheme === "https" ? request.host : hostField(request);
   const outside = from.kind === "internet" || from.kind === "address";
-  const asked = { scheme, host, port, outside };
+  const { path = "/" } = request.parts;
+  const asked = { scheme, host, port, path, outside };
   const problem = httpProblem(cluster.api, asked, connection, names);
   return { request, connection, report, problem };
 }

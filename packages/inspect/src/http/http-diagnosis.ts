@@ -3,27 +3,34 @@ import {
   type ApiClient,
   formatOrigin,
   type Gateway,
-  type GatewayCondition,
   type GatewayRoute,
   INGRESS_CLASS_ANNOTATION,
   type Ingress,
   objectKey,
+  type ParentReference,
   type Service,
 } from "@cnilab/core";
-import { GATEWAY_CONTROLLER_NAME, ingressRules, ProxyReport, tlsSecretUse } from "@cnilab/gateway";
+import {
+  GATEWAY_CONTROLLER_NAME,
+  gatewayInput,
+  gatewayState,
+  ingressRules,
+  ProxyReport,
+  tlsSecretUse,
+} from "@cnilab/gateway";
 import { type Drop, HttpFailure, type HttpResponse, type SocketError } from "@cnilab/linux";
-import { formatEndpoint, formatIp, IpPacket, TcpSegment, UdpDatagram } from "@cnilab/net";
+import {
+  formatEndpoint,
+  formatIp,
+  type IpAddress,
+  IpPacket,
+  TcpSegment,
+  UdpDatagram,
+} from "@cnilab/net";
 import { innermost, type NameOf } from "../trace/packet-text.ts";
-
-/** What was asked, as the URL has it. */
-export interface AskedUrl {
-  readonly scheme: "http" | "https";
-  /** Without a port. */
-  readonly host: string;
-  readonly port: number;
-  /** Whether it was asked from outside the cluster, where only doors have names. */
-  readonly outside: boolean;
-}
+import type { AskedUrl } from "./asked-url.ts";
+import { carrying, doorListeners, failing, listenerFor } from "./gateway-listeners.ts";
+import { covers } from "./host-pattern.ts";
 
 /**
  * Why a request came to nothing, in one line that names the object to mend; `undefined` where it was answered. An answer of a backend is one,
@@ -39,12 +46,12 @@ export function httpProblem(
   if (failure !== undefined || outcome === undefined) {
     const blocked = policyLine(connection.drops, nameOf);
     if (failure?.verdict !== "unresolved") return failure?.reason ?? "nothing was sent";
-    return blocked ?? unservedHost(api, asked, asked.outside) ?? failure.reason;
+    return blocked ?? unservedHost(api, asked) ?? failure.reason;
   }
   const { result, drops } = outcome;
   if (result instanceof HttpFailure) {
     if (result.certificate !== undefined && result.stage === "tls") {
-      return certificateLine(api, asked, result);
+      return certificateLine(api, asked, connection, result);
     }
     const blocked = policyLine(drops, nameOf);
     return blocked ?? missingListener(api, asked, connection) ?? lossLine(result, drops);
@@ -56,7 +63,7 @@ export function httpProblem(
     return own ? `${result.status}: ${result.body.trim()}` : undefined;
   }
   if (proxied.why === "") return undefined;
-  return `${proxyLine(api, asked, result, proxied, drops, nameOf)}`;
+  return proxyLine(api, asked, connection, result, proxied, nameOf);
 }
 
 /** What is wrong with Ingresses, Gateways and routes by themselves, a line each: nobody serves them, or not all of them. */
@@ -90,17 +97,17 @@ function ingressFindings(api: ApiClient): string[] {
 function proxyLine(
   api: ApiClient,
   asked: AskedUrl,
+  { address, outcome }: HttpConnection,
   { status }: HttpResponse,
   { why, decision }: ProxyReport,
-  drops: readonly Drop[],
   nameOf: NameOf,
 ): string {
   if (status === 502 || status === 504) {
-    const blocked = policyLine(drops, nameOf);
+    const blocked = policyLine(outcome?.drops ?? [], nameOf);
     if (blocked !== undefined) return `${status}: ${blocked}`;
   }
   if (status === 404) {
-    const unserved = unservedHost(api, asked, true);
+    const unserved = unservedHost(api, asked, address);
     if (unserved !== undefined) return `404: ${unserved}`;
   }
   const rule =
@@ -136,12 +143,14 @@ function policyLine(drops: readonly Drop[], nameOf: NameOf): string | undefined 
 const ROUTES = ["HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"] as const;
 
 /**
- * The first thing that is wrong with the objects that have a host.
- * @param isDoor whether a host that none of them has is worth a word
+ * The first thing that keeps the objects that have a host from serving it.
+ * @param address of the door that answered; `undefined` where the name has no address
  */
-function unservedHost(api: ApiClient, { host }: AskedUrl, isDoor: boolean): string | undefined {
+function unservedHost(api: ApiClient, asked: AskedUrl, address?: IpAddress): string | undefined {
+  const { host } = asked;
   const found: string[] = [];
   let known = false;
+  const door = address === undefined ? undefined : gatewayAt(api, address);
   for (const ingress of api.list("Ingress")) {
     if (!(ingress.spec.rules ?? []).some((rule) => covers(rule.host, host, false))) continue;
     known = true;
@@ -152,20 +161,19 @@ function unservedHost(api: ApiClient, { host }: AskedUrl, isDoor: boolean): stri
     for (const route of api.list(kind) as readonly GatewayRoute[]) {
       if (!(route.spec.hostnames ?? []).some((name) => covers(name, host, true))) continue;
       known = true;
-      const problem = routeProblem(api, kind, route);
+      const problem = routeProblem(api, kind, route, asked, door);
       if (problem !== undefined) found.push(problem);
     }
   }
-  for (const gateway of api.list("Gateway")) {
-    const { listeners } = gateway.spec;
-    if (!listeners.some(({ hostname }) => hostname !== undefined && covers(hostname, host, true))) {
-      continue;
-    }
+  for (const gateway of door === undefined ? api.list("Gateway") : [door]) {
+    const listeners = doorListeners(api, gateway);
+    if (!listeners.some(({ spec: { hostname } }) => covers(hostname, host, true))) continue;
     known = true;
-    const problem = gatewayProblem(api, gateway);
+    const problem = gatewayProblem(api, gateway, asked);
     if (problem !== undefined) found.push(problem);
   }
   if (found[0] !== undefined) return found[0];
+  const isDoor = asked.outside || address !== undefined;
   const any = ["Ingress", "Gateway"] as const;
   if (known || !isDoor || any.every((kind) => api.list(kind).length === 0)) return undefined;
   return `no Ingress, Gateway or route has the host ${host}${closest(api, host)}`;
@@ -189,15 +197,6 @@ function likeness(x: string, y: string): number {
   let same = 0;
   while (same < x.length && x.at(-1 - same) === y.at(-1 - same)) same++;
   return same;
-}
-
-/** @param several whether a wildcard stands for several labels (Gateway API), or for one (Ingress) */
-function covers(pattern: string | undefined, host: string, several: boolean): boolean {
-  if (pattern === undefined) return false;
-  const [name, wanted] = [pattern.toLowerCase(), host.toLowerCase()];
-  if (!name.startsWith("*.")) return name === wanted;
-  if (!wanted.endsWith(name.slice(1))) return false;
-  return several || !wanted.slice(0, -name.length + 1).includes(".");
 }
 
 function ingressProblem(api: ApiClient, ingress: Ingress): string | undefined {
@@ -235,7 +234,8 @@ function noAddress(api: ApiClient, ingress: Ingress): string | undefined {
   return `Ingress ${objectKey(ingress)} has no address: ${why}`;
 }
 
-function gatewayProblem(api: ApiClient, gateway: Gateway): string | undefined {
+/** @param asked what is to be served; anything where it is absent */
+function gatewayProblem(api: ApiClient, gateway: Gateway, asked?: AskedUrl): string | undefined {
   const who = `Gateway ${objectKey(gateway)}`;
   const { gatewayClassName } = gateway.spec;
   const gatewayClass = api.get("GatewayClass", gatewayClassName);
@@ -248,31 +248,48 @@ function gatewayProblem(api: ApiClient, gateway: Gateway): string | undefined {
   if (controllerName !== GATEWAY_CONTROLLER_NAME) {
     return `${who}: GatewayClass ${gatewayClassName} is of controller ${controllerName}, which does not run here; cnilab's is ${GATEWAY_CONTROLLER_NAME}`;
   }
-  const listeners = (gateway.status?.listeners ?? []).flatMap(({ name, conditions }) => {
-    const bad = failing(conditions, ["Accepted", "ResolvedRefs", "Programmed"]);
-    return bad === undefined ? [] : [`${who} listener ${name}: ${bad}`];
-  });
-  if (listeners[0] !== undefined) return listeners[0];
+  const listeners = doorListeners(api, gateway);
+  const wanted =
+    asked === undefined
+      ? listeners.find(({ problem }) => problem !== undefined)
+      : listenerFor(carrying(listeners, asked), asked.host);
+  if (wanted?.problem !== undefined) return wanted.problem;
   if ((gateway.status?.addresses ?? []).length > 0) return undefined;
-  const bad = failing(gateway.status?.conditions ?? [], ["Accepted"]);
+  const bad = failing(gateway.status?.conditions, ["Accepted"]);
   if (bad !== undefined) return `${who}: ${bad}`;
   return `${who} has no address: ${serviceProblem(api, "cnilab-gateway", "cnilab-gateway")}`;
 }
 
-function routeProblem(api: ApiClient, kind: string, route: GatewayRoute): string | undefined {
+/**
+ * @param asked what is to be routed; anything where it is absent
+ * @param door the Gateway that was asked; any where it is absent
+ */
+function routeProblem(
+  api: ApiClient,
+  kind: string,
+  route: GatewayRoute,
+  asked?: AskedUrl,
+  door?: Gateway,
+): string | undefined {
   const who = `${kind} ${objectKey(route)}`;
-  for (const { conditions } of route.status?.parents ?? []) {
-    const bad = failing(conditions, ["Accepted", "ResolvedRefs"]);
+  // A backend that is not found changes what is answered, not who answers.
+  const types = asked === undefined ? ["Accepted", "ResolvedRefs"] : ["Accepted"];
+  const isMeant = (parent: ParentReference): boolean => {
+    const gateway = gatewayKey(api, parent, route);
+    return door === undefined || gateway === undefined || gateway === objectKey(door);
+  };
+  for (const { parentRef, conditions } of route.status?.parents ?? []) {
+    const bad = isMeant(parentRef) ? failing(conditions, types) : undefined;
     if (bad !== undefined) return `${who}: ${bad}`;
   }
   const parents = route.spec.parentRefs ?? [];
-  for (const { kind: parentKind = "Gateway", name, namespace } of parents) {
-    if (parentKind !== "Gateway") continue;
-    const key = `${namespace ?? route.metadata.namespace}/${name}`;
+  for (const parent of parents.filter(isMeant)) {
+    const key = gatewayKey(api, parent, route);
+    if (key === undefined) continue;
     const gateway = api.get("Gateway", key);
     if (gateway === undefined)
       return `${who}: spec.parentRefs names Gateway ${key}, which is not there`;
-    const problem = gatewayProblem(api, gateway);
+    const problem = gatewayProblem(api, gateway, asked);
     if (problem !== undefined) return problem;
   }
   return parents.length === 0
@@ -280,16 +297,23 @@ function routeProblem(api: ApiClient, kind: string, route: GatewayRoute): string
     : undefined;
 }
 
-/** The first condition of these types that is not met, with what it says. */
-function failing(
-  conditions: readonly GatewayCondition[],
-  types: readonly string[],
+/** The Gateway that a route's parent is, or is a part of. */
+function gatewayKey(
+  api: ApiClient,
+  { kind = "Gateway", name, namespace }: ParentReference,
+  { metadata }: Pick<GatewayRoute, "metadata">,
 ): string | undefined {
-  for (const type of types) {
-    const bad = conditions.find((c) => c.type === type && c.status === "False");
-    if (bad !== undefined) return `${type} is False, ${bad.reason}: ${bad.message}`;
-  }
-  return undefined;
+  const key = `${namespace ?? metadata.namespace}/${name}`;
+  if (kind === "Gateway") return key;
+  const set = kind === "ListenerSet" ? api.get("ListenerSet", key) : undefined;
+  return set && gatewayKey(api, set.spec.parentRef, set);
+}
+
+function gatewayAt(api: ApiClient, address: IpAddress): Gateway | undefined {
+  const ip = formatIp(address);
+  return api
+    .list("Gateway")
+    .find(({ status }) => status?.addresses?.some(({ value }) => value === ip));
 }
 
 /** Why a proxy's Service has no address. */
@@ -309,28 +333,51 @@ function serviceProblem(api: ApiClient, namespace: string, name: string): string
 
 // ---- connections that nobody took
 
-/** The address is a Gateway's or an Ingress controller's, and has no such port. */
+/** The address is a Gateway's or an Ingress controller's, and nobody there takes the connection. */
 function missingListener(
   api: ApiClient,
-  { port, scheme }: AskedUrl,
+  asked: AskedUrl,
   { address }: HttpConnection,
 ): string | undefined {
   if (address === undefined) return undefined;
+  const { port } = asked;
+  const gateway = gatewayAt(api, address);
+  if (gateway !== undefined) return untakenConnection(api, gateway, asked);
   const ip = formatIp(address);
-  const gateway = api
-    .list("Gateway")
-    .find(({ status }) => status?.addresses?.some(({ value }) => value === ip));
-  if (gateway !== undefined) {
-    const { listeners } = gateway.spec;
-    if (listeners.some((l) => l.port === port)) return undefined;
-    const has = listeners.map((l) => `${l.name} ${l.port} (${l.protocol})`).join(", ");
-    return `Gateway ${objectKey(gateway)} has no listener on port ${port} for ${scheme}; it has ${has}`;
-  }
   const service = api.list("Service").find((s) => addressesOf(s).includes(ip));
   const ports = service?.spec.ports ?? [];
   if (service === undefined || ports.some((p) => p.port === port)) return undefined;
   const has = ports.map((p) => `${p.name === undefined ? "" : `${p.name} `}${p.port}`).join(", ");
   return `Service ${objectKey(service)} has no port ${port}; it has ${has}`;
+}
+
+/** Why a Gateway does not take a connection, or does nothing with it. */
+function untakenConnection(api: ApiClient, gateway: Gateway, asked: AskedUrl): string | undefined {
+  const { scheme, host, port } = asked;
+  const key = objectKey(gateway);
+  const listeners = doorListeners(api, gateway);
+  const onPort = listeners.filter(({ spec }) => spec.port === port);
+  const able = carrying(onPort, asked);
+  if (able.length === 0) {
+    const has = (onPort.length > 0 ? onPort : listeners).map(
+      ({ spec }) => `${spec.name} ${spec.port} (${spec.protocol})`,
+    );
+    return `Gateway ${key} has no listener on port ${port} for ${scheme}; it has ${has.join(", ")}`;
+  }
+  const listener = listenerFor(able, host);
+  if (listener === undefined) {
+    const has = able.map(({ spec }) => `${spec.name} for ${spec.hostname}`).join(", ");
+    return `Gateway ${key} has no listener on port ${port} for ${host}; it has ${has}`;
+  }
+  if (listener.problem !== undefined) return listener.problem;
+  const controllerName = GATEWAY_CONTROLLER_NAME;
+  const rules = gatewayState(gatewayInput(api), { controllerName }).gateways.get(key);
+  const decision = rules?.routeConnection({
+    protocol: "TCP",
+    port,
+    ...(scheme === "https" && { tls: { serverName: host } }),
+  });
+  return decision?.action === "reset" ? decision.why : undefined;
 }
 
 function addressesOf({ spec, status }: Service): string[] {
@@ -339,11 +386,29 @@ function addressesOf({ spec, status }: Service): string[] {
 }
 
 /** Who was to show a certificate for the host, and what is wrong with it. */
-function certificateLine(api: ApiClient, { host }: AskedUrl, { message }: HttpFailure): string {
+function certificateLine(
+  api: ApiClient,
+  asked: AskedUrl,
+  { address }: HttpConnection,
+  { message }: HttpFailure,
+): string {
+  const { host } = asked;
   const fault = (key: string): string => {
     const { fault: why, names } = tlsSecretUse(api.get("Secret", key));
     return why ?? `is for ${names.join(", ") || "no name"}`;
   };
+  const gateway = address === undefined ? undefined : gatewayAt(api, address);
+  if (gateway !== undefined) {
+    const listeners = carrying(doorListeners(api, gateway), asked);
+    // The one that has the host may not be served; another one's certificate is shown then.
+    const listener = listenerFor(listeners, host);
+    if (listener?.problem !== undefined) return `${listener.problem}; ${message}`;
+    if (listener === undefined) return message;
+    const refs = listener.spec.tls?.certificateRefs ?? [];
+    const secrets = refs.map((ref) => `${ref.namespace ?? listener.namespace}/${ref.name}`);
+    const why = secrets.map((key) => `Secret ${key} ${fault(key)}`).join(", ");
+    return `${listener.text}: ${why}, and ${host} needs a certificate of its own; ${message}`;
+  }
   for (const ingress of api.list("Ingress")) {
     for (const [i, { hosts = [], secretName }] of (ingress.spec.tls ?? []).entries()) {
       if (!hosts.some((name) => covers(name, host, false))) continue;
@@ -359,17 +424,6 @@ function certificateLine(api: ApiClient, { host }: AskedUrl, { message }: HttpFa
     .find(({ spec }) => (spec.rules ?? []).some((rule) => covers(rule.host, host, false)));
   if (ingress !== undefined) {
     return `Ingress ${objectKey(ingress)} has no spec.tls for ${host}; ${message}`;
-  }
-  for (const gateway of api.list("Gateway")) {
-    for (const { name, hostname, protocol, tls } of gateway.spec.listeners) {
-      if (protocol !== "HTTPS" && protocol !== "TLS") continue;
-      if (hostname !== undefined && !covers(hostname, host, true)) continue;
-      const secrets = (tls?.certificateRefs ?? []).map(
-        (ref) => `${ref.namespace ?? gateway.metadata.namespace}/${ref.name}`,
-      );
-      const why = secrets.map((key) => `Secret ${key} ${fault(key)}`).join(", ");
-      return `Gateway ${objectKey(gateway)} listener ${name}: ${why}, and ${host} needs a certificate of its own; ${message}`;
-    }
   }
   return message;
 }
