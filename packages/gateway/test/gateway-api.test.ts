@@ -655,11 +655,11 @@ describe("other kinds of routes", () => {
     ],
   });
   test.each([
-    ["/shop.Cart/Get", "default/both:80"],
-    ["/shop.Cart/Add", "default/service:80"],
-    ["/shop.Web/Get", "default/method:80"],
-    ["/log.V2/Put", "default/pattern:80"],
-    ["/shop.Web/Put", "default/any:80"],
+    ["/shop.Cart/Get", "default/both:80 over h2c"],
+    ["/shop.Cart/Add", "default/service:80 over h2c"],
+    ["/shop.Web/Get", "default/method:80 over h2c"],
+    ["/log.V2/Put", "default/pattern:80 over h2c"],
+    ["/shop.Web/Put", "default/any:80 over h2c"],
     ["/no-method", "404"],
   ])("gRPC %s: %s", (path, expected) => {
     expect(ask(found, `http://x${path}`, { method: "POST" })).toBe(expected);
