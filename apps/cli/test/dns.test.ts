@@ -133,3 +133,20 @@ test("a trace by name shows the questions first, in text, JSON and pcapng", asyn
   // The name as a DNS message spells it, RFC 1035 §3.1.
   expect(pcapng.bytes.includes(Buffer.from("\x03web\x04shop\x07default"))).toBe(true);
 });
+
+test.each<[string, string[]]>([
+  ["dns", ["client", "www.example.com"]],
+  ["probe", ["client", "www.example.com:80"]],
+  ["trace", ["client", "www.example.com:80", "--level", "summary"]],
+  ["curl", ["client", "http://www.example.com/"]],
+])("%s lets no question through on a connection from before the policy", async (command, args) => {
+  const input = `${OBJECTS}---
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: mute, namespace: kube-system}, spec: {podSelector: {matchLabels: {k8s-app: kube-dns}}, policyTypes: [Egress]}}
+`;
+  const flags = ["-f", "-", "--nodes", "2", "--policy", "standalone"];
+  const { status, stdout } = await cnilab([command, ...args, ...flags], { input });
+  expect(status).toBe(1);
+  expect(stdout.trimEnd().split("\n").at(-1)).toContain(
+    "NetworkPolicy kube-system/mute (egress, no rule of it allows this)",
+  );
+});

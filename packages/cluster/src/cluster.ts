@@ -337,7 +337,10 @@ export class Cluster {
     return this.#connector.locate(request);
   }
 
-  /** Empties all connection tracking, so that the next connection is everybody's first, and ends what programs keep open. */
+  /**
+   * Empties all connection tracking, so that the next connection is everybody's first, and ends what programs keep open: what they
+   * began as they started, perhaps before policies were in place, lets nothing through.
+   */
   forgetConnections(): void {
     for (const { kubelet } of this.#nodes.values()) kubelet.hangUp();
     for (const kernel of this.network.kernels.values()) {

@@ -53,6 +53,7 @@ async function dns(
   const { cluster, warnings } = await walkable(flags);
   const scope = flags.namespace === undefined ? {} : { namespace: flags.namespace };
   const from: Endpoint = cluster.endpoint(pod, scope);
+  cluster.forgetConnections();
   const found = cluster.lookUp(from, name, { type: wanted });
   warn([...warnings, ...cluster.warnings]);
   if ("verdict" in found) throw new InputError(found.reason, pod);

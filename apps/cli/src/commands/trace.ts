@@ -56,6 +56,7 @@ async function trace(src: string, dst: string, flags: TraceFlags): Promise<void>
   }
   const { cluster, warnings } = await walkable(flags);
   const target = readTarget(cluster, src, dst, flags);
+  cluster.forgetConnections();
   const walk = new Trace();
   const connection = cluster.connect({ ...target, trace: walk });
   warn([...warnings, ...cluster.warnings]);
