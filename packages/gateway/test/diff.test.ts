@@ -253,7 +253,7 @@ describe("what becomes of a request beside its backend is compared", () => {
         ],
       },
       { backends: ["default/web:80 with x-own: z"] },
-      "other backends",
+      "filters of backendRefs",
     ],
   ])("%s", (_, annotations, rule, routes, why) => {
     const one = ingress("i", { "a.b": ["Prefix / web"] }, { annotations });
@@ -333,6 +333,10 @@ describe("differences have a reason that a person can act on", () => {
     backendRefs: [{ name: "web", port: 80 }],
     ...more,
   });
+  const exact = (value: string): HttpRouteRule => ({
+    matches: [{ path: { type: "Exact", value } }],
+    backendRefs: [{ name: "web", port: 80 }],
+  });
   test.each<[string, Ingress, HTTPRoute[], string[], string, string]>([
     [
       "wildcards",
@@ -404,7 +408,59 @@ describe("differences have a reason that a person can act on", () => {
       route([to("/")]),
       [""],
       "http://unnamed.invalid/",
-      "a host that no rule names",
+      "the default backend of Ingress default/i takes what no rule of an Ingress does; of the routes, no route of listener l0 of Gateway default/web matches; add a rule without matches to a route without hostnames",
+    ],
+    [
+      "the default backend beside an Exact path, which both sides have",
+      ingress("i", { "a.b": ["Exact /x web"] }, { defaultBackend: "rest" }),
+      route([exact("/x")]),
+      [""],
+      "http://a.b/xbeside",
+      "the default backend of Ingress default/i takes what no path of a.b does",
+    ],
+    [
+      "the default backend below a slash that Exact counts on both sides",
+      ingress("i", { "a.b": ["Exact /x web"] }, { defaultBackend: "rest" }),
+      route([exact("/x")]),
+      [""],
+      "http://a.b/x/",
+      "the default backend of Ingress default/i takes what no path of a.b does",
+    ],
+    [
+      "an Exact path of the Ingress, which counts a slash",
+      ingress("i", { "a.b": ["Exact /x web"] }),
+      route([to("/x")]),
+      [""],
+      "http://a.b/x/",
+      "a slash at the end: Exact /x of a.b matches (Ingress default/i) and counts it; PathPrefix /x of HTTPRoute default/r matches",
+    ],
+    [
+      "an Exact path of a route, which counts a slash",
+      ingress("i", { "a.b": ["Prefix /x web"] }),
+      route([exact("/x")]),
+      [""],
+      "http://a.b/x/",
+      "a slash at the end: Exact /x of HTTPRoute default/r matches and counts it; Prefix /x of a.b matches",
+    ],
+    [
+      "letters are no reason where the routes go elsewhere with the path itself",
+      ingress("i", { "a.b": ["ImplementationSpecific /api web"] }),
+      route([{ ...to("/api"), backendRefs: [{ name: "other", port: 80 }] }]),
+      [""],
+      "http://a.b/apibeside",
+      "only the Ingress has a backend for it: ImplementationSpecific /api, letter by letter, of a.b matches (Ingress default/i)",
+    ],
+    [
+      "app-root is the redirect, not a path of that name",
+      ingress(
+        "i",
+        { "a.b": ["Prefix /app-root web"] },
+        { annotations: { "permanent-redirect": "https://c.d" } },
+      ),
+      route([to("/app-root")]),
+      [""],
+      "http://a.b/app-root",
+      "permanent-redirect or temporal-redirect",
     ],
     [
       "canaries by cookie are asked for",
@@ -417,6 +473,34 @@ describe("differences have a reason that a person can act on", () => {
   ])("%s", (_, one, routes, listeners, url, why) => {
     const found = differences([one], routes, "ingress-nginx", listeners);
     const at = found.find(({ request: r }) => `${r.scheme}://${r.host}${r.path}` === url);
+    expect(at?.why).toContain(why);
+  });
+
+  test("a default backend takes the bare name of a wildcard that both sides have", () => {
+    const ingresses = [
+      ingress("i", { "*.q.com": ["Prefix / web"] }),
+      ingress("d", {}, { defaultBackend: "rest" }),
+    ];
+    const found = differences(ingresses, route([to("/")], ["*.q.com"]), "ingress-nginx", [""]);
+    const whyOf = (host: string): string | undefined =>
+      found.find(({ request }) => request.host === host)?.why;
+    expect(whyOf("q.com")).toContain("the default backend of Ingress default/d");
+    expect(whyOf("two.one.q.com")).toContain("a wildcard stands for exactly one label");
+    expect(whyOf("one.q.com")).toBeUndefined();
+  });
+
+  test.each([
+    ["where the routes do as the Ingress does without it", "web", "canary-by-cookie has nothing"],
+    ["where they go elsewhere anyway", "third", "other backends: Prefix / of a.b"],
+  ])("a cookie is the reason %s: %s", (_, backend, why) => {
+    const annotations = { canary: "true", "canary-by-cookie": "try" };
+    const ingresses = [
+      ingress("i", { "a.b": ["Prefix / web"] }),
+      ingress("c", { "a.b": ["Prefix / next"] }, { annotations }),
+    ];
+    const rules = [{ ...to("/"), backendRefs: [{ name: backend, port: 80 }] }];
+    const found = differences(ingresses, route(rules), "ingress-nginx", [""]);
+    const at = found.find(({ request }) => request.headers?.["cookie"] === "try=always");
     expect(at?.why).toContain(why);
   });
 });

@@ -54,19 +54,20 @@ export function diffRules(
     for (const each of open) note(each);
     unread.set(objectKey(ingress), unreadParts(open));
   }
+  const ingressHosts = new Set(
+    ingresses.flatMap(({ spec }) => (spec.rules ?? []).map(({ host = "" }) => host)),
+  );
   for (const { request, aspect } of requests) {
     const ofIngress = rules.routeRequest(request);
     const ofRoutes = routes.routeRequest(request);
     const by = ofIngress.rule;
     const except = by && unread.get(`${by.namespace}/${by.name}`);
-    const [x, y] = [ofIngress, ofRoutes].map((decision) => ({
-      decision,
-      fate: fateOf(decision, request, except),
-    })) as [Parameters<typeof whyDifferent>[1], Parameters<typeof whyDifferent>[2]];
+    const x = { rules, decision: ofIngress, fate: fateOf(ofIngress, request, except) };
+    const y = { rules: routes, decision: ofRoutes, fate: fateOf(ofRoutes, request, except) };
     if (ofRoutes.action === "forward") for (const each of limitsNotCompared(ofRoutes)) note(each);
     const { same, unknownPorts } = compareFates(x.fate, y.fate);
     if (!same) {
-      const why = whyDifferent(aspect, x, y);
+      const why = whyDifferent({ request, ingress: x, routes: y, ingressHosts });
       differences.push({ request, aspect, ingress: x.fate, routes: y.fate, why });
       continue;
     }

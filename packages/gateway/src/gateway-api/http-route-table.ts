@@ -1,11 +1,17 @@
 import type { HTTPRoute, HttpRouteMatch } from "@cnilab/core";
-import type { RouteDecision } from "../routing/decision.ts";
+import type { PathComparison, RouteDecision } from "../routing/decision.ts";
 import { HostIndex } from "../routing/host-index.ts";
 import { PathIndex } from "../routing/path-index.ts";
 import type { RequestParts } from "../routing/request-parts.ts";
 import { byAge } from "./object-order.ts";
 import { type RouteRule, routeText } from "./route-rule.ts";
 import { type CompiledValue, compileValues, patternOf } from "./value-match.ts";
+
+const COMPARED: Readonly<Record<HttpMatch["pathType"], PathComparison>> = {
+  Exact: "whole",
+  PathPrefix: "elements",
+  RegularExpression: "pattern",
+};
 
 const ANY: readonly HttpRouteMatch[] = [{}];
 
@@ -48,10 +54,16 @@ export function compileHttpRoute(route: HTTPRoute, rules: readonly RouteRule[]):
 
 /** Matches of all HTTPRoutes of a listener, by host and path. */
 export class HttpRouteTable {
-  readonly #hosts = new HostIndex<PathIndex<HttpMatch>>("any labels");
+  readonly #hosts = new HostIndex<{
+    readonly hostname: string;
+    readonly paths: PathIndex<HttpMatch>;
+  }>("any labels");
 
   add(hostname: string, match: HttpMatch): void {
-    const paths = this.#hosts.at(hostname, () => new PathIndex<HttpMatch>());
+    const { paths } = this.#hosts.at(hostname, () => ({
+      hostname,
+      paths: new PathIndex<HttpMatch>(),
+    }));
     if (match.pathType === "Exact") paths.addExact(match.path, match);
     else if (match.pattern === undefined) paths.addPrefix(match.path, match);
     else paths.addPattern(match.path, match.pattern, match);
@@ -59,16 +71,22 @@ export class HttpRouteTable {
 
   /** Orders what was added. */
   finish(): void {
-    for (const paths of this.#hosts.values()) paths.sort(byPrecedence);
+    for (const { paths } of this.#hosts.values()) paths.sort(byPrecedence);
   }
 
   /** Hosts first, then paths (apis/v1/httproute_types.go, HTTPRouteSpec.hostnames and HTTPRouteRule.matches). */
   decide(request: RequestParts, port: number): RouteDecision | undefined {
     const admits = (match: HttpMatch): boolean => holds(match, request);
-    for (const paths of this.#hosts.matches(request.host)) {
+    for (const { hostname, paths } of this.#hosts.matches(request.host)) {
       const found = paths.find(request.path, admits);
       if (found !== undefined) {
-        return found.rule.decide(request, found.path, port, whyMatched(found));
+        const match = {
+          host: hostname,
+          pathType: found.pathType,
+          path: found.path,
+          compared: COMPARED[found.pathType],
+        };
+        return found.rule.decide(request, found.path, port, whyMatched(found), match);
       }
     }
     return undefined;

@@ -12,6 +12,7 @@ import type {
   Mirror,
   RouteBackend,
   RouteDecision,
+  RuleMatch,
   RuleSource,
   SessionPolicy,
 } from "../routing/decision.ts";
@@ -114,11 +115,18 @@ export class RouteRule {
   }
 
   /** @param prefix of the path match, for filters that replace it */
-  decide(request: RequestParts, prefix: string, port: number, why: string): RouteDecision {
+  decide(
+    request: RequestParts,
+    prefix: string,
+    port: number,
+    why: string,
+    match?: RuleMatch,
+  ): RouteDecision {
     const rule = this.source;
     if (this.#redirect !== undefined) {
       return {
         action: "redirect",
+        ...(match && { match }),
         status: this.#redirect.statusCode ?? 302,
         location: redirectLocation(this.#redirect, request, prefix, port),
         rule,
@@ -131,6 +139,7 @@ export class RouteRule {
     }
     return {
       action: "forward",
+      ...(match && { match }),
       backends: this.#backendsFor(request, prefix, port),
       host: this.#rewrite?.hostname ?? request.head.host,
       path: rewrittenPath(this.#rewrite, request, prefix) ?? request.head.path,

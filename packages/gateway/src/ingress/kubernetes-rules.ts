@@ -4,6 +4,7 @@ import type {
   IncomingConnection,
   RouteBackend,
   RouteDecision,
+  RuleMatch,
   RuleSource,
   ServedCertificate,
 } from "../routing/decision.ts";
@@ -24,6 +25,7 @@ import { type KnownServices, serviceBackend } from "./service-backend.ts";
 interface PathRule {
   readonly backend: RouteBackend;
   readonly rule: RuleSource;
+  readonly match: RuleMatch;
   readonly why: string;
 }
 
@@ -75,7 +77,7 @@ export class KubernetesRules implements IngressRules {
     if (found === undefined) {
       return { action: "answer", status: 404, why: "no rule takes it, and no default backend" };
     }
-    const { backend, rule, why } = found;
+    const { backend, rule, match, why } = found;
     if (
       this.#redirect !== undefined &&
       head.scheme === "http" &&
@@ -83,10 +85,18 @@ export class KubernetesRules implements IngressRules {
     ) {
       const location = `https://${head.host.replace(/:[0-9]*$/, "")}${head.path}`;
       const reason = `${request.host} has a certificate, and http is redirected to https`;
-      return { action: "redirect", status: this.#redirect.code, location, rule, why: reason };
+      return {
+        action: "redirect",
+        cause: "ssl-redirect",
+        status: this.#redirect.code,
+        location,
+        rule,
+        why: reason,
+      };
     }
     return {
       action: "forward",
+      match,
       backends: [backend],
       host: head.host,
       path: head.path,
@@ -105,7 +115,13 @@ export class KubernetesRules implements IngressRules {
     if (backend === undefined) return;
     const rule = sourceOf(ingress, "spec.defaultBackend");
     if (this.#default === undefined) {
-      this.#default = { backend, rule, why: "no rule takes it, so the default backend does" };
+      const match = { host: "", compared: "anything" } as const;
+      this.#default = {
+        backend,
+        rule,
+        match,
+        why: "no rule takes it, so the default backend does",
+      };
     } else {
       this.#taken(ingress, rule.field, "what no rule takes", this.#default.rule);
     }
@@ -132,8 +148,15 @@ export class KubernetesRules implements IngressRules {
         const rule = sourceOf(ingress, field);
         owners.set(key, rule);
         const why = `${pathType} ${text} of ${host || "any host"} matches`;
-        if (exact) paths.addExact(text, { backend, rule, why });
-        else paths.addPrefix(text, { backend, rule, why });
+        const compared = exact ? "whole" : "elements";
+        const made = {
+          backend,
+          rule,
+          match: { host, pathType, path: text, compared },
+          why,
+        } as const;
+        if (exact) paths.addExact(text, made);
+        else paths.addPrefix(text, made);
       });
     });
   }

@@ -7,8 +7,10 @@ import type {
   IncomingConnection,
   OwnAnswer,
   Redirect,
+  RedirectCause,
   RouteBackend,
   RouteDecision,
+  RuleMatch,
   RuleSource,
   ServedCertificate,
 } from "../routing/decision.ts";
@@ -101,14 +103,20 @@ export class NginxRules implements IngressRules {
     const { appRoot } = compiled;
     if (appRoot !== undefined && uri === "/") {
       const location = `${head.scheme}://${head.host}${appRoot.path}`;
-      return redirect(302, location, appRoot.rule, `app-root sends / to ${appRoot.path}`);
+      return redirect(
+        "app-root",
+        302,
+        location,
+        appRoot.rule,
+        `app-root sends / to ${appRoot.path}`,
+      );
     }
     const found = compiled.locations.find(uri);
     if (found === undefined) return answer(404, `no path of ${nameOf(compiled.server)} matches`);
     if (found.addSlash === true) {
       const location = `${head.scheme}://${hostPart(head.host)}${escapedUri(uri)}/${request.query}`;
       const why = `nginx adds the slash that location ${found.block.text} ends with`;
-      return redirect(301, location, found.block.location.rule, why);
+      return redirect("missing slash", 301, location, found.block.location.rule, why);
     }
     return this.#serve(request, uri, compiled, found.block);
   }
@@ -124,7 +132,13 @@ export class NginxRules implements IngressRules {
     const to = settings.redirect;
     if (to !== undefined) {
       const why = `location ${block.text} redirects everything`;
-      return redirect(to.code, variables(to.url, request), rule, why);
+      return redirect(
+        "permanent-redirect or temporal-redirect",
+        to.code,
+        variables(to.url, request),
+        rule,
+        why,
+      );
     }
     if (this.#redirectsToHttps(request, settings.sslRedirect, settings.forceSslRedirect)) {
       const target = request.head.path;
@@ -132,7 +146,7 @@ export class NginxRules implements IngressRules {
         settings.preserveTrailingSlash || !target.endsWith("/") ? target : target.slice(0, -1);
       const url = `https://${hostPart(request.head.host)}${kept}`;
       const why = `${nameOf(server)} has a certificate, and http is redirected to https`;
-      return redirect(this.#redirectCode, url, rule, why);
+      return redirect("ssl-redirect", this.#redirectCode, url, rule, why);
     }
     if (upstream === undefined) {
       const why = location.isDefault
@@ -142,9 +156,11 @@ export class NginxRules implements IngressRules {
     }
     const rewritten = this.#rewritten(request, uri, block);
     if (rewritten?.redirect !== undefined) {
-      return redirect(302, rewritten.redirect, rule, `rewrite-target of location ${block.text}`);
+      const why = `rewrite-target of location ${block.text}`;
+      return redirect("rewrite-target", 302, rewritten.redirect, rule, why);
     }
-    return this.#forward(request, block, upstream, rewritten?.path ?? request.head.path);
+    const target = rewritten?.path ?? request.head.path;
+    return this.#forward(request, { host: server.host, ...block.match }, block, upstream, target);
   }
 
   #redirectsToHttps(request: RequestParts, wanted: boolean | undefined, forced: boolean): boolean {
@@ -176,7 +192,13 @@ export class NginxRules implements IngressRules {
     return { path: query === "" ? newPath : `${newPath}?${query}` };
   }
 
-  #forward(request: RequestParts, block: LocationBlock, upstream: Upstream, path: string): Forward {
+  #forward(
+    request: RequestParts,
+    match: RuleMatch,
+    block: LocationBlock,
+    upstream: Upstream,
+    path: string,
+  ): Forward {
     const { settings, ingress, rule } = block.location;
     const chosen = chooseUpstream(request, upstream);
     const protocol: BackendProtocol =
@@ -199,6 +221,8 @@ export class NginxRules implements IngressRules {
     const session = upstream.affinity;
     return {
       action: "forward",
+      match,
+      ...(chosen.canaryBy && { canaryBy: chosen.canaryBy }),
       backends,
       host: settings.upstreamVhost || request.head.host,
       path,
@@ -259,14 +283,20 @@ function chooseUpstream(
   readonly backends: readonly RouteBackend[];
   readonly rule?: RuleSource;
   readonly why?: string;
+  readonly canaryBy?: Forward["canaryBy"];
 } {
   const [canary] = upstream.canaries;
   if (canary === undefined) return { backends: [upstream.backend] };
   const asked = askedForCanary(request, canary);
   if (asked !== undefined) {
     return asked.wanted
-      ? { backends: [canary.upstream.backend], rule: canary.rule, why: asked.why }
-      : { backends: [upstream.backend], why: asked.why };
+      ? {
+          backends: [canary.upstream.backend],
+          rule: canary.rule,
+          why: asked.why,
+          canaryBy: asked.by,
+        }
+      : { backends: [upstream.backend], why: asked.why, canaryBy: asked.by };
   }
   const { weight, weightTotal } = canary.policy;
   const share = Math.min(weight, weightTotal);
@@ -274,29 +304,34 @@ function chooseUpstream(
     { ...upstream.backend, weight: weightTotal - share },
     { ...canary.upstream.backend, weight: share },
   ];
-  return { backends: parts.filter((part) => part.weight > 0) };
+  return { backends: parts.filter((part) => part.weight > 0), canaryBy: "weight" };
 }
 
 function askedForCanary(
   request: RequestParts,
   { policy }: Canary,
-): { readonly wanted: boolean; readonly why: string } | undefined {
+):
+  | { readonly wanted: boolean; readonly why: string; readonly by: "header" | "cookie" }
+  | undefined {
   const { header, headerValue, headerPattern, cookie } = policy;
   const value = header === undefined ? undefined : request.header(header);
-  const by = `header ${header}: ${value}`;
+  const why = `canary by header ${header}: ${value}`;
+  const by = "header";
   if (value !== undefined) {
     if (headerValue !== undefined) {
-      if (value === headerValue) return { wanted: true, why: `canary by ${by}` };
+      if (value === headerValue) return { wanted: true, why, by };
     } else if (headerPattern !== undefined) {
-      if (nginxPattern(headerPattern, false)?.(value) !== undefined)
-        return { wanted: true, why: `canary by ${by}` };
+      if (nginxPattern(headerPattern, false)?.(value) !== undefined) {
+        return { wanted: true, why, by };
+      }
     } else if (value === "always" || value === "never") {
-      return { wanted: value === "always", why: `canary by ${by}` };
+      return { wanted: value === "always", why, by };
     }
   }
   const crumb = cookie === undefined ? undefined : request.cookie(cookie);
   if (crumb !== "always" && crumb !== "never") return undefined;
-  return { wanted: crumb === "always", why: `canary by cookie ${cookie}=${crumb}` };
+  const reason = `canary by cookie ${cookie}=${crumb}`;
+  return { wanted: crumb === "always", why: reason, by: "cookie" };
 }
 
 /** lua/nginx/ngx_srv_redirect.lua. */
@@ -308,7 +343,8 @@ function wwwRedirect(
   const target = head.path.endsWith("/") ? head.path.slice(0, -1) : head.path;
   const port = head.port ?? (head.scheme === "https" ? 443 : 80);
   const location = `${head.scheme}://${to}:${port}${target}`;
-  return redirect(code, location, rule, `from-to-www-redirect sends ${head.host} to ${to}`);
+  const why = `from-to-www-redirect sends ${head.host} to ${to}`;
+  return redirect("from-to-www-redirect", code, location, rule, why);
 }
 
 /** The variables that redirects use, out of nginx's. */
@@ -336,8 +372,14 @@ function nameOf(server: NginxServer): string {
   return server.host === "" ? "any host" : server.host;
 }
 
-function redirect(status: number, location: string, rule: RuleSource, why: string): Redirect {
-  return { action: "redirect", status, location, rule, why };
+function redirect(
+  cause: RedirectCause,
+  status: number,
+  location: string,
+  rule: RuleSource,
+  why: string,
+): Redirect {
+  return { action: "redirect", cause, status, location, rule, why };
 }
 
 function answer(status: number, why: string): OwnAnswer {

@@ -1,5 +1,11 @@
 import type { Ingress } from "@cnilab/core";
-import type { RouteBackend, RuleSource, ServedCertificate } from "../routing/decision.ts";
+import type {
+  PathComparison,
+  RouteBackend,
+  RuleMatch,
+  RuleSource,
+  ServedCertificate,
+} from "../routing/decision.ts";
 import { nginxPattern, type PatternSearch } from "../routing/regular-expression.ts";
 import type { CanaryPolicy, NginxSettings } from "./nginx-annotations.ts";
 
@@ -43,6 +49,8 @@ export interface NginxServer {
 /** What a request's path is compared with, in nginx's order. */
 export interface LocationBlock {
   readonly location: NginxLocation;
+  /** As the Ingress has it. */
+  readonly match: Omit<RuleMatch, "host">;
   /** As nginx.conf has it: `= "/foo"`, `"/foo/"`, `~* "^/foo"`. */
   readonly text: string;
 }
@@ -60,16 +68,17 @@ export class CompiledLocations {
   constructor(locations: readonly NginxLocation[]) {
     // internal/ingress/controller/template/template.go enforceRegexModifier: one such path, and all of the host are.
     const byPattern = locations.some((l) => needsRewrite(l) || l.settings.useRegex);
-    for (const location of withExactTwins(ordered(locations))) {
+    for (const { location, declared } of withExactTwins(ordered(locations))) {
       const { path } = location;
+      const match = matchOf(declared, byPattern);
       if (byPattern) {
         const pattern = nginxPattern(`^${path}`, true);
         if (pattern === undefined) this.unreadable.push(location);
-        else this.#patterns.push({ location, text: `~* "^${path}"`, pattern });
+        else this.#patterns.push({ location, match, text: `~* "^${path}"`, pattern });
       } else if (location.pathType === "Exact") {
-        setOnce(this.#exact, path, { location, text: `= "${path}"` });
+        setOnce(this.#exact, path, { location, match, text: `= "${path}"` });
       } else {
-        setOnce(this.#prefixes, path, { location, text: `"${path}"` });
+        setOnce(this.#prefixes, path, { location, match, text: `"${path}"` });
       }
     }
     this.#lengths = [...new Set([...this.#prefixes.keys()].map((p) => p.length))].sort(
@@ -115,15 +124,33 @@ function ordered(locations: readonly NginxLocation[]): NginxLocation[] {
  * internal/ingress/controller/location.go updateServerLocations: a Prefix `/foo` becomes the prefix `/foo/` and the exact
  * path `/foo`, unless it is a pattern or an Exact path is there.
  */
-function withExactTwins(locations: readonly NginxLocation[]): NginxLocation[] {
+function withExactTwins(
+  locations: readonly NginxLocation[],
+): { readonly location: NginxLocation; readonly declared: NginxLocation }[] {
   const exact = new Set(locations.filter((l) => l.pathType === "Exact").map((l) => l.path));
-  return locations.flatMap((location) => {
-    const { path, pathType } = location;
-    if (path === "/" || pathType !== "Prefix") return [location];
-    if (needsRewrite(location) || location.settings.useRegex) return [location];
-    const prefix = { ...location, path: path.endsWith("/") ? path : `${path}/` };
-    return exact.has(path) ? [prefix] : [prefix, { ...location, pathType: "Exact" as const }];
+  return locations.flatMap((declared) => {
+    const { path, pathType } = declared;
+    const itself = { location: declared, declared };
+    if (path === "/" || pathType !== "Prefix") return [itself];
+    if (needsRewrite(declared) || declared.settings.useRegex) return [itself];
+    const prefix = { ...declared, path: path.endsWith("/") ? path : `${path}/` };
+    const twins = [prefix, { ...declared, pathType: "Exact" as const }];
+    return (exact.has(path) ? [prefix] : twins).map((location) => ({ location, declared }));
   });
+}
+
+const COMPARED: Readonly<Record<NginxLocation["pathType"], PathComparison>> = {
+  Exact: "whole",
+  Prefix: "elements",
+  ImplementationSpecific: "letters",
+};
+
+function matchOf(
+  { isDefault, path, pathType, rule }: NginxLocation,
+  byPattern: boolean,
+): LocationBlock["match"] {
+  if (isDefault || rule.field === "spec.defaultBackend") return { compared: "anything" };
+  return { path, pathType, compared: byPattern ? "pattern in any case" : COMPARED[pathType] };
 }
 
 function setOnce<T>(map: Map<string, T>, key: string, value: T): void {

@@ -68,9 +68,34 @@ export interface Mirror {
   readonly share: number;
 }
 
+/**
+ * How a path of an object is held against a request's: as a whole, as a beginning of its elements or of its letters, or as
+ * a pattern; `anything` for what takes whatever no path takes.
+ */
+export type PathComparison =
+  | "whole"
+  | "elements"
+  | "letters"
+  | "pattern"
+  | "pattern in any case"
+  | "anything";
+
+/** What of the objects a request was found to be for. */
+export interface RuleMatch {
+  /** The name or the wildcard that the request's host was found under; empty for any host. */
+  readonly host: string;
+  /** As the object writes it. */
+  readonly pathType?: string;
+  readonly path?: string;
+  readonly compared: PathComparison;
+}
+
 /** To one of the backends, by weight. */
 export interface Forward {
   readonly action: "forward";
+  readonly match?: RuleMatch;
+  /** By what a canary was chosen, or left out. */
+  readonly canaryBy?: "header" | "cookie" | "weight";
   readonly backends: readonly RouteBackend[];
   /** Host header that the backend gets. */
   readonly host: string;
@@ -92,8 +117,19 @@ export interface Forward {
   readonly why: string;
 }
 
+/** What of ingress-nginx redirects. */
+export type RedirectCause =
+  | "missing slash"
+  | "ssl-redirect"
+  | "app-root"
+  | "from-to-www-redirect"
+  | "permanent-redirect or temporal-redirect"
+  | "rewrite-target";
+
 export interface Redirect {
   readonly action: "redirect";
+  readonly match?: RuleMatch;
+  readonly cause?: RedirectCause;
   readonly status: number;
   readonly location: string;
   readonly rule: RuleSource;
