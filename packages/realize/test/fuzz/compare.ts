@@ -1,7 +1,7 @@
 import { script } from "../../src/index.ts";
 import { type Counter, difference } from "./counters.ts";
 import { Model } from "./model.ts";
-import { leavesToChance, MOST_SEEDS, Outcomes } from "./outcomes.ts";
+import { leavesToChance, Outcomes, saidByMachines } from "./outcomes.ts";
 import { requestOf } from "./real.ts";
 import type { Flow, Step, Verdict } from "./topology.ts";
 
@@ -125,16 +125,15 @@ const PACES = [
 ];
 
 /** What rules may have counted, where chance decides: that of one machine after the other. */
-function* possibleCounters(
+function possibleCounters(
   steps: readonly Step[],
   gapMs: number,
   settleMs: number,
   release: string | undefined,
-): Generator<Counter[]> {
-  const seeds = steps.some(leavesToChance) ? MOST_SEEDS : 1;
-  for (let seed = 1; seed <= seeds; seed++) {
-    yield new Model(steps, undefined, seed, release).counters(gapMs, settleMs);
-  }
+): Iterable<Counter[]> {
+  const ask = (seed: number): Counter[] =>
+    new Model(steps, undefined, seed, release).counters(gapMs, settleMs);
+  return steps.some(leavesToChance) ? saidByMachines(ask) : [ask(1)];
 }
 
 /** How the kernel's counters differ from the first possible ones; `undefined` where they equal any. */

@@ -1,8 +1,26 @@
 import { Model } from "./model.ts";
 import type { Step, Verdict } from "./topology.ts";
 
-/** Machines, all alike but for their randomness, that are asked at most. */
-export const MOST_SEEDS = 64;
+/** Machines, all alike but for their randomness, that are asked at most about a flow. */
+const MOST_SEEDS = 64;
+
+/**
+ * What one machine after the other says, all alike but for their randomness. What many choices lead to together may be
+ * what one machine in thirty says: where two of 64 do not say the same, 256 are asked, and until the later half of
+ * them has said nothing new.
+ */
+export function* saidByMachines<Said>(ask: (seed: number) => Said): Generator<Said> {
+  const known = new Set<string>();
+  let enough = 64;
+  for (let seed = 1; seed <= enough; seed++) {
+    const said = ask(seed);
+    yield said;
+    const text = JSON.stringify(said);
+    if (known.has(text)) continue;
+    known.add(text);
+    if (known.size > 1) enough = Math.min(Math.max(256, 2 * seed), 1024);
+  }
+}
 
 /** What may become of each flow of a case: several things where chance decides. */
 export class Outcomes {
