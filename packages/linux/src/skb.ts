@@ -164,6 +164,14 @@ export class Skb {
     return copy;
   }
 
+  /**
+   * A tunnel has put headers before it or taken them away, of a length that is no multiple of eight: what it lies in are
+   * no fragments any more.
+   */
+  forgetFragments(): void {
+    this.fragmentSize = 0;
+  }
+
   /** Forgets what belongs to the namespace left behind (`skb_scrub_packet`). */
   scrub(crossesNamespace: boolean): void {
     this.packetType = PACKET_HOST;

@@ -116,6 +116,7 @@ export class Geneve extends NetDevice implements UdpTunnel {
     // What the outer datagram's checksum was found to be is said of the buffer (`udp4_csum_init`).
     skb.checksumValid = true;
     skb.packet = frame.payload;
+    skb.forgetFragments();
     skb.etherType = frame.etherType;
     skb.dstMac = frame.dst;
     skb.srcMac = frame.src;

@@ -130,6 +130,7 @@ export class IpTunnel extends NetDevice {
       protocol: this.kind === "ipip" ? "IP in IP" : "IPv6 in IPv4",
     });
     skb.scrub(netns !== this.netns);
+    if (skb.ip.version === 4) skb.forgetFragments();
     skb.packet = outer;
     skb.etherType = ETH_P_IP;
     sendVia(skb, netns, route.dst, this);
@@ -217,6 +218,7 @@ export function tunnelReceive(skb: Skb, netns: NetNamespace): boolean {
     protocol: best.kind === "ipip" ? "IP in IP" : "IPv6 in IPv4",
   });
   skb.scrub(best.netns !== best.underlay);
+  if (inner.version === 4) skb.forgetFragments();
   skb.packet = inner;
   skb.etherType = inner.version === 4 ? ETH_P_IP : ETH_P_IPV6;
   netns.network.enqueue(best, skb);

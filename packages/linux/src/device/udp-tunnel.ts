@@ -90,6 +90,7 @@ export function udpTunnelTransmit(
   });
   skb.scrub(netns !== dev.netns);
   skb.packet = outer;
+  skb.forgetFragments();
   skb.etherType = family === 4 ? 0x0800 : 0x86dd;
   sendVia(skb, netns, route.dst, dev);
   skb.sendErrno = undefined; // what becomes of the outer packet is nothing to the sender (NETDEV_TX_OK)

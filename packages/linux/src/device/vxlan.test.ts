@@ -3,6 +3,7 @@ import {
   type EthernetFrame,
   formatIp,
   IPPROTO_TCP,
+  IPPROTO_UDP,
   IpPacket,
   parseIp,
   TCP_ACK,
@@ -387,6 +388,31 @@ describe("size", () => {
     expect(cut).toEqual([
       ["h1", 2],
       ["h2", 2],
+    ]);
+  });
+
+  // The pieces of the outer datagram are no fragments of what is in it (ip_do_fragment): asked of kernel 6.18.
+  test("what came in fragments of a tunnel leaves in those that the next link asks for", () => {
+    const { lab, h1, h2, devices } = overlay(2);
+    floodToAll(devices);
+    const [h3] = lab.machine("h3");
+    const [near, far] = cable(h2, "e3", h3, "e3");
+    up(near, "10.3.0.2/24").setMtu(1400);
+    up(far, "10.3.0.3/24");
+    forwarding(h2);
+    routes(h1, "10.3.0.0/24 via 10.1.0.2");
+    routes(h3, "0.0.0.0/0 via 10.3.0.2");
+    h1.learnPathMtu(parseIp("10.0.0.2"), 1300);
+    const trace = new Trace();
+    const datagram = { protocol: IPPROTO_UDP, length: 1440, trace };
+    expect(connect(h1, "10.3.0.3", 53, datagram).outcome).toBe("refused");
+    const cut = trace.steps.flatMap((s) =>
+      s.kind === "fragment" ? [[s.netns.kernel.hostname, s.count, s.mtu]] : [],
+    );
+    expect(cut).toEqual([
+      ["h1", 2, 1450],
+      ["h1", 2, 1300],
+      ["h2", 2, 1400],
     ]);
   });
 

@@ -323,6 +323,7 @@ export class Vxlan extends NetDevice {
     // What the outer datagram's checksum was found to be is said of the buffer (`udp4_csum_init`).
     skb.checksumValid = true;
     skb.packet = frame.payload;
+    skb.forgetFragments();
     skb.etherType = frame.etherType;
     skb.dstMac = frame.dst;
     skb.srcMac = frame.src;

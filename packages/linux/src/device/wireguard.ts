@@ -427,6 +427,7 @@ export class Wireguard extends NetDevice {
     });
     skb.scrub(this.netns !== this.underlay);
     skb.packet = inner;
+    skb.forgetFragments();
     skb.etherType = inner.version === 4 ? ETH_P_IP : ETH_P_IPV6;
     this.network.enqueue(this, skb);
   }
