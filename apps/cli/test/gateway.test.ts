@@ -124,6 +124,34 @@ describe("gateway route", () => {
     expect(JSON.parse(stdout)).toMatchObject({ id: 1, backend: "default/cart:80" });
   });
 
+  test("says whose weight gave a request to which backend", async () => {
+    const canary = readFileSync(ingress, "utf8")
+      .replace(
+        "{name: shop}",
+        '{name: next, annotations: {nginx.ingress.kubernetes.io/canary: "true", nginx.ingress.kubernetes.io/canary-weight: "50"}}',
+      )
+      .replaceAll("service: {name: cart", "service: {name: cart-next");
+    const asked = request(
+      Array(20).fill('{"request":{"url":"http://shop.example.com/cart"}}').join("\n"),
+    );
+    const files = ["-f", ingress, "-f", file("canary.yaml", canary)];
+    const { stdout } = await cnilab(["gateway", "route", ...files, "--requests", asked]);
+    const found = stdout.trim().split("\n");
+    expect(
+      new Set(
+        found.map((line) => {
+          const { backend, rule, why } = JSON.parse(line);
+          return `${backend} ${rule.split(" ")[1]}: ${why}`;
+        }),
+      ),
+    ).toEqual(
+      new Set([
+        'default/cart:80 default/shop: location = "/cart" matches; canary Ingress default/next has weight 50 of 100',
+        "default/cart-next:80 default/next: canary by weight 50 of 100",
+      ]),
+    );
+  });
+
   const fixtures = file(
     "fixtures.json",
     JSON.stringify({

@@ -198,6 +198,29 @@ describe("canaries", () => {
     expect(ask(canary(annotations), url)).toBe(expected);
   });
 
+  test.each([
+    [{ "canary-weight": "30" }, "new", "canary", "canary by weight 30 of 100"],
+    [
+      { "canary-weight": "30" },
+      "web",
+      "main",
+      'location "/" matches; canary Ingress default/canary has weight 30 of 100',
+    ],
+    [{ "canary-weight": "100" }, "new", "canary", "canary by weight 100 of 100"],
+    [{ "canary-weight": "0" }, "web", "main", 'location "/" matches'],
+  ])("%j: the share of %s is that of Ingress %s, by %s", (annotations, backend, owner, why) => {
+    const head = { scheme: "http", method: "GET", host: "a.b", path: "/" } as const;
+    const decision = canary(annotations).routeRequest(head);
+    if (decision.action !== "forward") throw new Error(decision.why);
+    const { by = decision } =
+      decision.backends.find(({ name }) => name === backend) ?? expect.fail(backend);
+    expect([by.rule.name, by.rule.field, by.why]).toEqual([
+      owner,
+      "spec.rules[0].http.paths[0]",
+      why,
+    ]);
+  });
+
   test("a canary without an Ingress of its host and path is told", () => {
     const served = rules(
       ingress("canary", { "a.b": ["Prefix / new"] }, { annotations: { canary: "true" } }),

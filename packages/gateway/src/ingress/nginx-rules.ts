@@ -200,7 +200,8 @@ export class NginxRules implements IngressRules {
     path: string,
   ): Forward {
     const { settings, ingress, rule } = block.location;
-    const chosen = chooseUpstream(request, upstream);
+    const matched = { rule, why: `location ${block.text} matches` };
+    const chosen = chooseUpstream(request, upstream, matched);
     const protocol: BackendProtocol =
       settings.backendProtocol === "AUTO_HTTP"
         ? request.head.scheme === "https"
@@ -230,8 +231,8 @@ export class NginxRules implements IngressRules {
       responseHeaders: [],
       mirrors: [],
       ...(session && { session: { by: "cookie", ...session } }),
-      rule: chosen.rule ?? rule,
-      why: chosen.why ?? `location ${block.text} matches`,
+      rule: chosen.rule ?? matched.rule,
+      why: chosen.why ?? matched.why,
     };
   }
 
@@ -279,6 +280,7 @@ function compile(server: NginxServer): CompiledServer {
 function chooseUpstream(
   request: RequestParts,
   upstream: Upstream,
+  matched: { readonly rule: RuleSource; readonly why: string },
 ): {
   readonly backends: readonly RouteBackend[];
   readonly rule?: RuleSource;
@@ -300,11 +302,16 @@ function chooseUpstream(
   }
   const { weight, weightTotal } = canary.policy;
   const share = Math.min(weight, weightTotal);
-  const parts = [
-    { ...upstream.backend, weight: weightTotal - share },
-    { ...canary.upstream.backend, weight: share },
-  ];
-  return { backends: parts.filter((part) => part.weight > 0), canaryBy: "weight" };
+  if (share === 0) return { backends: [upstream.backend] };
+  const { rule } = canary;
+  const whose = `weight ${share} of ${weightTotal}`;
+  const others = `${matched.why}; canary Ingress ${rule.namespace}/${rule.name} has ${whose}`;
+  const ofCanary = { rule, why: `canary by ${whose}` };
+  const canaryPart = { ...canary.upstream.backend, weight: share, by: ofCanary };
+  if (share === weightTotal) return { backends: [canaryPart], ...ofCanary, canaryBy: "weight" };
+  const rest = weightTotal - share;
+  const part = { ...upstream.backend, weight: rest, by: { rule: matched.rule, why: others } };
+  return { backends: [part, canaryPart], canaryBy: "weight" };
 }
 
 function askedForCanary(

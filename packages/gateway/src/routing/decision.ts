@@ -20,6 +20,8 @@ export interface RouteBackend {
   readonly weight: number;
   /** What speaks at the endpoint; `TLS` stands for bytes that nobody reads. */
   readonly protocol: BackendProtocol;
+  /** In place of the decision's: what of several rules gives this backend its share. */
+  readonly by?: { readonly rule: RuleSource; readonly why: string };
   /** In place of an answer of the backend: it does not exist, or may not be used. */
   readonly error?: { readonly status: number; readonly why: string };
   /** Gets the request where this one has no ready endpoint (annotation `default-backend`). */

@@ -6,6 +6,7 @@ import {
   type ProxyRules,
   type RouteBackend,
   type RouteDecision,
+  type RuleSource,
 } from "@cnilab/gateway";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { warn } from "../../cluster-flags.ts";
@@ -113,21 +114,37 @@ function answerOf(
   decision: RouteDecision,
   choose: (backends: readonly RouteBackend[]) => RouteBackend,
 ): Record<string, unknown> {
-  const { why, rule } = decision;
-  const by =
-    rule === undefined ? {} : { rule: `${rule.kind} ${rule.namespace}/${rule.name} ${rule.field}` };
+  const { why } = decision;
   switch (decision.action) {
     case "answer":
-      return { status: decision.status, ...by, why };
+      return { status: decision.status, ...ruleOf(decision.rule), why };
     case "redirect":
-      return { status: decision.status, location: decision.location, ...by, why };
+      return {
+        status: decision.status,
+        location: decision.location,
+        ...ruleOf(decision.rule),
+        why,
+      };
     case "forward": {
-      const { namespace, name, port, error } = choose(decision.backends);
-      if (error !== undefined) return { status: error.status, ...by, why: error.why };
-      const { path, host } = decision;
-      return { backend: `${namespace}/${name}:${port}`, path, host, ...by, why };
+      const chosen = choose(decision.backends);
+      const { namespace, name, port, error, redirect, by = decision } = chosen;
+      const rule = ruleOf(by.rule);
+      if (redirect !== undefined) return { ...redirect, ...rule, why: by.why };
+      if (error !== undefined) return { status: error.status, ...rule, why: error.why };
+      const { path, host } = { ...decision, ...definedOf(chosen) };
+      return { backend: `${namespace}/${name}:${port}`, path, host, ...rule, why: by.why };
     }
   }
+}
+
+function ruleOf(rule: RuleSource | undefined): { readonly rule?: string } {
+  if (rule === undefined) return {};
+  return { rule: `${rule.kind} ${rule.namespace}/${rule.name} ${rule.field}` };
+}
+
+/** What a backend's own filters make of host and path. */
+function definedOf({ path, host }: RouteBackend): Pick<RouteBackend, "path" | "host"> {
+  return { ...(path !== undefined && { path }), ...(host !== undefined && { host }) };
 }
 
 function readSeed(text: string): number {
