@@ -225,7 +225,7 @@ describe.concurrent("a break of an Ingress names the object to mend", () => {
         '"kind":"Ingress","metadata":{"annotations":{"kubernetes.io/ingress.class":"traefik"},',
       ),
       ["internet", `http://${HOST}/cart`],
-      /^Ingress shop\/web asks for class traefik by the annotation kubernetes\.io\/ingress\.class, which nobody serves here; ingress-nginx serves nginx$/,
+      /^Ingress shop\/web asks for class traefik by the annotation kubernetes\.io\/ingress\.class, which nobody serves here; Deployment ingress-nginx\/ingress-nginx-controller serves nginx$/,
     ],
     [
       "a name that no Service has, from a pod",

@@ -1,6 +1,6 @@
 import type { Cluster } from "@cnilab/cluster";
 import type { KubeObject } from "@cnilab/core";
-import { httpProblem } from "@cnilab/inspect";
+import { doorProblems, httpProblem } from "@cnilab/inspect";
 import { HttpFailure, HttpResponse } from "@cnilab/linux";
 import fc from "fast-check";
 import { expect, test } from "vitest";
@@ -274,6 +274,8 @@ test("an ingress-nginx of the input's own is the one that serves, by its own fla
                   args: [
                     "/nginx-ingress-controller",
                     "--controller-class=example.com/own",
+                    "--ingress-class=mine",
+                    "--watch-namespace=shop",
                     "--publish-service=$(POD_NAMESPACE)/door",
                   ],
                 },
@@ -292,7 +294,54 @@ test("an ingress-nginx of the input's own is the one that serves, by its own fla
   );
   expect(cluster.api.get("Namespace", "ingress-nginx")).toBeUndefined();
   expect(get(cluster, `http://${HOST}/cart`).said).toBe("200 shop/cart");
+  const by = (host: string, metadata: object, spec: object = {}): Manifest => ({
+    apiVersion: "networking.k8s.io/v1",
+    kind: "Ingress",
+    metadata: { name: host.split(".")[0] as string, namespace: "shop", ...metadata },
+    spec: { ...spec, rules: [{ host, http: { paths: [PATH] } }] },
+  });
+  const annotated = (name: string) => ({
+    annotations: { "kubernetes.io/ingress.class": name },
+  });
+  put(cluster, by("mine.example.com", annotated("mine")));
+  expect(doorProblems(cluster.api)).toEqual([]);
+  expect(get(cluster, "http://mine.example.com/cart").said).toBe("200 shop/cart");
+  expect(get(cluster, "http://mine.example.com/dog").problem).toMatch(/^404: no path of mine/);
+  put(
+    cluster,
+    by("nginx.example.com", annotated("nginx")),
+    { apiVersion: "v1", kind: "Namespace", metadata: { name: "else" } },
+    by("else.example.com", { namespace: "else" }, { ingressClassName: "own" }),
+    {
+      apiVersion: "networking.k8s.io/v1",
+      kind: "IngressClass",
+      metadata: { name: "nginx" },
+      spec: { controller: "k8s.io/ingress-nginx" },
+    },
+    by("class.example.com", {}, { ingressClassName: "nginx" }),
+  );
+  expect(get(cluster, "http://nginx.example.com/").problem).toBe(
+    "Ingress shop/nginx asks for class nginx by the annotation kubernetes.io/ingress.class, which nobody serves here; Deployment shop/door serves mine",
+  );
+  expect(get(cluster, "http://else.example.com/").problem).toBe(
+    "Ingress else/else: Deployment shop/door serves its class in namespace shop alone (--watch-namespace), and it is in else",
+  );
+  expect(get(cluster, "http://class.example.com/").problem).toBe(
+    "Ingress shop/class: IngressClass nginx is of controller k8s.io/ingress-nginx, which does not run here; Deployment shop/door is example.com/own",
+  );
+  cluster.scale("Deployment", "shop/door", 0);
+  cluster.settle();
+  put(cluster, by("late.example.com", annotated("mine")));
+  expect(get(cluster, "http://late.example.com/").problem).toBe(
+    "Ingress shop/late has no address: no pod of Deployment shop/door is ready",
+  );
 });
+
+const PATH = {
+  path: "/cart",
+  pathType: "Prefix",
+  backend: { service: { name: "cart", port: { number: 80 } } },
+};
 
 test("a session cookie keeps a client at its endpoint", () => {
   const cluster = running(

@@ -1,4 +1,10 @@
-export { GATEWAY_CONTROLLER_NAME, gatewayInput } from "./controller/gateway-program.ts";
+export {
+  GATEWAY_CONTROLLER_NAME,
+  gatewayInput,
+  gatewayServices,
+} from "./controller/gateway-program.ts";
+export { type IngressController, ingressControllers } from "./controller/ingress-controllers.ts";
+export { type IngressFlags, ingressInput } from "./controller/ingress-program.ts";
 export * from "./controller/register.ts";
 export * from "./diff/derive-requests.ts";
 export * from "./diff/diff-rules.ts";

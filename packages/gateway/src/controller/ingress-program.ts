@@ -12,7 +12,11 @@ import {
   type RunningProgram,
 } from "@cnilab/core";
 import { HttpResponse, type Kernel, type NetNamespace, startHttpServer } from "@cnilab/linux";
-import type { IngressControllerOptions, IngressRules } from "../ingress/ingress-input.ts";
+import type {
+  IngressControllerOptions,
+  IngressInput,
+  IngressRules,
+} from "../ingress/ingress-input.ts";
 import { ingressRules } from "../ingress/ingress-rules.ts";
 import { CertificateStore } from "../proxy/certificate/certificate-store.ts";
 import { EndpointIndex } from "../proxy/endpoint-index.ts";
@@ -110,16 +114,7 @@ class RunningIngressController implements RunningProgram {
   }
 
   #sync(): void {
-    const { watchNamespace } = this.#flags;
-    const rules = ingressRules(
-      {
-        ingresses: this.#api.list("Ingress", watchNamespace),
-        ingressClasses: this.#api.list("IngressClass"),
-        services: this.#api.list("Service"),
-        secrets: this.#api.list("Secret"),
-      },
-      this.#flags,
-    );
+    const rules = ingressRules(ingressInput(this.#api, this.#flags), this.#flags);
     this.#rules = rules;
     const found = new Set(
       rules.findings.map(
@@ -174,8 +169,21 @@ class RunningIngressController implements RunningProgram {
   }
 }
 
-/** Reads `--name=value` out of a container's command; `$(POD_NAMESPACE)` is the pod's. */
-export function ingressFlags(container: Container, pod: Pod): IngressFlags {
+/** Everything that a controller with these flags looks at, as it is now. */
+export function ingressInput(api: ApiClient, { watchNamespace }: IngressFlags): IngressInput {
+  return {
+    ingresses: api.list("Ingress", watchNamespace),
+    ingressClasses: api.list("IngressClass"),
+    services: api.list("Service"),
+    secrets: api.list("Secret"),
+  };
+}
+
+/**
+ * Reads `--name=value` out of a container's command.
+ * @param pod or what pods are made from; `$(POD_NAMESPACE)` is its namespace
+ */
+export function ingressFlags(container: Container, pod: Pick<Pod, "metadata">): IngressFlags {
   const words = [...(container.command ?? []), ...(container.args ?? [])];
   const flags = new Map<string, string>();
   for (const word of words) {

@@ -1,6 +1,10 @@
 import { INGRESS_CLASS_ANNOTATION, type Ingress, objectKey } from "@cnilab/core";
 import type { IngressControllerOptions, IngressInput } from "./ingress-input.ts";
 
+/** What `--controller-class` and `--ingress-class` are where they are not given. */
+export const CONTROLLER_CLASS = "k8s.io/ingress-nginx";
+export const INGRESS_CLASS = "nginx";
+
 /**
  * The Ingresses that a controller serves, the oldest first: where two want one path, it has it
  * (ingress-nginx internal/ingress/controller/store/store.go GetIngressClass, sortIngressSlice).
@@ -10,8 +14,8 @@ export function claimedIngresses(
   options: IngressControllerOptions,
 ): Ingress[] {
   const {
-    controllerClass = "k8s.io/ingress-nginx",
-    ingressClass = "nginx",
+    controllerClass = CONTROLLER_CLASS,
+    ingressClass = INGRESS_CLASS,
     watchIngressWithoutClass = false,
   } = options;
   const own = new Set(

@@ -4,8 +4,6 @@ import {
   formatOrigin,
   type Gateway,
   type GatewayRoute,
-  INGRESS_CLASS_ANNOTATION,
-  type Ingress,
   objectKey,
   type ParentReference,
   type Service,
@@ -13,8 +11,9 @@ import {
 import {
   GATEWAY_CONTROLLER_NAME,
   gatewayInput,
+  gatewayServices,
   gatewayState,
-  ingressRules,
+  type IngressFinding,
   ProxyReport,
   tlsSecretUse,
 } from "@cnilab/gateway";
@@ -31,6 +30,8 @@ import { innermost, type NameOf } from "../trace/packet-text.ts";
 import type { AskedUrl } from "./asked-url.ts";
 import { carrying, doorListeners, failing, listenerFor } from "./gateway-listeners.ts";
 import { covers } from "./host-pattern.ts";
+import { IngressProblems } from "./ingress-problem.ts";
+import { withoutAddress } from "./proxy-service.ts";
 
 /**
  * Why a request came to nothing, in one line that names the object to mend; `undefined` where it was answered. An answer of a backend is one,
@@ -68,30 +69,21 @@ export function httpProblem(
 
 /** What is wrong with Ingresses, Gateways and routes by themselves, a line each: nobody serves them, or not all of them. */
 export function doorProblems(api: ApiClient): string[] {
+  const ingresses = new IngressProblems(api);
   const routes = ROUTES.flatMap((kind) =>
     (api.list(kind) as readonly GatewayRoute[]).map((route) => routeProblem(api, kind, route)),
   );
   const found = [
-    ...api.list("Ingress").map((ingress) => ingressProblem(api, ingress)),
+    ...api.list("Ingress").map((ingress) => ingresses.of(ingress)),
     ...api.list("Gateway").map((gateway) => gatewayProblem(api, gateway)),
     ...routes,
-    ...ingressFindings(api),
+    ...[...ingresses.findings()].map(findingText),
   ];
   return [...new Set(found.filter((problem) => problem !== undefined))];
 }
 
-/** What ingress-nginx logs of Ingresses: paths that an older one has, Secrets that are no use, annotations that do nothing. */
-function ingressFindings(api: ApiClient): string[] {
-  const { findings } = ingressRules({
-    ingresses: api.list("Ingress"),
-    ingressClasses: api.list("IngressClass"),
-    services: api.list("Service"),
-    secrets: api.list("Secret"),
-  });
-  return findings.map(
-    ({ ingress, field, message }) =>
-      `Ingress ${ingress.namespace}/${ingress.name} ${field}: ${message}`,
-  );
+function findingText({ ingress, field, message }: IngressFinding): string {
+  return `Ingress ${ingress.namespace}/${ingress.name} ${field}: ${message}`;
 }
 
 function proxyLine(
@@ -148,13 +140,14 @@ const ROUTES = ["HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"] as
  */
 function unservedHost(api: ApiClient, asked: AskedUrl, address?: IpAddress): string | undefined {
   const { host } = asked;
+  const ingresses = new IngressProblems(api);
   const found: string[] = [];
   let known = false;
   const door = address === undefined ? undefined : gatewayAt(api, address);
   for (const ingress of api.list("Ingress")) {
     if (!(ingress.spec.rules ?? []).some((rule) => covers(rule.host, host, false))) continue;
     known = true;
-    const problem = ingressProblem(api, ingress);
+    const problem = ingresses.of(ingress);
     if (problem !== undefined) found.push(problem);
   }
   for (const kind of ["HTTPRoute", "GRPCRoute", "TLSRoute"] as const) {
@@ -199,41 +192,6 @@ function likeness(x: string, y: string): number {
   return same;
 }
 
-function ingressProblem(api: ApiClient, ingress: Ingress): string | undefined {
-  const who = `Ingress ${objectKey(ingress)}`;
-  const { ingressClassName } = ingress.spec;
-  const classes = api.list("IngressClass").map(({ metadata }) => metadata.name);
-  const there = classes.length === 0 ? "there is none" : `there is ${classes.join(", ")}`;
-  const annotation = ingress.metadata.annotations?.[INGRESS_CLASS_ANNOTATION];
-  if (ingressClassName === undefined && annotation !== undefined) {
-    if (annotation === "nginx") return noAddress(api, ingress);
-    return `${who} asks for class ${annotation} by the annotation ${INGRESS_CLASS_ANNOTATION}, which nobody serves here; ingress-nginx serves nginx`;
-  }
-  if (ingressClassName === undefined) {
-    return `${who} names no class, and no IngressClass is the default one: set spec.ingressClassName (${there})`;
-  }
-  const ingressClass = api.get("IngressClass", ingressClassName);
-  if (ingressClass === undefined) {
-    return `${who} names IngressClass ${ingressClassName}, which is not there: create it, or set spec.ingressClassName (${there})`;
-  }
-  if (hasAddress(ingress)) return undefined;
-  const controller = ingressClass.spec?.controller;
-  if (controller !== "k8s.io/ingress-nginx") {
-    return `${who}: IngressClass ${ingressClassName} is of controller ${controller}, which does not run here; k8s.io/ingress-nginx does`;
-  }
-  return noAddress(api, ingress);
-}
-
-function hasAddress({ status }: Ingress): boolean {
-  return (status?.loadBalancer?.ingress ?? []).length > 0;
-}
-
-function noAddress(api: ApiClient, ingress: Ingress): string | undefined {
-  if (hasAddress(ingress)) return undefined;
-  const why = serviceProblem(api, "ingress-nginx", "ingress-nginx-controller");
-  return `Ingress ${objectKey(ingress)} has no address: ${why}`;
-}
-
 /** @param asked what is to be served; anything where it is absent */
 function gatewayProblem(api: ApiClient, gateway: Gateway, asked?: AskedUrl): string | undefined {
   const who = `Gateway ${objectKey(gateway)}`;
@@ -257,7 +215,9 @@ function gatewayProblem(api: ApiClient, gateway: Gateway, asked?: AskedUrl): str
   if ((gateway.status?.addresses ?? []).length > 0) return undefined;
   const bad = failing(gateway.status?.conditions, ["Accepted"]);
   if (bad !== undefined) return `${who}: ${bad}`;
-  return `${who} has no address: ${serviceProblem(api, "cnilab-gateway", "cnilab-gateway")}`;
+  const service = gatewayServices(api).get(objectKey(gateway));
+  const why = service === undefined ? "there is no Service for it" : withoutAddress(api, service);
+  return `${who} has no address: ${why}`;
 }
 
 /**
@@ -314,21 +274,6 @@ function gatewayAt(api: ApiClient, address: IpAddress): Gateway | undefined {
   return api
     .list("Gateway")
     .find(({ status }) => status?.addresses?.some(({ value }) => value === ip));
-}
-
-/** Why a proxy's Service has no address. */
-function serviceProblem(api: ApiClient, namespace: string, name: string): string {
-  const service = api.get("Service", `${namespace}/${name}`);
-  if (service === undefined) return `its controller's Service ${namespace}/${name} is not there`;
-  const pods = api.list("Pod", namespace);
-  const ready = pods.some(({ status }) =>
-    status?.conditions?.some((c) => c.type === "Ready" && c.status === "True"),
-  );
-  if (!ready) return `no pod of Deployment ${namespace}/${name} is ready`;
-  if ((service.status?.loadBalancer?.ingress ?? []).length > 0) {
-    return `its controller has not seen it yet`;
-  }
-  return `no load balancer serves Service ${namespace}/${name}`;
 }
 
 // ---- connections that nobody took
