@@ -206,6 +206,22 @@ describe.concurrent("a break of an Ingress names the object to mend", () => {
       /^NetworkPolicy kube-system\/deny.* does not let shop\/catalog-\S+ \(\S+\) reach kube-system\/coredns-\S+ \(\S+:53\): allow DNS \(port 53\) there$/,
     ],
     [
+      "a policy on DNS, from the controller",
+      changed(
+        INGRESS,
+        { "Ingress web": toService("away", { number: 80 }) },
+        {
+          apiVersion: "v1",
+          kind: "Service",
+          metadata: { name: "away", namespace: "shop" },
+          spec: { type: "ExternalName", externalName: "example.org" },
+        },
+        denies("kube-system", "Ingress"),
+      ),
+      ["internet", `http://${HOST}/cart`, "--policy", "standalone"],
+      /^503: NetworkPolicy kube-system\/deny.* does not let ingress-nginx\/\S+ \(\S+\) reach kube-system\/coredns-\S+ \(\S+:53\): allow DNS \(port 53\) there$/,
+    ],
+    [
       "a missing class",
       changed(INGRESS, {
         "Ingress web": (spec: IngressSpec) => ({ ...spec, ingressClassName: "haproxy" }),

@@ -94,7 +94,7 @@ function proxyLine(
   { why, decision }: ProxyReport,
   nameOf: NameOf,
 ): string {
-  if (status === 502 || status === 504) {
+  if (status >= 502 && status <= 504) {
     const blocked = policyLine(outcome?.drops ?? [], nameOf);
     if (blocked !== undefined) return `${status}: ${blocked}`;
   }
