@@ -56,6 +56,36 @@ test.each<[string, string[], number, string]>([
       "",
     ].join("\n"),
   ],
+  [
+    "the root, which has no address",
+    ["client", "."],
+    1,
+    [
+      "client asks 10.96.0.10; search default.svc.cluster.local svc.cluster.local cluster.local; options ndots:5",
+      "  1  A     .  10.96.0.10  NXDOMAIN",
+      "  2  AAAA  .  10.96.0.10  NXDOMAIN",
+      "unresolved: .: NXDOMAIN (no such name) for .",
+      "",
+    ].join("\n"),
+  ],
+  [
+    "an address, and asks nobody",
+    ["internet", "10.96.0.10"],
+    0,
+    "internet asks 203.0.113.53\n10.96.0.10 is an address, so nobody is asked\n",
+  ],
+  [
+    "what can be no name, and asks nobody",
+    ["internet", "a..b"],
+    1,
+    "internet asks 203.0.113.53\nunresolved: a..b: can be no domain name (it has an empty label), so nobody is asked\n",
+  ],
+  [
+    "what can be no name, as dig says it",
+    ["internet", "x".repeat(64), "TXT", "-o", "dig"],
+    1,
+    `dig: '${"x".repeat(64)}' is not a legal name: it has a label of 64 bytes (63 at most)\n`,
+  ],
 ])("dns asks for %s", async (_, args, status, stdout) => {
   const answer = await on(...args);
   expect(answer.stderr.replace(/^.*is not enforced.*\n/, "")).toBe("");
@@ -109,6 +139,7 @@ test.each<[string, string[], string]>([
   ["a type", ["client", "web", "BOGUS"], 'dns: "BOGUS" is no type of record'],
   ["a pod", ["nobody", "web"], "there is no pod default/nobody"],
   ["a Service", ["shop/svc/web", "web"], "a Service sends nothing"],
+  ["a name", ["client", ""], "the name is empty"],
 ])("dns refuses %s that cannot be", async (_, args, message) => {
   const { status, stdout, stderr } = await on(...args);
   expect({ status, stdout }).toEqual({ status: 2, stdout: "" });

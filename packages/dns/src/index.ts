@@ -5,6 +5,7 @@ export * from "./message/message.ts";
 export { messageLength, truncate } from "./message/message-length.ts";
 export {
   addressOfReverseName,
+  domainNameProblem,
   fqdn,
   isDomainName,
   isSubdomain,

@@ -288,6 +288,41 @@ describe("glibc", () => {
     expect(outcome(done)).toBe(expected);
   });
 
+  test.each<[string, string, LookupResult["unasked"]]>([
+    ["a number", "10.2.3.4", "address"],
+    ["a number of the other family", "2001:db8::1", "address"],
+    ["a name of /etc/hosts", "localhost", "hosts"],
+    ["an empty name", "", "no name"],
+    ["an empty label", "a..b", "no name"],
+    ["a label of 64 bytes", "x".repeat(64), "no name"],
+    ["a name of 256 bytes", Array(51).fill("abcd").join("."), "no name"],
+    ["a name that is too long with a domain alone", Array(50).fill("abcd").join("."), undefined],
+  ])("nobody is asked for %s", (_, name, unasked) => {
+    const done = run({ names: [name], family: "AF_INET" });
+    expect(done.results[0]?.unasked).toBe(unasked);
+    expect(done.sent.length > 0).toBe(unasked === undefined);
+    expect(done.results[0]?.steps).toHaveLength(done.sent.length);
+  });
+
+  test("nobody is asked where there is no server", () => {
+    const clock = new VirtualClock();
+    const resolver = new Resolver({
+      resolvConf: parseResolvConf("search ns.svc\n"),
+      transport: new Network(clock, {}),
+      clock,
+      random: new SeededRandom(1),
+    });
+    resolver.lookup("web", "AF_INET", (found) => {
+      expect(found).toEqual({
+        addresses: [],
+        error: "EAI_AGAIN",
+        steps: [],
+        unasked: "no server",
+      });
+    });
+    expect.assertions(1);
+  });
+
   test("rotate begins with another server each time", () => {
     const servers = { "10.0.0.1": "answer", "10.0.0.2": "answer" } as const;
     const done = run({

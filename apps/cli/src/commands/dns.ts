@@ -4,6 +4,7 @@ import { InputError } from "@cnilab/core";
 import {
   digFailureText,
   digText,
+  domainNameProblem,
   parseResolvConf,
   type ResolverStep,
   typeNumber,
@@ -49,6 +50,7 @@ async function dns(
   type: string | undefined,
   flags: DnsFlags,
 ): Promise<void> {
+  if (name === "") throw new InputError("the name is empty; say what to ask for", "dns");
   const wanted = type === undefined ? undefined : readType(type);
   const { cluster, warnings } = await walkable(flags);
   const scope = flags.namespace === undefined ? {} : { namespace: flags.namespace };
@@ -97,7 +99,9 @@ function aligned(rows: readonly (readonly string[])[]): string[] {
 }
 
 /** The answers to the last name that was tried, as `dig +search` prints them. */
-function asDig(name: string, { steps }: NameAnswer): string {
+function asDig(name: string, { steps, unasked }: NameAnswer): string {
+  if (unasked === "no name")
+    return `dig: '${name}' is not a legal name: ${domainNameProblem(name)}`;
   const last = steps.at(-1)?.name;
   const shown = steps.filter((step) => step.name === last);
   if (shown.length === 0) return ";; no servers could be reached";
@@ -146,7 +150,8 @@ function conclusion(name: string, found: NameAnswer): string {
   if (found.answer !== undefined) {
     return `${name}: ${found.answer.answer.map(({ type, data }) => `${type} ${data}`).join(", ")}`;
   }
-  const where = found.steps.length === 0 ? " (from /etc/hosts)" : "";
+  if (found.unasked === "address") return `${name} is an address, so nobody is asked`;
+  const where = found.unasked === "hosts" ? " (from /etc/hosts)" : "";
   return `${name} is ${found.addresses.map(formatIp).join(", ")}${where}`;
 }
 

@@ -1,5 +1,6 @@
 import {
   type DnsMessage,
+  domainNameProblem,
   HostsTable,
   type LookupResult,
   parseResolvConf,
@@ -87,8 +88,8 @@ export function query(asker: NameAsker, name: string, type: string, trace?: Trac
       found = result;
     });
   });
-  const { answer, steps }: QueryResult = found ?? { steps: [] };
-  const lookup: NameLookup = { addresses: [], steps, drops };
+  const { answer, ...asked }: QueryResult = found ?? { steps: [] };
+  const lookup: NameLookup = { addresses: [], ...asked, drops };
   const isThere = answer?.rcode === "NOERROR" && answer.answer.length > 0;
   return {
     ...lookup,
@@ -121,8 +122,12 @@ export function whyUnresolved(
   asker: Pick<NameAsker, "netns" | "nameOf">,
   wanted = "address",
 ): string {
-  const { steps } = lookup;
-  if (steps.length === 0) return `${name}: /etc/resolv.conf names no server to ask`;
+  const { steps, unasked } = lookup;
+  if (unasked === "no name") {
+    return `${name}: can be no domain name (${domainNameProblem(name)}), so nobody is asked`;
+  }
+  if (unasked === "no server") return `${name}: /etc/resolv.conf names no server to ask`;
+  if (steps.length === 0) return `${name}: nobody was asked`;
   // A server that failed is no cause where another one has answered the same question.
   const open = unanswered(steps);
   const mute = open.filter(({ outcome }) => outcome === "timeout");

@@ -130,13 +130,25 @@ export function nameLength(name: string): number {
 
 /** Whether the text can be a name on the wire. */
 export function isDomainName(text: string): boolean {
-  if (text === ".") return true;
-  if (text === "" || /(^|[^\\])\.\./.test(text) || text.startsWith(".")) return false;
-  if (/\\$/.test(text) && !/\\\\$/.test(text)) return false;
-  const labels = labelsOf(text);
-  if (!labels.every((label) => label !== "" && labelLength(label) <= MAX_LABEL)) return false;
-  return nameLength(text) <= MAX_NAME;
+  return domainNameProblem(text) === undefined;
 }
+
+/** Why the text cannot be a name on the wire; `undefined` where it can. */
+export function domainNameProblem(text: string): string | undefined {
+  if (text === ".") return undefined;
+  if (text === "") return "it is empty";
+  if (/(^|[^\\])\.\./.test(text) || text.startsWith(".")) return EMPTY_LABEL;
+  if (/\\$/.test(text) && !/\\\\$/.test(text)) return "it ends in a backslash";
+  for (const label of labelsOf(text)) {
+    if (label === "") return EMPTY_LABEL;
+    const bytes = labelLength(label);
+    if (bytes > MAX_LABEL) return `it has a label of ${bytes} bytes (${MAX_LABEL} at most)`;
+  }
+  const bytes = nameLength(text);
+  return bytes > MAX_NAME ? `it takes ${bytes} bytes (${MAX_NAME} at most)` : undefined;
+}
+
+const EMPTY_LABEL = "it has an empty label";
 
 /** The name that PTR records of an address have. */
 export function reverseName(address: IpAddress): string {

@@ -23,18 +23,25 @@ export interface ResolverStep {
   readonly answer?: DnsMessage;
 }
 
+/** Why nobody was asked: an address was given, /etc/hosts has the name, there is no server, or what was given can be no name. */
+export type Unasked = "address" | "hosts" | "no server" | "no name";
+
 export interface LookupResult {
   /** Of all families, in the order of the answers, A before AAAA. */
   readonly addresses: readonly IpAddress[];
   /** The last name of the chain of CNAMEs. */
   readonly canonicalName?: string;
   readonly error?: GaiError;
-  /** Everything that was asked, in order of sending. Empty where /etc/hosts or a numeric address gave the answer. */
+  /** Everything that was asked, in order of sending. */
   readonly steps: readonly ResolverStep[];
+  /** Only where there are no steps. */
+  readonly unasked?: Unasked;
 }
 
 export interface QueryResult {
   /** The answer that ended the walk; absent where no server answered. */
   readonly answer?: DnsMessage;
   readonly steps: readonly ResolverStep[];
+  /** Only where there are no steps. */
+  readonly unasked?: Unasked;
 }

@@ -44,6 +44,8 @@ type Outcome =
   | "no server"
   | "failed";
 
+type Asked = Pick<LookupResult, "steps" | "unasked">;
+
 /** A process' resolver: what getaddrinfo and res_search ask, and what they make of the answers. */
 export class Resolver {
   readonly #options: ResolverOptions;
@@ -68,33 +70,33 @@ export class Resolver {
       const fits = families.includes(familyOf(numeric));
       done(
         fits
-          ? { addresses: [numeric], steps: [] }
-          : { addresses: [], error: "EAI_NONAME", steps: [] },
+          ? { addresses: [numeric], steps: [], unasked: "address" }
+          : { addresses: [], error: "EAI_NONAME", steps: [], unasked: "address" },
       );
       return;
     }
     const local = this.#options.hosts?.of(name, families) ?? [];
     if (local.length > 0) {
-      done({ addresses: local, steps: [] });
+      done({ addresses: local, steps: [], unasked: "hosts" });
       return;
     }
     const types = families.map((each) => (each === 4 ? "A" : "AAAA"));
-    this.#search(name, types, (outcome, { answers }, steps) => {
+    this.#search(name, types, (outcome, { answers }, asked) => {
       const addresses = answers.flatMap((answer) => addressesOf(answer));
       if (addresses.length === 0) {
-        done({ addresses, error: this.#errorOf(outcome), steps });
+        done({ addresses, error: this.#errorOf(outcome), ...asked });
         return;
       }
       const canonicalName = answers.map(canonicalNameOf).find((each) => each !== undefined);
-      done({ addresses, ...(canonicalName === undefined ? {} : { canonicalName }), steps });
+      done({ addresses, ...(canonicalName === undefined ? {} : { canonicalName }), ...asked });
     });
   }
 
   /** Records of one type, with the search list, as res_search(3) and most tools but dig find them. */
   query(name: string, type: string, done: (result: QueryResult) => void): void {
-    this.#search(name, [type], (_, { answers }, steps) => {
+    this.#search(name, [type], (_, { answers }, asked) => {
       const [answer] = answers;
-      done(answer === undefined ? { steps } : { answer, steps });
+      done(answer === undefined ? asked : { answer, ...asked });
     });
   }
 
@@ -111,7 +113,7 @@ export class Resolver {
   #search(
     name: string,
     types: readonly string[],
-    done: (outcome: Outcome, last: Exchange, steps: LookupResult["steps"]) => void,
+    done: (outcome: Outcome, last: Exchange, asked: Asked) => void,
   ): void {
     const log = new StepLog(this.#options.clock);
     const candidates = this.candidates(name);
@@ -121,7 +123,7 @@ export class Resolver {
       const candidate = candidates[i];
       if (candidate === undefined) {
         const bareFirst = candidates.length > 1 && candidates[0] === fqdn(name);
-        done(bareFirst ? (seen[0] as Outcome) : this.#summary(seen), last, log.steps);
+        done(bareFirst ? (seen[0] as Outcome) : this.#summary(seen), last, { steps: log.steps });
         return;
       }
       // A name that is too long with this ending is not asked for.
@@ -136,12 +138,14 @@ export class Resolver {
         const more = i + 1 < candidates.length;
         const bareFirst = i === 0 && more && candidate === fqdn(name);
         const ends = bareFirst ? outcome === "found" : this.#endsSearch(outcome);
-        if (ends && more) done(outcome, exchange, log.steps);
+        if (ends && more) done(outcome, exchange, { steps: log.steps });
         else tryNext(i + 1, exchange);
       });
     };
-    if (this.#options.resolvConf.nameservers.length === 0) done("no server", nothing, []);
-    else tryNext(0, nothing);
+    if (!isDomainName(name)) done("no such name", nothing, { steps: [], unasked: "no name" });
+    else if (this.#options.resolvConf.nameservers.length === 0) {
+      done("no server", nothing, { steps: [], unasked: "no server" });
+    } else tryNext(0, nothing);
   }
 
   #queriesOf(name: string, types: readonly string[]): DnsMessage[] {
