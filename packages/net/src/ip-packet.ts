@@ -10,6 +10,8 @@ export const IPPROTO_IPV6 = 41;
 export const IPPROTO_GRE = 47;
 export const IPPROTO_ESP = 50;
 export const IPPROTO_ICMPV6 = 58;
+/** What the header of an IPv6 fragment names in place of its protocol. */
+export const NEXTHDR_FRAGMENT = 44;
 export const IPPROTO_SCTP = 132;
 
 /** Bytes of the IPv6 fragment extension header. */

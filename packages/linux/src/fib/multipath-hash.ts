@@ -6,13 +6,12 @@ import {
   IPPROTO_ICMPV6,
   type IpPacket,
   isIcmpError,
+  NEXTHDR_FRAGMENT,
   QuotedPacket,
 } from "@cnilab/net";
 import { dstPortOf, srcPortOf } from "../ip/transport.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import type { Flow } from "./fib-rule.ts";
-
-const NEXTHDR_FRAGMENT = 44;
 
 /** What is hashed. Who sends and who receives makes no difference (`__flow_hash_consistentify`). */
 interface FlowKeys extends Pick<Flow, "src" | "dst" | "protocol" | "srcPort" | "dstPort"> {

@@ -1,4 +1,4 @@
-import { IpPacket } from "../ip-packet.ts";
+import { IpPacket, NEXTHDR_FRAGMENT } from "../ip-packet.ts";
 import type { Ipv6Address } from "../ipv6-address.ts";
 import { Data } from "../payload.ts";
 import { readIpv6, requireOctets, slice, writeIpv6 } from "./octets.ts";
@@ -9,7 +9,6 @@ export const IPV6_HEADER_LENGTH = 40;
 // Extension headers (RFC 8200 section 4, RFC 4302, RFC 6275, RFC 7401, RFC 5533)
 const NEXTHDR_HOP = 0;
 const NEXTHDR_ROUTING = 43;
-const NEXTHDR_FRAGMENT = 44;
 const NEXTHDR_AUTH = 51;
 const NEXTHDR_DEST = 60;
 const NEXTHDR_MOBILITY = 135;

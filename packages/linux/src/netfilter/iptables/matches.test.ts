@@ -5,9 +5,11 @@ import {
   IcmpMessage,
   IPPROTO_ESP,
   IPPROTO_ICMP,
+  type IpAddress,
   type IpPacket,
   IpPacket as Packet,
   parseIp,
+  parsePrefix,
   QuotedPacket,
   SCTP_DATA,
   SCTP_INIT,
@@ -446,6 +448,33 @@ describe("a match on sockets and routes", () => {
     netns.fib(family).addRule({ priority: 1, ipProtocol: 17, action: { type: "prohibit" } });
     netns.iptables(family).append("raw", "PREROUTING", "-m rpfilter -j DROP");
     router.pass(packet, router.left);
+    expect(router.drop?.rule !== undefined).toBe(hit);
+  });
+
+  // rpfilter_lookup_reverse6
+  test.each<[match: string, src: string, hit: boolean]>([
+    ["", "fd01:1::1", true],
+    ["", "fd01:9::1", false], // the longest prefix leads elsewhere
+    ["--loose", "fd01:9::1", true],
+    ["", "fd01:8::1", true], // if only by the worse of two routes
+    ["", "fd01:7::1", false],
+    ["--loose", "fd01:7::1", false],
+    ["--accept-local", "fd00:1::1", true],
+    ["--accept-local", "fd00:2::1", true],
+    ["", "fd00:1::1", false],
+    ["", "fe80::9999", true],
+    ["", "::", true],
+  ])("rpfilter %s of IPv6 from %s", (options, src, hit) => {
+    const router = new Router();
+    const { netns } = router;
+    const [left, right] = ["fd00:1::2", "fd00:2::2"].map(parseIp) as [IpAddress, IpAddress];
+    netns.addRoute({ dst: parsePrefix("fd01::/16"), via: left });
+    netns.addRoute({ dst: parsePrefix("fd01:9::/64"), via: right });
+    netns.addRoute({ dst: parsePrefix("fd01:8::/64"), via: right, metric: 100 });
+    netns.addRoute({ dst: parsePrefix("fd01:8::/64"), via: left, metric: 2000 });
+    netns.addRoute({ dst: parsePrefix("fd01:7::/64"), type: "blackhole" });
+    netns.iptables(6).append("raw", "PREROUTING", `-m rpfilter ${options} -j DROP`);
+    router.pass(udp(`[${src}]:4000`, "[fd00:2::2]:53"), router.left);
     expect(router.drop?.rule !== undefined).toBe(hit);
   });
 
