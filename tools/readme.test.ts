@@ -1,6 +1,6 @@
 // Every ```ts example of every README runs as it stands.
-import { execFileSync } from "node:child_process";
-import { globSync, readFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, globSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
@@ -24,4 +24,32 @@ describe.each(READMES)("%s", (readme) => {
     );
     expect(output).not.toBe("");
   });
+});
+
+/** Commands of README.md's table that need nothing of the reader's own, and no root. */
+const COMMANDS = [
+  ...readFileSync(join(root, "README.md"), "utf8").matchAll(/^\|.*\| `cnilab ([^`]*)`/gm),
+].flatMap(([, command = ""]) => {
+  const words = command.split(" ");
+  const files = words.filter((_, i) => words[i - 1] === "-f");
+  const isWhole = !/[…\\]|\b(SRC|DST|FILE|DIR)\b/.test(command) && words[0] !== "realize";
+  return isWhole && files.every((file) => existsSync(join(root, file))) ? [{ command, words }] : [];
+});
+
+test("README.md's table has commands that run as they stand", () => {
+  expect(COMMANDS.map(({ words }) => words[0])).toEqual(
+    expect.arrayContaining(["trace", "curl", "dns", "get"]),
+  );
+});
+
+test.each(COMMANDS)("cnilab $command", ({ words }) => {
+  const main = join(root, "apps/cli/src/main.ts");
+  const { status, stdout } = spawnSync(process.execPath, [main, ...words], {
+    cwd: root,
+    encoding: "utf8",
+    timeout: 120_000,
+  });
+  // Policies block some of all pairs, and that is an answer of "no".
+  expect(status).toBe(words[0] === "reach" ? 1 : 0);
+  expect(stdout).not.toBe("");
 });

@@ -286,6 +286,12 @@ describe.concurrent("a break of an Ingress names the object to mend", () => {
       /^no Ingress, Gateway or route has the host shop\.example\.org; there is shop\.example\.com$/,
     ],
     [
+      "no door at all",
+      changed(APPS, AS_IT_IS),
+      ["internet", `http://${HOST}/`],
+      /^shop\.example\.com: NXDOMAIN .*; the cluster has no Ingress and no Gateway, by which the world would know it$/,
+    ],
+    [
       "no load balancer",
       changed(INGRESS, AS_IT_IS),
       ["internet", `http://${HOST}/`, "--load-balancer", "none"],

@@ -47,7 +47,7 @@ export function httpProblem(
   if (failure !== undefined || outcome === undefined) {
     const blocked = policyLine(connection.drops, nameOf);
     if (failure?.verdict !== "unresolved") return failure?.reason ?? "nothing was sent";
-    return blocked ?? unservedHost(api, asked) ?? failure.reason;
+    return blocked ?? unservedHost(api, asked) ?? `${failure.reason}${withoutDoors(api, asked)}`;
   }
   const { result, drops } = outcome;
   if (result instanceof HttpFailure) {
@@ -167,9 +167,18 @@ function unservedHost(api: ApiClient, asked: AskedUrl, address?: IpAddress): str
   }
   if (found[0] !== undefined) return found[0];
   const isDoor = asked.outside || address !== undefined;
-  const any = ["Ingress", "Gateway"] as const;
-  if (known || !isDoor || any.every((kind) => api.list(kind).length === 0)) return undefined;
+  if (known || !isDoor || !hasDoors(api)) return undefined;
   return `no Ingress, Gateway or route has the host ${host}${closest(api, host)}`;
+}
+
+function hasDoors(api: ApiClient): boolean {
+  return api.list("Ingress").length > 0 || api.list("Gateway").length > 0;
+}
+
+/** What a name that the world does not know may be for. */
+function withoutDoors(api: ApiClient, { outside }: AskedUrl): string {
+  if (!outside || hasDoors(api)) return "";
+  return "; the cluster has no Ingress and no Gateway, by which the world would know it";
 }
 
 /** What may have been meant. */
