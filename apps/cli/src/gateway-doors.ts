@@ -4,6 +4,7 @@ import {
   type Gateway,
   type GatewayClass,
   type HTTPRoute,
+  INGRESS_CLASS_ANNOTATION,
   type IngressClass,
   type Kind,
   type Kinds,
@@ -74,7 +75,8 @@ export function doorsOf(objects: readonly KubeObject[], options: DoorOptions): D
   );
   for (const ingress of ingresses) {
     if (served.claimed.includes(ingress)) continue;
-    const name = ingress.spec.ingressClassName ?? "of its annotation";
+    const annotation = ingress.metadata.annotations?.[INGRESS_CLASS_ANNOTATION];
+    const name = ingress.spec.ingressClassName ?? `${annotation} (annotation)`;
     warnings.push(
       `Ingress ${objectKey(ingress)}: class ${name} belongs to no controller that is looked at; --ingress-class names it`,
     );

@@ -34,6 +34,8 @@ function readLine(text: string, where: string): RequestLine {
 }
 
 function readHead(given: Readonly<Record<string, unknown>>, where: string): RequestHead {
+  const absolute = absoluteForm(given);
+  if (absolute !== undefined) return readHead(absolute, where);
   const url = given["url"] === undefined ? undefined : readUrl(given["url"], where);
   const { method = "GET", scheme = url?.scheme ?? "http", host = url?.host ?? "" } = given;
   const { path = url?.path ?? "/", headers, port = url?.port, sni } = given;
@@ -46,7 +48,7 @@ function readHead(given: Readonly<Record<string, unknown>>, where: string): Requ
       throw new InputError(`request.${field} must be text`, where);
     }
   }
-  if (!/^(\/|\*$|https?:\/\/)/.test(path as string)) {
+  if (!/^(\/|\*$)/.test(path as string)) {
     throw new InputError('request.path must start with "/"', where);
   }
   const isPort = Number.isInteger(port) && (port as number) >= 1 && (port as number) <= 65_535;
@@ -65,6 +67,17 @@ function readHead(given: Readonly<Record<string, unknown>>, where: string): Requ
     ...(port !== undefined && { port: port as number }),
     ...(sni !== undefined && { sni: sni as string }),
   };
+}
+
+/** A target with scheme and host, as a proxy is asked: its host counts, not the Host header's (RFC 9112 §3.2.2). */
+function absoluteForm(
+  given: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, unknown>> | undefined {
+  const { path } = given;
+  const found = typeof path === "string" ? /^(https?):\/\/([^/?#]+)(.*)$/.exec(path) : null;
+  if (found === null) return undefined;
+  const [, scheme, host, rest = ""] = found;
+  return { scheme, ...given, host, path: rest.startsWith("/") ? rest : `/${rest}` };
 }
 
 function readUrl(given: unknown, where: string): Partial<RequestHead> {

@@ -169,6 +169,57 @@ describe("gateway route", () => {
     );
   });
 
+  test("takes an earlier answer out of a line, whichever field it had", async () => {
+    const asked = request(
+      [
+        '{"fixture":"a","backend":"mine","request":{"path":"/b"},"status":5}',
+        '{"fixture":"a","backend":"mine","request":{"path":"/a"},"status":5}',
+      ].join("\n"),
+    );
+    const args = ["gateway", "route", "--fixtures", fixtures, "--requests", asked];
+    const { stdout } = await cnilab(args);
+    expect(stdout).toBe(
+      '{"fixture":"a","request":{"path":"/b"},"status":404}\n{"fixture":"a","request":{"path":"/a"},"backend":"x"}\n',
+    );
+    const old = '{"backend":"x","why":"y","rule":"z","request":{"url":"http://no.example/"}}';
+    const byManifests = ["gateway", "route", "-f", ingress, "--requests", request(old)];
+    expect(JSON.parse((await cnilab(byManifests)).stdout)).toEqual({
+      request: { url: "http://no.example/" },
+      status: 404,
+      why: expect.stringContaining("no path of any host"),
+    });
+  });
+
+  test("understands a target in absolute form, whose host counts", async () => {
+    const asked = request(
+      '{"request":{"host":"no.example","path":"http://shop.example.com/cart?x=1"}}',
+    );
+    const { stdout } = await cnilab(["gateway", "route", "-f", ingress, "--requests", asked]);
+    expect(JSON.parse(stdout)).toMatchObject({ backend: "default/cart:80", path: "/cart?x=1" });
+  });
+
+  test("names the file, the fixture and the field of a bad rule set", async () => {
+    const bad = file("bad.json", '{"x":{"kind":"Ingress","rules":5}}');
+    const args = ["gateway", "route", "--fixtures", bad, "--requests", request(good)];
+    const { status, stderr } = await cnilab(args);
+    expect({ status, stderr }).toEqual({
+      status: 2,
+      stderr: expect.stringMatching(/bad\.json: fixture x: rules must be a list\n$/),
+    });
+  });
+
+  test("names the class that an annotation has and nobody here", async () => {
+    const other = file(
+      "annotated.yaml",
+      readFileSync(ingress, "utf8")
+        .replace("{name: shop}", "{name: old, annotations: {kubernetes.io/ingress.class: traefik}}")
+        .replace("  ingressClassName: nginx\n", ""),
+    );
+    const args = ["gateway", "route", "-f", ingress, "-f", other, "--requests", request(good)];
+    const { stderr } = await cnilab(args);
+    expect(stderr).toContain("Ingress default/old: class traefik (annotation) belongs to no");
+  });
+
   test.each([
     ["{", "requests.ndjson:2: is not JSON"],
     ["[]", "requests.ndjson:2: must be an object"],

@@ -54,8 +54,10 @@ async function route(flags: RouteFlags): Promise<void> {
     const asked = lines.map((each) => ({ ...each, rules: rules(each) }));
     const answers = asked.map(({ line, request, rules: found }) => {
       const { backend, status } = outcomeOf(found.routeRequest(request), choose);
+      // An earlier answer in the line would contradict this one.
+      const { backend: _, status: __, ...asGiven } = line;
       const added = { ...(backend && { backend }), ...(status && { status }) };
-      return `${JSON.stringify({ ...line, ...added })}\n`;
+      return `${JSON.stringify({ ...asGiven, ...added })}\n`;
     });
     print(answers.join(""));
     return;
@@ -63,7 +65,9 @@ async function route(flags: RouteFlags): Promise<void> {
   const rules = await rulesOfManifests(flags);
   const answers = lines.map(({ line, request }) => {
     const decision = rules.routeRequest(request);
-    return `${JSON.stringify({ ...line, ...answerOf(decision, choose) })}\n`;
+    const own = Object.entries(line).filter(([field]) => !ANSWER_FIELDS.has(field));
+    const asGiven = Object.fromEntries(own);
+    return `${JSON.stringify({ ...asGiven, ...answerOf(decision, choose) })}\n`;
   });
   print(answers.join(""));
 }
@@ -80,7 +84,10 @@ async function fixtureLookup(file: string): Promise<(line: RequestLine) => Proxy
     throw new InputError("must be an object of rule sets by name", name);
   }
   const compiled = new Map(
-    Object.entries(fixtures).map(([key, fixture]) => [key, fixtureRules(key, fixture)]),
+    Object.entries(fixtures).map(([key, fixture]) => [
+      key,
+      fixtureRules(key, fixture, `${name}: fixture ${key}`),
+    ]),
   );
   return ({ line, where }) => {
     const { fixture } = line;
@@ -108,6 +115,17 @@ async function rulesOfManifests(flags: RouteFlags): Promise<ProxyRules> {
   }
   return chosenGateway(doors, flags).rules;
 }
+
+/** Fields of answers: those that a line brings are of an earlier one. */
+const ANSWER_FIELDS: ReadonlySet<string> = new Set([
+  "backend",
+  "status",
+  "location",
+  "path",
+  "host",
+  "rule",
+  "why",
+]);
 
 /** The backend with its namespace and port, and the rule that decided. */
 function answerOf(
