@@ -1,6 +1,6 @@
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { type Cluster, createCluster, parseManifests } from "@cnilab/cluster";
+import { type Cluster, createCluster } from "@cnilab/cluster";
 import {
   type ClusterConfig,
   InputError,
@@ -26,6 +26,7 @@ import {
   readLoadBalancer,
 } from "./load-balancer-flags.ts";
 import { loadModel, MODELS, NO_CNI, readModelOptions } from "./load-model.ts";
+import { type ParsedSources, parseSources } from "./parse-sources.ts";
 import { showProgress } from "./progress.ts";
 import { readSources, type Source } from "./read-input.ts";
 
@@ -191,27 +192,13 @@ export function shop(): string {
   return fileURLToPath(import.meta.resolve("@cnilab/examples/shop"));
 }
 
-/** Objects of all sources, and what of them is left out. @throws InputError */
+/** Objects of all sources, and what of them is left out or not simulated. @throws InputError */
 export function readObjects(
   sources: readonly Source[],
   alsoKinds: Readonly<Record<string, string>> = {},
-): {
-  readonly objects: readonly KubeObject[];
-  readonly warnings: readonly string[];
-} {
-  const objects: KubeObject[] = [];
-  const ignored = new Map<string, number>();
-  for (const { name, text } of sources) {
-    const manifest = parseManifests(text, name, { alsoKinds });
-    objects.push(...manifest.objects);
-    for (const { kind, count } of manifest.ignored) {
-      ignored.set(kind, (ignored.get(kind) ?? 0) + count);
-    }
-  }
-  const warnings = externalIpWarnings(objects);
-  if (ignored.size === 0) return { objects, warnings };
-  const kinds = [...ignored].map(([kind, count]) => (count > 1 ? `${kind} (${count})` : kind));
-  return { objects, warnings: [`not simulated, and left out: ${kinds.join(", ")}`, ...warnings] };
+): ParsedSources {
+  const { objects, warnings } = parseSources(sources, alsoKinds);
+  return { objects, warnings: [...warnings, ...externalIpWarnings(objects)] };
 }
 
 function externalIpWarnings(objects: readonly KubeObject[]): string[] {

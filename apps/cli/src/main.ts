@@ -17,7 +17,9 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 process.on("uncaughtException", (error) => process.exit(report(error)));
 
 try {
-  await createProgram().parseAsync(command(process.argv.slice(2)), { from: "user" });
+  const words = command(process.argv.slice(2));
+  const program = await createProgram(words);
+  await program.parseAsync(words, { from: "user" });
 } catch (error) {
   process.exitCode = report(error);
 }

@@ -1,21 +1,4 @@
 import { Command } from "commander";
-import { addCniCommand } from "./commands/cni.ts";
-import { addCompletionCommand } from "./commands/completion.ts";
-import { addCurlCommand } from "./commands/curl.ts";
-import { addDnsCommand } from "./commands/dns.ts";
-import { addExplainCommand } from "./commands/explain.ts";
-import { addGatewayCommand } from "./commands/gateway/gateway.ts";
-import { addGetCommand } from "./commands/get.ts";
-import { addHelpCommand } from "./commands/help.ts";
-import { addImportNodeCommand } from "./commands/import-node.ts";
-import { addPolicyCommand } from "./commands/policy/policy.ts";
-import { addProbeCommand } from "./commands/probe.ts";
-import { addReachCommand } from "./commands/reach.ts";
-import { addRealizeCommand } from "./commands/realize.ts";
-import { addRenderCommand } from "./commands/render.ts";
-import { addRunCommand } from "./commands/run.ts";
-import { addShowCommand } from "./commands/show.ts";
-import { addTraceCommand } from "./commands/trace.ts";
 import { readOwnFile } from "./read-input.ts";
 
 const EXAMPLES = `
@@ -26,7 +9,33 @@ Without -f, every command works on an example: a shop of eleven workloads.
   cnilab show routes --node node1
   cnilab explain VTEP`;
 
-export function createProgram(): Command {
+type AddCommand = (program: Command) => void;
+
+/** Each command brings its own packages along: only those of the one that is called are loaded. */
+const COMMANDS: ReadonlyMap<string, () => Promise<AddCommand>> = new Map([
+  ["run", async () => (await import("./commands/run.ts")).addRunCommand],
+  ["trace", async () => (await import("./commands/trace.ts")).addTraceCommand],
+  ["curl", async () => (await import("./commands/curl.ts")).addCurlCommand],
+  ["dns", async () => (await import("./commands/dns.ts")).addDnsCommand],
+  ["probe", async () => (await import("./commands/probe.ts")).addProbeCommand],
+  ["reach", async () => (await import("./commands/reach.ts")).addReachCommand],
+  ["get", async () => (await import("./commands/get.ts")).addGetCommand],
+  ["show", async () => (await import("./commands/show.ts")).addShowCommand],
+  ["explain", async () => (await import("./commands/explain.ts")).addExplainCommand],
+  ["policy", async () => (await import("./commands/policy/policy.ts")).addPolicyCommand],
+  ["gateway", async () => (await import("./commands/gateway/gateway.ts")).addGatewayCommand],
+  ["render", async () => (await import("./commands/render.ts")).addRenderCommand],
+  ["realize", async () => (await import("./commands/realize.ts")).addRealizeCommand],
+  ["import-node", async () => (await import("./commands/import-node.ts")).addImportNodeCommand],
+  ["cni", async () => (await import("./commands/cni.ts")).addCniCommand],
+  ["completion", async () => (await import("./commands/completion.ts")).addCompletionCommand],
+  ["help", async () => (await import("./commands/help.ts")).addHelpCommand],
+]);
+/** They tell of all the others. */
+const ABOUT_ALL: readonly string[] = ["completion", "help"];
+
+/** The command line as far as these words need it. */
+export async function createProgram(words: readonly string[]): Promise<Command> {
   const program = new Command("cnilab")
     .description("Kubernetes networking on your desk: run a cluster, follow any packet.")
     .version(version(), "--version")
@@ -40,28 +49,21 @@ export function createProgram(): Command {
       outputError: (text, write) => write(`${oneLine(text)}\n`),
     })
     .exitOverride();
-  for (const add of [
-    addRunCommand,
-    addTraceCommand,
-    addCurlCommand,
-    addDnsCommand,
-    addProbeCommand,
-    addReachCommand,
-    addGetCommand,
-    addShowCommand,
-    addExplainCommand,
-    addPolicyCommand,
-    addGatewayCommand,
-    addRenderCommand,
-    addRealizeCommand,
-    addImportNodeCommand,
-    addCniCommand,
-    addCompletionCommand,
-    addHelpCommand,
-  ]) {
-    add(program);
-  }
+  for (const add of await Promise.all(commandsFor(words).map((load) => load()))) add(program);
   return program;
+}
+
+/** All of them where none is named that is there, so that help and suggestions can list them. */
+function commandsFor([name = "", sub]: readonly string[]): readonly (() => Promise<AddCommand>)[] {
+  // A server that is waited for needs no cluster, unlike `dns POD NAME`.
+  if (name === "dns" && sub === "serve") return [dnsServeAlone];
+  const command = ABOUT_ALL.includes(name) ? undefined : COMMANDS.get(name);
+  return command === undefined ? [...COMMANDS.values()] : [command];
+}
+
+async function dnsServeAlone(): Promise<AddCommand> {
+  const { addDnsServeCommand } = await import("./commands/dns-serve.ts");
+  return (program) => addDnsServeCommand(program.command("dns").helpCommand(false));
 }
 
 function oneLine(text: string): string {

@@ -198,10 +198,10 @@ describe("dns serve", () => {
   });
   afterAll(() => rmSync(folder, { recursive: true }));
 
-  const start = (args: readonly string[]) => {
+  const start = (args: readonly string[], ofNode: readonly string[] = []) => {
     const child = spawn(
       process.execPath,
-      [MAIN, "dns", "serve", "-f", "cluster.yaml", "--corefile", "Corefile", ...args],
+      [...ofNode, MAIN, "dns", "serve", "-f", "cluster.yaml", "--corefile", "Corefile", ...args],
       { cwd: folder, env: process.env },
     );
     let stderr = "";
@@ -257,6 +257,29 @@ describe("dns serve", () => {
     expect((await ask(18_063, asked))?.slice(-8)).toBe("c0000207");
     server.child.kill("SIGTERM");
     expect(await server.ended).toBe(0);
+  });
+
+  it("starts without what only a cluster needs", { timeout: 60_000 }, async () => {
+    const loaded = join(folder, "loaded");
+    const hook = `import { registerHooks } from "node:module"; import { appendFileSync } from "node:fs";
+      registerHooks({ load: (url, context, next) => {
+        appendFileSync(${JSON.stringify(loaded)}, url + "\\n");
+        return next(url, context);
+      } });`;
+    const server = start(
+      ["--port-offset", "11010"],
+      ["--import", `data:text/javascript,${encodeURIComponent(hook)}`],
+    );
+    await server.ready;
+    server.child.kill("SIGTERM");
+    expect(await server.ended).toBe(0);
+    const packages = readFileSync(loaded, "utf8").matchAll(/\/packages\/([^/]+)\/src\//g);
+    expect([...new Set([...packages].map(([, name]) => name))].sort()).toEqual([
+      "cluster",
+      "core",
+      "dns",
+      "net",
+    ]);
   });
 
   it.each([

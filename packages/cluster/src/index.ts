@@ -1,6 +1,5 @@
 export * from "./api/admission.ts";
 export * from "./api/api-error.ts";
-export * from "./api/api-store.ts";
 export { declareClusterScoped, isNamespaced } from "./api/kind-scope.ts";
 export * from "./cluster.ts";
 export * from "./cluster-node.ts";
@@ -26,13 +25,9 @@ export type { ReplicationController } from "./controllers/replica-set.ts";
 export { ContainerFiles } from "./kubelet/container-files.ts";
 export * from "./kubelet/kubelet.ts";
 export { type PodFilesContext, podFile } from "./kubelet/pod-files.ts";
-export {
-  checkManifest,
-  type ParsedManifests,
-  type ParseOptions,
-  parseManifests,
-} from "./manifest/parse-manifests.ts";
+export { checkManifest } from "./manifest/parse-manifests.ts";
 export { storedVersion } from "./manifest/stored-version.ts";
+export * from "./objects.ts";
 export { type NameSource, OutsideDns } from "./underlay/outside-dns.ts";
 export { type PublicName, PublicNames } from "./underlay/public-names.ts";
 export * from "./underlay/underlay.ts";

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import process from "node:process";
-import { ApiStore } from "@cnilab/cluster";
+import { ApiStore } from "@cnilab/cluster/objects";
 import { InputError, type KubeObject, SeededRandom } from "@cnilab/core";
 import {
   CoreDns,
@@ -12,7 +12,7 @@ import {
   type ImportedFile,
   LocalTransport,
   listenerAt,
-} from "@cnilab/dns";
+} from "@cnilab/dns/server";
 import {
   familyOf,
   formatEndpoint,
@@ -23,10 +23,10 @@ import {
   tryParseIp,
 } from "@cnilab/net";
 import { type Command, Option } from "commander";
-import { readObjects } from "../cluster-flags.ts";
 import { DnsServer } from "../dns/dns-server.ts";
 import { RealTransport } from "../dns/real-transport.ts";
 import { SystemClock } from "../dns/system-clock.ts";
+import { parseSources } from "../parse-sources.ts";
 import { readSource, readSources } from "../read-input.ts";
 
 const MAX_PORT = 65_535;
@@ -74,7 +74,7 @@ async function serveDns(flags: DnsServeFlags): Promise<void> {
     throw new InputError("name the cluster's objects with -f, as -f cluster.yaml", "dns serve");
   }
   const corefile = await readSource(flags.corefile);
-  const { objects, warnings } = readObjects(await readSources(flags.filename));
+  const { objects, warnings } = parseSources(await readSources(flags.filename));
   for (const warning of [...warnings, ...missingNamespaces(objects)]) say(warning);
 
   const clock = new SystemClock();

@@ -1,7 +1,7 @@
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { createServer, type Server, type Socket } from "node:net";
 import { InputError } from "@cnilab/core";
-import type { DnsListener, DnsMessage } from "@cnilab/dns";
+import type { DnsListener, DnsMessage } from "@cnilab/dns/server";
 import { type IpAddress, tryParseIp } from "@cnilab/net";
 import { encodeMessage, receive } from "./message-bytes.ts";
 

@@ -8,7 +8,7 @@ import {
   type ResourceRecord,
   typeName,
   typeNumber,
-} from "@cnilab/dns";
+} from "@cnilab/dns/server";
 import dnsPacket from "dns-packet";
 import { compressNames } from "./compress-names.ts";
 

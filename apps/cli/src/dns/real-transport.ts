@@ -6,7 +6,7 @@ import type {
   DnsServerAddress,
   DnsSocket,
   DnsTransport,
-} from "@cnilab/dns";
+} from "@cnilab/dns/server";
 import { familyOf, formatIp } from "@cnilab/net";
 import { decodeMessage, encodeMessage, MessageBytesError } from "./message-bytes.ts";
 

@@ -1,0 +1,7 @@
+// What an API server keeps, without the machines: whoever only reads objects does not load a kernel.
+export * from "./api/api-store.ts";
+export {
+  type ParsedManifests,
+  type ParseOptions,
+  parseManifests,
+} from "./manifest/parse-manifests.ts";
