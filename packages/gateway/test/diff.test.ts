@@ -190,6 +190,11 @@ test("a port that only one side names is no difference, but said: nobody knows i
       why: "nobody knows whether it is 80, as the other side has it: give the Service with -f",
     },
   ]);
+  const rewrite = { type: "URLRewrite", urlRewrite: { hostname: "c.d" } } as const;
+  const [rule] = route.spec.rules as [HttpRouteRule];
+  const renamed = { ...route, spec: { ...route.spec, rules: [{ ...rule, filters: [rewrite] }] } };
+  const [first] = differences([named], [renamed], "ingress-nginx", ["a.b"]);
+  expect(first?.why).toBe("the backend gets another Host header (upstream-vhost, URLRewrite)");
   const [other] = translation({ "a.b": ["Prefix / other"] }) as [HTTPRoute];
   expect(differences([named], [other], "ingress-nginx", ["a.b"])).not.toEqual([]);
 });

@@ -1,6 +1,8 @@
 import type { GRPCRoute, HTTPRoute, HttpRouteFilter, HttpRouteMatch, Ingress } from "@cnilab/core";
 import { InputError } from "@cnilab/core";
 import {
+  deriveRequests,
+  diffRules,
   fixtureRules,
   gatewayState,
   ingressRules,
@@ -288,6 +290,48 @@ test("routes of any kind answer any request, and every one of them gets a status
       },
     ),
     { numRuns: 400 },
+  );
+});
+
+test("Ingresses and routes of any kind are compared, and each difference has a reason", () => {
+  fc.assert(
+    fc.property(
+      fc.array(ingress, { minLength: 1, maxLength: 3 }),
+      fc.constantFrom("ingress-nginx" as const, "kubernetes" as const),
+      listeners,
+      fc.array(route, { maxLength: 4 }),
+      fc.array(request, { maxLength: 5 }),
+      (ingresses, dialect, given, routes, requests) => {
+        const httpRoutes = routes.filter((r): r is HTTPRoute => r.kind === "HTTPRoute");
+        const gateways = [gateway("web", given)];
+        const state = gatewayState(
+          { gatewayClasses: [GATEWAY_CLASS], gateways, httpRoutes },
+          { controllerName: CONTROLLER },
+        );
+        const rules = ingressRules(
+          { ingresses, ingressClasses: [] },
+          { dialect, watchIngressWithoutClass: true },
+        );
+        const derived = deriveRequests({
+          ingresses,
+          routes: httpRoutes,
+          hostnames: [],
+          tlsHosts: ["a.b"],
+        });
+        const asked = requests.map((head) => ({ request: head, aspect: "given" as const }));
+        const { differences, notCompared } = diffRules(
+          { rules, ingresses, dialect },
+          state.gateways.get("default/web") as ProxyRules,
+          [...asked, ...derived.slice(0, 200)],
+        );
+        for (const { why, ingress: theirs, routes: ours } of differences) {
+          expect(why).not.toBe("");
+          expect(theirs).not.toEqual(ours);
+        }
+        for (const { what, why } of notCompared) expect([what, why]).not.toContain("");
+      },
+    ),
+    { numRuns: 200 },
   );
 });
 

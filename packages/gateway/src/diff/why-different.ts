@@ -11,7 +11,7 @@ import type { ProxyRules } from "../routing/proxy-rules.ts";
 import { nginxPattern } from "../routing/regular-expression.ts";
 import type { RequestHead } from "../routing/request-head.ts";
 import { RequestParts } from "../routing/request-parts.ts";
-import { type Fate, fateOf } from "./fate.ts";
+import { compareFates, type Fate, fateOf } from "./fate.ts";
 
 /** One side's answer, and whom to ask further. */
 export interface Answered {
@@ -80,11 +80,12 @@ function ofSameBackends(ingress: Fate, routes: Fate): string | undefined {
   if (theirs === undefined || ours === undefined) return undefined;
   const differs = (key: keyof Fate): boolean =>
     JSON.stringify(ingress[key]) !== JSON.stringify(routes[key]);
-  if (differs("backends")) {
-    if (plain(theirs, PROTOCOL) === plain(ours, PROTOCOL)) {
+  // A port that one side names is no reason: nobody knows whether it is the other's.
+  if (!compareFates({ backends: theirs }, { backends: ours }).same) {
+    if (alike(theirs, ours, PROTOCOL)) {
       return "the backend is spoken to in another protocol: backend-protocol of the Ingress; for routes a BackendTLSPolicy, or appProtocol of the Service's port (give the Service with -f)";
     }
-    if (plain(theirs, OWN) !== plain(ours, OWN)) return undefined;
+    if (!alike(theirs, ours, OWN)) return undefined;
     return "the same backends, but filters of backendRefs change what goes there or comes back";
   }
   const parts: readonly (readonly [keyof Fate, string])[] = [
@@ -109,8 +110,11 @@ const PROTOCOL = / over (TLS|h2c|FastCGI)/;
 /** All that a backend's text has between its port and its share. */
 const OWN = / (over|at|as|with|answering|copied) .*?(?= [0-9.]+%$|$)/;
 
-function plain(backends: readonly string[], without: RegExp): string {
-  return backends.map((text) => text.replace(without, "")).join();
+function alike(x: readonly string[], y: readonly string[], without: RegExp): boolean {
+  const plain = (texts: readonly string[]): Fate => ({
+    backends: texts.map((text) => text.replace(without, "")),
+  });
+  return compareFates(plain(x), plain(y)).same;
 }
 
 function ofWildcards({ request, ingress, routes, ingressHosts }: Disagreement): string | undefined {
@@ -136,16 +140,16 @@ function ofLetters({ request, ingress, routes }: Disagreement): string | undefin
   const uri = normalUri(new RequestParts(request).path);
   if (match?.path === undefined || uri === undefined) return undefined;
   const { path } = match;
-  const alike = (other: string): boolean =>
+  const agrees = (other: string): boolean =>
     sameBackends(asked(routes, { ...request, path: other }), ingress.fate);
   const isPattern = match.compared === "pattern in any case";
   if (isPattern && nginxPattern(`^${path}`, false)?.(uri) === undefined) {
-    if (!alike(uri.toLowerCase()) && !alike(path)) return undefined;
+    if (!agrees(uri.toLowerCase()) && !agrees(path)) return undefined;
     return "use-regex or rewrite-target makes nginx compare all paths of the host without regard to case; routes do not";
   }
   if (!isPattern && match.compared !== "letters") return undefined;
   if (uri === path || uri.startsWith(path.endsWith("/") ? path : `${path}/`)) return undefined;
-  if (!alike(path)) return undefined;
+  if (!agrees(path)) return undefined;
   return isPattern
     ? "use-regex or rewrite-target makes nginx compare all paths of the host as patterns that need not end at a slash; a PathPrefix goes by elements"
     : "ImplementationSpecific: nginx compares letter by letter; a PathPrefix goes by elements";
@@ -228,5 +232,5 @@ function asked({ rules }: Answered, request: RequestHead): Fate {
 /** The backends alone: what a rewrite makes of another path is another path. */
 function sameBackends(x: Fate, y: Fate): boolean {
   if (x.backends === undefined || y.backends === undefined) return false;
-  return plain(x.backends, OWN) === plain(y.backends, OWN);
+  return alike(x.backends, y.backends, OWN);
 }
