@@ -118,7 +118,12 @@ export function doorsOf(objects: readonly KubeObject[], options: DoorOptions): D
   }
   return {
     ...(served.claimed.length > 0 && {
-      ingress: { rules: served, ingresses: served.claimed, dialect: options.ingressAs },
+      ingress: {
+        rules: served,
+        ingresses: served.claimed,
+        dialect: options.ingressAs,
+        configMaps: all("ConfigMap"),
+      },
     }),
     gateways: doors,
     warnings,

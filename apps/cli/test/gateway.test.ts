@@ -100,6 +100,30 @@ describe("gateway diff, where something cannot be compared,", () => {
     expect(both).toMatchObject({ status: 0, stdout: expect.not.stringContaining("not compared") });
   });
 
+  test("speaks of the controller's own settings, where the input has them", async () => {
+    const settings = file(
+      "settings.yaml",
+      `{apiVersion: v1, kind: ConfigMap, metadata: {name: ingress-nginx-controller, namespace: ingress-nginx}, data: {whitelist-source-range: 10.0.0.0/8, worker-processes: "2"}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: other}, data: {whitelist-source-range: x}}
+`,
+    );
+    const { status, stdout } = await cnilab([
+      "gateway",
+      "diff",
+      "-f",
+      ingress,
+      "-f",
+      settings,
+      "--with",
+      same,
+    ]);
+    expect(stdout.match(/^not compared: .*/gm)).toEqual([
+      "not compared: ConfigMap ingress-nginx/ingress-nginx-controller data.whitelist-source-range: counts for every Ingress of its controller, and is not read here",
+    ]);
+    expect(status).toBe(1);
+  });
+
   test("has it as JSON", async () => {
     const { stdout } = await cnilab([...args, "--accept", "limit-rps", "-o", "json"]);
     expect(JSON.parse(stdout).notCompared).toMatchObject([

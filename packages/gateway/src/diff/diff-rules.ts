@@ -1,4 +1,4 @@
-import { type Ingress, objectKey } from "@cnilab/core";
+import { type ConfigMap, type Ingress, objectKey } from "@cnilab/core";
 import type { IngressDialect } from "../ingress/ingress-input.ts";
 import type { ProxyRules } from "../routing/proxy-rules.ts";
 import type { RequestHead } from "../routing/request-head.ts";
@@ -9,6 +9,7 @@ import {
   type NotCompared,
   notComparedOf,
   portNotCompared,
+  settingsNotCompared,
   type UnreadPart,
   unreadParts,
 } from "./not-compared.ts";
@@ -19,6 +20,8 @@ export interface IngressSide {
   readonly rules: ProxyRules;
   readonly ingresses: readonly Ingress[];
   readonly dialect: IngressDialect;
+  /** Among them perhaps the controller's own settings. */
+  readonly configMaps?: readonly ConfigMap[];
 }
 
 /** A request that two rule sets treat differently. */
@@ -38,7 +41,7 @@ export interface RuleComparison {
 
 /** Asks Ingresses and routes the same, and says where they differ, and what cannot be compared. */
 export function diffRules(
-  { rules, ingresses, dialect }: IngressSide,
+  { rules, ingresses, dialect, configMaps = [] }: IngressSide,
   routes: ProxyRules,
   requests: readonly DerivedRequest[],
 ): RuleComparison {
@@ -57,6 +60,7 @@ export function diffRules(
   const ingressHosts = new Set(
     ingresses.flatMap(({ spec }) => (spec.rules ?? []).map(({ host = "" }) => host)),
   );
+  for (const each of configMaps.flatMap(settingsNotCompared)) note(each);
   for (const { request, aspect } of requests) {
     const ofIngress = rules.routeRequest(request);
     const ofRoutes = routes.routeRequest(request);

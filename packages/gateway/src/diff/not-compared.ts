@@ -1,4 +1,4 @@
-import { type Ingress, objectKey } from "@cnilab/core";
+import { type ConfigMap, type Ingress, objectKey } from "@cnilab/core";
 import type { IngressDialect } from "../ingress/ingress-input.ts";
 import { NGINX_ANNOTATION, unreadAnnotations } from "../ingress/nginx-annotations.ts";
 import type { Forward } from "../routing/decision.ts";
@@ -75,6 +75,28 @@ export function notComparedOf(ingress: Ingress, dialect: IngressDialect): NotCom
       LEFT_OPEN.find(([names]) => names.test(what))?.[1] ??
       "is not simulated",
   }));
+}
+
+/** How ingress-nginx's manifests and its chart call the ConfigMap of a controller's settings. */
+const CONTROLLER_SETTINGS = /^(.*-)?ingress-nginx-controller$|^nginx-configuration$/;
+
+/** Settings of logs, workers and connections, beside those of annotations that are left aside. */
+const SETTINGS_ASIDE =
+  /log|^worker-|^max-worker-|^keep-alive|^upstream-keepalive|buffer|^(use-)?gzip|^brotli|^enable-brotli|^server-tokens$|^ssl-(ciphers|protocols|session|dh-param|ecdh)/;
+
+/** Settings of a whole ingress-nginx, which no decision shows. */
+export function settingsNotCompared({ metadata, data = {} }: ConfigMap): NotCompared[] {
+  if (!CONTROLLER_SETTINGS.test(metadata.name)) return [];
+  const object = `ConfigMap ${metadata.namespace ?? "default"}/${metadata.name}`;
+  return Object.keys(data)
+    .filter((key) => !ASIDE.test(key) && !SETTINGS_ASIDE.test(key))
+    .sort()
+    .map((what) => ({
+      what,
+      object,
+      field: `data.${what}`,
+      why: "counts for every Ingress of its controller, and is not read here",
+    }));
 }
 
 /** `enable-cors: "false"` asks for nothing. */
