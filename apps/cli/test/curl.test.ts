@@ -167,6 +167,15 @@ const otherHost = (host: string) => (spec: IngressSpec) => ({
   ...withTls("tls")({ ...spec, rules: spec.rules.map((rule) => ({ ...rule, host })) }),
 });
 
+type DeploymentSpec = {
+  readonly template: { readonly spec: { readonly containers: readonly object[] } };
+};
+
+const withContainer = (more: object) => (spec: DeploymentSpec) => {
+  const containers = spec.template.spec.containers.map((container) => ({ ...container, ...more }));
+  return { ...spec, template: { ...spec.template, spec: { containers } } };
+};
+
 describe.concurrent("a break of an Ingress names the object to mend", () => {
   test.each<[string, string, string[], RegExp]>([
     [
@@ -286,6 +295,88 @@ describe.concurrent("a break of an Ingress names the object to mend", () => {
       /^no Ingress, Gateway or route has the host shop\.example\.org; there is shop\.example\.com$/,
     ],
     [
+      "a path that no rule has",
+      changed(INGRESS, {
+        "Ingress web": (spec: IngressSpec) => ({
+          ...spec,
+          rules: spec.rules.map((rule) => ({
+            ...rule,
+            http: { paths: rule.http.paths.slice(0, 1) },
+          })),
+        }),
+      }),
+      ["internet", `http://${HOST}/dog`],
+      /^404: no path of shop\.example\.com matches \(Ingress shop\/web\), and there is no default backend$/,
+    ],
+    [
+      "a backend that is no Service",
+      changed(INGRESS, {
+        "Ingress web": (spec: IngressSpec) => ({
+          ...spec,
+          rules: spec.rules.map((rule) => ({
+            ...rule,
+            http: {
+              paths: rule.http.paths.map((path) => ({
+                ...path,
+                backend: { resource: { apiGroup: "example.com", kind: "Bucket", name: "b" } },
+              })),
+            },
+          })),
+        }),
+      }),
+      ["internet", `http://${HOST}/cart`],
+      /^404: Ingress shop\/web spec\.rules\[0\]\.http\.paths\[0\]\.backend: is no Service, so the path is left out$/,
+    ],
+    [
+      "a pod whose probe fails",
+      changed(INGRESS, {
+        "Deployment cart": withContainer({
+          readinessProbe: { httpGet: { path: "/up", port: 81 } },
+        }),
+      }),
+      ["internet", `http://${HOST}/cart`],
+      /^503: Service shop\/cart has 2 endpoints, and none is ready; pod shop\/cart-\S+: the readiness probe of container cart \(GET \/up on port 81\) does not succeed \(Ingress shop\/web /,
+    ],
+    [
+      "a targetPort that the pod does not listen on",
+      changed(INGRESS, {
+        "Service cart": (spec: object) => ({
+          ...spec,
+          ports: [{ name: "http", port: 80, targetPort: 9999 }],
+        }),
+      }),
+      ["internet", `http://${HOST}/cart`],
+      /^502: endpoint \S+:9999 of Service shop\/cart: ECONNREFUSED .*; pod shop\/cart-\S+ has no port 9999 \(\S+\), but web 8080: mend the Service's targetPort \(Ingress shop\/web /,
+    ],
+    [
+      "a cluster IP from outside",
+      changed(INGRESS, AS_IT_IS),
+      ["internet", "https://10.96.0.1/"],
+      /^10\.96\.0\.1 is the cluster IP of Service default\/kubernetes, to which nothing outside the cluster has a way: ask/,
+    ],
+    [
+      "a port of a node that has a Service's external IP, too",
+      changed(APPS, {
+        "Service cart": (spec: object) => ({ ...spec, externalIPs: ["192.168.0.11"] }),
+      }),
+      ["internet", "http://192.168.0.11:30099/"],
+      /^ENETUNREACH .*: dropped at router\/eth1 by filter FORWARD: /,
+    ],
+    ...MODES.map((mode): [string, string, string[], RegExp] => [
+      `a node without an endpoint, in ${mode} mode`,
+      changed(APPS, {
+        "Deployment cart": undefined,
+        "Service cart": (spec: object) => ({
+          ...spec,
+          type: "NodePort",
+          externalTrafficPolicy: "Local",
+          ports: [{ port: 80, targetPort: 8080, nodePort: 30081 }],
+        }),
+      }),
+      ["192.168.0.99", "http://192.168.0.11:30081/", "--proxy-mode", mode],
+      /^Service shop\/cart takes connections from outside on nodes with a ready endpoint alone \(externalTrafficPolicy: Local\), and node1 has none; no node has$/,
+    ]),
+    [
       "no door at all",
       changed(APPS, AS_IT_IS),
       ["internet", `http://${HOST}/`],
@@ -376,6 +467,12 @@ describe.concurrent("a break of a Gateway names the object to mend", () => {
       changed(GATEWAY, { "HTTPRoute web": toBackend({ name: "cart", port: 81 }) }),
       ["internet", `http://${HOST}/cart`],
       /^50[03]: .*Service shop\/cart.* port 81.*HTTPRoute shop\/web/,
+    ],
+    [
+      "a weight of 0",
+      changed(GATEWAY, { "HTTPRoute web": toBackend({ name: "cart", port: 80, weight: 0 }) }),
+      ["internet", `http://${HOST}/cart`],
+      /^500: no backend of the rule has a weight above 0 \(HTTPRoute shop\/web spec\.rules\[0\]\)$/,
     ],
     [
       "a missing Service",

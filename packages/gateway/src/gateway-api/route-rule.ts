@@ -32,6 +32,8 @@ export class RouteRule {
   readonly unsupported: string | undefined;
   /** Those with a weight. */
   readonly backends: readonly RouteBackend[];
+  /** Why none is left. */
+  readonly #unbacked: string;
   /** Filters of single backends, whose outcome depends on the request. */
   readonly #ofBackends = new Map<RouteBackend, Pick<AddressFilters, "redirect" | "rewrite">>();
   readonly #requestHeaders: readonly HeaderModifier[];
@@ -99,6 +101,10 @@ export class RouteRule {
       }
       return [made];
     });
+    this.#unbacked =
+      (rule.backendRefs ?? []).length === 0
+        ? "the rule names no backend"
+        : "no backend of the rule has a weight above 0";
     this.unresolved = unresolved;
     this.unsupported = unsupported;
     this.#more = {
@@ -134,8 +140,7 @@ export class RouteRule {
       };
     }
     if (this.backends.length === 0) {
-      const reason = `${rule.kind} ${rule.namespace}/${rule.name} ${rule.field} has no backend`;
-      return { action: "answer", status: 500, rule, why: reason };
+      return { action: "answer", status: 500, rule, why: this.#unbacked };
     }
     return {
       action: "forward",

@@ -112,7 +112,7 @@ export class NginxRules implements IngressRules {
       );
     }
     const found = compiled.locations.find(uri);
-    if (found === undefined) return answer(404, `no path of ${nameOf(compiled.server)} matches`);
+    if (found === undefined) return answer(404, noPath(compiled.server));
     if (found.addSlash === true) {
       const location = `${head.scheme}://${hostPart(head.host)}${escapedUri(uri)}/${request.query}`;
       const why = `nginx adds the slash that location ${found.block.text} ends with`;
@@ -150,7 +150,7 @@ export class NginxRules implements IngressRules {
     }
     if (upstream === undefined) {
       const why = location.isDefault
-        ? `no path of ${nameOf(server)} matches, and there is no default backend`
+        ? `${noPath(server)}, and there is no default backend`
         : `location ${block.text} has no backend`;
       return answer(404, why);
     }
@@ -377,6 +377,15 @@ function hostPart(header: string): string {
 
 function nameOf(server: NginxServer): string {
   return server.host === "" ? "any host" : server.host;
+}
+
+/** With the Ingresses to add one to. */
+function noPath(server: NginxServer): string {
+  const ingresses = server.locations.flatMap(({ ingress }) =>
+    ingress === undefined ? [] : [objectKey(ingress)],
+  );
+  const of = [...new Set(ingresses)].map((key) => `Ingress ${key}`).join(", ");
+  return `no path of ${nameOf(server)} matches${of === "" ? "" : ` (${of})`}`;
 }
 
 function redirect(

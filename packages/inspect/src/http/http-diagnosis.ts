@@ -6,7 +6,6 @@ import {
   type GatewayRoute,
   objectKey,
   type ParentReference,
-  type Service,
 } from "@cnilab/core";
 import {
   GATEWAY_CONTROLLER_NAME,
@@ -27,7 +26,9 @@ import {
   UdpDatagram,
 } from "@cnilab/net";
 import { innermost, type NameOf } from "../trace/packet-text.ts";
+import { serviceProblem } from "./asked-service.ts";
 import type { AskedUrl } from "./asked-url.ts";
+import { backendProblem } from "./backend-problem.ts";
 import { carrying, doorListeners, failing, listenerFor } from "./gateway-listeners.ts";
 import { covers } from "./host-pattern.ts";
 import { IngressProblems } from "./ingress-problem.ts";
@@ -91,7 +92,7 @@ function proxyLine(
   asked: AskedUrl,
   { address, outcome }: HttpConnection,
   { status }: HttpResponse,
-  { why, decision }: ProxyReport,
+  proxied: ProxyReport,
   nameOf: NameOf,
 ): string {
   if (status >= 502 && status <= 504) {
@@ -99,14 +100,28 @@ function proxyLine(
     if (blocked !== undefined) return `${status}: ${blocked}`;
   }
   if (status === 404) {
-    const unserved = unservedHost(api, asked, address);
+    const unserved = unservedHost(api, asked, address) ?? leftOut(api, asked);
     if (unserved !== undefined) return `404: ${unserved}`;
   }
+  const { why, decision } = proxied;
+  const backend = backendProblem(api, status, proxied);
   const rule =
     decision.rule === undefined
       ? ""
       : ` (${decision.rule.kind} ${decision.rule.namespace}/${decision.rule.name} ${decision.rule.field})`;
-  return `${status}: ${why}${rule}`;
+  return `${status}: ${why}${backend === undefined ? "" : `; ${backend}`}${rule}`;
+}
+
+/** A path of an Ingress that the controller says it does not serve. */
+function leftOut(api: ApiClient, { host, path = "/" }: AskedUrl): string | undefined {
+  for (const finding of new IngressProblems(api).findings()) {
+    const [, i, j] = /^spec\.rules\[(\d+)\]\.http\.paths\[(\d+)\]/.exec(finding.field) ?? [];
+    const { namespace, name } = finding.ingress;
+    const rule = api.get("Ingress", `${namespace}/${name}`)?.spec.rules?.[Number(i)];
+    if (rule?.host === undefined || !covers(rule.host, host, false)) continue;
+    if (path.startsWith(rule.http?.paths[Number(j)]?.path ?? "/")) return findingText(finding);
+  }
+  return undefined;
 }
 
 // ---- packets that a policy dropped
@@ -291,18 +306,12 @@ function gatewayAt(api: ApiClient, address: IpAddress): Gateway | undefined {
 function missingListener(
   api: ApiClient,
   asked: AskedUrl,
-  { address }: HttpConnection,
+  { address, outcome }: HttpConnection,
 ): string | undefined {
   if (address === undefined) return undefined;
-  const { port } = asked;
   const gateway = gatewayAt(api, address);
   if (gateway !== undefined) return untakenConnection(api, gateway, asked);
-  const ip = formatIp(address);
-  const service = api.list("Service").find((s) => addressesOf(s).includes(ip));
-  const ports = service?.spec.ports ?? [];
-  if (service === undefined || ports.some((p) => p.port === port)) return undefined;
-  const has = ports.map((p) => `${p.name === undefined ? "" : `${p.name} `}${p.port}`).join(", ");
-  return `Service ${objectKey(service)} has no port ${port}; it has ${has}`;
+  return serviceProblem(api, asked, address, outcome?.drops ?? []);
 }
 
 /** Why a Gateway does not take a connection, or does nothing with it. */
@@ -332,11 +341,6 @@ function untakenConnection(api: ApiClient, gateway: Gateway, asked: AskedUrl): s
     ...(scheme === "https" && { tls: { serverName: host } }),
   });
   return decision?.action === "reset" ? decision.why : undefined;
-}
-
-function addressesOf({ spec, status }: Service): string[] {
-  const balanced = (status?.loadBalancer?.ingress ?? []).map(({ ip }) => ip ?? "");
-  return [...(spec.clusterIPs ?? []), ...(spec.externalIPs ?? []), ...balanced];
 }
 
 /** Who was to show a certificate for the host, and what is wrong with it. */
