@@ -63,6 +63,7 @@ import { HOSTS, nodeHosts, RESOLV_CONF } from "./kubelet/pod-files.ts";
 import { Applier, internalAddresses } from "./manifest/apply.ts";
 import { nodeWarnings } from "./node-warnings.ts";
 import { unenforcedPolicies } from "./policy-warnings.ts";
+import { programWarnings } from "./program-warnings.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import { ServiceAdmission } from "./service/service-admission.ts";
 import { OutsideWorld, resolvConf } from "./underlay/outside-world.ts";
@@ -204,12 +205,13 @@ export class Cluster {
     return this.#underlay as Underlay;
   }
 
-  /** What a person should know: policies that nothing enforces, addresses out of place. */
+  /** What a person should know: policies that nothing enforces, addresses out of place, programs that crash. */
   get warnings(): string[] {
     return [
       ...unenforcedPolicies(this.api, this.#nodes),
       ...this.#kept.warnings,
       ...nodeWarnings(this.api, this.#nodes, this.#options.cni),
+      ...programWarnings(this.#nodes),
     ];
   }
 

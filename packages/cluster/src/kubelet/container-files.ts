@@ -31,10 +31,21 @@ export class ContainerFiles {
     return this.#mounted(path) ?? this.#written(path);
   }
 
-  /** The innermost mount that a path is below has it, or nobody has. */
+  /** The object that a file is part of, as `ConfigMap ns/name`; `undefined` for others. */
+  objectOf(path: string): string | undefined {
+    const name = this.#mountOf(path)?.volume.configMap?.name;
+    return name === undefined ? undefined : `ConfigMap ${this.#pod.metadata.namespace}/${name}`;
+  }
+
   #mounted(path: string): string | undefined {
+    const mount = this.#mountOf(path);
+    return mount === undefined ? undefined : this.#read(mount.volume, mount.inside);
+  }
+
+  /** The innermost mount that a path is below has it, or nobody has. */
+  #mountOf(path: string): { readonly volume: Volume; readonly inside: string } | undefined {
     let deepest = -1;
-    let found: string | undefined;
+    let found: { readonly volume: Volume; readonly inside: string } | undefined;
     for (const { name, mountPath, subPath } of this.#container.volumeMounts ?? []) {
       const at = mountPath.replace(/\/+$/, "");
       const below = path === at || path.startsWith(`${at}/`);
@@ -44,7 +55,7 @@ export class ContainerFiles {
       deepest = at.length;
       const rest = path.slice(at.length + 1);
       const inside = [subPath ?? "", rest].filter((part) => part !== "").join("/");
-      found = this.#read(volume, inside);
+      found = { volume, inside };
     }
     return found;
   }

@@ -24,6 +24,8 @@ export type ProgramSurroundings = Omit<
 export interface ModelledProgram {
   readonly program: ContainerProgram<NetNamespace>;
   readonly surroundings: ProgramSurroundings;
+  /** The object that a file of the container is part of. */
+  readonly objectOf: (path: string) => string | undefined;
   /** The program ended by itself some time after its start. */
   readonly ended: (process: ContainerProcess) => void;
 }
@@ -39,6 +41,8 @@ export class ContainerProcess {
   restarts = 0;
   /** What the program said when it ended; `undefined` while it runs. */
   crash: string | undefined = undefined;
+  /** The object that has the file which the program did not like, as `ConfigMap ns/name`. */
+  crashObject: string | undefined = undefined;
   readonly #modelled: ModelledProgram | undefined;
   #running: RunningProgram | undefined;
   #log: string[] | undefined;
@@ -75,9 +79,12 @@ export class ContainerProcess {
       const crash = crashOf(error);
       if (crash === undefined) throw error;
       this.crash = crash;
+      const file = error instanceof ProgramExit ? error.file : undefined;
+      this.crashObject = file === undefined ? undefined : this.#modelled?.objectOf(file);
       return false;
     }
     this.crash = undefined;
+    this.crashObject = undefined;
     return true;
   }
 
@@ -103,6 +110,7 @@ export class ContainerProcess {
         if (!this.running) return;
         this.#running = undefined;
         this.crash = message;
+        this.crashObject = undefined;
         ended(this);
       },
     });

@@ -166,6 +166,11 @@ export class Kubelet {
     return processes.find((p) => p.container.name === container)?.log ?? [];
   }
 
+  /** Programs that are modelled and have ended with an error. */
+  get crashedPrograms(): ContainerProcess[] {
+    return [...this.#modelledProcesses].filter(({ crash }) => crash !== undefined);
+  }
+
   /** Has programs close the connections that they keep open for later use. */
   hangUp(): void {
     for (const process of this.#modelledProcesses) process.hangUp();
@@ -317,6 +322,7 @@ export class Kubelet {
         random: random.fork(`${objectKey(pod)}/${container.name}`),
         readFile: (path) => files.read(path),
       },
+      objectOf: (path) => files.objectOf(path),
       ended: (process) => {
         this.#restartLater(running, process);
         this.#writeRunning(running);

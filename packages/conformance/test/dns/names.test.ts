@@ -52,15 +52,17 @@ describe.each(MODES)("with kube-proxy in mode %s", (proxyMode) => {
     expect(other.problem).toBeUndefined();
   });
 
-  test("a Service without an endpoint is named", () => {
-    const cluster = dnsCluster({ proxyMode });
+  test.each([
+    ["curl", (server: string) => `web: ${server} refuses questions; `],
+    ["curl:alpine", (server: string) => `web: timed out, no answer from ${server}; `],
+  ])("a Service without an endpoint is named, in image %s", (clientImage, told) => {
+    const cluster = dnsCluster({ proxyMode, clientImage });
     cluster.scale("Deployment", "kube-system/coredns", 0);
     cluster.settle();
     const { problem, error } = lookUp(cluster, "client", "web");
     expect(error).toBe("EAI_AGAIN");
-    expect(problem).toContain(
-      "10.96.0.10:53/UDP (Service kube-system/kube-dns, which has no ready endpoint)",
-    );
+    const server = "10.96.0.10:53/UDP (Service kube-system/kube-dns, which has no ready endpoint)";
+    expect(problem?.startsWith(told(server))).toBe(true);
   });
 });
 
@@ -171,6 +173,17 @@ describe("CoreDNS comes along", () => {
     });
     const events = cluster.api.list("Event").map(({ message }) => message);
     expect(events.join("\n")).toMatch(/coredns.*Corefile:2.*nonsense/);
+    const line =
+      /^ConfigMap kube-system\/coredns stops container coredns of 2 pods: \/etc\/coredns\/Corefile:2: .*nonsense/;
+    expect(cluster.warnings).toEqual([expect.stringMatching(line)]);
+    // Whoever mends it is not warned any more.
+    cluster.api.update("ConfigMap", "kube-system/coredns", (map) => ({
+      ...map,
+      data: { Corefile: ".:53 {\n ready\n kubernetes cluster.local\n}\n" },
+    }));
+    cluster.clock.advance(60_000);
+    expect(cluster.warnings).toEqual([]);
+    expect(lookUp(cluster, "client", "web").problem).toBeUndefined();
   });
 
   test("takes another address where the input has the tenth", () => {

@@ -44,7 +44,15 @@ export interface ContainerProgram<S extends Sandbox = Sandbox, M extends Machine
 }
 
 /** A program ended with an error. The message is what it said last. */
-export class ProgramExit extends Error {}
+export class ProgramExit extends Error {
+  /** The file of the container that it did not like, where it was one. */
+  readonly file: string | undefined;
+
+  constructor(message: string, file?: string) {
+    super(message);
+    this.file = file;
+  }
+}
 
 /** The last component of an image's path, without tag and digest: `coredns` of `registry.example/coredns/coredns:v1.13.1`. */
 export function imageName(image: string | undefined): string {

@@ -11,8 +11,10 @@ export interface Token {
 /** A Corefile that CoreDNS would not start with. */
 export class CorefileError extends InputError {
   override readonly name = "CorefileError";
+  readonly file: string;
 
   constructor(message: string, at: { readonly file: string; readonly line: number }) {
     super(message, `${at.file}:${at.line}`);
+    this.file = at.file;
   }
 }

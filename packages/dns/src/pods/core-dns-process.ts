@@ -34,13 +34,14 @@ export class CoreDnsProcess implements RunningProgram {
     this.#corefile = corefile;
     const text = corefile.read();
     if (text === undefined) {
-      throw new ProgramExit(`loading Caddyfile: open ${corefile.path}: no such file or directory`);
+      const { path } = corefile;
+      throw new ProgramExit(`loading Caddyfile: open ${path}: no such file or directory`, path);
     }
     this.#text = text;
     try {
       this.#running = new Instance(context, corefile.path, text, (why) => this.#fatal(why));
     } catch (error) {
-      if (error instanceof CorefileError) throw new ProgramExit(error.message);
+      if (error instanceof CorefileError) throw new ProgramExit(error.message, error.file);
       throw error;
     }
     this.#running.listen();
