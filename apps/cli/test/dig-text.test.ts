@@ -1,8 +1,9 @@
 // Messages of ours, sent to the real dig: what it prints is what digText prints.
 import { execFile, spawnSync } from "node:child_process";
 import { createSocket, type Socket } from "node:dgram";
+import { createServer } from "node:net";
 import { promisify } from "node:util";
-import { type DnsMessage, digText, queryOf, replyTo } from "@cnilab/dns";
+import { type DnsMessage, digFailureText, digText, queryOf, replyTo } from "@cnilab/dns";
 import { parseIp } from "@cnilab/net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { decodeMessage, encodeMessage } from "../src/dns/message-bytes.ts";
@@ -90,12 +91,60 @@ describe.skipIf(!hasDig)(`digText${hasDig ? "" : " (skipped: needs dig)"}`, () =
       }
     },
   );
+
+  test("of two questions, cut over UDP or refused, is dig's", { timeout: 20_000 }, async () => {
+    const cut = answer("big.example.", "A", {});
+    message = { ...cut, flags: { ...cut.flags, tc: true } };
+    edns = false;
+    const whole = answer("big.example.", "A", { answer: ["big.example. 5 A 10.0.0.1"] });
+    const { port } = socket.address();
+    const tcp = createServer((connection) =>
+      connection.on("data", (bytes) => {
+        const { id, question } = decodeMessage(bytes.subarray(2));
+        const reply = encodeMessage({ ...whole, id, question });
+        connection.end(Buffer.concat([Uint8Array.of(reply.length >> 8, reply.length), reply]));
+        ids.push(id);
+      }),
+    );
+    const ids: number[] = [];
+    await new Promise<void>((resolve) => tcp.listen(port, "127.0.0.1", resolve));
+    const args = `@127.0.0.1 -p ${port} +tries=2 big.example A big.example A`;
+    const { stdout } = await run("dig", args.split(" "));
+    await new Promise((resolve) => tcp.close(resolve));
+    const server = { address: parseIp("127.0.0.1"), port, protocol: "tcp" } as const;
+    const texts = ids.map((id, i) =>
+      digText(
+        { ...whole, id },
+        {
+          ...(i === 0 ? { args } : {}),
+          setbacks: [{ server, what: "truncated" }],
+          server,
+          at: 0,
+          queryTimeMs: 0,
+        },
+      ),
+    );
+    expect(stable(texts.join(""))).toBe(stable(stdout));
+
+    const closed = createSocket("udp4");
+    await new Promise<void>((resolve) => closed.bind(0, "127.0.0.1", resolve));
+    const nobody = { ...server, port: closed.address().port };
+    closed.close();
+    const failing = args.replace(String(port), String(nobody.port));
+    const refused = await run("dig", failing.split(" ")).catch(
+      (error: { readonly stdout: string }) => error,
+    );
+    const setbacks = Array(2).fill({ server: nobody, what: "connection refused" });
+    expect(stable(digFailureText({ args: failing, setbacks }) + digFailureText({ setbacks }))).toBe(
+      stable(refused.stdout),
+    );
+  });
 });
 
 /** Without release and times. */
 function stable(text: string): string {
   return text
     .replace(/<<>> DiG \S+ <<>>/, "<<>> DiG <<>>")
-    .replace(/Query time: \d+ msec/, "Query time: 0 msec")
-    .replace(/WHEN: .*/, "WHEN: now");
+    .replace(/Query time: \d+ msec/g, "Query time: 0 msec")
+    .replace(/WHEN: .*/g, "WHEN: now");
 }

@@ -135,6 +135,12 @@ test("dns -o dig prints the last answers as dig does", async () => {
   );
 });
 
+test("dns -o dig tells several questions in one go, after one banner", async () => {
+  const { stdout } = await on("client", "web.shop", "-o", "dig");
+  expect(stdout.match(/<<>>.*/g)).toEqual(["<<>> DiG 9.18 <<>> +search web.shop A web.shop AAAA"]);
+  expect(stdout).toMatch(/;; MSG SIZE {2}rcvd: \d+\n\n;; Got answer:\n/);
+});
+
 test.each<[string, string[], string]>([
   ["a type", ["client", "web", "BOGUS"], 'dns: "BOGUS" is no type of record'],
   ["a pod", ["nobody", "web"], "there is no pod default/nobody"],

@@ -1,4 +1,4 @@
-export { type DigContext, digFailureText, digText } from "./message/dig-text.ts";
+export { type DigContext, type DigSetback, digFailureText, digText } from "./message/dig-text.ts";
 export {
   addressOfReverseName,
   domainNameProblem,

@@ -2,6 +2,7 @@ import process from "node:process";
 import type { Endpoint, NameAnswer } from "@cnilab/cluster";
 import { InputError } from "@cnilab/core";
 import {
+  type DigSetback,
   digFailureText,
   digText,
   domainNameProblem,
@@ -105,27 +106,47 @@ function asDig(name: string, { steps, unasked }: NameAnswer): string {
   const last = steps.at(-1)?.name;
   const shown = steps.filter((step) => step.name === last);
   if (shown.length === 0) return ";; no servers could be reached";
-  return shown.map((step) => digOf(name, step)).join("\n");
+  const types = [...new Set(shown.map(({ type }) => type))];
+  const args = `+search ${types.map((type) => `${name} ${type}`).join(" ")}`;
+  const texts = types.map((type, i) =>
+    digOf(
+      shown.filter((step) => step.type === type),
+      i === 0 ? args : undefined,
+    ),
+  );
+  return texts.join("");
 }
 
-function digOf(name: string, step: ResolverStep): string {
-  const { type, server, protocol, answer, outcome, sentAt, endedAt } = step;
-  const args = `+search ${name} ${type}`;
-  if (answer === undefined) {
-    const why =
-      outcome === "timeout"
-        ? "timed out"
-        : outcome === "refused"
-          ? "connection refused"
-          : "network unreachable";
-    return digFailureText({ args, server: { address: server, port: 53, protocol } }, [why]);
-  }
-  return digText(answer, {
-    args,
-    server: { address: server, port: 53, protocol },
-    at: endedAt,
-    queryTimeMs: endedAt - sentAt,
+/** One question: what went wrong at first is a line each, what was answered is told whole. */
+function digOf(steps: readonly ResolverStep[], args: string | undefined): string {
+  let setbacks: DigSetback[] = [];
+  let text = "";
+  const begin = () => ({ ...(args === undefined || text !== "" ? {} : { args }), setbacks });
+  steps.forEach((step, i) => {
+    const { protocol, answer, sentAt, endedAt } = step;
+    const server = { address: step.server, port: 53, protocol };
+    const what = setbackOf(step, steps[i + 1]);
+    if (what !== undefined) {
+      setbacks.push({ server, what });
+    } else if (answer !== undefined) {
+      const queryTimeMs = endedAt - sentAt;
+      text += digText(answer, { ...begin(), server, at: endedAt, queryTimeMs });
+      setbacks = [];
+    }
   });
+  return setbacks.length === 0 ? text : text + digFailureText(begin());
+}
+
+function setbackOf(
+  { answer, outcome, protocol }: ResolverStep,
+  next: ResolverStep | undefined,
+): DigSetback["what"] | undefined {
+  if (answer === undefined) {
+    if (outcome === "timeout") return "timed out";
+    return outcome === "refused" ? "connection refused" : "network unreachable";
+  }
+  const again = protocol === "udp" && next?.protocol === "tcp";
+  return answer.flags.tc && again ? "truncated" : undefined;
 }
 
 function cells(step: ResolverStep): string[] {

@@ -4,9 +4,19 @@ import type { DnsServerAddress } from "../transport.ts";
 import type { DnsMessage, Question, ResourceRecord } from "./message.ts";
 import { messageLength } from "./message-length.ts";
 
-export interface DigContext {
-  /** What stands after `dig`. */
-  readonly args: string;
+/** What dig tells in a line before an answer, or before it gives up. */
+export interface DigSetback {
+  readonly server: DnsServerAddress;
+  readonly what: "truncated" | "timed out" | "connection refused" | "network unreachable";
+}
+
+interface DigBegin {
+  /** What stands after `dig`; absent for the second of several questions and those after it. */
+  readonly args?: string;
+  readonly setbacks?: readonly DigSetback[];
+}
+
+export interface DigContext extends DigBegin {
   readonly server: DnsServerAddress;
   /** Of the answer, in virtual milliseconds. */
   readonly at: number;
@@ -35,7 +45,7 @@ export function digText(answer: DnsMessage, context: DigContext): string {
     ["AUTHORITY", answer.authority.length],
     ["ADDITIONAL", answer.additional.length + (edns === undefined ? 0 : 1)],
   ].map(([name, count]) => `${name}: ${count}`);
-  const lines = [...head(context.args), ";; Got answer:"];
+  const lines = [...head(context), ";; Got answer:"];
   if (question.some(({ name }) => /(^|\.)local\.$/i.test(name))) {
     lines.push(
       ";; WARNING: .local is reserved for Multicast DNS",
@@ -76,19 +86,21 @@ export function digText(answer: DnsMessage, context: DigContext): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** What dig says where nobody answered, each try a line. */
-export function digFailureText(
-  { args, server }: Pick<DigContext, "args" | "server">,
-  tries: readonly ("timed out" | "connection refused" | "network unreachable")[],
-): string {
-  const where = `${formatIp(server.address)}#${server.port}`;
-  const lines = tries.map((why) => `;; communications error to ${where}: ${why}`);
-  return `${[...lines, ...head(args), ";; no servers could be reached", ""].join("\n")}\n`;
+/** What dig says where nobody answered. */
+export function digFailureText(begin: DigBegin): string {
+  return `${[...head(begin), ";; no servers could be reached"].join("\n")}\n`;
 }
 
-function head(args: string): string[] {
+function head({ args, setbacks = [] }: DigBegin): string[] {
+  const lines = setbacks.map(({ server, what }) =>
+    what === "truncated"
+      ? ";; Truncated, retrying in TCP mode."
+      : `;; communications error to ${formatIp(server.address)}#${server.port}: ${what}`,
+  );
+  if (args === undefined) return lines;
   const servers = args.includes("@") ? ["; (1 server found)"] : [];
-  return ["", `; <<>> ${VERSION} <<>> ${args}`, ...servers, ";; global options: +cmd"];
+  lines.push("", `; <<>> ${VERSION} <<>> ${args}`, ...servers, ";; global options: +cmd");
+  return lines;
 }
 
 function questionLine({ name, type, class: dnsClass = "IN" }: Question): string {
