@@ -33,6 +33,12 @@ export class Kernel implements Machine {
    * (commit 79636038d37e): before, to none that a program has.
    */
   resetsHaveOwner = false;
+  /**
+   * Whether some namespace of the machine has a rule that sets `nftrace` (TRACE): then chains of nf_tables, iptables-nft's
+   * too, hash every packet, so that NAT behind them changes no tunnel's source port (`nft_trace_init` where the key
+   * `nft_trace_enabled` is on). Rules of the model itself do not turn it on.
+   */
+  nftTracing = false;
   readonly icmpSockets: IcmpSockets = { 4: false, 6: false };
   /** The namespace that the machine boots with. */
   readonly initNs: NetNamespace;

@@ -38,6 +38,7 @@ import {
 } from "@cnilab/net";
 import { type Counter, countersOf, freezeNeighbours, listingsOf } from "./counters.ts";
 import { framesOf, type SentFrame, send } from "./frames.ts";
+import { nftTracingHere } from "./nft-tracing.ts";
 import { ServiceNodes } from "./services.ts";
 import { addressIn, type Flow, lengthOf, type Step, type Verdict } from "./topology.ts";
 import { addTunnel } from "./tunnels.ts";
@@ -87,6 +88,7 @@ export class Model {
     this.network = new Network(new VirtualClock(), new SeededRandom(seed));
     this.kernel = new Kernel(this.network, "m");
     this.kernel.resetsHaveOwner = isAtLeast(release, 6, 13);
+    if (release === osRelease()) this.kernel.nftTracing = nftTracingHere();
     this.kernel.initNs.loopback.setUp();
     this.#byHand = steps.some((step) => step.do === "frame");
     for (const step of steps) {

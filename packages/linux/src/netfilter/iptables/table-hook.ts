@@ -1,4 +1,5 @@
 import { formatIp } from "@cnilab/net";
+import { flowHash } from "../../ip/flow-hash.ts";
 import type { Skb } from "../../skb.ts";
 import {
   HOOK_NAMES,
@@ -44,6 +45,7 @@ export class TableHook implements HookFunction {
     const table = this.#table;
     const chain = table.base(this.hook);
     if (chain === undefined) return NF_ACCEPT;
+    if (state.netns.kernel.nftTracing) flowHash(skb);
     if (chain.entries.length === 0 && chain.policy === NF_ACCEPT && skb.trace === undefined) {
       table.countPolicy(this.hook, skb.packet.length);
       return NF_ACCEPT;

@@ -1,4 +1,5 @@
 import type { Origin } from "@cnilab/core";
+import { flowHash } from "../../ip/flow-hash.ts";
 import type { Skb } from "../../skb.ts";
 import type { FilterStep } from "../../trace.ts";
 import type { FilterRule } from "../filter-rule.ts";
@@ -85,6 +86,7 @@ export class BaseChainHook implements HookFunction {
   }
 
   #run(skb: Skb, state: HookState): NfVerdict {
+    if (state.netns.kernel.nftTracing) flowHash(skb);
     const walk = beginWalk(skb, state, this.#table);
     try {
       return new ChainRun(walk, this.#number, this.#chain).run();
