@@ -400,6 +400,20 @@ describe("differences have a reason that a person can act on", () => {
       "ssl-redirect",
     ],
     [
+      "redirects to the same place with another status",
+      ingress("i", { "a.b": ["Prefix / web"] }, { tls: [{ hosts: ["a.b"], secretName: "c" }] }),
+      route([
+        {
+          filters: [
+            { type: "RequestRedirect", requestRedirect: { scheme: "https", statusCode: 301 } },
+          ],
+        },
+      ]),
+      [""],
+      "http://a.b/",
+      "both redirect, with 308 and 301; clients repeat",
+    ],
+    [
       "rewrites",
       ingress("i", { "a.b": ["Prefix / web"] }, { annotations: { "rewrite-target": "/x" } }),
       route([to("/")]),

@@ -1,7 +1,6 @@
 import { normalUri } from "../ingress/nginx-uri.ts";
 import type {
   Forward,
-  Redirect,
   RedirectCause,
   RouteDecision,
   RuleMatch,
@@ -35,7 +34,7 @@ export interface Disagreement {
 export function whyDifferent(disagreement: Disagreement): string {
   const { ingress, routes } = disagreement;
   return (
-    ofRedirects(ingress.decision, routes.decision) ??
+    ofRedirects(ingress, routes) ??
     ofSameBackends(ingress.fate, routes.fate) ??
     ofWildcards(disagreement) ??
     ofCookie(disagreement) ??
@@ -58,9 +57,10 @@ const REDIRECTS: Readonly<Record<RedirectCause, string>> = {
     "rewrite-target is an address, so nginx redirects; add RequestRedirect to the rule",
 };
 
-function ofRedirects(ingress: RouteDecision, routes: RouteDecision): string | undefined {
+function ofRedirects(theirs: Answered, ours: Answered): string | undefined {
+  const [ingress, routes] = [theirs.decision, ours.decision];
   if (routes.action === "redirect") {
-    if (ingress.action === "redirect") return ofTwoRedirects(ingress, routes);
+    if (ingress.action === "redirect") return ofTwoRedirects(theirs.fate, ours.fate);
     return `the routes redirect (${sourceText(routes.rule)}), the Ingress does not: ${clauseOf(ingress)}`;
   }
   if (ingress.action !== "redirect") return undefined;
@@ -68,7 +68,7 @@ function ofRedirects(ingress: RouteDecision, routes: RouteDecision): string | un
   return ingress.cause === "missing slash" ? `${text}; of the routes, ${clauseOf(routes)}` : text;
 }
 
-function ofTwoRedirects(ingress: Redirect, routes: Redirect): string {
+function ofTwoRedirects(ingress: Fate, routes: Fate): string {
   if (ingress.status === routes.status) return "both redirect, to different places";
   const places = ingress.location === routes.location ? "" : ", and to different places";
   return `both redirect, with ${ingress.status} and ${routes.status}${places}; clients repeat the method after 307 and 308 alone`;
