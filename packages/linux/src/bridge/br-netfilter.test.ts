@@ -89,6 +89,23 @@ test("fragments that were put together for the hooks leave the node as they came
   expect(result.outcome).toBe("connected");
 });
 
+// br_nf_ip_fragment
+test.each([
+  [1500, "connected"],
+  [1400, "timeout"],
+])(
+  "fragments of 1500 bytes are put together on a bridge with an MTU of %s: %s",
+  (mtu, expected) => {
+    const { node, a, b } = bridged();
+    node.iptables(4).append("nat", "POSTROUTING", "-m physdev --physdev-is-in -j MASQUERADE");
+    node.device("br0").setMtu(mtu);
+    const dst = b.device("eth0").addresses4[0]?.address as number;
+    startEchoServer(b, { protocol: IPPROTO_UDP, port: 53, owner: "server" });
+    const result = connect(a, formatIp(dst), 53, { protocol: IPPROTO_UDP, length: 3000 });
+    expect(result.outcome).toBe(expected);
+  },
+);
+
 // ip6_fragment: the buffers have no room before them for a tunnel's headers, and nobody knows how large fragments were
 test("fragments that were put together for the hooks are cut anew for a tunnel", () => {
   const { lab, node, a } = bridged();

@@ -228,6 +228,16 @@ function queueTransmit(skb: Skb): void {
     bridgePush(skb);
     return;
   }
+  // br_nf_ip_fragment: the packet's route, if only a made up one, has the bridge's MTU.
+  const room = dev.master?.mtu ?? dev.mtu;
+  if (packet.version === 4 && skb.fragMaxSize > room) {
+    dev.drop(
+      skb,
+      "PKT_TOO_BIG",
+      `fragments of ${skb.fragMaxSize} bytes, MTU ${room} of the bridge`,
+    );
+    return;
+  }
   for (const fragment of fragmentPacket(packet, limit)) {
     const piece = skb.clone();
     piece.packet = fragment;
