@@ -372,6 +372,14 @@ const ARGUMENTS: readonly (readonly [string, string])[] = [
     "probe --probes missing.ndjson",
     "missing.ndjson: there is no such file or folder; check the path",
   ],
+  [
+    "probe internet http://shop.example.com/",
+    '"http://shop.example.com/": is a URL: ask with cnilab curl internet http://shop.example.com/',
+  ],
+  [
+    "trace internet http://shop.example.com/ --protocol udp",
+    "--protocol udp: a URL is asked for over TCP",
+  ],
   ["probe --probes folder", "folder: is a folder; name a file"],
   ["probe --probes - -f -", "--probes -: standard input cannot hold both manifests and probes"],
   ["probe --probes line.ndjson", "line.ndjson:2: is not JSON; write one object a line"],

@@ -377,6 +377,17 @@ describe.concurrent("a break of an Ingress names the object to mend", () => {
       /^Service shop\/cart takes connections from outside on nodes with a ready endpoint alone \(externalTrafficPolicy: Local\), and node1 has none; no node has$/,
     ]),
     [
+      "another host, of those that somebody serves",
+      changed(INGRESS, AS_IT_IS, {
+        apiVersion: "networking.k8s.io/v1",
+        kind: "Ingress",
+        metadata: { name: "other", namespace: "shop" },
+        spec: { ingressClassName: "haproxy", rules: [{ host: "shop.example.net" }] },
+      }),
+      ["internet", "http://shop.example.org/"],
+      /^no Ingress, Gateway or route has the host shop\.example\.org; there is shop\.example\.com$/,
+    ],
+    [
       "no door at all",
       changed(APPS, AS_IT_IS),
       ["internet", `http://${HOST}/`],

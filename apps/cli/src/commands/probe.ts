@@ -8,6 +8,7 @@ import { readSource } from "../read-input.ts";
 import { staticAnswers } from "../static-answer.ts";
 import { addTargetFlags, readTarget, type Target, type TargetFlags } from "../target.ts";
 import { addWalkFlags, type Walkable, type WalkFlags, walkable } from "../walkable.ts";
+import { isUrl } from "./curl.ts";
 
 interface ProbeFlags extends WalkFlags, TargetFlags {
   readonly probes?: string;
@@ -57,6 +58,9 @@ async function probe(
       "name SRC and DST, as in: cnilab probe shop/deploy/cart cache.shop-data:6379",
       "probe",
     );
+  }
+  if (isUrl(dst)) {
+    throw new InputError(`is a URL: ask with cnilab curl ${src} ${dst}`, `"${dst}"`);
   }
   const { cluster, warnings } = await walkable(flags);
   const connection = prober(cluster, flags)(readTarget(cluster, src, dst, flags));

@@ -51,6 +51,9 @@ async function trace(src: string, dst: string, flags: TraceFlags): Promise<void>
     if (flags.state !== undefined) {
       throw new InputError("a URL needs programs that answer, and saved machines run none", dst);
     }
+    if (flags.protocol !== "tcp") {
+      throw new InputError("a URL is asked for over TCP", `--protocol ${flags.protocol}`);
+    }
     await curl(src, dst, { ...flags, header: [], resolve: [], trace: true });
     return;
   }

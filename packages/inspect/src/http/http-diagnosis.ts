@@ -196,13 +196,21 @@ function withoutDoors(api: ApiClient, { outside }: AskedUrl): string {
   return "; the cluster has no Ingress and no Gateway, by which the world would know it";
 }
 
-/** What may have been meant. */
+/** What may have been meant, of what somebody serves. */
 function closest(api: ApiClient, host: string): string {
-  const routes = [...api.list("HTTPRoute"), ...api.list("GRPCRoute"), ...api.list("TLSRoute")];
-  const hosts = new Set([
-    ...api.list("Ingress").flatMap(({ spec }) => (spec.rules ?? []).flatMap((r) => r.host ?? [])),
-    ...routes.flatMap(({ spec }) => spec.hostnames ?? []),
-  ]);
+  const ingresses = new IngressProblems(api);
+  const served = api.list("Ingress").filter((ingress) => ingresses.of(ingress) === undefined);
+  const hosts = new Set(
+    served.flatMap(({ spec }) => (spec.rules ?? []).flatMap((r) => r.host ?? [])),
+  );
+  for (const kind of ["HTTPRoute", "GRPCRoute", "TLSRoute"] as const) {
+    for (const route of api.list(kind) as readonly GatewayRoute[]) {
+      const isTaken = route.status?.parents?.some(
+        ({ conditions }) => failing(conditions, ["Accepted"]) === undefined,
+      );
+      for (const name of isTaken === true ? (route.spec.hostnames ?? []) : []) hosts.add(name);
+    }
+  }
   if (hosts.size === 0) return "";
   const shown = [...hosts].sort((x, y) => likeness(y, host) - likeness(x, host)).slice(0, 3);
   const more = hosts.size > shown.length ? " …" : "";
