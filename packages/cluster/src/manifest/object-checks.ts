@@ -1,4 +1,5 @@
 import { type KubeObject, type LabelSelector, type Labels, selects } from "@cnilab/core";
+import { dnsConfig } from "./dns-config-check.ts";
 import {
   boolean,
   type Check,
@@ -129,11 +130,7 @@ const podSpecFields: Check = object(
     hostname: dnsLabel,
     subdomain: dnsLabel,
     dnsPolicy: oneOf("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"),
-    dnsConfig: object({
-      nameservers: list(ip),
-      searches: strings,
-      options: list(object({ name: string, value: string })),
-    }),
+    dnsConfig,
     restartPolicy: oneOf("Always", "OnFailure", "Never"),
     serviceAccountName: string,
     tolerations: list(toleration),
@@ -163,11 +160,21 @@ const podSpec: Check = (value, path) => {
     containers,
     initContainers = [],
     hostNetwork,
+    dnsPolicy,
+    dnsConfig: dns,
   } = value as {
+    readonly dnsPolicy?: string;
+    readonly dnsConfig?: { readonly nameservers?: readonly string[] };
     readonly containers: readonly NamedContainer[];
     readonly initContainers?: readonly NamedContainer[];
     readonly hostNetwork?: boolean;
   };
+  if (dnsPolicy === "None" && (dns?.nameservers ?? []).length === 0) {
+    fail(
+      [...path, "dnsConfig", "nameservers"],
+      "must have at least one address where dnsPolicy is None",
+    );
+  }
   const seen = new Set<string>();
   for (const [field, all] of [
     ["initContainers", initContainers],
@@ -284,9 +291,11 @@ const serviceSpec: Check = (value, path) => {
     }[];
   };
   if (spec.type === "ExternalName") {
-    if (spec.externalName === undefined) {
-      fail([...path, "externalName"], "is required for type ExternalName and missing");
-    }
+    const at = [...path, "externalName"];
+    // A dot at the end says that the name is whole.
+    const target = spec.externalName?.replace(/\.$/, "") ?? "";
+    if (target === "") fail(at, "is required for type ExternalName and missing");
+    dnsSubdomain(target, at);
     return;
   }
   const ports = spec.ports ?? [];

@@ -41,7 +41,7 @@ function bomb(): string {
   return lines.join("\n");
 }
 
-test.each([
+test.each<[string, string, string]>([
   ["an empty file", "", "in.yaml: is empty; give a file with Kubernetes objects"],
   [
     "much garbage",
@@ -102,6 +102,49 @@ test.each([
     "a label that is a number",
     POD.replace("name: a", "name: a, labels: {v: 1}"),
     'in.yaml:3: Pod default/a: metadata.labels.v must be text, not 1; write "1"',
+  ],
+  ...(
+    [
+      ["an option without name", "{options: [{value: '1'}]}", "options[0].name is required"],
+      ["an option of no name", "{options: [{name: ''}]}", 'options[0].name must be a name, not ""'],
+      [
+        "too many name servers",
+        "{nameservers: [10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4]}",
+        "nameservers must have at most 3 items, not 4",
+      ],
+      ["a search path that is no name", "{searches: [bad_..x]}", "searches[0] must be lower-case"],
+      [
+        "too many search paths",
+        `{searches: [${Array(33).fill("a").join(", ")}]}`,
+        "searches must have at most 32 items, not 33",
+      ],
+      [
+        "search paths that are too long",
+        `{searches: [${Array(9)
+          .fill(`${"a".repeat(60)}.`.repeat(4).slice(0, -1))
+          .join(", ")}]}`,
+        "searches must have at most 2048 characters with the blanks between, not 2195",
+      ],
+    ] as const
+  ).map(([what, dnsConfig, message]): [string, string, string] => [
+    `a dnsConfig with ${what}`,
+    POD.replace("spec: {", `spec: {dnsConfig: ${dnsConfig}, `),
+    `Pod default/a: spec.dnsConfig.${message}`,
+  ]),
+  [
+    "no name server where dnsPolicy is None",
+    POD.replace("spec: {", "spec: {dnsPolicy: None, dnsConfig: {searches: [a]}, "),
+    "Pod default/a: spec.dnsConfig.nameservers must have at least one address where dnsPolicy is None",
+  ],
+  [
+    "an ExternalName that is no name",
+    "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {type: ExternalName, externalName: bad_name!}\n",
+    "Service default/a: spec.externalName must be lower-case letters, digits, hyphens and dots",
+  ],
+  [
+    "an ExternalName that is empty",
+    "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {type: ExternalName, externalName: ''}\n",
+    "Service default/a: spec.externalName is required for type ExternalName and missing",
   ],
   [
     "a bad label key",
@@ -213,6 +256,12 @@ describe("reads", () => {
       "nulls as absent",
       POD.replace("name: a", "name: a, creationTimestamp: null, labels: null"),
       ["a"],
+    ],
+    [
+      "search paths and a target that say they are whole",
+      `${POD.replace("spec: {", "spec: {dnsConfig: {searches: [., _tcp.x_y.test.], options: [{name: a}]}, ")}---
+apiVersion: v1\nkind: Service\nmetadata: {name: b}\nspec: {type: ExternalName, externalName: db.test.}\n`,
+      ["a", "b"],
     ],
     ["a byte order mark", `\ufeff${POD}`, ["a"]],
     [
