@@ -1,4 +1,5 @@
 // What each plugin does, and in which order they stand, by the documentation and sources of CoreDNS v1.15.
+import type { Clock } from "@cnilab/core";
 import { describe, expect, test } from "vitest";
 import { TestServer } from "./ask.ts";
 
@@ -492,6 +493,29 @@ describe("minimal and log", () => {
     expect(f.line("www.example.com.")).toBe("NOERROR | www.example.com. 600 A 192.0.2.80");
     expect(f.line("x.test.")).toBe(`NXDOMAIN |  | ${ROOT_SOA}`);
   });
+
+  test.each([
+    [0, "0s"],
+    [0.000_1, "0.0000001s"],
+    [0.017_586_000_001_7, "0.000017586s"],
+    [1500, "1.5s"],
+    [10_000, "10s"],
+  ])(
+    "log writes the %d ms that an answer took as Go does, in nanoseconds at the least",
+    (ms, text) => {
+      let now = -ms;
+      const clock: Clock = {
+        get now() {
+          now += ms;
+          return now;
+        },
+        schedule: () => ({ cancel: () => {} }),
+      };
+      const timed = new TestServer('. {\nlog . "{duration}"\nwhoami\n}', "", { clock });
+      timed.ask("a.");
+      expect(timed.log).toEqual([`INFO ${text}`]);
+    },
+  );
 
   test("log writes a line in the format that it is given", () => {
     const f = server(

@@ -102,7 +102,12 @@ function lineOf(
     "{rcode}": reply?.rcode ?? "-",
     "{>rflags}": reply === undefined ? "-" : set.join(","),
     "{rsize}": String(reply === undefined ? 0 : messageLength(reply)),
-    "{duration}": `${ms / 1000}s`,
+    "{duration}": `${secondsOf(ms)}s`,
   };
   return format.replace(/\{>?\w+\}/g, (label) => values[label] ?? "-");
+}
+
+/** Whole nanoseconds, as Go measures, and no zeros at the end. */
+function secondsOf(ms: number): string {
+  return (ms / 1000).toFixed(9).replace(/\.?0+$/, "");
 }
