@@ -230,6 +230,8 @@ describe("dns serve", () => {
     expect(await ask(port, "123428000001000000000000")).toBe("1234a8040000000000000000");
     expect(await ask(port, "123401000001000000000000056162")).toBe("123481010000000000000000");
     expect(await ask(port, "123401000002000000000000")).toBe("123481010000000000000000");
+    // A header alone that counts a question: taken for no question at all, which fails.
+    expect(await ask(port, "123401000001000000000000")).toBe("123481020000000000000000");
     const good = await ask(
       port,
       `123401000001000000000000${hexName("web.shop.svc.cluster.local")}00010001`,

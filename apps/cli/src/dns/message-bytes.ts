@@ -324,8 +324,10 @@ export function receive(bytes: Uint8Array): Received {
   if (questions !== 1 || answers > 1 || authorities > 1 || additionals > 2) {
     return { kind: "reject", reply: rejection(bytes, 1) };
   }
+  // A header and nothing else is a message without questions, whatever it counts (msg.go unpack).
+  const message = bytes.length > HEADER ? bytes : Uint8Array.from(bytes).fill(0, 4);
   try {
-    return { kind: "query", query: decodeMessage(bytes) };
+    return { kind: "query", query: decodeMessage(message) };
   } catch (error) {
     if (error instanceof MessageBytesError) return { kind: "reject", reply: rejection(bytes, 1) };
     throw error;
