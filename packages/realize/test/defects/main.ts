@@ -1,7 +1,8 @@
 // Plants defects in copies of the model, one in each, and looks which of them the fuzzer's networks show:
 //   npm run fuzz:defects -- [--seed 1] [--seconds 60] [--only WORDS]
-import { parseArgs } from "node:util";
+
 import { whyNotHere } from "../../src/index.ts";
+import { readOptions } from "../command-line.ts";
 import { compareOnce, type RealSide } from "../fuzz/compare.ts";
 import type { Counter } from "../fuzz/counters.ts";
 import { generate } from "../fuzz/generate.ts";
@@ -11,15 +12,13 @@ import type { Flow, Step, Verdict } from "../fuzz/topology.ts";
 import { DEFECTS } from "./defects.ts";
 import { PlantedCopy } from "./planted-copy.ts";
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: "string", default: "1" },
-    seconds: { type: "string", default: "60" },
-    flows: { type: "string", default: "12" },
-    "at-once": { type: "string", default: "12" },
-    /** Defects whose names hold this. */
-    only: { type: "string", default: "" },
-  },
+const values = readOptions("fuzz:defects", {
+  seed: { type: "string", default: "1" },
+  seconds: { type: "string", default: "60" },
+  flows: { type: "string", default: "12" },
+  "at-once": { type: "string", default: "12" },
+  /** Defects whose names hold this. */
+  only: { type: "string", default: "" },
 });
 const seed = Number(values.seed);
 

@@ -1,9 +1,10 @@
 // Random networks and flows, through the model and through the kernel of this machine:
 //   npm run fuzz:kernel -- --seconds 60 --seed 1 [--topologies N] [--first N] [--flows N] [--at-once N]
 //   npm run fuzz:kernel -- --case FILE          steps, one a line as JSON: what a shrunk case is printed as
+
 import { readFileSync } from "node:fs";
-import { parseArgs } from "node:util";
 import { whyNotHere } from "../../src/index.ts";
+import { readOptions } from "../command-line.ts";
 import {
   compare,
   compareOnce,
@@ -18,26 +19,23 @@ import { generate } from "./generate.ts";
 import { Prober } from "./real.ts";
 import type { Step } from "./topology.ts";
 
-const { values } = parseArgs({
-  options: {
-    /** Topologies begin within this time; what has begun is finished. */
-    seconds: { type: "string", default: "60" },
-    seed: { type: "string", default: "1" },
-    topologies: { type: "string" },
-    /** Number of the first topology, to look at one again. */
-    first: { type: "string", default: "0" },
-    flows: { type: "string", default: "12" },
-    /** A file of steps, one a line, in place of random ones. */
-    case: { type: "string" },
-    "at-once": { type: "string", default: "12" },
-    shrink: { type: "boolean", default: true },
-    /** How long one case may be made smaller. */
-    "shrink-seconds": { type: "string", default: "120" },
-    script: { type: "boolean", default: true },
-    /** Prints the steps and does nothing. */
-    print: { type: "boolean", default: false },
-  },
-  allowNegative: true,
+const values = readOptions("fuzz:kernel", {
+  /** Topologies begin within this time; what has begun is finished. */
+  seconds: { type: "string", default: "60" },
+  seed: { type: "string", default: "1" },
+  topologies: { type: "string" },
+  /** Number of the first topology, to look at one again. */
+  first: { type: "string", default: "0" },
+  flows: { type: "string", default: "12" },
+  /** A file of steps, one a line, in place of random ones. */
+  case: { type: "string" },
+  "at-once": { type: "string", default: "12" },
+  shrink: { type: "boolean", default: true },
+  /** How long one case may be made smaller. */
+  "shrink-seconds": { type: "string", default: "120" },
+  script: { type: "boolean", default: true },
+  /** Prints the steps and does nothing. */
+  print: { type: "boolean", default: false },
 });
 const seed = Number(values.seed);
 const first = Number(values.first);

@@ -1,21 +1,20 @@
 // How much of the model random networks reach, folder by folder. The kernel is not asked, so it needs no root:
 //   npm run fuzz:coverage -- [--seed S] [--topologies N] [--flows N] [--files] [--unreached FILE]
+
 import { readdirSync, readFileSync } from "node:fs";
 import { Session } from "node:inspector/promises";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { readOptions } from "../command-line.ts";
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: "string", default: "1" },
-    topologies: { type: "string", default: "400" },
-    flows: { type: "string", default: "12" },
-    /** Of each file, not of each folder. */
-    files: { type: "boolean", default: false },
-    /** Prints the lines of a file that were not reached. */
-    unreached: { type: "string" },
-  },
+const values = readOptions("fuzz:coverage", {
+  seed: { type: "string", default: "1" },
+  topologies: { type: "string", default: "400" },
+  flows: { type: "string", default: "12" },
+  /** Of each file, not of each folder. */
+  files: { type: "boolean", default: false },
+  /** Prints the lines of a file that were not reached. */
+  unreached: { type: "string" },
 });
 
 const MODEL = fileURLToPath(new URL("../../../linux/src/", import.meta.url));

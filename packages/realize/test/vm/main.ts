@@ -1,6 +1,6 @@
 // Random networks of what this machine's kernel may lack, through the model and through a second kernel:
 //   npm run fuzz:vm -- --seconds 600 --seed 1 [--subjects ipip,sctp] [--topologies N] [--first N] [--flows N] [--at-once N] [--no-cases]
-import { parseArgs } from "node:util";
+import { readOptions } from "../command-line.ts";
 import { compare, type Disagreement } from "../fuzz/compare.ts";
 import { generate as generateNetwork } from "../fuzz/generate.ts";
 import type { Step } from "../fuzz/topology.ts";
@@ -8,22 +8,19 @@ import { CASES } from "./cases.ts";
 import { generate, type Subject as OwnSubject, SUBJECTS } from "./generate.ts";
 import { VirtualMachine, whyNoMachine } from "./machine.ts";
 
-const { values } = parseArgs({
-  options: {
-    seconds: { type: "string", default: "600" },
-    seed: { type: "string", default: "1" },
-    subjects: { type: "string", default: SUBJECTS.join(",") },
-    topologies: { type: "string" },
-    /** Number of the first topology, to look at one again. */
-    first: { type: "string", default: "0" },
-    flows: { type: "string", default: "12" },
-    "at-once": { type: "string", default: "3" },
-    /** Prints the steps of what disagrees. */
-    steps: { type: "boolean", default: false },
-    /** Those made by hand come first. */
-    cases: { type: "boolean", default: true },
-  },
-  allowNegative: true,
+const values = readOptions("fuzz:vm", {
+  seconds: { type: "string", default: "600" },
+  seed: { type: "string", default: "1" },
+  subjects: { type: "string", default: SUBJECTS.join(",") },
+  topologies: { type: "string" },
+  /** Number of the first topology, to look at one again. */
+  first: { type: "string", default: "0" },
+  flows: { type: "string", default: "12" },
+  "at-once": { type: "string", default: "3" },
+  /** Prints the steps of what disagrees. */
+  steps: { type: "boolean", default: false },
+  /** Those made by hand come first. */
+  cases: { type: "boolean", default: true },
 });
 /** `network`: what fuzz:kernel sends through this machine's kernel. */
 type Subject = OwnSubject | "network";
