@@ -170,14 +170,19 @@ async function compare(
   return { outcomes, differences };
 }
 
-/** Who may answer, as the model has it, and never did. */
+/** Who may answer, as the model has it, and never did, though it is one in a million that all others were chosen. */
 function neverMet(probes: readonly Probe[], outcomes: Comparison["outcomes"]): string[] {
   const targets = new Set(probes.map(({ target }) => target));
   return [...targets].flatMap((target) => {
-    const possible = probes.filter((p) => p.target === target).flatMap((p) => [...p.possible]);
+    // How likely it is that all who ask are answered by others.
+    const unmet = new Map<string, number>();
+    for (const { possible } of probes.filter((p) => p.target === target)) {
+      const all = new Set([...possible].map(answerer));
+      for (const who of all) unmet.set(who, (unmet.get(who) ?? 1) * (1 - 1 / all.size));
+    }
     const met = new Set([...(outcomes.get(target) ?? [])].map(answerer));
-    const missed = [...new Set(possible.map(answerer))].filter((who) => !met.has(who));
-    return missed.map((who) => `${target.name}: ${who}`);
+    const missed = [...unmet].filter(([who, chance]) => chance < 1e-6 && !met.has(who));
+    return missed.map(([who]) => `${target.name}: ${who}`);
   });
 }
 

@@ -23,6 +23,11 @@ export { slicesOf } from "./connect/service-endpoints.ts";
 export type { Verdict } from "./connect/verdict.ts";
 export type { ReplicationController } from "./controllers/replica-set.ts";
 export { ContainerFiles } from "./kubelet/container-files.ts";
+export {
+  ContainerProcess,
+  type ModelledProgram,
+  type ProgramSurroundings,
+} from "./kubelet/container-process.ts";
 export * from "./kubelet/kubelet.ts";
 export { type PodFilesContext, podFile } from "./kubelet/pod-files.ts";
 export { checkManifest } from "./manifest/parse-manifests.ts";

@@ -1,4 +1,10 @@
-export { type DigContext, type DigSetback, digFailureText, digText } from "./message/dig-text.ts";
+export {
+  type DigBegin,
+  type DigContext,
+  type DigSetback,
+  digFailureText,
+  digText,
+} from "./message/dig-text.ts";
 export {
   addressOfReverseName,
   domainNameProblem,

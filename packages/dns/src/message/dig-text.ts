@@ -10,7 +10,7 @@ export interface DigSetback {
   readonly what: "truncated" | "timed out" | "connection refused" | "network unreachable";
 }
 
-interface DigBegin {
+export interface DigBegin {
   /** What stands after `dig`; absent for the second of several questions and those after it. */
   readonly args?: string;
   readonly setbacks?: readonly DigSetback[];
