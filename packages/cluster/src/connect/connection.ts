@@ -11,6 +11,7 @@ import {
   type Trace,
 } from "@cnilab/linux";
 import {
+  familyOf,
   formatIp,
   IPPROTO_ICMP,
   IPPROTO_SCTP,
@@ -175,7 +176,7 @@ export class Connector {
     const destination = this.#destination(request, source, protocol);
     if ("verdict" in destination) return failed(destination, sidesOf(destination, source));
     const { addresses, port, lookup } = destination;
-    const address = addresses.find((a) => speaks(source.netns, a)) ?? addresses[0];
+    const address = firstSpoken(source.netns, addresses);
     if (address === undefined) {
       return failed({ verdict: "unreachable", reason: `${request.to.text} has no address` });
     }
@@ -210,7 +211,7 @@ export class Connector {
       }
       const { addresses } = destination;
       lookup = destination.lookup;
-      address = addresses.find((a) => speaks(source.netns, a)) ?? addresses[0];
+      address = firstSpoken(source.netns, addresses);
       if (address === undefined) {
         return { ...none, failure: unreachable(`${to.text} has no address`) };
       }
@@ -263,7 +264,7 @@ export class Connector {
     const destination = this.#destination(request, source, request.protocol ?? "TCP");
     if ("verdict" in destination) return destination;
     const { addresses, port } = destination;
-    const address = addresses.find((a) => speaks(source.netns, a)) ?? addresses[0];
+    const address = firstSpoken(source.netns, addresses);
     if (address === undefined) return unreachable(`${request.to.text} has no address`);
     return {
       source: addressesOf(source.netns),
@@ -670,9 +671,10 @@ function admitted(source: NetNamespace, asked: ExchangeRequest): boolean {
   return policyDrop(exchange(source, { ...asked, overlooks }).drops) === undefined;
 }
 
-/** Whether a namespace has an address with which it can talk to that one. */
-function speaks(netns: NetNamespace, address: IpAddress): boolean {
-  return addressesOf(netns).some((a) => (typeof a === "number") === (typeof address === "number"));
+/** The first address of a family that a namespace has an address of; else the first at all. */
+function firstSpoken(netns: NetNamespace, addresses: readonly IpAddress[]): IpAddress | undefined {
+  const own = new Set(addressesOf(netns).map(familyOf));
+  return addresses.find((a) => own.has(familyOf(a))) ?? addresses[0];
 }
 
 function addressesOf(netns: NetNamespace): IpAddress[] {

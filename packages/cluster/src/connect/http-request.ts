@@ -9,6 +9,7 @@ import {
   type Trace,
 } from "@cnilab/linux";
 import { type IpAddress, NeighbourMessage } from "@cnilab/net";
+import { DropCollector } from "./drop-collector.ts";
 import { innermostOf } from "./innermost-packet.ts";
 
 /** One request to one address, as `curl` makes it once it knows the address. */
@@ -42,11 +43,7 @@ function serverNameOf(host: string): string | undefined {
 export function askHttp(netns: NetNamespace, owner: string, ask: HttpAsk): HttpOutcome {
   const { network } = netns;
   const { clock } = network;
-  const drops: Drop[] = [];
-  const collect = () => {
-    for (const drop of network.takeDrops()) if (isTraffic(drop)) drops.push(drop);
-  };
-  network.takeDrops();
+  const collector = new DropCollector(network, isTraffic);
   let result: HttpResponse | HttpFailure | undefined;
   let source: IpAddress | undefined;
   const deadline = clock.now + ask.maxTimeMs;
@@ -79,13 +76,12 @@ export function askHttp(netns: NetNamespace, owner: string, ask: HttpAsk): HttpO
       });
     },
   );
-  collect();
-  while (result === undefined && clock.step(deadline + 1)) collect();
+  collector.turnClock(() => result !== undefined, deadline + 1);
   // Goodbyes belong to what was asked: they take their packets before anybody looks.
   clock.advance(0);
-  collect();
+  collector.collect();
   const timedOut = new HttpFailure("connect", "no answer in time", { timedOut: true });
-  return { result: result ?? timedOut, source, drops };
+  return { result: result ?? timedOut, source, drops: collector.drops };
 }
 
 /** Whether a packet is somebody's, and not one of those that ask for neighbours or were flooded. */

@@ -12,6 +12,7 @@ import {
 } from "@cnilab/dns";
 import type { Drop, NetNamespace, Trace } from "@cnilab/linux";
 import { formatEndpoint, formatIp, type IpAddress } from "@cnilab/net";
+import { DropCollector } from "./drop-collector.ts";
 import { type LostQuestion, lostQuestions, tellingLoss } from "./lost-question.ts";
 import { describeDrop, policyDrop } from "./verdict.ts";
 
@@ -100,19 +101,12 @@ export function query(asker: NameAsker, name: string, type: string, trace?: Trac
 }
 
 /** Starts something, turns the clock until it is done, and gives the packets that ended on the way. */
-export function collecting(netns: NetNamespace, done: () => boolean, start: () => void): Drop[] {
-  const { network } = netns;
-  const drops: Drop[] = [];
-  const collect = () => {
-    // What was flooded to others is nobody's loss.
-    drops.push(...network.takeDrops().filter(({ reason }) => reason !== "OTHERHOST"));
-  };
-  network.takeDrops();
+function collecting({ network }: NetNamespace, done: () => boolean, start: () => void): Drop[] {
+  // What was flooded to others is nobody's loss.
+  const collector = new DropCollector(network, ({ reason }) => reason !== "OTHERHOST");
   start();
-  collect();
-  const deadline = network.clock.now + LONGEST_LOOKUP_MS;
-  while (!done() && network.clock.step(deadline)) collect();
-  return drops;
+  collector.turnClock(done, network.clock.now + LONGEST_LOOKUP_MS);
+  return collector.drops;
 }
 
 /** In one line, why a name has no address: who said so of which names, or where the questions ended. */
