@@ -1,0 +1,30 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { VectorCase } from "../../../../tools/vector-suite.ts";
+import type { GoldenRun } from "../golden/golden-run.ts";
+
+/** What runs a line of each file. */
+// biome-ignore lint/suspicious/noExplicitAny: each file has lines of its own form
+const RUNS: Readonly<Record<string, GoldenRun<any>>> = {};
+
+/** Outputs of the real Calico code. */
+export async function* runSuite(folder: string): AsyncIterable<VectorCase> {
+  for (const [name, run] of Object.entries(RUNS)) {
+    const file = join(folder, `${name}.ndjson`);
+    if (!existsSync(file)) continue;
+    const lines = readFileSync(file, "utf8").split("\n");
+    for (const [i, line] of lines.entries()) {
+      if (line !== "") yield outcome(`${name}:${i + 1}`, () => run(JSON.parse(line), folder));
+    }
+  }
+}
+
+function outcome(name: string, run: () => string | undefined): VectorCase {
+  let detail: string | undefined;
+  try {
+    detail = run();
+  } catch (error) {
+    detail = (error as Error).stack ?? String(error);
+  }
+  return detail === undefined ? { name, outcome: "passed" } : { name, outcome: "failed", detail };
+}
