@@ -1,3 +1,6 @@
+import type {} from "./api/kinds.ts";
+
+export type * as v3 from "./api/v3.ts";
 export {
   type Encapsulation,
   type GlobalBgpConfig,

@@ -5,6 +5,7 @@ import {
   type Kind,
   type Kinds,
   type KubeObject,
+  kindOf,
   objectKey,
   type Pod,
   type Random,
@@ -131,13 +132,14 @@ export class ApiStore implements ApiClient {
 
   /** @throws ApiError AlreadyExists, and what admission refuses */
   create<K extends Kind>(object: Kinds[K]): Kinds[K] {
-    const table = this.#table(object.kind);
+    const kind = kindOf(object);
+    const table = this.#table(kind);
     let created: KubeObject = withNamespace(object);
     const key = storedKey(created);
     if (table.objects.has(key)) {
-      throw new ApiError("AlreadyExists", `${object.kind} ${key} already exists`);
+      throw new ApiError("AlreadyExists", `${kind} ${key} already exists`);
     }
-    for (const admission of this.#admissions.get(object.kind) ?? []) {
+    for (const admission of this.#admissions.get(kind) ?? []) {
       created = admission.create?.(created as never) ?? created;
     }
     const { metadata } = created;
@@ -336,7 +338,7 @@ function storedKey(object: KubeObject): string {
 }
 
 function withNamespace(object: KubeObject): KubeObject {
-  if (object.metadata.namespace !== undefined || !isNamespaced(object.kind)) return object;
+  if (object.metadata.namespace !== undefined || !isNamespaced(kindOf(object))) return object;
   return { ...object, metadata: { ...object.metadata, namespace: "default" } };
 }
 

@@ -11,6 +11,7 @@ import type {
 } from "./gateway.ts";
 import type { GRPCRoute, HTTPRoute, TCPRoute, TLSRoute, UDPRoute } from "./gateway-routes.ts";
 import type { Ingress, IngressClass } from "./ingress.ts";
+import type { KubeObject } from "./meta.ts";
 import type { NetworkPolicy } from "./network-policy.ts";
 import type { Namespace, Node } from "./node.ts";
 import type { Pod } from "./pod.ts";
@@ -20,7 +21,7 @@ import type { DaemonSet, Deployment, Job, ReplicaSet, StatefulSet } from "./work
 
 /**
  * The kinds that the API store knows. A package with kinds of its own adds them by declaration
- * merging: `declare module "@cnilab/core" { interface Kinds { IPPool: IPPool } }`.
+ * merging: `declare module "@cnilab/core" { interface Kinds { "IPPool.projectcalico.org": IPPool } }`.
  */
 export interface Kinds {
   AdminNetworkPolicy: AdminNetworkPolicy;
@@ -56,3 +57,16 @@ export interface Kinds {
 }
 
 export type Kind = keyof Kinds;
+
+/**
+ * What the API store calls an object's kind: its name alone in the groups of the Kubernetes project, and `Kind.group` in all others,
+ * as apimachinery's GroupKind prints it. So several groups may have a NetworkPolicy or a Tier.
+ */
+export function kindOf({ apiVersion, kind }: Pick<KubeObject, "apiVersion" | "kind">): Kind {
+  const slash = apiVersion.indexOf("/");
+  if (slash < 0) return kind as Kind;
+  const group = apiVersion.slice(0, slash);
+  // Groups under k8s.io are reserved for the project (KEP-1111), and its oldest have no dot.
+  const projects = !group.includes(".") || group.endsWith(".k8s.io");
+  return (projects ? kind : `${kind}.${group}`) as Kind;
+}
