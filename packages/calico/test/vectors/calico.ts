@@ -1,11 +1,17 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { VectorCase } from "../../../../tools/vector-suite.ts";
+import { runBlockOrder } from "../golden/block-order.ts";
 import type { GoldenRun } from "../golden/golden-run.ts";
+import { names } from "../golden/names.ts";
+import { selectors } from "../golden/selectors.ts";
 
 /** What runs a line of each file. */
 // biome-ignore lint/suspicious/noExplicitAny: each file has lines of its own form
-const RUNS: Readonly<Record<string, GoldenRun<any>>> = {};
+const RUNS: Readonly<Record<string, GoldenRun<any>>> = {
+  names,
+  selectors,
+};
 
 /** Outputs of the real Calico code. */
 export async function* runSuite(folder: string): AsyncIterable<VectorCase> {
