@@ -5,9 +5,7 @@ import { blockOrder } from "./block-order.ts";
 const SPACE = { cidr: parsePrefix("10.0.0.0/24"), blockSize: 28 };
 
 test("each block comes once, one after the other, round the end", () => {
-  const all = blockOrder(SPACE, "node-a", () => 0n)
-    .map((block) => block.address as number)
-    .toArray();
+  const all = [...blockOrder(SPACE, "node-a", () => 0n)].map((block) => block.address as number);
   expect(new Set(all).size).toBe(16);
   all.forEach((address, i) => {
     const next = all[(i + 1) % 16] as number;

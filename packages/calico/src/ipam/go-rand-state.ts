@@ -72,7 +72,7 @@ function firstTerms(): BigUint64Array {
 
 /** Coefficients of x^exponent modulo x^607 - x^334 - 1, lowest first: by squaring, from the exponent's highest bit down. */
 function powerOfX(exponent: bigint): BigUint64Array {
-  let power = new BigUint64Array(LENGTH);
+  let power: BigUint64Array = new BigUint64Array(LENGTH);
   power[0] = 1n;
   for (const bit of exponent.toString(2)) {
     const packed = pack(power);

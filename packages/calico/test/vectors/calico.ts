@@ -9,6 +9,7 @@ import { selectors } from "../golden/selectors.ts";
 /** What runs a line of each file. */
 // biome-ignore lint/suspicious/noExplicitAny: each file has lines of its own form
 const RUNS: Readonly<Record<string, GoldenRun<any>>> = {
+  "block-order": runBlockOrder,
   names,
   selectors,
 };
