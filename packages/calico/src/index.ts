@@ -38,3 +38,32 @@ export {
 
 /** Release that this package models. */
 export const RELEASE = "v3.34.0";
+export { lengthLimitedId } from "./hash/length-limited-id.ts";
+export { uniqueId } from "./hash/unique-id.ts";
+export {
+  type ChainBackend,
+  type EndpointChainPrefix,
+  endpointChainName,
+  MAX_CHAIN_NAME_LENGTH,
+  type PolicyDirection,
+  policyChainName,
+  policyGroupChainName,
+  profileChainName,
+} from "./names/chain-names.ts";
+export { ipSetName, tempIpSetName } from "./names/ip-set-name.ts";
+export { isStaged, policyIdText } from "./names/policy-id.ts";
+export { vethName } from "./names/veth-name.ts";
+export {
+  parseWorkloadEndpointName,
+  type WorkloadEndpointIdentifiers,
+  WorkloadEndpointNameError,
+  workloadEndpointName,
+} from "./names/workload-endpoint-name.ts";
+export {
+  type LabelRestriction,
+  type LabelRestrictions,
+  possibleToSatisfy,
+} from "./selector/label-restrictions.ts";
+export type { Labels, SelectorNode, ValueOperator } from "./selector/node.ts";
+export { normaliseSelector, parseSelector, Selector } from "./selector/selector.ts";
+export { SelectorError } from "./selector/selector-error.ts";

@@ -1,0 +1,4 @@
+/** A selector that cannot be read; the message is that of Calico's parser. */
+export class SelectorError extends Error {
+  override name = "SelectorError";
+}
