@@ -4,14 +4,18 @@ import type { VectorCase } from "../../../../tools/vector-suite.ts";
 import { runBlockOrder } from "../golden/block-order.ts";
 import type { GoldenRun } from "../golden/golden-run.ts";
 import { names } from "../golden/names.ts";
+import { routes } from "../golden/routes.ts";
 import { selectors } from "../golden/selectors.ts";
+import { staticChains } from "../golden/static-chains.ts";
 
 /** What runs a line of each file. */
 // biome-ignore lint/suspicious/noExplicitAny: each file has lines of its own form
 const RUNS: Readonly<Record<string, GoldenRun<any>>> = {
   "block-order": runBlockOrder,
   names,
+  routes,
   selectors,
+  "static-chains": staticChains,
 };
 
 /** Outputs of the real Calico code. */
