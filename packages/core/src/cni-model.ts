@@ -1,4 +1,5 @@
 import type { ClusterConfig } from "./cluster-config.ts";
+import type { CustomResource } from "./custom-resource.ts";
 import type { Machine } from "./machine.ts";
 import type { DependencyContainer } from "./tokens.ts";
 
@@ -24,6 +25,8 @@ export interface CniModel {
   readonly options: readonly CniOption[];
   /** What nodes may run that it brings engines for; Linux alone where it is absent. */
   readonly operatingSystems?: readonly Machine["os"][];
+  /** Kinds of its own. Manifests may hold them, and its engines read them; add them to `Kinds`, too. */
+  readonly resources?: readonly CustomResource[];
   /**
    * Registers factories for the engines that this CNI brings, under `IPAM`, `BRIDGE`, `OVERLAY`,
    * `PROXY` and `POLICY`. They are resolved in each node's own container, where `NODE` is set.

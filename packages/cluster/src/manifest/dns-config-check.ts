@@ -1,4 +1,4 @@
-import { type Check, fail, ip, list, matching, object, string } from "./field-check.ts";
+import { type Check, fail, ip, list, matching, object, string } from "@cnilab/core/validation";
 
 /** Labels may begin and end with an underscore since 1.34 (KEP-4427); a dot at the end or alone says that it is whole. */
 const SEARCH = /^(\.|[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?(\.[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?)*\.?)$/;

@@ -1,5 +1,5 @@
+import type { FieldPath } from "@cnilab/core/validation";
 import { LineCounter, parseDocument } from "yaml";
-import type { FieldPath } from "./field-error.ts";
 
 /** Characters of a document in which a line is looked for: this parser takes a second for so many. */
 const LONGEST_DOCUMENT = 2 * 1024 * 1024;

@@ -1,4 +1,3 @@
-import { tryParseIp } from "@cnilab/net";
 import {
   type Check,
   describe,
@@ -9,10 +8,12 @@ import {
   matching,
   oneOf,
   port,
+  selector,
   strictObject,
   string,
   unread,
-} from "./field-check.ts";
+} from "@cnilab/core/validation";
+import { tryParseIp } from "@cnilab/net";
 import { EXPERIMENTAL_GROUP, gatewayKind } from "./gateway-kind.ts";
 import { GATEWAY_ROUTE_CHECKS } from "./gateway-route-checks.ts";
 import { controllerName, hostOrWildcard } from "./ingress-checks.ts";
@@ -25,7 +26,6 @@ import {
   preciseHost,
   sectionName,
 } from "./reference-checks.ts";
-import { selector } from "./selector-check.ts";
 
 // As the CustomResourceDefinitions of Gateway API v1.6.1 check them (apis/v1, validation markers and CEL rules).
 

@@ -1,4 +1,4 @@
-import type { Check } from "./field-check.ts";
+import type { Check } from "@cnilab/core/validation";
 import { type KindChecks, kind } from "./kind-checks.ts";
 
 const GATEWAY_GROUP = "gateway.networking.k8s.io";

@@ -11,7 +11,7 @@ import {
   strictObject,
   string,
   unread,
-} from "./field-check.ts";
+} from "@cnilab/core/validation";
 import { gatewayKind } from "./gateway-kind.ts";
 import { absolutePath, hostOrWildcard } from "./ingress-checks.ts";
 import type { KindChecks } from "./kind-checks.ts";

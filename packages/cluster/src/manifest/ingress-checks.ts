@@ -1,6 +1,5 @@
 import type { Ingress } from "@cnilab/core";
 import { INGRESS_CLASS_ANNOTATION } from "@cnilab/core";
-import { tryParseIp } from "@cnilab/net";
 import {
   type Check,
   describe,
@@ -16,7 +15,8 @@ import {
   serviceName,
   strictObject,
   string,
-} from "./field-check.ts";
+} from "@cnilab/core/validation";
+import { tryParseIp } from "@cnilab/net";
 import { type KindChecks, kind } from "./kind-checks.ts";
 
 // Ingress and IngressClass as the API server checks them (pkg/apis/networking/validation/validation.go, v1.35).

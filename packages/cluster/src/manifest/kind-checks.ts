@@ -1,4 +1,4 @@
-import { type Check, dnsSubdomain } from "./field-check.ts";
+import { type Check, dnsSubdomain } from "@cnilab/core/validation";
 
 /** What is known of a kind: which API it is in, and what it must look like. */
 export interface KindChecks {

@@ -1,5 +1,5 @@
 import { type KubeObject, type LabelSelector, type Labels, selects } from "@cnilab/core";
-import { dnsConfig } from "./dns-config-check.ts";
+import type { FieldPath } from "@cnilab/core/validation";
 import {
   boolean,
   type Check,
@@ -19,17 +19,17 @@ import {
   port,
   portName,
   portOrName,
+  selector,
   serviceName,
   string,
   unread,
-} from "./field-check.ts";
-import type { FieldPath } from "./field-error.ts";
+} from "@cnilab/core/validation";
+import { dnsConfig } from "./dns-config-check.ts";
 import { GATEWAY_CHECKS } from "./gateway-checks.ts";
 import { INGRESS_CHECKS } from "./ingress-checks.ts";
 import { type KindChecks, kind } from "./kind-checks.ts";
 import { POLICY_CHECKS } from "./policy-checks.ts";
 import { SECRET_CHECKS } from "./secret-checks.ts";
-import { selector } from "./selector-check.ts";
 
 // What is read of each kind, and how the API server (v1.35) wants it. Fields that nothing here reads
 // are not looked at.

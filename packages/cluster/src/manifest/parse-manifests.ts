@@ -1,7 +1,7 @@
 import { InputError, type KubeObject } from "@cnilab/core";
+import { FieldError, type FieldPath, formatPath } from "@cnilab/core/validation";
 import { CORE_SCHEMA, loadAll, mergeTag, YAMLException } from "js-yaml";
 import { isNamespaced } from "../api/kind-scope.ts";
-import { FieldError, type FieldPath, formatPath } from "./field-error.ts";
 import { lineOf } from "./field-line.ts";
 import { checkObject, KIND_CHECKS } from "./object-checks.ts";
 

@@ -1,4 +1,3 @@
-import { parsePrefix, tryParsePrefix } from "@cnilab/net";
 import {
   type Check,
   cidr,
@@ -12,10 +11,11 @@ import {
   port,
   portName,
   portOrName,
+  selector,
   strictObject,
-} from "./field-check.ts";
+} from "@cnilab/core/validation";
+import { parsePrefix, tryParsePrefix } from "@cnilab/net";
 import { type KindChecks, kind } from "./kind-checks.ts";
-import { selector } from "./selector-check.ts";
 
 // NetworkPolicy as the API server checks it (pkg/apis/networking/validation/validation.go, v1.35); the others as their
 // CustomResourceDefinitions do (network-policy-api, config/crd/experimental).

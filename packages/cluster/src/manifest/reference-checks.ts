@@ -1,4 +1,5 @@
 import type { ObjectReference } from "@cnilab/core";
+import type { FieldPath } from "@cnilab/core/validation";
 import {
   type Check,
   dnsLabel,
@@ -7,8 +8,7 @@ import {
   matching,
   port,
   strictObject,
-} from "./field-check.ts";
-import type { FieldPath } from "./field-error.ts";
+} from "@cnilab/core/validation";
 
 // How objects of the Gateway API refer to others (apis/v1/object_reference_types.go, shared_types.go).
 

@@ -1,5 +1,5 @@
 import type { Secret } from "@cnilab/core";
-import { boolean, type Check, fail, map, string } from "./field-check.ts";
+import { boolean, type Check, fail, map, string } from "@cnilab/core/validation";
 import { type KindChecks, kind } from "./kind-checks.ts";
 
 const texts = map(() => undefined, string);

@@ -1,4 +1,4 @@
-import type { LabelSelector } from "@cnilab/core";
+import type { LabelSelector } from "../api/meta.ts";
 import {
   type Check,
   fail,
