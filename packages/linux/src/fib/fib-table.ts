@@ -45,6 +45,7 @@ class AttachedLayer {
   readonly layer: RouteLayer;
   readonly dev: NetDevice;
   readonly protocol: Route["protocol"];
+  readonly mtu: number;
   /** Routes of the layer that this table lacks, by text: its own node's, and those deleted by hand. */
   readonly without: Set<string>;
   /** Routes that a packet has used, so that each is made but once. */
@@ -55,11 +56,13 @@ class AttachedLayer {
     dev: NetDevice,
     protocol: Route["protocol"],
     without: Set<string>,
+    mtu: number,
   ) {
     this.layer = layer;
     this.dev = dev;
     this.protocol = protocol;
     this.without = without;
+    this.mtu = mtu;
   }
 
   route(shared: SharedRoute, table: number, metric: number): Route {
@@ -75,7 +78,7 @@ class AttachedLayer {
         metric,
         tos: 0,
         prefsrc: undefined,
-        mtu: 0,
+        mtu: this.mtu,
         advmss: 0,
         nexthops: [new Nexthop(this.dev, gateway, onlink, 1, RT_SCOPE_LINK)],
         origin: undefined,
@@ -242,23 +245,37 @@ export class FibTable {
     return gone.length;
   }
 
-  /** Sets or takes away (`undefined`) the layer of routes that leave by `dev`. */
+  /**
+   * Sets or takes away (`undefined`) the layer of routes that leave by `dev` and are of `protocol`: each program that has routes in
+   * common with others may bring one.
+   * @param mtu what the routes say of it, in bytes; 0 for nothing
+   */
   setLayer(
     dev: NetDevice,
     layer: RouteLayer | undefined,
     protocol: Route["protocol"] = "boot",
     without: readonly Prefix[] = [],
+    mtu = 0,
   ): void {
-    const others = (this.#layers ?? []).filter((a) => a.dev !== dev);
+    const others = (this.#layers ?? []).filter((a) => a.dev !== dev || a.protocol !== protocol);
     if (layer !== undefined) {
-      others.push(new AttachedLayer(layer, dev, protocol, new Set(without.map(String))));
+      others.push(new AttachedLayer(layer, dev, protocol, new Set(without.map(String)), mtu));
     }
     this.#layers = others.length > 0 ? others : undefined;
   }
 
-  /** The layer of routes that leave by `dev`, and which of its routes (as text) this table lacks. */
-  layerOf(dev: NetDevice): { layer: RouteLayer; without: ReadonlySet<string> } | undefined {
-    return this.#layers?.find((a) => a.dev === dev);
+  /** Takes away all layers of routes that leave by `dev`. */
+  removeLayers(dev: NetDevice): void {
+    const others = this.#layers?.filter((a) => a.dev !== dev);
+    this.#layers = others?.length ? others : undefined;
+  }
+
+  /** The layer of routes that leave by `dev` and are of `protocol`, and which of its routes (as text) this table lacks. */
+  layerOf(
+    dev: NetDevice,
+    protocol: Route["protocol"] = "boot",
+  ): { layer: RouteLayer; without: ReadonlySet<string> } | undefined {
+    return this.#layers?.find((a) => a.dev === dev && a.protocol === protocol);
   }
 
   /** Routes of this table alone, without those of layers. */

@@ -616,7 +616,7 @@ describe("a layer of routes that machines share", () => {
     const { netns, layer } = layered();
     netns.deleteRoute(routeSpec(netns, "10.244.1.0/24 dev eth1"));
     expect(routeGet(netns, "10.244.1.9")).toBe("ENETUNREACH");
-    expect(netns.fib4.main.layerOf(netns.device("eth1"))?.without).toEqual(
+    expect(netns.fib4.main.layerOf(netns.device("eth1"), "static")?.without).toEqual(
       new Set(["10.244.1.0/24"]),
     );
     expect(layer.size).toBe(2);
@@ -626,6 +626,24 @@ describe("a layer of routes that machines share", () => {
     const { netns } = layered();
     netns.device("eth1").setDown();
     expect(routeGet(netns, "10.244.2.9")).toBe("ENETUNREACH");
+  });
+
+  test("has others of the same device beside it, by who made them", () => {
+    const { netns } = layered();
+    const eth1 = netns.device("eth1");
+    const of = (text: string) =>
+      new RouteLayer([{ prefix: parsePrefix(text), gateway: parseIp("10.1.0.2"), onlink: true }]);
+    netns.fib4.main.setLayer(eth1, of("10.244.3.0/24"), 80, [], 1400);
+    netns.fib4.main.setLayer(eth1, of("10.244.4.0/24"), 80, [], 1400);
+    expect(routeGet(netns, "10.244.1.9")).toBe("eth1 via 10.244.1.0");
+    expect(routeGet(netns, "10.244.3.9")).toBe("ENETUNREACH");
+    expect(netns.fib4.main.routesTo(parsePrefix("10.244.4.0/24"))[0]).toMatchObject({
+      protocol: 80,
+      mtu: 1400,
+    });
+    netns.fib4.main.setLayer(eth1, undefined, 80);
+    expect(routeGet(netns, "10.244.4.9")).toBe("ENETUNREACH");
+    expect(routeGet(netns, "10.244.2.9")).toBe("eth1 via 10.244.2.0");
   });
 });
 

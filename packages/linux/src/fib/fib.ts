@@ -177,7 +177,7 @@ export class Fib {
 
   /** Takes the shared layers that leave by `dev` out of all tables. */
   removeLayers(dev: NetDevice): void {
-    for (const table of this.tables) table.setLayer(dev, undefined);
+    for (const table of this.tables) table.removeLayers(dev);
   }
 
   /** A device went down: its nexthops are dead, and routes without another one are gone (`fib_sync_down_dev`). */
