@@ -1,23 +1,24 @@
 import {
   ADD_ON_ANNOTATION,
   type AddOn,
-  type ApiClient,
   type ClusterConfig,
   type Kind,
   type KubeObject,
+  kindOf,
   objectKey,
   type PodTemplateSpec,
 } from "@cnilab/core";
+import type { ApiStore } from "./api/api-store.ts";
 import { isNamespaced } from "./api/kind-scope.ts";
 
 /** Knows which objects add-ons have made, so that each is made once. */
 export class AddOns {
   readonly #addOns: readonly AddOn[];
-  readonly #api: ApiClient;
+  readonly #api: ApiStore;
   readonly #config: ClusterConfig;
   readonly #made = new Set<string>();
 
-  constructor(addOns: readonly AddOn[], api: ApiClient, config: ClusterConfig) {
+  constructor(addOns: readonly AddOn[], api: ApiStore, config: ClusterConfig) {
     this.#addOns = addOns;
     this.#api = api;
     this.#config = config;
@@ -28,22 +29,23 @@ export class AddOns {
     const due: KubeObject[] = [];
     for (const addOn of this.#addOns) {
       for (const object of addOn.objects(this.#api, this.#config)) {
-        if (kind !== undefined && object.kind !== kind) continue;
-        const key = keyOf(object);
-        const id = `${object.kind} ${key}`;
-        if (this.#made.has(id) || this.#api.get(object.kind as Kind, key) !== undefined) continue;
+        const its = kindOf(object);
+        if (kind !== undefined && its !== kind) continue;
+        const key = this.#keyOf(object);
+        const id = `${its} ${key}`;
+        if (this.#made.has(id) || this.#api.get(its, key) !== undefined) continue;
         this.#made.add(id);
         due.push(marked(object, addOn.name));
       }
     }
     return due;
   }
-}
 
-function keyOf(object: KubeObject): string {
-  const { namespace, name } = object.metadata;
-  if (namespace === undefined && isNamespaced(object.kind)) return `default/${name}`;
-  return objectKey(object);
+  #keyOf(object: KubeObject): string {
+    const { namespace, name } = object.metadata;
+    const isMissing = namespace === undefined && isNamespaced(kindOf(object), this.#api.resources);
+    return isMissing ? `default/${name}` : objectKey(object);
+  }
 }
 
 function marked(object: KubeObject, name: string): KubeObject {

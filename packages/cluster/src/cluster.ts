@@ -7,6 +7,7 @@ import {
   type CniModel,
   type CniOptionValues,
   type CniResult,
+  type CustomResource,
   DEFAULT_INGRESS_CLASS,
   type DependencyContainer,
   InputError,
@@ -26,6 +27,7 @@ import { type Observable, Subject, Subscription } from "rxjs";
 import { container as rootContainer } from "tsyringe";
 import { AddOns } from "./add-ons.ts";
 import { ApiStore } from "./api/api-store.ts";
+import { CustomResources } from "./api/custom-resources.ts";
 import { EventRecorder } from "./api/event-recorder.ts";
 import { GarbageCollector } from "./api/garbage-collector.ts";
 import {
@@ -62,7 +64,7 @@ import { KeptAddresses } from "./kubelet/kept-addresses.ts";
 import { HOSTS, nodeHosts, RESOLV_CONF } from "./kubelet/pod-files.ts";
 import { Applier, internalAddresses } from "./manifest/apply.ts";
 import { nodeWarnings } from "./node-warnings.ts";
-import { unenforcedPolicies } from "./policy-warnings.ts";
+import { unenforcedPolicies, unreadResources } from "./policy-warnings.ts";
 import { programWarnings } from "./program-warnings.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import { ServiceAdmission } from "./service/service-admission.ts";
@@ -80,6 +82,8 @@ export interface ClusterOptions {
   /** Brings the engines; without one the nodes have no network plugin. */
   readonly cni?: CniModel;
   readonly cniOptions?: CniOptionValues;
+  /** Kinds that objects may be of beside the built-in ones and the CNI's own, which nobody here reads. */
+  readonly resources?: readonly CustomResource[];
   /** Registers engines after the CNI did: kube-proxy, or another engine in place of the CNI's. */
   readonly register?: (root: DependencyContainer) => void;
 }
@@ -156,7 +160,8 @@ export class Cluster {
     this.config = clusterConfig(options.config);
     this.#random = new SeededRandom(seed);
     this.network = new Network(this.clock, this.#random.fork("network"));
-    this.api = new ApiStore(this.clock, this.#random.fork("api"));
+    const resources = [...(options.cni?.resources ?? []), ...(options.resources ?? [])];
+    this.api = new ApiStore(this.clock, this.#random.fork("api"), new CustomResources(resources));
     const services = new ServiceAdmission(this.config, seed);
     this.api.admit(services);
     this.api.admit(NAMESPACE_ADMISSION);
@@ -209,6 +214,7 @@ export class Cluster {
   get warnings(): string[] {
     return [
       ...unenforcedPolicies(this.api, this.#nodes),
+      ...unreadResources(this.api, this.#options.cni),
       ...this.#kept.warnings,
       ...nodeWarnings(this.api, this.#nodes, this.#options.cni),
       ...programWarnings(this.#nodes),

@@ -1,6 +1,7 @@
 export * from "./api/admission.ts";
 export * from "./api/api-error.ts";
-export { declareClusterScoped, isNamespaced } from "./api/kind-scope.ts";
+export { CustomResources } from "./api/custom-resources.ts";
+export { isNamespaced } from "./api/kind-scope.ts";
 export * from "./cluster.ts";
 export * from "./cluster-node.ts";
 export { clusterConfig } from "./cluster-settings.ts";

@@ -1,4 +1,4 @@
-import type { CniModel } from "@cnilab/core";
+import { type CniModel, isPolicyKind } from "@cnilab/core";
 import type { ApiStore } from "./api/api-store.ts";
 import type { ClusterNode } from "./cluster-node.ts";
 
@@ -31,7 +31,7 @@ function windowsWarnings(
   if (cni !== undefined && !cni.operatingSystems?.includes("windows")) {
     return [`${cni.name} is not modelled for Windows: ${which} ${are} NotReady and without pods`];
   }
-  const policies = api.kinds.some((kind) => kind.endsWith("NetworkPolicy") && api.count(kind) > 0);
+  const policies = api.kinds.some((kind) => isPolicyKind(kind) && api.count(kind) > 0);
   const enforced = [...nodes.values()].some(({ policy }) => policy !== undefined);
   return policies && enforced ? [`policies are not enforced on Windows: ${which}`] : [];
 }

@@ -1,4 +1,4 @@
-import type { Kind } from "@cnilab/core";
+import { type CniModel, isPolicyKind, type Kind, kindOf } from "@cnilab/core";
 import type { ApiStore } from "./api/api-store.ts";
 import type { ClusterNode } from "./cluster-node.ts";
 
@@ -10,7 +10,7 @@ export function unenforcedPolicies(
   const enforced = new Set<Kind>();
   for (const { policy } of nodes.values())
     for (const kind of policy?.enforces ?? []) enforced.add(kind);
-  const kinds = api.kinds.filter((kind) => kind.endsWith("NetworkPolicy") && !enforced.has(kind));
+  const kinds = api.kinds.filter((kind) => isPolicyKind(kind) && !enforced.has(kind));
   return kinds.map((kind) => {
     const names = api
       .list(kind)
@@ -20,6 +20,24 @@ export function unenforcedPolicies(
     const shown = names.slice(0, 3).join(", ");
     const more = names.length > 3 ? ` and ${names.length - 3} more` : "";
     const verb = names.length === 1 ? "is" : "are";
-    return `${kind} ${shown}${more} ${verb} not enforced: this CNI has no engine for it`;
+    const why = api.resources.get(kind)?.notEnforced ?? "this CNI has no engine for it";
+    return `${kind} ${shown}${more} ${verb} not enforced: ${why}`;
   });
+}
+
+/** One line for all kinds beside policies that are there and that this CNI does not bring. */
+export function unreadResources(api: ApiStore, cni: CniModel | undefined): string[] {
+  const own = new Set(
+    (cni?.resources ?? []).map(({ group, version, kind }) =>
+      kindOf({ apiVersion: `${group}/${version}`, kind }),
+    ),
+  );
+  const unread = api.kinds.filter(
+    (kind) => api.resources.get(kind) !== undefined && !own.has(kind) && !isPolicyKind(kind),
+  );
+  if (unread.length === 0) return [];
+  const counted = unread.map((kind) =>
+    api.count(kind) > 1 ? `${kind} (${api.count(kind)})` : kind,
+  );
+  return [`nobody reads ${counted.join(", ")}: ${cni?.name ?? "this cluster"} has no such kinds`];
 }

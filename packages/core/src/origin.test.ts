@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { InputError } from "./errors.ts";
-import { formatOrigin, type Origin } from "./origin.ts";
+import { formatOrigin, isPolicyOrigin, type Origin } from "./origin.ts";
 
 test.each<[Origin, string]>([
   [{ kind: "Service", namespace: "default", name: "web" }, "Service default/web"],
@@ -11,6 +11,17 @@ test.each<[Origin, string]>([
   ],
 ])("%j is %s", (origin, expected) => {
   expect(formatOrigin(origin)).toBe(expected);
+});
+
+test.each<[Origin | undefined, boolean]>([
+  [undefined, false],
+  [{ kind: "Service", name: "web" }, false],
+  [{ kind: "NetworkPolicy", namespace: "a", name: "b" }, true],
+  [{ kind: "GlobalNetworkPolicy.projectcalico.org", name: "b" }, true],
+  [{ kind: "Tier", name: "default" }, false],
+  [{ kind: "Tier", name: "default", enforcesPolicy: true }, true],
+])("%j drops by policy: %j", (origin, expected) => {
+  expect(isPolicyOrigin(origin)).toBe(expected);
 });
 
 test.each([

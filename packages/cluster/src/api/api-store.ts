@@ -16,6 +16,7 @@ import {
 import { Observable, type Observer } from "rxjs";
 import type { Admission } from "./admission.ts";
 import { ApiError } from "./api-error.ts";
+import { CustomResources } from "./custom-resources.ts";
 import { isNamespaced } from "./kind-scope.ts";
 import { Listeners } from "./listeners.ts";
 import { uuid } from "./uuid.ts";
@@ -54,6 +55,8 @@ class NodePods {
  * also where one watcher's reaction is another change.
  */
 export class ApiStore implements ApiClient {
+  /** Kinds beside the built-in ones. */
+  readonly resources: CustomResources;
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #tables = new Map<string, KindTable>();
@@ -64,7 +67,8 @@ export class ApiStore implements ApiClient {
   #queue: Change[] = [];
   #delivering = false;
 
-  constructor(clock: Clock, random: Random) {
+  constructor(clock: Clock, random: Random, resources: CustomResources = CustomResources.NONE) {
+    this.resources = resources;
     this.#clock = clock;
     this.#random = random;
   }
@@ -134,7 +138,7 @@ export class ApiStore implements ApiClient {
   create<K extends Kind>(object: Kinds[K]): Kinds[K] {
     const kind = kindOf(object);
     const table = this.#table(kind);
-    let created: KubeObject = withNamespace(object);
+    let created: KubeObject = this.resources.defaulted(this.#withNamespace(object));
     const key = storedKey(created);
     if (table.objects.has(key)) {
       throw new ApiError("AlreadyExists", `${kind} ${key} already exists`);
@@ -193,6 +197,13 @@ export class ApiStore implements ApiClient {
       return;
     }
     this.#remove(table, key, object);
+  }
+
+  #withNamespace(object: KubeObject): KubeObject {
+    const { metadata } = object;
+    if (metadata.namespace !== undefined || !isNamespaced(kindOf(object), this.resources))
+      return object;
+    return { ...object, metadata: { ...metadata, namespace: "default" } };
   }
 
   #markDeleted(kind: Kind, key: string): void {
@@ -335,11 +346,6 @@ function snapshotOf(table: KindTable): Snapshot {
 function storedKey(object: KubeObject): string {
   const { namespace, name } = object.metadata;
   return namespace === undefined ? name : [namespace, name].join("/");
-}
-
-function withNamespace(object: KubeObject): KubeObject {
-  if (object.metadata.namespace !== undefined || !isNamespaced(kindOf(object))) return object;
-  return { ...object, metadata: { ...object.metadata, namespace: "default" } };
 }
 
 function specOf(object: KubeObject): unknown {

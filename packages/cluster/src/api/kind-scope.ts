@@ -1,3 +1,6 @@
+import type { Kind } from "@cnilab/core";
+import { CustomResources } from "./custom-resources.ts";
+
 /** Kinds whose objects are in no namespace. */
 const CLUSTER_SCOPED = new Set([
   "Namespace",
@@ -15,11 +18,10 @@ const CLUSTER_SCOPED = new Set([
   "ClusterNetworkPolicy",
 ]);
 
-export function isNamespaced(kind: string): boolean {
-  return !CLUSTER_SCOPED.has(kind);
-}
-
-/** Lets a CNI with kinds of its own say that their objects are in no namespace. */
-export function declareClusterScoped(kind: string): void {
-  CLUSTER_SCOPED.add(kind);
+/** @param kind as the API store calls it */
+export function isNamespaced(
+  kind: string,
+  resources: CustomResources = CustomResources.NONE,
+): boolean {
+  return resources.get(kind as Kind)?.namespaced ?? !CLUSTER_SCOPED.has(kind);
 }

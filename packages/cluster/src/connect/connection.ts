@@ -1,4 +1,11 @@
-import { type ApiClient, type ClusterConfig, InputError, objectKey, type Pod } from "@cnilab/core";
+import {
+  type ApiClient,
+  type ClusterConfig,
+  InputError,
+  isPolicyOrigin,
+  objectKey,
+  type Pod,
+} from "@cnilab/core";
 import type { ResolverFlavour } from "@cnilab/dns";
 import {
   type Drop,
@@ -36,7 +43,7 @@ import {
   whyUnresolved,
 } from "./name-lookup.ts";
 import { serviceAddresses, serviceIsServed, slicesOf } from "./service-endpoints.ts";
-import { isPolicy, policyDrop, reasonOf, type Verdict, verdictOf } from "./verdict.ts";
+import { policyDrop, reasonOf, type Verdict, verdictOf } from "./verdict.ts";
 
 export type ConnectProtocol = "TCP" | "UDP" | "SCTP" | "ICMP";
 
@@ -667,7 +674,7 @@ function sidesOf({ lookup }: Failure, { netns }: Source): Sides {
 /** Whether the destination's policies let in what the source's do not let out. */
 function admitted(source: NetNamespace, asked: ExchangeRequest): boolean {
   const overlooks = ({ origin }: FilterRule) =>
-    isPolicy(origin) && origin?.detail?.startsWith("egress") === true;
+    isPolicyOrigin(origin) && origin?.detail?.startsWith("egress") === true;
   return policyDrop(exchange(source, { ...asked, overlooks }).drops) === undefined;
 }
 

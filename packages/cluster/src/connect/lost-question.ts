@@ -1,8 +1,8 @@
+import { isPolicyOrigin } from "@cnilab/core";
 import { DnsWireMessage, type ResolverStep } from "@cnilab/dns";
 import { type Drop, messageOf, type NetNamespace } from "@cnilab/linux";
 import { formatEndpoint, type IpAddress, TcpSegment, UdpDatagram } from "@cnilab/net";
 import { innermostOf } from "./innermost-packet.ts";
-import { isPolicy } from "./verdict.ts";
 
 const DNS_PORT = 53;
 
@@ -40,7 +40,7 @@ export function lostQuestions(
 
 /** The one to tell about: what a policy dropped, or else the last. */
 export function tellingLoss(lost: readonly LostQuestion[]): LostQuestion | undefined {
-  return lost.find(({ drop }) => isPolicy(drop.rule?.origin)) ?? lost.at(-1);
+  return lost.find(({ drop }) => isPolicyOrigin(drop.rule?.origin)) ?? lost.at(-1);
 }
 
 function lostQuestion(drop: Drop): Omit<LostQuestion, "own"> | undefined {

@@ -1,4 +1,4 @@
-import { formatOrigin, type Origin } from "@cnilab/core";
+import { formatOrigin, isPolicyOrigin } from "@cnilab/core";
 import type { Drop, Exchange } from "@cnilab/linux";
 import { formatEndpoint, formatIp, type IpAddress } from "@cnilab/net";
 
@@ -16,13 +16,9 @@ export type Verdict =
   /** There is no such name. */
   | "unresolved";
 
-export function isPolicy(origin: Origin | undefined): boolean {
-  return origin?.kind.endsWith("NetworkPolicy") === true;
-}
-
 /** A drop that a policy's rule decided. */
 export function policyDrop(drops: readonly Drop[]): Drop | undefined {
-  return drops.find(({ rule }) => isPolicy(rule?.origin));
+  return drops.find(({ rule }) => isPolicyOrigin(rule?.origin));
 }
 
 export function verdictOf(exchange: Exchange): Verdict {

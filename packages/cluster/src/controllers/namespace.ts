@@ -49,7 +49,7 @@ export class NamespaceController {
     if (!this.#terminating.has(name)) return;
     let left = 0;
     for (const kind of this.#api.kinds) {
-      if (!isNamespaced(kind)) continue;
+      if (!isNamespaced(kind, this.#api.resources)) continue;
       for (const object of this.#api.list(kind as Kind, name)) {
         this.#api.delete(kind as Kind, objectKey(object));
       }

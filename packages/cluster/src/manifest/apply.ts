@@ -1,16 +1,18 @@
 import {
   InputError,
-  type Kind,
   type KubeObject,
+  kindOf,
   type Node,
   namespaceLabels,
   objectKey,
   type Pod,
   type Service,
 } from "@cnilab/core";
+import { FieldError } from "@cnilab/core/validation";
 import { formatIp, type IpAddress, Prefix, tryParseIp } from "@cnilab/net";
 import { ApiError } from "../api/api-error.ts";
 import type { ApiStore } from "../api/api-store.ts";
+import type { CustomResources } from "../api/custom-resources.ts";
 import { isNamespaced } from "../api/kind-scope.ts";
 import { canonicalJson } from "../api/name-suffix.ts";
 import {
@@ -23,9 +25,11 @@ import { podCidrsOf } from "../controllers/node-ipam.ts";
 import { KUBERNETES_SERVICE, type ServiceAdmission } from "../service/service-admission.ts";
 import { INTERNET, OUTSIDE_DNS } from "../underlay/outside-world.ts";
 import { API_SERVER, ROUTER } from "../underlay/underlay.ts";
-import { checkManifest, nameOf } from "./parse-manifests.ts";
+import { checkManifest, identityOf, nameOf } from "./parse-manifests.ts";
 import { storedVersion } from "./stored-version.ts";
 
+/** Kinds that CNIs bring along are made before the nodes, whose agents find them as they start. */
+const CUSTOM_RANK = 0.5;
 /** Kinds in the order in which they are made; those that are not here come last. */
 const ORDER: readonly string[] = [
   "Namespace",
@@ -77,13 +81,16 @@ export class Applier {
 
   /** What has to be done for these objects. @throws InputError */
   plan(objects: readonly KubeObject[]): readonly Step[] {
+    const { resources } = this.#api;
     const byName = new Map<string, KubeObject>();
     for (const given of objects) {
-      checkManifest(given);
-      const object = normalised(given);
-      const name = nameOf(object);
-      if (byName.has(name)) throw new InputError("is given twice; leave one out", name);
-      byName.set(name, object);
+      checkManifest(given, resources);
+      const object = normalised(given, resources);
+      const id = identityOf(object, resources);
+      if (byName.has(id)) {
+        throw new InputError("is given twice; leave one out", nameOf(object, resources));
+      }
+      byName.set(id, object);
     }
     const wanted = [...byName.values()].filter((object) => !this.#isDerived(object, byName));
     for (const name of impliedNamespaces(wanted)) {
@@ -93,8 +100,8 @@ export class Applier {
     }
     const steps = wanted.map((object) => ({
       object,
-      existing: this.#api.get(object.kind as Kind, objectKey(object)),
-      rank: rank(object.kind),
+      existing: this.#api.get(kindOf(object), objectKey(object)),
+      rank: resources.get(kindOf(object)) === undefined ? rank(object.kind) : CUSTOM_RANK,
       key: naturalKey(object),
     }));
     steps.sort((x, y) => x.rank - y.rank || (x.key < y.key ? -1 : x.key > y.key ? 1 : 0));
@@ -107,7 +114,7 @@ export class Applier {
 
   run(steps: readonly Step[]): void {
     for (const { object, existing } of steps) {
-      const kind = object.kind as Kind;
+      const kind = kindOf(object);
       if (existing === undefined) this.#api.create(object as never);
       else this.#api.update(kind, objectKey(object), (now) => merged(now, object) as never);
     }
@@ -135,7 +142,8 @@ export class Applier {
 
   #checkUpdate({ object, existing }: Step): void {
     if (existing === undefined) return;
-    const name = nameOf(object);
+    const { resources } = this.#api;
+    const name = nameOf(object, resources);
     if (existing.metadata.deletionTimestamp !== undefined) {
       throw new InputError("is being deleted; apply it when it is gone", name);
     }
@@ -147,6 +155,11 @@ export class Applier {
         "a pod's spec cannot be changed; delete it first, or use a Deployment",
         name,
       );
+    }
+    const custom = resources.get(kindOf(object));
+    if (custom !== undefined) {
+      changeable(() => custom.checkUpdate?.(object, existing), name);
+      return;
     }
     const selectorOf = (o: KubeObject) =>
       (o as { readonly spec?: { readonly selector?: unknown } }).spec?.selector;
@@ -168,6 +181,16 @@ export class Applier {
         throw new InputError(error.message, nameOf(object), { cause: error });
       }
     }
+  }
+}
+
+/** @throws InputError where `check` throws a FieldError */
+function changeable(check: () => void, name: string): void {
+  try {
+    check();
+  } catch (error) {
+    if (!(error instanceof FieldError)) throw error;
+    throw new InputError(error.message, name);
   }
 }
 
@@ -235,14 +258,14 @@ function keep<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], und
 }
 
 /** Takes out of a dumped object what a server wrote of another time. */
-function normalised(given: KubeObject): KubeObject {
-  const object = storedVersion(given);
+function normalised(given: KubeObject, resources: CustomResources): KubeObject {
+  const object = resources.defaulted(storedVersion(given, resources));
   let { metadata } = object;
   if (metadata.resourceVersion !== undefined || metadata.generation !== undefined) {
     const { resourceVersion: _, generation: __, ...rest } = metadata;
     metadata = rest;
   }
-  if (metadata.namespace === undefined && isNamespaced(object.kind)) {
+  if (metadata.namespace === undefined && isNamespaced(kindOf(object), resources)) {
     metadata = { ...metadata, namespace: "default" };
   }
   const { status } = object as { readonly status?: object };

@@ -1,4 +1,4 @@
-import { type KubeObject, type LabelSelector, type Labels, selects } from "@cnilab/core";
+import { type KubeObject, kindOf, type LabelSelector, type Labels, selects } from "@cnilab/core";
 import type { FieldPath } from "@cnilab/core/validation";
 import {
   boolean,
@@ -24,6 +24,7 @@ import {
   string,
   unread,
 } from "@cnilab/core/validation";
+import { CustomResources } from "../api/custom-resources.ts";
 import { dnsConfig } from "./dns-config-check.ts";
 import { GATEWAY_CHECKS } from "./gateway-checks.ts";
 import { INGRESS_CHECKS } from "./ingress-checks.ts";
@@ -443,9 +444,15 @@ export const KIND_CHECKS: Readonly<Record<string, KindChecks>> = {
 };
 
 /** Looks at a whole object of a known kind. @throws FieldError */
-export function checkObject(found: KubeObject): void {
-  const checks = KIND_CHECKS[found.kind];
-  checkMetadata(found, checks?.name ?? dnsSubdomain);
+export function checkObject(
+  found: KubeObject,
+  resources: CustomResources = CustomResources.NONE,
+): void {
+  const kind = kindOf(found);
+  const custom = resources.get(kind);
+  const checks = KIND_CHECKS[kind];
+  checkMetadata(found, custom?.name ?? checks?.name ?? dnsSubdomain);
+  custom?.check(found, []);
   if (checks === undefined) return;
   object(checks.fields, checks.required)(found, []);
   checks.whole?.(found, []);

@@ -285,7 +285,7 @@ apiVersion: v1\nkind: Service\nmetadata: {name: b}\nspec: {type: ExternalName, e
       ignored: [
         { kind: "LimitRange", count: 2 },
         { kind: "Policy", count: 1 },
-        { kind: "Service", count: 1 },
+        { kind: "Service.serving.knative.dev", count: 1 },
       ],
     });
     const known = parseManifests(text, "in.yaml", { alsoKinds: { Policy: "example.com" } });

@@ -1,6 +1,7 @@
-import { InputError, type KubeObject } from "@cnilab/core";
+import { type CustomResource, InputError, type KubeObject, kindOf } from "@cnilab/core";
 import { FieldError, type FieldPath, formatPath } from "@cnilab/core/validation";
 import { CORE_SCHEMA, loadAll, mergeTag, YAMLException } from "js-yaml";
+import { CustomResources } from "../api/custom-resources.ts";
 import { isNamespaced } from "../api/kind-scope.ts";
 import { lineOf } from "./field-line.ts";
 import { checkObject, KIND_CHECKS } from "./object-checks.ts";
@@ -24,6 +25,8 @@ export interface ParsedManifests {
 export interface ParseOptions {
   /** Kinds beside the built-in ones, with the group of their API; only their metadata is checked. */
   readonly alsoKinds?: Readonly<Record<string, string>>;
+  /** Kinds that CNIs bring along; objects come back as the API server would store them. */
+  readonly resources?: readonly CustomResource[];
 }
 
 /** Where an object stands in its input. */
@@ -49,13 +52,16 @@ export function parseManifests(
 }
 
 /** Checks an object that was not read by {@link parseManifests}. @throws InputError */
-export function checkManifest(object: KubeObject): void {
+export function checkManifest(
+  object: KubeObject,
+  resources: CustomResources = CustomResources.NONE,
+): void {
   if (checked.has(object)) return;
   try {
-    checkObject(object);
+    checkObject(resources.stored(object), resources);
   } catch (error) {
     if (!(error instanceof FieldError)) throw error;
-    throw new InputError(error.message, nameOf(object));
+    throw new InputError(error.message, nameOf(object, resources));
   }
 }
 
@@ -63,6 +69,7 @@ class ManifestReader {
   readonly #text: string;
   readonly #source: string;
   readonly #also: Readonly<Record<string, string>>;
+  readonly #resources: CustomResources;
   readonly #objects: KubeObject[] = [];
   readonly #ignored = new Map<string, number>();
   readonly #seen = new Map<string, Place>();
@@ -72,6 +79,7 @@ class ManifestReader {
     this.#text = text.startsWith("\ufeff") ? text.slice(1) : text;
     this.#source = source;
     this.#also = options.alsoKinds ?? {};
+    this.#resources = new CustomResources(options.resources ?? []);
     this.#budget = MOST_VALUES + text.length;
   }
 
@@ -213,43 +221,63 @@ class ManifestReader {
 
   #readObject(object: KubeObject, place: Place): void {
     const { apiVersion, kind } = object;
+    const custom = this.#resources.inGroup(object);
+    if (custom !== undefined) {
+      if (this.#resources.serving(object) === undefined) this.#wrongVersion(object, custom, place);
+      this.#take(this.#resources.stored(object), place);
+      return;
+    }
     const slash = apiVersion.indexOf("/");
     const group = slash < 0 ? "" : apiVersion.slice(0, slash);
     const checks = KIND_CHECKS[kind];
     if ((checks?.group ?? this.#also[kind]) !== group) {
-      if (checks !== undefined && group === "extensions") this.#wrongVersion(object, place);
-      this.#ignored.set(kind, (this.#ignored.get(kind) ?? 0) + 1);
+      if (checks !== undefined && group === "extensions") this.#wrongVersion(object, checks, place);
+      // Somebody else's Service is none of ours, and its name must say so.
+      const name = checks === undefined ? kind : kindOf(object);
+      this.#ignored.set(name, (this.#ignored.get(name) ?? 0) + 1);
       return;
     }
     const version = apiVersion.slice(slash + 1);
     const served = version === checks?.version || checks?.olderVersions?.includes(version) === true;
-    if (checks !== undefined && !served) this.#wrongVersion(object, place);
+    if (checks !== undefined && !served) this.#wrongVersion(object, checks, place);
+    this.#take(object, place);
+  }
+
+  #take(object: KubeObject, place: Place): void {
     try {
-      checkObject(object);
+      checkObject(object, this.#resources);
     } catch (error) {
       if (!(error instanceof FieldError)) throw error;
       if (isHelm(this.#text)) throw this.#helm();
       const field = { document: place.document, path: [...place.path, ...error.path] };
-      this.#fail(field, nameOf(object), error.message);
+      this.#fail(field, nameOf(object, this.#resources), error.message);
     }
-    const name = nameOf(object);
-    const first = this.#seen.get(name);
+    const id = identityOf(object, this.#resources);
+    const first = this.#seen.get(id);
     if (first !== undefined) {
       const line = lineOf(this.#text, first.document, first.path);
-      this.#fail(place, name, `is here a second time (first on line ${line}); remove one`);
+      this.#fail(
+        place,
+        nameOf(object, this.#resources),
+        `is here a second time (first on line ${line}); remove one`,
+      );
     }
-    this.#seen.set(name, place);
-    checked.add(object);
-    this.#objects.push(object);
+    this.#seen.set(id, place);
+    const whole = this.#resources.defaulted(object);
+    checked.add(whole);
+    this.#objects.push(whole);
   }
 
-  #wrongVersion(object: KubeObject, place: Place): never {
-    const { group, version } = KIND_CHECKS[object.kind] as { group: string; version: string };
+  #wrongVersion(
+    object: KubeObject,
+    { group, version }: { readonly group: string; readonly version: string },
+    place: Place,
+  ): never {
     const right = group === "" ? version : `${group}/${version}`;
     const path = [...place.path, "apiVersion"];
     return this.#fail(
       { document: place.document, path },
-      nameOf(object),
+      nameOf(object, this.#resources),
       `apiVersion ${object.apiVersion} is not served any more; write ${right}`,
     );
   }
@@ -262,14 +290,26 @@ class ManifestReader {
   }
 }
 
-/** `Kind namespace/name` of whatever was given as an object. */
-export function nameOf(object: KubeObject): string {
+/** `Kind namespace/name` of whatever was given as an object; with the group, too, where a built-in kind is called the same. */
+export function nameOf(
+  object: KubeObject,
+  resources: CustomResources = CustomResources.NONE,
+): string {
   const metadata: Partial<KubeObject["metadata"]> = object.metadata ?? {};
   const { name, namespace } = metadata;
-  if (typeof name !== "string") return object.kind;
-  return isNamespaced(object.kind)
-    ? `${object.kind} ${namespace ?? "default"}/${name}`
-    : `${object.kind} ${name}`;
+  const kind = Object.hasOwn(KIND_CHECKS, object.kind) ? kindOf(object) : object.kind;
+  if (typeof name !== "string") return kind;
+  return isNamespaced(kindOf(object), resources)
+    ? `${kind} ${namespace ?? "default"}/${name}`
+    : `${kind} ${name}`;
+}
+
+/** What tells an object from all others: its kind as the API store calls it, and its key there. */
+export function identityOf(object: KubeObject, resources: CustomResources): string {
+  const kind = kindOf(object);
+  const { name, namespace } = object.metadata;
+  if (!isNamespaced(kind, resources)) return `${kind} ${name}`;
+  return `${kind} ${namespace ?? "default"}/${name}`;
 }
 
 /** Template actions outside of comments; a ConfigMap may well hold `{{ }}` of some other program. */

@@ -66,7 +66,12 @@ export function kindOf({ apiVersion, kind }: Pick<KubeObject, "apiVersion" | "ki
   const slash = apiVersion.indexOf("/");
   if (slash < 0) return kind as Kind;
   const group = apiVersion.slice(0, slash);
-  // Groups under k8s.io are reserved for the project (KEP-1111), and its oldest have no dot.
-  const projects = !group.includes(".") || group.endsWith(".k8s.io");
+  // Groups under k8s.io and x-k8s.io are the project's own (KEP-2337), and its oldest have no dot.
+  const projects = !group.includes(".") || group.endsWith(".k8s.io") || group.endsWith(".x-k8s.io");
   return (projects ? kind : `${kind}.${group}`) as Kind;
+}
+
+/** Kinds of policies are all called so: `GlobalNetworkPolicy.projectcalico.org`. */
+export function isPolicyKind(kind: string): boolean {
+  return /NetworkPolicy(?:$|\.)/.test(kind);
 }

@@ -4,6 +4,7 @@ import {
   formatOrigin,
   type Gateway,
   type GatewayRoute,
+  isPolicyOrigin,
   objectKey,
   type ParentReference,
 } from "@cnilab/core";
@@ -128,7 +129,7 @@ function leftOut(api: ApiClient, { host, path = "/" }: AskedUrl): string | undef
 
 /** The policy that dropped something, who was to speak to whom, and what would let it through. */
 function policyLine(drops: readonly Drop[], nameOf: NameOf): string | undefined {
-  const drop = drops.find(({ rule }) => rule?.origin?.kind.endsWith("NetworkPolicy") === true);
+  const drop = drops.find(({ rule }) => isPolicyOrigin(rule?.origin));
   if (drop?.rule?.origin === undefined || !drop.skb.isIp) return undefined;
   const packet = innermost(drop.skb.ip);
   if (!(packet instanceof IpPacket)) return undefined;
