@@ -44,8 +44,11 @@ describe("a rule", () => {
     expect(statements(netns, family)).toEqual(JSON.parse(json));
   });
 
-  // A set that is left with one element by merging is listed as a set, and read back as its element.
-  const stable = good.filter(([, , listing]) => !listing.includes("{ 10.0.0.0/8 }"));
+  // A set that is left with one element by merging is listed as a set, and read back as its element;
+  // flags that are compared as a whole without `==`, and read back as flags of which one will do.
+  const stable = good.filter(
+    ([, , listing]) => !/\{ [\d./-]+ \}|ct \w+ \S+ \|/.test(listing) || listing.includes("!="),
+  );
 
   test.each(stable)("%s: %s, as it is listed, is the same rule", (family, _rule, listing) => {
     const netns = namespace();

@@ -3,6 +3,7 @@ import type { MatchExtension, TargetExtension } from "./extension.ts";
 import { parameterProblem } from "./iptables-error.ts";
 import { addrtype } from "./matches/addrtype.ts";
 import { comment } from "./matches/comment.ts";
+import { connlimit } from "./matches/connlimit.ts";
 import { conntrack, helper, state } from "./matches/conntrack.ts";
 import { hashlimit } from "./matches/hashlimit.ts";
 import { dscp, hl, length, mac, pkttype, tcpmss, tos, ttl } from "./matches/header-fields.ts";
@@ -70,6 +71,7 @@ const MATCHES: readonly MatchExtension[] = [
   helper,
   ipvs,
   nfacct,
+  connlimit,
 ];
 
 const TARGETS: readonly TargetExtension[] = [
@@ -108,7 +110,6 @@ const UNMODELLED_MATCHES: readonly string[] = [
   "cluster",
   "connbytes",
   "connlabel",
-  "connlimit",
   "cpu",
   "dccp",
   "devgroup",

@@ -27,7 +27,7 @@ import {
   VerdictOperation,
 } from "./operations.ts";
 import { ConcatSource, type Source } from "./source.ts";
-import { StatefulOperation } from "./stateful-operation.ts";
+import { ConnectionLimitOperation, StatefulOperation } from "./stateful-operation.ts";
 import type { Mangle, Match, Nat, Statement } from "./statement.ts";
 import type { NftChain, NftRule, Table } from "./table.ts";
 
@@ -69,6 +69,8 @@ function compileStatement(statement: Statement, table: Table): Operation | undef
     case "limit":
     case "quota":
       return new StatefulOperation(statement);
+    case "ctCount":
+      return new ConnectionLimitOperation(statement);
     case "object": {
       const object = table.objects.get(statement.name)?.object;
       return object && new StatefulOperation(object);

@@ -42,6 +42,8 @@ export function formatStatement(
       return formatQuota(statement);
     case "limit":
       return formatLimit(statement);
+    case "ctCount":
+      return `ct count ${statement.over ? "over " : ""}${statement.count}`;
     case "object":
       return `${statement.objectType} name "${statement.name}"`;
     case "log":
@@ -80,14 +82,25 @@ function formatMatch({ left, operator, right, mask }: Match, devices: DeviceName
     const spelled = operator === "!=" ? " !=" : "";
     return `${subject}${spelled} ${object} / ${formatExpression(mask, devices)}`;
   }
-  const isEqual = operator === "" || operator === "==";
   if (operator === "!") return `${subject} ! ${object}`;
-  if (!isEqual) return `${subject} ${operator} ${bitList(right, devices, " | ") ?? object}`;
+  const several = operator === "" ? undefined : bitSum(left, right, devices);
+  if (operator !== "" && operator !== "==") return `${subject} ${operator} ${several ?? object}`;
   // Equality is spelled out where it would be taken for a test of single bits, and after arithmetic.
-  const spelled =
-    (operator === "==" && right.kind === "value" && right.type.bitmask) || left.kind === "binary";
-  if (!spelled) return `${subject} ${object}`;
-  return `${subject} == ${operator === "==" ? (bitList(right, devices, " | ") ?? object) : object}`;
+  const isMask = operator === "==" && right.kind === "value" && right.type.bitmask;
+  const isSum = several?.includes(" | ") === true;
+  const spelled = (isMask && !isSum) || left.kind === "binary";
+  return `${subject}${spelled ? " ==" : ""} ${several ?? object}`;
+}
+
+/**
+ * Several bits of a mask that is compared as a whole. Of header fields nft does not take the value apart
+ * again (netlink_delinearize.c payload_match_expand).
+ */
+function bitSum(left: Expression, right: Expression, devices: DeviceNames): string | undefined {
+  if (right.kind !== "value" || !right.type.bitmask) return undefined;
+  const names = bitList(right, devices, " | ");
+  if (left.kind !== "payload" || names?.includes(" | ") !== true) return names;
+  return `0x${right.value.toString(16)}`;
 }
 
 /** The names of the bits of a mask. */

@@ -33,6 +33,7 @@ export type ProtocolName =
   | "icmpv6"
   | "tcp"
   | "udp"
+  | "udplite"
   | "sctp"
   | "dccp"
   | "th";
@@ -136,6 +137,10 @@ const HEADERS: Readonly<Record<ProtocolName, Header>> = {
     base: "transport",
     fields: { ...PORTS, length: [integer, 32, 16], checksum: [integer, 48, 16] },
   },
+  udplite: {
+    base: "transport",
+    fields: { ...PORTS, csumcov: [integer, 32, 16], checksum: [integer, 48, 16] },
+  },
   sctp: {
     base: "transport",
     fields: { ...PORTS, vtag: [integer, 32, 32], checksum: [integer, 64, 32] },
@@ -153,6 +158,7 @@ export const TRANSPORT_PROTOCOLS: ReadonlyMap<ProtocolName, number> = new Map([
   ["dccp", 33],
   ["icmpv6", 58],
   ["sctp", 132],
+  ["udplite", 136],
 ]);
 
 export function isProtocolName(name: string): name is ProtocolName {

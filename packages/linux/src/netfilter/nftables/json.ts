@@ -175,6 +175,10 @@ class TableJson {
         return { quota: quotaJson(statement, this.#table.states.get(statement)?.bytes ?? 0) };
       case "limit":
         return { limit: limitJson(statement) };
+      case "ctCount": {
+        const { count, over } = statement;
+        return { "ct count": over ? { val: count, inv: true } : { val: count } };
+      }
       case "object":
         return { [statement.objectType]: statement.name };
       case "log":
@@ -219,9 +223,21 @@ class TableJson {
     const isMask = right.kind === "value" && right.type.bitmask && left.kind !== "binary";
     const op = operator === "" ? (isMask ? "in" : "==") : operator;
     const subject = this.#expression(left);
-    const object = this.#expression(right);
+    const bits = mask === undefined && operator !== "" ? this.#bits(left, right) : undefined;
+    const object = bits ?? this.#expression(right);
     const masked = mask === undefined ? subject : { "&": [subject, this.#expression(mask)] };
     return { match: { op, left: masked, right: object } };
+  }
+
+  /**
+   * Several bits of a mask that is compared as a whole: `{ "|": [{ "|": [a, b] }, c] }`. Of header fields
+   * nft does not take the value apart again (netlink_delinearize.c payload_match_expand).
+   */
+  #bits(left: Expression, right: Expression): Json | undefined {
+    const names = this.#expression(right);
+    if (right.kind !== "value" || !Array.isArray(names)) return undefined;
+    if (left.kind === "payload") return Number(right.value);
+    return (names as Json[]).reduce((sum, bit) => ({ "|": [sum, bit] }));
   }
 
   #reject({ type, code }: Reject): Json {

@@ -104,6 +104,15 @@ function parseStatement(tokens: TokenStream): Statement {
     case "masquerade":
     case "redirect":
       return parseNat(tokens);
+    case "ct":
+      if (!tokens.isWord("count", 1)) return parseMatch(tokens);
+      tokens.next();
+      tokens.next();
+      return {
+        kind: "ctCount",
+        over: tokens.takeOneOf(["over"]) !== undefined,
+        count: tokens.number(),
+      };
     case "notrack":
       tokens.next();
       return { kind: "notrack" };

@@ -1,6 +1,7 @@
 import type { FlowEffect } from "../../flow-cache.ts";
+import { ConnectionCount } from "../connection-count.ts";
 import type { Operation } from "./operation.ts";
-import type { Counter, Limit, Quota } from "./statement.ts";
+import type { ConnectionLimit, Counter, Limit, Quota } from "./statement.ts";
 import type { StatementState } from "./table.ts";
 import { GO_ON, NEXT_RULE, type Outcome, type Walk } from "./walk.ts";
 
@@ -56,6 +57,29 @@ class CounterEffect implements FlowEffect {
   repeat(packets: number): void {
     this.#state.packets += packets;
     this.#state.bytes += packets * this.#bytes;
+  }
+}
+
+/** `ct count` (net/netfilter/nft_connlimit.c nft_connlimit_do_eval): all of a zone count as one. */
+export class ConnectionLimitOperation implements Operation {
+  readonly #statement: ConnectionLimit;
+
+  constructor(statement: ConnectionLimit) {
+    this.#statement = statement;
+  }
+
+  run(walk: Walk): Outcome {
+    const { skb, netns, table } = walk;
+    netns.network.recording?.unrepeatable();
+    const { ct } = skb;
+    if (ct === undefined) return NEXT_RULE;
+    let known = table.connections.get(this.#statement);
+    if (known === undefined) {
+      known = new ConnectionCount();
+      table.connections.set(this.#statement, known);
+    }
+    const { count, over } = this.#statement;
+    return known.add(netns, String(ct.zone), ct) > count === over ? GO_ON : NEXT_RULE;
   }
 }
 

@@ -1,6 +1,6 @@
 import type { IpFamily } from "@cnilab/net";
 import type { TableFamily } from "./command.ts";
-import type { Expression, SetReference } from "./expression.ts";
+import type { Expression, FibExpression, SetReference } from "./expression.ts";
 import type { Statement } from "./statement.ts";
 
 const FAMILIES: Readonly<Record<TableFamily, readonly IpFamily[]>> = {
@@ -21,7 +21,8 @@ export function conntrackFamilies(statement: Statement, family: TableFamily): re
     const own = statement.address === undefined ? undefined : statement.family;
     return own === undefined ? FAMILIES[family] : [own];
   }
-  return expressionsOf(statement).some(mentionsCt) ? FAMILIES[family] : [];
+  const asks = statement.kind === "ctCount" || expressionsOf(statement).some(mentionsCt);
+  return asks ? FAMILIES[family] : [];
 }
 
 function mentionsCt(expression: Expression): boolean {
@@ -41,13 +42,19 @@ function mentionsCt(expression: Expression): boolean {
 
 /** Sets and maps that a statement asks. */
 export function referencesOf(statement: Statement): SetReference[] {
-  const found: SetReference[] = [];
-  const visit = (expression: Expression | undefined): void => {
-    if (expression === undefined) return;
+  return leavesOf(statement).filter((leaf) => leaf.kind === "setRef");
+}
+
+/** What a statement asks the routing tables. */
+export function fibExpressionsOf(statement: Statement): FibExpression[] {
+  return leavesOf(statement).filter((leaf) => leaf.kind === "fib");
+}
+
+/** What the expressions of a statement are put together from. */
+function leavesOf(statement: Statement): Expression[] {
+  const found: Expression[] = [];
+  const visit = (expression: Expression): void => {
     switch (expression.kind) {
-      case "setRef":
-        found.push(expression);
-        return;
       case "map":
         visit(expression.key);
         visit(expression.mappings);
@@ -59,6 +66,8 @@ export function referencesOf(statement: Statement): SetReference[] {
       case "concat":
         for (const part of expression.parts) visit(part);
         return;
+      default:
+        found.push(expression);
     }
   };
   for (const expression of expressionsOf(statement)) visit(expression);

@@ -61,6 +61,13 @@ export interface Limit {
   readonly countsBytes: boolean;
 }
 
+/** `ct count`: how many connections have met the rule. */
+export interface ConnectionLimit {
+  readonly kind: "ctCount";
+  readonly over: boolean;
+  readonly count: number;
+}
+
 /** `counter name "x"`. */
 export interface ObjectReference {
   readonly kind: "object";
@@ -150,6 +157,7 @@ export type Statement =
   | Counter
   | Quota
   | Limit
+  | ConnectionLimit
   | ObjectReference
   | Log
   | Reject

@@ -1,5 +1,6 @@
 import type { Origin } from "@cnilab/core";
 import type { IpFamily } from "@cnilab/net";
+import type { ConnectionCount } from "../connection-count.ts";
 import type { FilterRule } from "../filter-rule.ts";
 import type { ChainPlan } from "./chain-plan.ts";
 import type { ChainType, TableFamily } from "./command.ts";
@@ -104,6 +105,8 @@ export class Table {
   lastHandle = 0;
   /** Counts, tokens and used bytes by the statement or object that they belong to. */
   readonly states: Map<object, StatementState> = new Map();
+  /** Connections that have met a `ct count`. */
+  readonly connections: WeakMap<object, ConnectionCount> = new WeakMap();
   /** What lies below this table, if a namespace has it. */
   #layer: Table | undefined = undefined;
   /** Of a table that others are built on. */

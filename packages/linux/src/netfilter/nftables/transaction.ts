@@ -13,7 +13,7 @@ import type { SetElements } from "./set-elements.ts";
 import type { Statement } from "./statement.ts";
 import { conntrackFamilies, referencesOf } from "./statement-parts.ts";
 import { type BaseChain, NftChain, NftRule, Table } from "./table.ts";
-import { isJumpTarget, validateTable } from "./validate-table.ts";
+import { isBoundToHooks, isJumpTarget, validateTable } from "./validate-table.ts";
 
 /** Says which object a rule is there for: always the same, or by the rule's text and chain. */
 export type RuleOrigin = Origin | ((rule: string, chain: string) => Origin | undefined);
@@ -427,7 +427,10 @@ export class Transaction {
       if (statement.kind === "object" && table.objects.get(statement.name) === undefined) {
         throw kernelRefusal(location, "ENOENT");
       }
-      if (statement.kind === "nat") this.#toValidate.set(table, location);
+      if (isBoundToHooks(statement)) {
+        this.#toValidate.set(table, location);
+        this.#bound.set(statements, location);
+      }
       if (statement.kind === "setUpdate") this.#limitSize(table, statement.set.name);
     }
   }
@@ -454,6 +457,8 @@ export class Transaction {
 
   /** Tables whose chains lead to something new, and the command that made it so last. */
   readonly #toValidate: Map<Table, Location> = new Map();
+  /** New rules' statements that do not work at every hook, and the command that made them. */
+  readonly #bound: Map<readonly Statement[], Location> = new Map();
 
   // Sets
 
@@ -658,7 +663,9 @@ export class Transaction {
         throw kernelRefusal(location, "EBUSY");
       }
     }
-    for (const [table, location] of this.#toValidate) validateTable(table, location);
+    for (const [table, location] of this.#toValidate) {
+      validateTable(table, location, this.#bound);
+    }
   }
 }
 
