@@ -1,5 +1,5 @@
 import { slicesOf } from "@cnilab/cluster";
-import type { EndpointSlice, Protocol } from "@cnilab/core";
+import type { EndpointSlice, KubeObject, Protocol } from "@cnilab/core";
 import { InputError } from "@cnilab/core";
 import { familyOf, formatIp, type IpAddress, parseIp } from "@cnilab/net";
 import {
@@ -7,9 +7,9 @@ import {
   type FlowVerdict,
   outsideEndpoint,
   type PolicyEndpoint,
+  type PolicyReader,
   policyEndpoints,
   policyName,
-  readPolicies,
   ruleName,
 } from "@cnilab/network-policy";
 import type { Target } from "./target.ts";
@@ -23,25 +23,23 @@ export interface StaticAnswer {
   readonly reason: string;
 }
 
-const KINDS = [
-  "NetworkPolicy",
-  "AdminNetworkPolicy",
-  "BaselineAdminNetworkPolicy",
-  "ClusterNetworkPolicy",
-  "Namespace",
-  "Node",
-  "Pod",
-] as const;
-
 /** Answers connections by policies, without sending packets: a Service is reached where each of its ready endpoints is. */
-export function staticAnswers(cluster: Walkable): (target: Target) => StaticAnswer {
-  const objects = KINDS.flatMap((kind) => [...cluster.api.list(kind)]);
-  const policies = readPolicies(objects);
+export function staticAnswers(
+  cluster: Walkable,
+  reader: PolicyReader,
+): (target: Target) => StaticAnswer {
+  const objects = reader.kinds.flatMap((kind): readonly KubeObject[] => [
+    ...cluster.api.list(kind),
+  ]);
+  const { policies, endpoint, settings } = reader.read(objects);
   const known = new Map<string, PolicyEndpoint>();
   for (const family of [4, 6] as const) {
-    for (const each of policyEndpoints(objects, family)) known.set(formatIp(each.address), each);
+    for (const each of policyEndpoints(objects, family)) {
+      known.set(formatIp(each.address), endpoint(each));
+    }
   }
-  const at = (address: IpAddress) => known.get(formatIp(address)) ?? outsideEndpoint(address);
+  const at = (address: IpAddress) =>
+    known.get(formatIp(address)) ?? endpoint(outsideEndpoint(address));
   return (target) => {
     const protocol = target.protocol ?? "TCP";
     if (protocol === "ICMP")
@@ -64,7 +62,11 @@ export function staticAnswers(cluster: Walkable): (target: Target) => StaticAnsw
         : [{ address, port }];
     if (backends.length === 0) return unreachable(`no pod is ready behind ${holder?.name}`);
     const verdicts = backends.map((to) =>
-      evaluate(policies, { source: at(own), destination: at(to.address), protocol, port: to.port }),
+      evaluate(
+        policies,
+        { source: at(own), destination: at(to.address), protocol, port: to.port },
+        settings,
+      ),
     );
     return answer(verdicts.find(({ allowed }) => !allowed));
   };

@@ -50,15 +50,21 @@ export {
   evaluateSide,
   type FlowVerdict,
   type PolicyFlow,
+  type PolicyRule,
   type SideVerdict,
   type TierStep,
 } from "./policy/evaluate.ts";
-export { DEFAULT_SETTINGS, type PolicySettings } from "./policy/match.ts";
+export { allPorts, type IpProtocol, icmpNumber, protocolName } from "./policy/ip-protocol.ts";
+export { type LabelExpression, labelsMatch } from "./policy/label-expression.ts";
+export { DEFAULT_SETTINGS, EPHEMERAL_PORT, type PolicySettings } from "./policy/match.ts";
 export {
   type Action,
   type BlockTerm,
+  type CombinedTerm,
   type Direction,
   type DomainTerm,
+  type FamilyTerm,
+  type LabelTerm,
   type NamedPortTerm,
   type NodeTerm,
   type PeerTerm,
@@ -70,7 +76,7 @@ export {
   policyName,
   type Rule,
   ruleName,
-  type Tier,
+  type SimpleTerm,
 } from "./policy/policy.ts";
 export {
   type NamedPort,
@@ -78,4 +84,10 @@ export {
   type PolicyEndpoint,
   policyEndpoints,
 } from "./policy/policy-endpoint.ts";
+export {
+  KUBERNETES_POLICIES,
+  type PolicyReader,
+  type PolicyView,
+} from "./policy/policy-reader.ts";
 export { readPolicies } from "./policy/read-policies.ts";
+export type { Tier } from "./policy/tier.ts";

@@ -4,6 +4,7 @@ import { InputError } from "@cnilab/core";
 import { type Command, Option } from "commander";
 import { warn } from "../cluster-flags.ts";
 import { print, printJson } from "../output.ts";
+import { policyReader } from "../policy-reader.ts";
 import { readSource } from "../read-input.ts";
 import { staticAnswers } from "../static-answer.ts";
 import { addTargetFlags, readTarget, type Target, type TargetFlags } from "../target.ts";
@@ -63,7 +64,7 @@ async function probe(
     throw new InputError(`is a URL: ask with cnilab curl ${src} ${dst}`, `"${dst}"`);
   }
   const { cluster, warnings } = await walkable(flags);
-  const connection = prober(cluster, flags)(readTarget(cluster, src, dst, flags));
+  const connection = (await prober(cluster, flags))(readTarget(cluster, src, dst, flags));
   warn([...warnings, ...cluster.warnings]);
   if (flags.output === "json") printJson({ src, dst, ...answer(connection) });
   else print(text(connection));
@@ -84,7 +85,7 @@ async function probeBatch(file: string, flags: ProbeFlags): Promise<void> {
   }));
   warn([...warnings, ...cluster.warnings]);
   let everyAllowed = true;
-  const ask = prober(cluster, flags);
+  const ask = await prober(cluster, flags);
   for (const { probe, target } of probes) {
     const connection = ask(target);
     if (connection.verdict !== "allowed") everyAllowed = false;
@@ -151,8 +152,8 @@ type Answer = Pick<Connection, "egress" | "ingress" | "reason" | "backend" | "se
 };
 
 /** Answers one after the other, each on fresh connection tracking. */
-function prober(cluster: Walkable, flags: ProbeFlags): (target: Target) => Answer {
-  if (flags.static === true) return staticAnswers(cluster);
+async function prober(cluster: Walkable, flags: ProbeFlags): Promise<(target: Target) => Answer> {
+  if (flags.static === true) return staticAnswers(cluster, await policyReader(flags));
   return (target) => {
     cluster.forgetConnections();
     return cluster.connect(target);

@@ -1,9 +1,11 @@
 import process from "node:process";
 import type { Cluster } from "@cnilab/cluster";
 import { InputError, objectKey, type Protocol } from "@cnilab/core";
+import type { PolicyReader } from "@cnilab/network-policy";
 import { type Command, Option } from "commander";
 import { addClusterFlags, bringUp, type ClusterFlags, warn } from "../cluster-flags.ts";
 import { print, printJson } from "../output.ts";
+import { policyReader } from "../policy-reader.ts";
 import { type ReachMember, reachMembers } from "../reach-members.ts";
 import { type ReachPair, reachCsv, reachMatrix } from "../reach-text.ts";
 import { staticAnswers } from "../static-answer.ts";
@@ -46,7 +48,8 @@ async function reach(flags: ReachFlags): Promise<void> {
   const { cluster, warnings } = await bringUp(flags);
   const members = reachMembers(cluster);
   warn([...warnings, ...(flags.static === true ? [] : cluster.warnings)]);
-  const ask = flags.static === true ? byPolicies(cluster) : byPackets(cluster);
+  const ask =
+    flags.static === true ? byPolicies(cluster, await policyReader(flags)) : byPackets(cluster);
   const pairs = members.flatMap((source) =>
     members.flatMap((destination) => {
       if (source === destination) return [];
@@ -92,8 +95,8 @@ function byPackets(cluster: Cluster): Ask {
   };
 }
 
-function byPolicies(cluster: Cluster): Ask {
-  const ask = staticAnswers(cluster);
+function byPolicies(cluster: Cluster, reader: PolicyReader): Ask {
+  const ask = staticAnswers(cluster, reader);
   return (source, destination, protocol, port) =>
     ask({
       from: cluster.endpoint(objectKey(source.pod)),

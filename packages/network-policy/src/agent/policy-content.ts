@@ -11,6 +11,7 @@ import {
   type Rule,
 } from "../policy/policy.ts";
 import type { PolicyEndpoint } from "../policy/policy-endpoint.ts";
+import { byTier } from "../policy/tier.ts";
 import { POLICY_MAPS } from "./base-chains.ts";
 import { nameHash } from "./names.ts";
 import { RuleTexts } from "./rule-texts.ts";
@@ -70,21 +71,19 @@ function addChains(
   direction: Direction,
   texts: RuleTexts,
 ): void {
-  const tiers = (["Admin", "NetworkPolicy", "Baseline"] as const)
-    .map((tier) => policies.filter((policy) => policy.tier === tier))
-    .filter((ofTier) => ofTier.length > 0);
+  const tiers = byTier(policies);
   tiers.forEach((ofTier, i) => {
     const chain = chainOfTier(name, i);
     const next = i + 1 < tiers.length ? `goto ${chainOfTier(name, i + 1)}` : "return";
     const end: ContentRule =
-      ofTier[0]?.tier === "NetworkPolicy"
+      ofTier[0].tier.otherwise === "Deny"
         ? { text: "drop", origin: deniedBy(ofTier, direction) }
         : { text: next, origin: undefined };
     // The other IP version's rules may be there already; what ends the chain stays last.
     const rules = chains.get(chain)?.slice(0, -1) ?? [];
     for (const policy of ofTier) {
       for (const rule of policy[direction] ?? []) {
-        const verdict = { Allow: "return", Deny: "drop", Pass: next }[rule.action];
+        const verdict = { Allow: "return", Deny: "drop", Pass: next, Log: "log" }[rule.action];
         for (const match of texts.matches(rule, direction)) {
           rules.push({ text: `${match} ${verdict}`, origin: originOf(policy, rule) });
         }

@@ -1,7 +1,7 @@
-import type { Protocol } from "@cnilab/core";
 import { formatIp, type IpFamily, type Prefix } from "@cnilab/net";
 import { forEachBit } from "../analyse/bits.ts";
 import type { EndpointClasses } from "../analyse/endpoint-classes.ts";
+import type { IpProtocol } from "../policy/ip-protocol.ts";
 import type {
   BlockTerm,
   Direction,
@@ -50,11 +50,18 @@ export class RuleTexts {
         return this.#block(term, field);
       case "domain":
         return [];
+      default:
+        throw new Error(`no kind of policy that the agent enforces has ${term.kind} terms`);
     }
   }
 
-  #block({ cidr, except }: BlockTerm, field: "saddr" | "daddr"): readonly string[] {
-    if (cidr.family !== this.#family) return [];
+  #block({ cidrs, except }: BlockTerm, field: "saddr" | "daddr"): readonly string[] {
+    return cidrs
+      .filter((cidr) => cidr.family === this.#family)
+      .flatMap((cidr) => this.#range(cidr, except, field));
+  }
+
+  #range(cidr: Prefix, except: readonly Prefix[], field: "saddr" | "daddr"): readonly string[] {
     const address = `${this.#ip} ${field}`;
     // nft has no match for all addresses; every packet of the family has one.
     const inside =
@@ -87,7 +94,7 @@ export class RuleTexts {
 
   #ports(terms: readonly PortTerm[]): readonly string[] {
     const texts: string[] = [];
-    const ranges = new Map<Protocol, Set<string>>();
+    const ranges = new Map<IpProtocol, Set<string>>();
     for (const term of terms) {
       if ("portName" in term) texts.push(this.#named(term));
       else {
@@ -96,7 +103,7 @@ export class RuleTexts {
       }
     }
     for (const [protocol, of] of ranges) {
-      const word = protocol.toLowerCase();
+      const word = `${protocol}`.toLowerCase();
       if (of.has(ANY_PORT)) texts.push(`meta l4proto ${word}`);
       else
         texts.push(
@@ -111,13 +118,11 @@ export class RuleTexts {
     const name = `port-ip${this.#family}-${nameHash(`${portName} ${protocol ?? ""}`)}`;
     if (!this.sets.has(name)) {
       const elements = new Map<string, undefined>();
-      for (const { pod, address } of this.#endpoints) {
-        for (const port of pod?.ports ?? []) {
+      for (const { ports = [], address } of this.#endpoints) {
+        for (const port of ports) {
           if (port.name !== portName || (protocol ?? port.protocol) !== port.protocol) continue;
-          elements.set(
-            `${formatIp(address)} . ${port.protocol.toLowerCase()} . ${port.port}`,
-            undefined,
-          );
+          const word = `${port.protocol}`.toLowerCase();
+          elements.set(`${formatIp(address)} . ${word} . ${port.port}`, undefined);
         }
       }
       const type = `type ${this.#addressType} . inet_proto . inet_service`;

@@ -24,6 +24,10 @@ export function setBit(bits: Bits, i: number): void {
   bits[i >>> 5] = (bits[i >>> 5] as number) | (1 << (i & 31));
 }
 
+export function clearBit(bits: Bits, i: number): void {
+  bits[i >>> 5] = (bits[i >>> 5] as number) & ~(1 << (i & 31));
+}
+
 export function orInto(into: Bits, from: Bits): void {
   for (let w = 0; w < into.length; w++) into[w] = (into[w] as number) | (from[w] as number);
 }

@@ -8,7 +8,7 @@ import {
   Prefix,
 } from "@cnilab/net";
 import type { BlockTerm } from "../policy/policy.ts";
-import { type Bits, emptyBits, setBit } from "./bits.ts";
+import { type Bits, clearBit, emptyBits, setBit } from "./bits.ts";
 
 /** Addresses next to each other that are in the same blocks; both ends included. */
 export interface AddressRange {
@@ -25,9 +25,11 @@ export class BlockIndex {
 
   constructor(blocks: readonly BlockTerm[], family: IpFamily) {
     const whole = new Prefix(family === 4 ? IPV4_ANY : IPV6_ANY, 0);
-    const prefixes = [whole, ...blocks.flatMap(({ cidr, except }) => [cidr, ...except])].filter(
-      (prefix) => prefix.family === family,
-    );
+    const ofFamily = (prefixes: readonly Prefix[]) => prefixes.filter((p) => p.family === family);
+    const prefixes = [
+      whole,
+      ...blocks.flatMap(({ cidrs, except }) => [...ofFamily(cidrs), ...ofFamily(except)]),
+    ];
     const starts = prefixes.map(({ address }) => address);
     for (const { last } of prefixes) {
       // Behind the family's last address nothing starts.
@@ -41,13 +43,19 @@ export class BlockIndex {
       const next = firsts[i + 1];
       return { first, last: next === undefined ? whole.last : addToIp(next, -1) };
     });
-    this.#admitting = this.ranges.map(({ first }) => {
-      const bits = emptyBits(blocks.length);
-      blocks.forEach(({ cidr, except }, i) => {
-        if (cidr.contains(first) && !except.some((hole) => hole.contains(first))) setBit(bits, i);
-      });
-      return bits;
+    this.#admitting = this.ranges.map(() => emptyBits(blocks.length));
+    blocks.forEach(({ cidrs, except }, i) => {
+      for (const cidr of ofFamily(cidrs)) this.#forEachRange(cidr, (bits) => setBit(bits, i));
+      for (const hole of ofFamily(except)) this.#forEachRange(hole, (bits) => clearBit(bits, i));
     });
+  }
+
+  /** The ranges that a prefix is made of. */
+  #forEachRange(prefix: Prefix, each: (admitting: Bits) => void): void {
+    const last = this.rangeOf(prefix.last);
+    for (let range = this.rangeOf(prefix.address); range <= last; range++) {
+      each(this.#admitting[range] as Bits);
+    }
   }
 
   /** Which blocks admit an address of the family. */

@@ -1,17 +1,30 @@
 import type { LabelSelector, Labels } from "@cnilab/core";
 import { familyOf, type IpFamily } from "@cnilab/net";
 import { compareText } from "../compare-text.ts";
+import { labelKeys } from "../policy/label-expression.ts";
 import type { PolicySettings } from "../policy/match.ts";
 import {
   type BlockTerm,
-  type NodeTerm,
   type PeerTerm,
   type PodTerm,
   type Policy,
   rulesOf,
+  type SimpleTerm,
+  simpleTerms,
+  termsOf,
 } from "../policy/policy.ts";
 import type { NamedPort, PolicyEndpoint } from "../policy/policy-endpoint.ts";
-import { type Bits, emptyBits, forEachBit, hasBit, setBit } from "./bits.ts";
+import {
+  andInto,
+  andNotInto,
+  type Bits,
+  emptyBits,
+  forEachBit,
+  fullBits,
+  hasBit,
+  orInto,
+  setBit,
+} from "./bits.ts";
 import { BlockIndex } from "./block-index.ts";
 import { LabelIndex, requirements } from "./label-index.ts";
 import { Partition } from "./partition.ts";
@@ -120,9 +133,7 @@ function classBits(ofGroups: Bits, classOfGroup: Int32Array, classes: number): B
 
 function distinctTerms(policies: readonly Policy[]): ReadonlyMap<string, PeerTerm> {
   const terms = new Map<string, PeerTerm>();
-  const add = (term: PeerTerm) => terms.set(termKey(term), term);
-  for (const { subject } of policies) add(subject);
-  for (const { rule } of rulesOf(policies)) rule.peers?.forEach(add);
+  for (const term of termsOf(policies)) terms.set(termKey(term), term);
   return terms;
 }
 
@@ -130,7 +141,9 @@ function distinctTerms(policies: readonly Policy[]): ReadonlyMap<string, PeerTer
 function portNames(policies: readonly Policy[]): ReadonlySet<string> {
   const names = new Set<string>();
   for (const { rule } of rulesOf(policies)) {
-    for (const term of rule.ports ?? []) if ("portName" in term) names.add(term.portName);
+    for (const terms of [rule.ports, rule.notPorts, rule.sourcePorts, rule.notSourcePorts]) {
+      for (const term of terms ?? []) if ("portName" in term) names.add(term.portName);
+    }
   }
   return names;
 }
@@ -140,11 +153,17 @@ const keys = new WeakMap<PeerTerm, string>();
 function termKey(term: PeerTerm): string {
   let key = keys.get(term);
   if (key === undefined) {
-    key =
-      term.kind === "block" ? `block ${term.cidr} ${term.except.join(" ")}` : JSON.stringify(term);
+    key = textOf(term);
     keys.set(term, key);
   }
   return key;
+}
+
+function textOf(term: PeerTerm): string {
+  if (term.kind === "block") return `block ${term.cidrs.join(" ")} but ${term.except.join(" ")}`;
+  if (!("of" in term)) return JSON.stringify(term);
+  const parts = term.kind === "not" ? [term.of] : term.of;
+  return `${term.kind}(${parts.map(termKey).join(", ")})`;
 }
 
 /** Endpoints that look alike to any selector and address block of the policies. */
@@ -157,37 +176,42 @@ class Groups {
   readonly #pods: LabelIndex;
   readonly #namespaces: LabelIndex;
   readonly #nodes: LabelIndex;
+  readonly #labels: LabelIndex;
   /** Groups of pods by label set, and by namespace. */
   readonly #byLabels: ReadonlyMap<number, readonly number[]>;
   readonly #byNamespace: ReadonlyMap<string, readonly number[]>;
 
   constructor(
-    terms: readonly PeerTerm[],
+    combined: readonly PeerTerm[],
     names: ReadonlySet<string>,
     endpoints: readonly PolicyEndpoint[],
     settings: PolicySettings,
   ) {
+    const terms = combined.flatMap(simpleTerms);
     this.#blocks = terms.filter((term): term is BlockTerm => term.kind === "block");
     this.#blockKeys = new Map(this.#blocks.map((term, i) => [termKey(term), i]));
     const ranges = new AddressRanges(this.#blocks, settings);
     const podLabels = new LabelSets(usedKeys(podSelectors(terms)));
     const nodeLabels = new LabelSets(usedKeys(nodeSelectors(terms)));
+    const labels = new LabelSets(expressionKeys(terms));
     const namespaces = new LabelSets();
     const portLists = new Numbering<readonly NamedPort[]>();
     const numbers = new Map<string, number>();
     const byNamespace = new Map<string, number[]>();
     const byLabels = new Map<number, number[]>();
     this.groupOf = Int32Array.from(endpoints, (endpoint) => {
-      const { pod, nodeLabels: ofNode } = endpoint;
-      const ports = pod?.ports.filter(({ name }) => names.has(name)) ?? [];
+      const { pod, nodeLabels: ofNode, labels: own } = endpoint;
+      const ports = endpoint.ports?.filter(({ name }) => names.has(name)) ?? [];
       const group: Group = {
         admitting: ranges.admitting(endpoint),
         ports: portLists.of(JSON.stringify(ports), ports),
         namespace: pod && namespaces.of(pod.namespaceLabels),
         pod: pod && podLabels.of(pod.labels),
         node: ofNode && nodeLabels.of(ofNode),
+        labels: own && labels.of(own),
+        family: familyOf(endpoint.address),
       };
-      const key = `${group.admitting.id} ${group.ports} ${pod?.namespace} ${group.namespace} ${group.pod} ${group.node}`;
+      const key = `${group.admitting.id} ${group.ports} ${pod?.namespace} ${group.namespace} ${group.pod} ${group.node} ${group.labels} ${group.family}`;
       const known = numbers.get(key);
       if (known !== undefined) return known;
       const number = this.#groups.push(group) - 1;
@@ -204,6 +228,7 @@ class Groups {
     this.#pods = new LabelIndex(podLabels.values);
     this.#namespaces = new LabelIndex(namespaces.values);
     this.#nodes = new LabelIndex(nodeLabels.values);
+    this.#labels = new LabelIndex(labels.values);
   }
 
   get size(): number {
@@ -218,13 +243,43 @@ class Groups {
     switch (term.kind) {
       case "pods":
         return this.#podsOf(term);
-      case "nodes":
-        return this.#nodesOf(term);
-      case "block":
-        return this.#inBlock(this.#blockKeys.get(termKey(term)) as number);
+      case "nodes": {
+        const labels = this.#nodes.select(term.nodeSelector);
+        return this.#groupsWhere(({ node }) => node !== undefined && hasBit(labels, node));
+      }
+      case "labels": {
+        const labels = this.#labels.where(term.where);
+        return this.#groupsWhere(({ labels: own }) => own !== undefined && hasBit(labels, own));
+      }
+      case "block": {
+        const block = this.#blockKeys.get(termKey(term)) as number;
+        return this.#groupsWhere(({ admitting }) => hasBit(admitting.blocks, block));
+      }
+      case "family":
+        return this.#groupsWhere(({ family }) => family === term.family);
       case "domain":
         return emptyBits(this.size);
+      case "all":
+      case "any": {
+        const isAll = term.kind === "all";
+        const bits = isAll ? fullBits(this.size) : emptyBits(this.size);
+        for (const each of term.of) (isAll ? andInto : orInto)(bits, this.admittedBy(each));
+        return bits;
+      }
+      case "not": {
+        const bits = fullBits(this.size);
+        andNotInto(bits, this.admittedBy(term.of));
+        return bits;
+      }
     }
+  }
+
+  #groupsWhere(isIn: (group: Group) => boolean): Bits {
+    const bits = emptyBits(this.size);
+    this.#groups.forEach((group, i) => {
+      if (isIn(group)) setBit(bits, i);
+    });
+    return bits;
   }
 
   #podsOf({ namespace, namespaceSelector, podSelector }: PodTerm): Bits {
@@ -244,23 +299,6 @@ class Groups {
     });
     return bits;
   }
-
-  #nodesOf({ nodeSelector }: NodeTerm): Bits {
-    const bits = emptyBits(this.size);
-    const labels = this.#nodes.select(nodeSelector);
-    this.#groups.forEach(({ node }, group) => {
-      if (node !== undefined && hasBit(labels, node)) setBit(bits, group);
-    });
-    return bits;
-  }
-
-  #inBlock(block: number): Bits {
-    const bits = emptyBits(this.size);
-    this.#groups.forEach(({ admitting }, group) => {
-      if (hasBit(admitting.blocks, block)) setBit(bits, group);
-    });
-    return bits;
-  }
 }
 
 interface Group {
@@ -270,6 +308,9 @@ interface Group {
   readonly namespace: number | undefined;
   readonly pod: number | undefined;
   readonly node: number | undefined;
+  /** Those that the CNI gives it. */
+  readonly labels: number | undefined;
+  readonly family: IpFamily;
 }
 
 /** Blocks that admit an address; equal sets have equal numbers. */
@@ -351,16 +392,21 @@ class LabelSets {
   }
 }
 
-function podSelectors(terms: readonly PeerTerm[]): readonly LabelSelector[] {
+function podSelectors(terms: readonly SimpleTerm[]): readonly LabelSelector[] {
   return terms.flatMap((term) => (term.kind === "pods" ? [term.podSelector] : []));
 }
 
-function nodeSelectors(terms: readonly PeerTerm[]): readonly LabelSelector[] {
+function nodeSelectors(terms: readonly SimpleTerm[]): readonly LabelSelector[] {
   return terms.flatMap((term) => (term.kind === "nodes" ? [term.nodeSelector] : []));
 }
 
 function usedKeys(selectors: readonly LabelSelector[]): readonly string[] {
   return [...new Set(selectors.flatMap((each) => requirements(each).map(({ key }) => key)))].sort();
+}
+
+function expressionKeys(terms: readonly SimpleTerm[]): readonly string[] {
+  const keysOf = (term: SimpleTerm) => (term.kind === "labels" ? labelKeys(term.where) : []);
+  return [...new Set(terms.flatMap(keysOf))].sort();
 }
 
 function push<K>(lists: Map<K, number[]>, key: K, value: number): void {

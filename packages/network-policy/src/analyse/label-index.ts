@@ -1,5 +1,10 @@
 import type { LabelSelector, LabelSelectorRequirement, Labels } from "@cnilab/core";
-import { andInto, andNotInto, type Bits, emptyBits, fullBits, setBit } from "./bits.ts";
+import {
+  type LabelExpression,
+  type LabelRequirement,
+  valueMatches,
+} from "../policy/label-expression.ts";
+import { andInto, andNotInto, type Bits, emptyBits, fullBits, orInto, setBit } from "./bits.ts";
 
 /** Answers selectors for many sets of labels at once, by who has which value of a key. */
 export class LabelIndex {
@@ -33,6 +38,41 @@ export class LabelIndex {
     });
   }
 
+  /** The same for an expression. Not to be written to. */
+  where(expression: LabelExpression): Bits {
+    switch (expression.op) {
+      case "all":
+      case "any": {
+        const isAll = expression.op === "all";
+        const bits = isAll ? fullBits(this.#size) : emptyBits(this.#size);
+        for (const each of expression.of) (isAll ? andInto : orInto)(bits, this.where(each));
+        return bits;
+      }
+      case "not":
+        return this.#without(this.where(expression.of));
+      default:
+        return this.#remember(JSON.stringify(expression), () => this.#fulfil(expression));
+    }
+  }
+
+  #fulfil(requirement: LabelRequirement): Bits {
+    const having = this.#having.get(requirement.key);
+    const bits = emptyBits(this.#size);
+    // A value that is asked for is found at once, others by looking at each.
+    const values = requirement.op === "in" ? requirement.values : (having?.keys() ?? []);
+    for (const value of values) {
+      if (!valueMatches(requirement, value)) continue;
+      for (const i of having?.get(value) ?? []) setBit(bits, i);
+    }
+    return bits;
+  }
+
+  #without(bits: Bits): Bits {
+    const others = fullBits(this.#size);
+    andNotInto(others, bits);
+    return others;
+  }
+
   #satisfy(requirement: LabelSelectorRequirement): Bits {
     return this.#remember(JSON.stringify(requirement), () => {
       const { key, operator, values = [] } = requirement;
@@ -41,10 +81,7 @@ export class LabelIndex {
       const wanted = operator === "In" || operator === "NotIn" ? values : having?.keys();
       const bits = emptyBits(this.#size);
       for (const value of wanted ?? []) for (const i of having?.get(value) ?? []) setBit(bits, i);
-      if (positive) return bits;
-      const others = fullBits(this.#size);
-      andNotInto(others, bits);
-      return others;
+      return positive ? bits : this.#without(bits);
     });
   }
 

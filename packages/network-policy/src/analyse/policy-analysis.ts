@@ -1,5 +1,10 @@
-import type { Protocol } from "@cnilab/core";
-import { DEFAULT_SETTINGS, type PolicySettings } from "../policy/match.ts";
+import { allPorts, type IpProtocol } from "../policy/ip-protocol.ts";
+import {
+  askedSides,
+  DEFAULT_SETTINGS,
+  EPHEMERAL_PORT,
+  type PolicySettings,
+} from "../policy/match.ts";
 import type { Policy, Rule } from "../policy/policy.ts";
 import type { PolicyEndpoint } from "../policy/policy-endpoint.ts";
 import { type Bits, hasBit } from "./bits.ts";
@@ -24,16 +29,24 @@ export class PolicyAnalysis {
   readonly endpoints: readonly PolicyEndpoint[];
   readonly classes: EndpointClasses;
   readonly subjects: Subjects;
-  /** Of all protocols; each port of each is in one of them. */
+  /** Of the protocols with ports, and of others that a rule names; each port of each is in one of them. */
   readonly portClasses: readonly PortClass[];
   readonly #peers: RulePeers;
-  readonly #matrices: PortMatrix[] = [];
+  readonly #settings: PolicySettings;
+  readonly #sourcePort: number;
+  readonly #matrices = new Map<PortClass, PortMatrix>();
+  /** Protocols that no rule names fare alike. */
+  #others: PortClass | undefined;
 
-  /** @param policies in order, as `readPolicies` gives them */
+  /**
+   * @param policies in order, as `readPolicies` gives them
+   * @param sourcePort from which all connections come, for rules that ask
+   */
   constructor(
     policies: readonly Policy[],
     endpoints: readonly PolicyEndpoint[],
     settings: PolicySettings = DEFAULT_SETTINGS,
+    sourcePort: number = EPHEMERAL_PORT,
   ) {
     this.policies = policies;
     this.endpoints = endpoints;
@@ -41,18 +54,33 @@ export class PolicyAnalysis {
     this.subjects = new Subjects(policies, this.classes);
     this.portClasses = portClasses(policies, this.classes.portLists);
     this.#peers = new RulePeers(this.classes);
+    this.#settings = settings;
+    this.#sourcePort = sourcePort;
   }
 
   /** @param portClass place in {@link portClasses} */
   matrix(portClass: number): PortMatrix {
-    let matrix = this.#matrices[portClass];
+    const port = this.portClasses[portClass];
+    if (port === undefined) throw new RangeError(`there is no port class ${portClass}`);
+    return this.#matrixOf(port);
+  }
+
+  #matrixOf(port: PortClass): PortMatrix {
+    let matrix = this.#matrices.get(port);
     if (matrix === undefined) {
-      const port = this.portClasses[portClass];
-      if (port === undefined) throw new RangeError(`there is no port class ${portClass}`);
-      matrix = new PortMatrix(this.classes, this.subjects, this.#peers, port);
-      this.#matrices[portClass] = matrix;
+      const { classes, subjects } = this;
+      matrix = new PortMatrix(classes, subjects, this.#peers, port, this.#sourcePort);
+      this.#matrices.set(port, matrix);
     }
     return matrix;
+  }
+
+  #portClassOf(protocol: IpProtocol, port: number): PortClass {
+    const known = this.portClasses[portClassOf(this.portClasses, protocol, port)];
+    if (known !== undefined) return known;
+    const { first, last } = allPorts(protocol);
+    this.#others ??= { protocol, ranges: [[first, last]] };
+    return this.#others;
   }
 
   /** Classes that a rule of one of the policies is about, on the other side. Not to be written to. */
@@ -61,17 +89,18 @@ export class PolicyAnalysis {
   }
 
   /** @param source place in {@link endpoints}, as is `destination` */
-  verdict(source: number, destination: number, protocol: Protocol, port: number): PairVerdict {
-    // A pod cannot be cut off from itself.
-    if (source === destination && this.endpoints[source]?.pod !== undefined) {
-      return { egress: true, ingress: true };
-    }
-    const matrix = this.matrix(portClassOf(this.portClasses, protocol, port));
+  verdict(source: number, destination: number, protocol: IpProtocol, port: number): PairVerdict {
+    const asked = askedSides(
+      this.endpoints[source] as PolicyEndpoint,
+      this.endpoints[destination] as PolicyEndpoint,
+      this.#settings,
+    );
+    const matrix = this.#matrixOf(this.#portClassOf(protocol, port));
     const from = this.classes.classOf[source] as number;
     const to = this.classes.classOf[destination] as number;
     return {
-      egress: hasBit(matrix.egress(from), to),
-      ingress: hasBit(matrix.ingress(to), from),
+      egress: !asked.egress || hasBit(matrix.egress(from), to),
+      ingress: !asked.ingress || hasBit(matrix.ingress(to), from),
     };
   }
 }

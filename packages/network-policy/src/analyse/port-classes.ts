@@ -1,19 +1,17 @@
-import type { Protocol } from "@cnilab/core";
+import { allPorts, type IpProtocol, PROTOCOLS } from "../policy/ip-protocol.ts";
 import type { NamedPortTerm, Policy, PortRangeTerm, PortTerm } from "../policy/policy.ts";
 import { rulesOf } from "../policy/policy.ts";
 import type { NamedPort } from "../policy/policy-endpoint.ts";
 
-export const PROTOCOLS: readonly Protocol[] = ["TCP", "UDP", "SCTP"];
-
 /** Destination ports of one protocol that all policies treat alike. */
 export interface PortClass {
-  readonly protocol: Protocol;
+  readonly protocol: IpProtocol;
   /** In order, apart from each other, ends included. */
   readonly ranges: readonly (readonly [first: number, last: number])[];
 }
 
 /**
- * Cuts the ports of each protocol into the fewest classes.
+ * Cuts the ports of each protocol into the fewest classes: of those with ports, and of others that a rule names.
  * @param portLists each list of named ports that some endpoint has, once
  */
 export function portClasses(
@@ -21,7 +19,8 @@ export function portClasses(
   portLists: readonly (readonly NamedPort[])[],
 ): readonly PortClass[] {
   const terms = distinctTerms(policies);
-  return PROTOCOLS.flatMap((protocol) => {
+  const named = terms.flatMap(({ protocol = "TCP" }) => [protocol]);
+  return [...new Set([...PROTOCOLS, ...named])].flatMap((protocol) => {
     const ofProtocol = terms.filter((t) => t.protocol === undefined || t.protocol === protocol);
     return classesOf(
       protocol,
@@ -35,7 +34,7 @@ export function portClasses(
 function distinctTerms(policies: readonly Policy[]): readonly PortTerm[] {
   const terms = new Map<string, PortTerm>();
   for (const { rule } of rulesOf(policies)) {
-    for (const term of rule.ports ?? []) {
+    for (const term of [...(rule.ports ?? []), ...(rule.notPorts ?? [])]) {
       const name = "portName" in term ? term.portName : `${term.first}-${term.last}`;
       terms.set(`${term.protocol ?? ""} ${name}`, term);
     }
@@ -44,7 +43,7 @@ function distinctTerms(policies: readonly Policy[]): readonly PortTerm[] {
 }
 
 function classesOf(
-  protocol: Protocol,
+  protocol: IpProtocol,
   ranges: readonly PortRangeTerm[],
   names: readonly NamedPortTerm[],
   portLists: readonly (readonly NamedPort[])[],
@@ -67,7 +66,8 @@ function classesOf(
     }
     return change;
   };
-  changeAt(1);
+  const whole = allPorts(protocol);
+  changeAt(whole.first);
   ranges.forEach(({ first, last }, term) => {
     changeAt(first).begin.push(term);
     changeAt(last + 1).end.push(term);
@@ -76,14 +76,14 @@ function classesOf(
     changeAt(port);
     changeAt(port + 1);
   }
-  const starts = [...changes.keys()].filter((port) => port <= 65_535).sort((x, y) => x - y);
+  const starts = [...changes.keys()].filter((port) => port <= whole.last).sort((x, y) => x - y);
   const inside = new Set<number>();
   const classes = new Map<string, [number, number][]>();
   starts.forEach((first, i) => {
     const { begin, end } = changeAt(first);
     for (const term of end) inside.delete(term);
     for (const term of begin) inside.add(term);
-    const last = (starts[i + 1] ?? 65_536) - 1;
+    const last = (starts[i + 1] ?? whole.last + 1) - 1;
     const alike = `${[...inside].sort((x, y) => x - y).join()}${havers.get(first) ?? ""}`;
     const found = classes.get(alike);
     const before = found?.at(-1);
@@ -94,10 +94,10 @@ function classesOf(
   return [...classes.values()].map((found) => ({ protocol, ranges: found }));
 }
 
-/** The class that a port is in. `classes` are all of them. */
+/** The class that a port is in; -1 for those of protocols that no rule names. */
 export function portClassOf(
   classes: readonly PortClass[],
-  protocol: Protocol,
+  protocol: IpProtocol,
   port: number,
 ): number {
   return classes.findIndex(

@@ -1,5 +1,7 @@
-import type { Direction, Policy, Rule } from "../policy/policy.ts";
+import type { IpProtocol } from "../policy/ip-protocol.ts";
+import type { Direction, PeerTerm, Policy, PortTerm, Rule } from "../policy/policy.ts";
 import type { NamedPort } from "../policy/policy-endpoint.ts";
+import { byTier } from "../policy/tier.ts";
 import {
   andInto,
   andNotInto,
@@ -28,6 +30,7 @@ const STRIP = 4 * 32;
 export class PortMatrix {
   readonly #classes: EndpointClasses;
   readonly #port: PortClass;
+  readonly #sourcePort: number;
   readonly #egress: readonly Bits[];
   readonly #ingress: readonly Bits[];
   readonly #size: number;
@@ -35,9 +38,17 @@ export class PortMatrix {
   readonly #peers: RulePeers;
   readonly #named = new Map<string, Bits>();
 
-  constructor(classes: EndpointClasses, subjects: Subjects, peers: RulePeers, port: PortClass) {
+  /** @param sourcePort from which all connections come */
+  constructor(
+    classes: EndpointClasses,
+    subjects: Subjects,
+    peers: RulePeers,
+    port: PortClass,
+    sourcePort: number,
+  ) {
     this.#classes = classes;
     this.#port = port;
+    this.#sourcePort = sourcePort;
     this.#size = classes.classes.length;
     this.#all = fullBits(this.#size);
     this.#peers = peers;
@@ -138,24 +149,36 @@ export class PortMatrix {
     const rows = new Map<string, Bits>();
     return this.#classes.classes.map(({ portList }, i) => {
       const set = subjects.policiesOf(direction, i);
-      // Names of ports are the destination's: its own for ingress.
-      const key = direction === "ingress" && set.namesPorts ? `${set.id} ${portList}` : `${set.id}`;
+      const isAbout = (rule: Rule) => hasBit(this.#peers.selectedBy(rule), i);
+      const named = set.namesOwnPorts ? portList : "";
+      const key = `${set.id} ${named} ${set.narrowed.map(isAbout).join()}`;
       let row = rows.get(key);
       if (row === undefined) {
         const ports = this.#classes.portLists[portList] as readonly NamedPort[];
-        row = this.#row(direction, set.policies, ports);
+        row = this.#row(direction, set.policies, ports, isAbout);
         rows.set(key, row);
       }
       return row;
     });
   }
 
-  #row(direction: Direction, policies: readonly Policy[], own: readonly NamedPort[]): Bits {
+  /**
+   * What one class's policies allow.
+   * @param own its named ports
+   * @param isAbout whether a rule of theirs is about this class
+   */
+  #row(
+    direction: Direction,
+    policies: readonly Policy[],
+    own: readonly NamedPort[],
+    isAbout: (rule: Rule) => boolean,
+  ): Bits {
     if (policies.length === 0) return this.#all;
     const allowed = emptyBits(this.#size);
     let open = this.#all.slice();
     const decide = (policy: Policy, passed: Bits) => {
       for (const rule of policy[direction] ?? []) {
+        if (rule.action === "Log" || !isAbout(rule)) continue;
         const fits = this.#matching(rule, direction, own);
         if (fits === undefined) continue;
         const decided = fits.slice();
@@ -165,14 +188,10 @@ export class PortMatrix {
         andNotInto(open, decided);
       }
     };
-    for (const tier of ["Admin", "NetworkPolicy", "Baseline"] as const) {
-      const ofTier = policies.filter((policy) => policy.tier === tier);
-      if (ofTier.length === 0) continue;
+    for (const ofTier of byTier(policies)) {
       const passed = emptyBits(this.#size);
       for (const policy of ofTier) decide(policy, passed);
-      // Whom a NetworkPolicy selects may only what one allows.
-      if (tier === "NetworkPolicy") return allowed;
-      orInto(passed, open);
+      if (ofTier[0].tier.otherwise === "Pass") orInto(passed, open);
       open = passed;
     }
     orInto(allowed, open);
@@ -181,36 +200,71 @@ export class PortMatrix {
 
   /** Classes that a rule fits on this port; `undefined` for none. Not to be written to. */
   #matching(rule: Rule, direction: Direction, own: readonly NamedPort[]): Bits | undefined {
-    const peers = this.#peers.of(rule);
-    if (rule.ports === undefined) return peers;
-    const { protocol, ranges } = this.#port;
-    const [[port]] = ranges as [readonly [number, number]];
-    let byName: Bits | undefined;
-    for (const term of rule.ports) {
-      if (term.protocol !== undefined && term.protocol !== protocol) continue;
-      if (!("portName" in term)) {
-        if (port >= term.first && port <= term.last) return peers;
-      } else if (direction === "ingress") {
-        if (hasPort(own, term.portName, this.#port)) return peers;
-      } else {
-        byName ??= emptyBits(this.#size);
-        orInto(byName, this.#havingPort(term.portName));
-      }
-    }
-    if (byName !== undefined) andInto(byName, peers);
-    return byName;
+    const { ports, notPorts, sourcePorts, notSourcePorts } = rule;
+    const [[port]] = this.#port.ranges as [readonly [number, number]];
+    // Names of ports are those of the end that has them: the class's own, or its peer's.
+    const [destination, source] = direction === "ingress" ? [own, undefined] : [undefined, own];
+    let fits: Bits | undefined = this.#peers.of(rule);
+    fits = this.#among(fits, ports, true, destination, port);
+    fits = this.#among(fits, notPorts, false, destination, port);
+    fits = this.#among(fits, sourcePorts, true, source, this.#sourcePort);
+    return this.#among(fits, notSourcePorts, false, source, this.#sourcePort);
   }
 
-  /** Classes whose endpoints have a port of this name here. */
-  #havingPort(name: string): Bits {
-    let bits = this.#named.get(name);
+  /**
+   * Those of some classes for which one of the terms fits, or none of them does.
+   * @param own named ports of the class itself, where the ports are at its end
+   */
+  #among(
+    classes: Bits | undefined,
+    terms: readonly PortTerm[] | undefined,
+    isWanted: boolean,
+    own: readonly NamedPort[] | undefined,
+    port: number,
+  ): Bits | undefined {
+    if (classes === undefined || terms === undefined) return classes;
+    const fitting = this.#fitting(terms, own, port);
+    if (typeof fitting === "boolean") return fitting === isWanted ? classes : undefined;
+    const among = classes.slice();
+    (isWanted ? andInto : andNotInto)(among, fitting);
+    return among;
+  }
+
+  /** Whether one of the terms fits; where they name ports of the other end, for which classes. */
+  #fitting(
+    terms: readonly PortTerm[],
+    own: readonly NamedPort[] | undefined,
+    port: number,
+  ): Bits | boolean {
+    const { protocol } = this.#port;
+    let byName: Bits | undefined;
+    for (const term of terms) {
+      if (term.protocol !== undefined && term.protocol !== protocol) continue;
+      if (!("portName" in term)) {
+        if (port >= term.first && port <= term.last) return true;
+      } else if (own !== undefined) {
+        if (hasPort(own, term.portName, protocol, port)) return true;
+      } else {
+        byName ??= emptyBits(this.#size);
+        orInto(byName, this.#havingPort(term.portName, port));
+      }
+    }
+    return byName ?? false;
+  }
+
+  /** Classes whose endpoints have a port of this name and number. */
+  #havingPort(name: string, port: number): Bits {
+    const key = `${name} ${port}`;
+    let bits = this.#named.get(key);
     if (bits === undefined) {
       bits = emptyBits(this.#size);
-      const lists = this.#classes.portLists.map((ports) => hasPort(ports, name, this.#port));
+      const lists = this.#classes.portLists.map((ports) =>
+        hasPort(ports, name, this.#port.protocol, port),
+      );
       this.#classes.classes.forEach(({ portList }, i) => {
         if (lists[portList] === true) setBit(bits as Bits, i);
       });
-      this.#named.set(name, bits);
+      this.#named.set(key, bits);
     }
     return bits;
   }
@@ -224,32 +278,40 @@ function spreadBit(from: Bits, bit: number, into: Bits): void {
 function hasPort(
   ports: readonly NamedPort[],
   name: string,
-  { protocol, ranges }: PortClass,
+  protocol: IpProtocol,
+  port: number,
 ): boolean {
-  const [[port]] = ranges as [readonly [number, number]];
   return ports.some((p) => p.name === name && p.protocol === protocol && p.port === port);
 }
 
-/** Which classes each rule admits as peers, whatever the port. */
+/** Which classes each rule is about, whatever the port. */
 export class RulePeers {
   readonly #classes: EndpointClasses;
   readonly #all: Bits;
-  readonly #peers = new Map<Rule, Bits>();
+  readonly #peers = new Map<readonly PeerTerm[], Bits>();
 
   constructor(classes: EndpointClasses) {
     this.#classes = classes;
     this.#all = fullBits(classes.classes.length);
   }
 
-  /** Not to be written to. */
-  of(rule: Rule): Bits {
-    const { peers } = rule;
-    if (peers === undefined) return this.#all;
-    let bits = this.#peers.get(rule);
+  /** At the other end. Not to be written to. */
+  of({ peers }: Rule): Bits {
+    return this.#admittedBy(peers);
+  }
+
+  /** Of those whom the rule's policy selects. Not to be written to. */
+  selectedBy({ selected }: Rule): Bits {
+    return this.#admittedBy(selected);
+  }
+
+  #admittedBy(terms: readonly PeerTerm[] | undefined): Bits {
+    if (terms === undefined) return this.#all;
+    let bits = this.#peers.get(terms);
     if (bits === undefined) {
       bits = emptyBits(this.#classes.classes.length);
-      for (const term of peers) orInto(bits, this.#classes.admittedBy(term));
-      this.#peers.set(rule, bits);
+      for (const term of terms) orInto(bits, this.#classes.admittedBy(term));
+      this.#peers.set(terms, bits);
     }
     return bits;
   }

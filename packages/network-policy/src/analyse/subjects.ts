@@ -1,4 +1,4 @@
-import { DIRECTIONS, type Direction, type Policy } from "../policy/policy.ts";
+import { DIRECTIONS, type Direction, type Policy, type Rule } from "../policy/policy.ts";
 import { forEachBit } from "./bits.ts";
 import type { EndpointClasses } from "./endpoint-classes.ts";
 
@@ -7,8 +7,10 @@ export interface PolicySet {
   readonly id: number;
   /** In the order in which they are asked. */
   readonly policies: readonly Policy[];
-  /** Whether a rule of theirs names a port. */
-  readonly namesPorts: boolean;
+  /** Whether a rule of theirs names a port of those whom they select. */
+  readonly namesOwnPorts: boolean;
+  /** Rules of theirs that are about some only of those whom they select. */
+  readonly narrowed: readonly Rule[];
 }
 
 /** Which policies select each class of endpoints. */
@@ -47,7 +49,10 @@ function policySets(
       set = {
         id: sets.size,
         policies: chosen,
-        namesPorts: chosen.some((p) => namesPort(p, direction)),
+        namesOwnPorts: chosen.some((p) => namesOwnPort(p, direction)),
+        narrowed: chosen.flatMap((p) =>
+          (p[direction] ?? []).filter((rule) => rule.selected !== undefined),
+        ),
       };
       sets.set(key, set);
     }
@@ -55,6 +60,12 @@ function policySets(
   });
 }
 
-function namesPort(policy: Policy, direction: Direction): boolean {
-  return (policy[direction] ?? []).some((rule) => rule.ports?.some((term) => "portName" in term));
+function namesOwnPort(policy: Policy, direction: Direction): boolean {
+  return (policy[direction] ?? []).some((rule) => {
+    const own =
+      direction === "ingress"
+        ? [rule.ports, rule.notPorts]
+        : [rule.sourcePorts, rule.notSourcePorts];
+    return own.some((terms) => terms?.some((term) => "portName" in term));
+  });
 }

@@ -2,9 +2,13 @@ import type { KubeObject } from "@cnilab/core";
 import { formatIp, type IpAddress } from "@cnilab/net";
 import { type AddressRange, BlockIndex } from "../analyse/block-index.ts";
 import { PolicyAnalysis } from "../analyse/policy-analysis.ts";
-import { type BlockTerm, type Policy, rulesOf } from "../policy/policy.ts";
+import { type Policy, simpleTerms, termsOf } from "../policy/policy.ts";
 import { outsideEndpoint } from "../policy/policy-endpoint.ts";
-import { readPolicies } from "../policy/read-policies.ts";
+import {
+  KUBERNETES_POLICIES,
+  type PolicyReader,
+  withoutPodAddresses,
+} from "../policy/policy-reader.ts";
 import { ingressConnections } from "./ingress-controller.ts";
 import { PortSet } from "./port-set.ts";
 import { type Workload, workloadName, workloads } from "./workloads.ts";
@@ -25,24 +29,28 @@ export interface PermittedConnection {
  */
 export function permittedConnections(
   objects: readonly KubeObject[],
+  reader: PolicyReader = KUBERNETES_POLICIES,
 ): readonly PermittedConnection[] {
-  return joinRanges(connectionsByRange(objects, outsideRanges(readPolicies(objects))));
+  const ranges = outsideRanges(reader.read(objects).policies);
+  return joinRanges(connectionsByRange(objects, ranges, reader));
 }
 
 /** The same for given ranges of outside addresses, each by itself; policies must treat a range's addresses alike. */
 export function connectionsByRange(
   objects: readonly KubeObject[],
   ranges: readonly AddressRange[],
+  reader: PolicyReader = KUBERNETES_POLICIES,
 ): readonly PermittedConnection[] {
-  const policies = readPolicies(objects);
+  const { policies, endpoint, settings } = reader.read(objects);
   const peers: readonly Peer[] = [
-    ...workloads(objects).map((workload) => ({ workload })),
+    ...workloads(objects, endpoint).map((workload) => ({ workload })),
     ...ranges.map((outside) => ({ outside })),
   ];
   const endpoints = peers.map((peer) =>
-    "workload" in peer ? peer.workload.pods : [outsideEndpoint(peer.outside.first)],
+    "workload" in peer ? peer.workload.pods : [endpoint(outsideEndpoint(peer.outside.first))],
   );
-  const analysis = new PolicyAnalysis(policies, endpoints.flat(), { blocksMatchPods: false });
+  const known = withoutPodAddresses(settings);
+  const analysis = new PolicyAnalysis(policies, endpoints.flat(), known);
   let next = 0;
   const places = endpoints.map((each) => each.map(() => next++));
   const found: PermittedConnection[] = [];
@@ -74,10 +82,9 @@ function permittedPorts(
 
 /** IPv4 addresses in ranges that policies treat alike. */
 export function outsideRanges(policies: readonly Policy[]): readonly AddressRange[] {
-  const blocks: BlockTerm[] = [];
-  for (const { rule } of rulesOf(policies)) {
-    for (const term of rule.peers ?? []) if (term.kind === "block") blocks.push(term);
-  }
+  const blocks = [...termsOf(policies)]
+    .flatMap(simpleTerms)
+    .filter((term) => term.kind === "block");
   return new BlockIndex(blocks, 4).ranges;
 }
 
@@ -129,16 +136,20 @@ export function peerName(peer: Peer): string {
 }
 
 /** The lines of `netpol-analyzer list`, in the order of their text: `SRC => DST : CONNS`. */
-export function connectionLines(objects: readonly KubeObject[]): readonly string[] {
-  const permitted = permittedConnections(objects).map(
+export function connectionLines(
+  objects: readonly KubeObject[],
+  reader: PolicyReader = KUBERNETES_POLICIES,
+): readonly string[] {
+  const permitted = permittedConnections(objects, reader).map(
     ({ source, destination, ports }) =>
       `${peerName(source)} => ${peerName(destination)} : ${ports}`,
   );
   const byWorkload = new Map<string, number[]>();
+  const view = reader.read(objects);
   for (const { destination, port, admitted } of ingressConnections(
     objects,
-    readPolicies(objects),
-    workloads(objects),
+    view,
+    workloads(objects, view.endpoint),
   )) {
     if (!admitted) continue;
     const name = workloadName(destination);

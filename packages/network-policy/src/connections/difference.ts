@@ -2,7 +2,7 @@ import type { KubeObject } from "@cnilab/core";
 import { formatIp } from "@cnilab/net";
 import type { AddressRange } from "../analyse/block-index.ts";
 import { compareText } from "../compare-text.ts";
-import { readPolicies } from "../policy/read-policies.ts";
+import { KUBERNETES_POLICIES, type PolicyReader } from "../policy/policy-reader.ts";
 import { connectionsByRange, outsideRanges, type Peer, peerName } from "./connections.ts";
 
 /** What one pair of peers may do before a change and after it, in words as `TCP 80`; `No Connections` for nothing. */
@@ -19,15 +19,16 @@ const NOTHING = "No Connections";
 export function connectionChanges(
   before: readonly KubeObject[],
   after: readonly KubeObject[],
+  reader: PolicyReader = KUBERNETES_POLICIES,
 ): readonly ConnectionChange[] {
   // Both are cut where either has a block's border, so that ranges compare one by one.
-  const ranges = outsideRanges([...readPolicies(before), ...readPolicies(after)]);
+  const ranges = outsideRanges([...reader.read(before).policies, ...reader.read(after).policies]);
   const changes = new Map<string, Change>();
   for (const [side, objects] of [
     ["before", before],
     ["after", after],
   ] as const) {
-    for (const { source, destination, ports } of connectionsByRange(objects, ranges)) {
+    for (const { source, destination, ports } of connectionsByRange(objects, ranges, reader)) {
       const key = `${peerName(source)} => ${peerName(destination)}`;
       let change = changes.get(key);
       if (change === undefined) {

@@ -1,17 +1,21 @@
 import type { KubeObject } from "@cnilab/core";
+import { KUBERNETES_POLICIES, type PolicyReader } from "../policy/policy-reader.ts";
 import { type PermittedConnection, peerName, permittedConnections } from "./connections.ts";
 import { type Exposure, exposure } from "./exposure.ts";
 import { ENTIRE_CLUSTER, possiblePeerName } from "./possible-peer.ts";
 import { type Workload, workloadName } from "./workloads.ts";
 
 /** The exposure part of `netpol-analyzer list --exposure`. */
-export function exposureLines(objects: readonly KubeObject[]): readonly string[] {
-  const { exposures, unprotected } = exposure(objects);
+export function exposureLines(
+  objects: readonly KubeObject[],
+  reader: PolicyReader = KUBERNETES_POLICIES,
+): readonly string[] {
+  const { exposures, unprotected } = exposure(objects, reader);
   const exposed = new Map<string, Workload>();
   for (const { workload } of [...exposures, ...unprotected])
     exposed.set(workloadName(workload), workload);
   const width = Math.max(0, ...[...exposed.keys()].map((name) => name.length));
-  const connections = permittedConnections(objects);
+  const connections = permittedConnections(objects, reader);
   const lines = ["Exposure Analysis Result:"];
   for (const direction of ["egress", "ingress"] as const) {
     const arrow = direction === "egress" ? "=>" : "<=";

@@ -1,7 +1,8 @@
 import type { KubeObject } from "@cnilab/core";
-import { type PortClass, PROTOCOLS, portClasses } from "../analyse/port-classes.ts";
+import { type PortClass, portClasses } from "../analyse/port-classes.ts";
 import { askTiers } from "../policy/evaluate.ts";
-import { portMatches, termSelects } from "../policy/match.ts";
+import { allPorts, protocolName } from "../policy/ip-protocol.ts";
+import { peerMatches, portMatches } from "../policy/match.ts";
 import {
   DIRECTIONS,
   type Direction,
@@ -11,8 +12,8 @@ import {
   type Rule,
 } from "../policy/policy.ts";
 import type { PolicyEndpoint } from "../policy/policy-endpoint.ts";
+import { KUBERNETES_POLICIES, type PolicyReader } from "../policy/policy-reader.ts";
 import { rangeText } from "../policy/range-text.ts";
-import { readPolicies } from "../policy/read-policies.ts";
 import { PortSet } from "./port-set.ts";
 import { admits, ENTIRE_CLUSTER, type PossiblePeer, possiblePeers } from "./possible-peer.ts";
 import { type Workload, workloads } from "./workloads.ts";
@@ -53,18 +54,20 @@ export class ExposedPorts {
   toString(): string {
     if (this.#numbers.isAll) return "All Connections";
     if (this.isEmpty) return "No Connections";
-    const protocols: readonly NamedPortTerm["protocol"][] = [undefined, ...PROTOCOLS];
+    const protocols: readonly NamedPortTerm["protocol"][] = [undefined, ...this.#numbers.protocols];
     return protocols
       .map((protocol) => {
         const ranges = protocol === undefined ? [] : this.#numbers.ranges(protocol);
-        const whole = ranges.some(([first, last]) => first === 1 && last === 65_535);
+        const all = allPorts(protocol ?? "TCP");
+        const whole = ranges.some(([first, last]) => first === all.first && last === all.last);
         // Who may open every port may open those with names.
         const names = whole ? [] : this.#names.filter((term) => term.protocol === protocol);
         const texts = [
           ...ranges.map(([first, last]) => rangeText(first, last)),
           ...names.map(({ portName }) => portName).sort(),
         ];
-        return texts.length === 0 ? "" : `${protocol ?? ""} ${texts.join(",")}`;
+        const name = protocol === undefined ? "" : protocolName(protocol);
+        return texts.length === 0 ? "" : `${name} ${texts.join(",")}`;
       })
       .filter((text) => text !== "")
       .sort()
@@ -76,9 +79,12 @@ export class ExposedPorts {
  * What policies would let workloads exchange with pods that the rules speak of and with the cluster as a whole, in the
  * input or not. A possible peer is listed where it differs from the whole cluster.
  */
-export function exposure(objects: readonly KubeObject[]): ExposureReport {
-  const policies = readPolicies(objects);
-  const all = workloads(objects);
+export function exposure(
+  objects: readonly KubeObject[],
+  reader: PolicyReader = KUBERNETES_POLICIES,
+): ExposureReport {
+  const { policies, endpoint } = reader.read(objects);
+  const all = workloads(objects, endpoint);
   const peers = possiblePeers(policies, all);
   const asked = new AskedPorts(policies, all);
   const exposures: Exposure[] = [];
@@ -87,7 +93,7 @@ export function exposure(objects: readonly KubeObject[]): ExposureReport {
     for (const direction of DIRECTIONS) {
       const [pod] = workload.pods as readonly [PolicyEndpoint, ...PolicyEndpoint[]];
       const selecting = policies.filter(
-        (policy) => policy[direction] !== undefined && termSelects(policy.subject, pod),
+        (policy) => policy[direction] !== undefined && peerMatches(policy.subject, pod),
       );
       if (selecting.length === 0) unprotected.push({ workload, direction });
       const whole = asked.allowed(selecting, direction, pod, ENTIRE_CLUSTER);
@@ -110,7 +116,7 @@ class AskedPorts {
   readonly #names: readonly NamedPortTerm[];
 
   constructor(policies: readonly Policy[], all: readonly Workload[]) {
-    const lists = all.flatMap(({ pods }) => pods.map(({ pod }) => pod?.ports ?? []));
+    const lists = all.flatMap(({ pods }) => pods.map(({ ports }) => ports ?? []));
     this.#classes = portClasses(policies, lists);
     this.#names = namedTerms(policies);
   }

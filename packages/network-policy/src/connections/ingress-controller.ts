@@ -8,8 +8,8 @@ import {
 } from "@cnilab/core";
 import { IPV4_ANY } from "@cnilab/net";
 import { evaluateSide } from "../policy/evaluate.ts";
-import type { Policy } from "../policy/policy.ts";
 import type { PolicyEndpoint } from "../policy/policy-endpoint.ts";
+import type { PolicyView } from "../policy/policy-reader.ts";
 import type { Workload } from "./workloads.ts";
 
 /** A TCP port of a workload that an Ingress or Route leads to. */
@@ -24,7 +24,7 @@ export interface IngressConnection {
 const CONTROLLER: PolicyEndpoint = {
   name: "{ingress-controller}",
   address: IPV4_ANY,
-  pod: { namespace: "", namespaceLabels: {}, labels: {}, ports: [] },
+  pod: { namespace: "", namespaceLabels: {}, labels: {} },
 };
 
 /**
@@ -33,9 +33,10 @@ const CONTROLLER: PolicyEndpoint = {
  */
 export function ingressConnections(
   objects: readonly KubeObject[],
-  policies: readonly Policy[],
+  { policies, endpoint }: Pick<PolicyView, "policies" | "endpoint">,
   all: readonly Workload[],
 ): readonly IngressConnection[] {
+  const controller = endpoint(CONTROLLER);
   const found = new Map<string, IngressConnection>();
   for (const { namespace, service, port } of backends(objects)) {
     for (const servicePort of portsOf(service, port)) {
@@ -43,7 +44,7 @@ export function ingressConnections(
         for (const number of targets(destination, namespace, service, servicePort)) {
           const admits = destination.pods.some((pod) => {
             const flow = {
-              source: CONTROLLER,
+              source: controller,
               destination: pod,
               protocol: "TCP",
               port: number,
@@ -133,11 +134,9 @@ function targets(
 ): readonly number[] {
   if (workload.namespace !== namespace || selector === undefined) return [];
   const chosen = workload.pods.filter(({ pod }) => selects({ matchLabels: selector }, pod?.labels));
-  return chosen.flatMap(({ pod }) => {
+  return chosen.flatMap(({ ports }) => {
     if (typeof targetPort === "number") return [targetPort];
-    const named = pod?.ports.find(
-      ({ name, protocol }) => name === targetPort && protocol === "TCP",
-    );
+    const named = ports?.find(({ name, protocol }) => name === targetPort && protocol === "TCP");
     return named === undefined ? [] : [named.port];
   });
 }

@@ -1,6 +1,6 @@
-import type { Protocol } from "@cnilab/core";
 import { type Bits, countBits, emptyBits, forEachBit, orInto, setBit } from "../analyse/bits.ts";
-import { type PortClass, PROTOCOLS } from "../analyse/port-classes.ts";
+import type { PortClass } from "../analyse/port-classes.ts";
+import { type IpProtocol, PROTOCOLS, protocolName } from "../policy/ip-protocol.ts";
 import { rangeText } from "../policy/range-text.ts";
 
 /** Destination ports, as a set of the classes of one analysis. */
@@ -34,8 +34,13 @@ export class PortSet {
     return union;
   }
 
+  /** All that have classes, whether a port of theirs is in the set or not. */
+  get protocols(): readonly IpProtocol[] {
+    return [...new Set([...PROTOCOLS, ...this.#classes.map(({ protocol }) => protocol)])];
+  }
+
   /** Ranges of one protocol, in order and apart, ends included. */
-  ranges(protocol: Protocol): readonly (readonly [first: number, last: number])[] {
+  ranges(protocol: IpProtocol): readonly (readonly [first: number, last: number])[] {
     const all: (readonly [number, number])[] = [];
     forEachBit(this.#bits, (i) => {
       const found = this.#classes[i] as PortClass;
@@ -54,12 +59,12 @@ export class PortSet {
   toString(): string {
     if (this.isAll) return "All Connections";
     if (this.isEmpty) return "No Connections";
-    return [...PROTOCOLS]
-      .sort()
+    return this.protocols
       .flatMap((protocol) => {
         const ranges = this.ranges(protocol).map(([first, last]) => rangeText(first, last));
-        return ranges.length === 0 ? [] : [`${protocol} ${ranges.join(",")}`];
+        return ranges.length === 0 ? [] : [`${protocolName(protocol)} ${ranges.join(",")}`];
       })
+      .sort()
       .join(",");
   }
 }

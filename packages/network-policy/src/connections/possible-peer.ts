@@ -5,7 +5,7 @@ import {
   namespaceLabels,
 } from "@cnilab/core";
 import { requirements } from "../analyse/label-index.ts";
-import { termSelects } from "../policy/match.ts";
+import { peerMatches } from "../policy/match.ts";
 import { type PodTerm, type Policy, rulesOf } from "../policy/policy.ts";
 import type { Workload } from "./workloads.ts";
 
@@ -83,7 +83,7 @@ function isThere(peer: PossiblePeer, all: readonly Workload[]): boolean {
   );
   if (byExpressions || isEmpty(namespaceSelector) || isEmpty(podSelector)) return false;
   const term: PodTerm = { kind: "pods", namespaceSelector, podSelector };
-  return all.some(({ pods }) => pods.some((pod) => termSelects(term, pod)));
+  return all.some(({ pods }) => pods.some((pod) => peerMatches(term, pod)));
 }
 
 function keyOf({ namespaceSelector, podSelector }: PossiblePeer): string {

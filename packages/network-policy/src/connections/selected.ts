@@ -1,4 +1,4 @@
-import { termSelects } from "../policy/match.ts";
+import { peerMatches } from "../policy/match.ts";
 import type { Direction, Policy } from "../policy/policy.ts";
 import { type Workload, workloadName } from "./workloads.ts";
 
@@ -11,7 +11,7 @@ export function selectedWorkloads(
   const selected = all.filter(({ pods }) =>
     pods.every((pod) =>
       policies.some(
-        (policy) => policy[direction] !== undefined && termSelects(policy.subject, pod),
+        (policy) => policy[direction] !== undefined && peerMatches(policy.subject, pod),
       ),
     ),
   );

@@ -1,6 +1,7 @@
 import type { KubeObject, Labels, OwnerReference, Pod, PodSpec } from "@cnilab/core";
 import { IPV4_ANY } from "@cnilab/net";
 import { labelsByNamespace, namedPorts, type PolicyEndpoint } from "../policy/policy-endpoint.ts";
+import type { PolicyView } from "../policy/policy-reader.ts";
 
 /** What runs under one name, as a person thinks of it: a Deployment rather than its pods. */
 export interface Workload {
@@ -21,8 +22,12 @@ export function workloadName({ namespace, name, kind }: Workload): string {
 /**
  * The workloads among some objects, by name. Pods with a common owner are one. Addresses are left open, as manifests
  * have none.
+ * @param endpoint makes of a pod what policies look at
  */
-export function workloads(objects: readonly KubeObject[]): readonly Workload[] {
+export function workloads(
+  objects: readonly KubeObject[],
+  endpoint: PolicyView["endpoint"] = (plain) => plain,
+): readonly Workload[] {
   const labelsOf = labelsByNamespace(objects);
   const found = new Map<string, OpenWorkload>();
   for (const object of objects) {
@@ -37,16 +42,18 @@ export function workloads(objects: readonly KubeObject[]): readonly Workload[] {
       found.set(key, entry);
     }
     entry.specs.push(pod.spec);
-    entry.pods.push({
+    const plain: PolicyEndpoint = {
       name: key,
       address: IPV4_ANY,
       pod: {
         namespace,
         namespaceLabels: labelsOf(namespace),
         labels: pod.labels,
-        ports: namedPorts(pod.spec),
+        serviceAccount: pod.spec.serviceAccountName ?? "default",
       },
-    });
+      ports: namedPorts(pod.spec),
+    };
+    entry.pods.push(endpoint(plain));
   }
   return [...found.keys()].sort().map((key) => distinct(found.get(key) as Workload));
 }

@@ -6,7 +6,7 @@ import { outsideRanges } from "../connections/connections.ts";
 import { selectedWorkloads } from "../connections/selected.ts";
 import { type Workload, workloadName, workloads } from "../connections/workloads.ts";
 import { CLUSTER_DNS } from "../intent/cluster-dns.ts";
-import { portMatches, termSelects } from "../policy/match.ts";
+import { peerMatches, portMatches } from "../policy/match.ts";
 import {
   DIRECTIONS,
   type PlacedRule,
@@ -17,19 +17,29 @@ import {
   rulesOf,
 } from "../policy/policy.ts";
 import { outsideEndpoint, type PolicyEndpoint } from "../policy/policy-endpoint.ts";
-import { readPolicies } from "../policy/read-policies.ts";
+import {
+  KUBERNETES_POLICIES,
+  type PolicyReader,
+  withoutPodAddresses,
+} from "../policy/policy-reader.ts";
+import { ADMIN, BASELINE, NETWORK_POLICY } from "../policy/tier.ts";
 import { type Finding, findingAt } from "./finding.ts";
 import { oneSided } from "./one-sided.ts";
 
 /** What reviewers of policies ask about, as far as the objects show it. */
-export function findings(objects: readonly KubeObject[]): readonly Finding[] {
-  const policies = readPolicies(objects);
-  const all = workloads(objects);
+export function findings(
+  objects: readonly KubeObject[],
+  reader: PolicyReader = KUBERNETES_POLICIES,
+): readonly Finding[] {
+  const { policies, endpoint, settings } = reader.read(objects);
+  const all = workloads(objects, endpoint);
   const pods = all.flatMap((workload) => workload.pods);
-  const outside = outsideRanges(policies).map(({ first }) => outsideEndpoint(first));
-  const analysis = new PolicyAnalysis(policies, [...pods, CLUSTER_DNS, ...outside], {
-    blocksMatchPods: false,
-  });
+  const outside = outsideRanges(policies).map(({ first }) => endpoint(outsideEndpoint(first)));
+  const analysis = new PolicyAnalysis(
+    policies,
+    [...pods, endpoint(CLUSTER_DNS), ...outside],
+    withoutPodAddresses(settings),
+  );
   return [
     ...policies.flatMap((policy) => selectsNoPod(policy, pods)),
     ...policies.flatMap((policy) => withoutPeers(policy, analysis)),
@@ -42,7 +52,7 @@ export function findings(objects: readonly KubeObject[]): readonly Finding[] {
 }
 
 function selectsNoPod(policy: Policy, pods: readonly PolicyEndpoint[]): readonly Finding[] {
-  if (pods.some((pod) => termSelects(policy.subject, pod))) return [];
+  if (pods.some((pod) => peerMatches(policy.subject, pod))) return [];
   const message = "selects no pod of the input: it does nothing";
   return [findingAt(policy, undefined, { kind: "selects-no-pod", level: "warning", message })];
 }
@@ -66,7 +76,7 @@ function withoutPeers(policy: Policy, analysis: PolicyAnalysis): readonly Findin
 
 /** Only where the pods say at all which ports they have. */
 function undeclaredPorts(policy: Policy, all: readonly Workload[]): readonly Finding[] {
-  const selected = all.filter(({ pods }) => pods.some((pod) => termSelects(policy.subject, pod)));
+  const selected = all.filter(({ pods }) => pods.some((pod) => peerMatches(policy.subject, pod)));
   const declared = selected.flatMap(({ specs }) =>
     specs.flatMap(({ containers }) => containers.flatMap(({ ports = [] }) => ports)),
   );
@@ -77,7 +87,7 @@ function undeclaredPorts(policy: Policy, all: readonly Workload[]): readonly Fin
         "portName" in term
           ? selected.some(({ pods }) =>
               pods.some((pod) =>
-                pod.pod?.ports.some(({ protocol, port }) => portMatches(term, pod, protocol, port)),
+                pod.ports?.some(({ protocol, port }) => portMatches(term, pod, protocol, port)),
               ),
             )
           : declared.some(
@@ -121,7 +131,7 @@ function coveredRules(policies: readonly Policy[], analysis: PolicyAnalysis): re
         if (other.policy.tier !== each.policy.tier || i === j) return false;
         // NetworkPolicies have no order: of two equal rules the second is needless.
         const before =
-          j < i || (each.policy.tier === "NetworkPolicy" && !covers(each, other, analysis));
+          j < i || (each.policy.tier === NETWORK_POLICY && !covers(each, other, analysis));
         return before && covers(other, each, analysis);
       });
       if (earlier === undefined) return;
@@ -135,7 +145,12 @@ function coveredRules(policies: readonly Policy[], analysis: PolicyAnalysis): re
 }
 
 function covers(wide: Placed, narrow: Placed, analysis: PolicyAnalysis): boolean {
+  // What only logs decides nothing, and of these conditions it is not asked whether one is in the other.
+  const { action, selected, notPorts, sourcePorts, notSourcePorts } = wide.rule;
   return (
+    action !== "Log" &&
+    narrow.rule.action !== "Log" &&
+    [selected, notPorts, sourcePorts, notSourcePorts].every((terms) => terms === undefined) &&
     contains(wide.subject, narrow.subject) &&
     contains(analysis.peersOf(wide.rule), analysis.peersOf(narrow.rule)) &&
     coversPorts(wide.rule, narrow.rule)
@@ -171,7 +186,7 @@ function equalPriorities(policies: readonly Policy[]): readonly Finding[] {
     const before = policies[i - 1];
     const isTie =
       before !== undefined &&
-      policy.tier !== "NetworkPolicy" &&
+      (policy.tier === ADMIN || policy.tier === BASELINE) &&
       before.tier === policy.tier &&
       before.priority === policy.priority;
     if (!isTie) return [];

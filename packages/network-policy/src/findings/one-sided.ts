@@ -47,7 +47,7 @@ export function oneSided(
   );
 }
 
-/** Whether a NetworkPolicy of the endpoint has a rule for that peer, and not for everybody. */
+/** Whether a policy of the endpoint that closes it has a rule for that peer, and not for everybody. */
 function isNamed(
   side: Direction,
   own: number,
@@ -57,10 +57,13 @@ function isNamed(
 ): boolean {
   return policies.some(
     (policy) =>
-      policy.tier === "NetworkPolicy" &&
+      policy.tier.otherwise === "Deny" &&
       hasBit(analysis.classes.admittedBy(policy.subject), own) &&
       (policy[side] ?? []).some(
-        (rule) => rule.peers !== undefined && hasBit(analysis.peersOf(rule), peer),
+        (rule) =>
+          rule.action === "Allow" &&
+          rule.peers !== undefined &&
+          hasBit(analysis.peersOf(rule), peer),
       ),
   );
 }

@@ -1,5 +1,6 @@
 import type { Container, KubeObject, PodSpec, Service, ServicePort } from "@cnilab/core";
 import { type Workload, workloads } from "../connections/workloads.ts";
+import { KUBERNETES_POLICIES, type PolicyReader } from "../policy/policy-reader.ts";
 import { Services } from "./services.ts";
 
 /** A Service that a workload's own manifest says it calls. */
@@ -30,8 +31,11 @@ export interface Intent {
  * The calls that an application makes, as far as its manifests say: addresses in environment variables, commands and
  * arguments (`cartservice:7070`, `http://cart.shop/`), also where host and port are two variables (`DB_HOST`, `DB_PORT`).
  */
-export function inferIntent(objects: readonly KubeObject[]): Intent {
-  const all = workloads(objects);
+export function inferIntent(
+  objects: readonly KubeObject[],
+  reader: PolicyReader = KUBERNETES_POLICIES,
+): Intent {
+  const all = workloads(objects, reader.read(objects).endpoint);
   const services = new Services(objects, all);
   const calls = new Map<string, Call>();
   const dangling = new Map<string, DanglingCall>();

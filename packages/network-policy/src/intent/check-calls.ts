@@ -1,8 +1,8 @@
 import type { Protocol } from "@cnilab/core";
 import type { Workload } from "../connections/workloads.ts";
 import { evaluate, type FlowVerdict } from "../policy/evaluate.ts";
-import type { Policy } from "../policy/policy.ts";
 import type { PolicyEndpoint } from "../policy/policy-endpoint.ts";
+import { type PolicyView, withoutPodAddresses } from "../policy/policy-reader.ts";
 import type { Call, Intent } from "./calls.ts";
 import { CLUSTER_DNS } from "./cluster-dns.ts";
 
@@ -32,14 +32,16 @@ export interface CheckedIntent {
 /** What policies say of the inferred calls, and of the questions for names that go before them. */
 export function checkCalls(
   { calls, services }: Intent,
-  policies: readonly Policy[],
+  { policies, endpoint, settings }: PolicyView,
 ): CheckedIntent {
+  const known = withoutPodAddresses(settings);
+  const dns = endpoint(CLUSTER_DNS);
   const ask = (
     source: PolicyEndpoint,
     destination: PolicyEndpoint,
     protocol: Protocol,
     port: number,
-  ) => evaluate(policies, { source, destination, protocol, port }, { blocksMatchPods: false });
+  ) => evaluate(policies, { source, destination, protocol, port }, known);
   const checked = calls.map((call) => {
     const protocol = call.port.protocol ?? "TCP";
     const backends = services.backends(call.service, call.port).flatMap(({ workload, pod, port }) =>
@@ -55,7 +57,7 @@ export function checkCalls(
   const callers = [...new Set(calls.map(({ from }) => from))];
   const lookups = callers.map((workload) => ({
     workload,
-    verdict: ask(workload.pods[0] as PolicyEndpoint, CLUSTER_DNS, "UDP", 53),
+    verdict: ask(workload.pods[0] as PolicyEndpoint, dns, "UDP", 53),
   }));
   return { calls: checked, lookups };
 }

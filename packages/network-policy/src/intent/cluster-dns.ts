@@ -12,9 +12,10 @@ export const CLUSTER_DNS: PolicyEndpoint & Required<Pick<PolicyEndpoint, "pod">>
     namespace: NAMESPACE,
     namespaceLabels: namespaceLabels({ name: NAMESPACE }),
     labels: { "k8s-app": "kube-dns" },
-    ports: [
-      { name: "dns", protocol: "UDP", port: 53 },
-      { name: "dns-tcp", protocol: "TCP", port: 53 },
-    ],
+    serviceAccount: "coredns",
   },
+  ports: [
+    { name: "dns", protocol: "UDP", port: 53 },
+    { name: "dns-tcp", protocol: "TCP", port: 53 },
+  ],
 };

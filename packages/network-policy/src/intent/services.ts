@@ -58,6 +58,6 @@ export class Services {
   }
 }
 
-function named({ pod }: PolicyEndpoint, name: string, protocol: Protocol): number | undefined {
-  return pod?.ports.find((port) => port.name === name && port.protocol === protocol)?.port;
+function named({ ports }: PolicyEndpoint, name: string, protocol: Protocol): number | undefined {
+  return ports?.find((port) => port.name === name && port.protocol === protocol)?.port;
 }

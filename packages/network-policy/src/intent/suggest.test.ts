@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { deployment, networkPolicy, objectsOf, service } from "../../test/manifests.ts";
 import { peerName, permittedConnections } from "../connections/connections.ts";
-import { readPolicies } from "../policy/read-policies.ts";
+import { KUBERNETES_POLICIES } from "../policy/policy-reader.ts";
 import { inferIntent } from "./calls.ts";
 import { checkCalls } from "./check-calls.ts";
 import { suggestPolicies } from "./suggest.ts";
@@ -13,7 +13,7 @@ test("suggested policies let the calls through, and nothing else between workloa
   const objects = objectsOf(APP);
   const intent = inferIntent(objects);
   const policies = suggestPolicies(intent);
-  const { calls, lookups } = checkCalls(intent, readPolicies(policies));
+  const { calls, lookups } = checkCalls(intent, KUBERNETES_POLICIES.read(policies));
   expect(calls.map(({ works }) => works)).toEqual([true]);
   expect(lookups.map(({ verdict }) => verdict.egress.allowed)).toEqual([true]);
   const permitted = permittedConnections([...objects, ...policies]).map(
@@ -37,7 +37,7 @@ test.each([
   ["nothing", "{podSelector: {matchLabels: {app: idle}}}", true, true],
 ])("a call is stopped by %s", (who, spec, egress, lookup) => {
   const objects = objectsOf(`${APP}${networkPolicy("p", spec)}`);
-  const { calls, lookups } = checkCalls(inferIntent(objects), readPolicies(objects));
+  const { calls, lookups } = checkCalls(inferIntent(objects), KUBERNETES_POLICIES.read(objects));
   expect(calls[0]?.works).toBe(who === "nothing");
   expect(calls[0]?.backends[0]?.verdict.egress.allowed).toBe(egress);
   expect(lookups[0]?.verdict.egress.allowed).toBe(lookup);

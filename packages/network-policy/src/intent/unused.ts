@@ -1,6 +1,7 @@
 import type { KubeObject } from "@cnilab/core";
 import { peerName, permittedConnections } from "../connections/connections.ts";
 import { workloadName } from "../connections/workloads.ts";
+import { KUBERNETES_POLICIES, type PolicyReader } from "../policy/policy-reader.ts";
 import type { Intent } from "./calls.ts";
 
 /** A workload that others may connect to, although no manifest says that they do. */
@@ -18,6 +19,7 @@ export function unusedPaths(
   objects: readonly KubeObject[],
   { calls, services }: Intent,
   isProtected: (workload: string) => boolean,
+  reader: PolicyReader = KUBERNETES_POLICIES,
 ): readonly UnusedPaths[] {
   const used = new Set(
     calls.flatMap(({ from, service, port }) =>
@@ -27,7 +29,7 @@ export function unusedPaths(
     ),
   );
   const found = new Map<string, { source: string; ports: string }[]>();
-  for (const { source, destination, ports } of permittedConnections(objects)) {
+  for (const { source, destination, ports } of permittedConnections(objects, reader)) {
     if (!("workload" in source && "workload" in destination)) continue;
     const [from, to] = [peerName(source), peerName(destination)];
     if (used.has(`${from} => ${to}`) || !isProtected(to)) continue;

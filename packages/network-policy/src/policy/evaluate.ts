@@ -1,21 +1,25 @@
-import type { Protocol } from "@cnilab/core";
+import type { IpProtocol } from "./ip-protocol.ts";
 import {
+  askedSides,
   DEFAULT_SETTINGS,
+  EPHEMERAL_PORT,
   type PolicySettings,
   peerMatches,
   portMatches,
-  termSelects,
 } from "./match.ts";
-import type { Direction, Policy, Rule, Tier } from "./policy.ts";
+import type { Direction, Policy, PortTerm, Rule } from "./policy.ts";
 import type { PolicyEndpoint } from "./policy-endpoint.ts";
+import { byTier, type Tier } from "./tier.ts";
 
 /** A new connection to an endpoint's own address. */
 export interface PolicyFlow {
   readonly source: PolicyEndpoint;
   readonly destination: PolicyEndpoint;
-  readonly protocol: Protocol;
-  /** Destination port, 1 to 65535. */
+  readonly protocol: IpProtocol;
+  /** Destination port, 1 to 65535; for ICMP its type and code as `icmpNumber`; 0 for what has neither. */
   readonly port: number;
+  /** {@link EPHEMERAL_PORT} where it is left out. */
+  readonly sourcePort?: number;
 }
 
 /** What one tier said of one side of a flow. */
@@ -23,10 +27,17 @@ export interface TierStep {
   readonly tier: Tier;
   /** Policies of the tier that select the endpoint for this direction. */
   readonly selecting: readonly Policy[];
+  /** Rules that only log, before the one that decides. */
+  readonly logged: readonly PolicyRule[];
   /** The rule that fits first; absent where none does. */
-  readonly rule?: { readonly policy: Policy; readonly rule: Rule };
+  readonly rule?: PolicyRule;
   /** `Pass`: the next tier is asked. */
   readonly says: "Allow" | "Deny" | "Pass";
+}
+
+export interface PolicyRule {
+  readonly policy: Policy;
+  readonly rule: Rule;
 }
 
 /** What policies say on one side of a flow, and which of them. */
@@ -42,7 +53,7 @@ export interface FlowVerdict {
   readonly ingress: SideVerdict;
 }
 
-const NOT_SELECTED: SideVerdict = { allowed: true, steps: [] };
+const NOT_ASKED: SideVerdict = { allowed: true, steps: [] };
 
 /** Asks every policy, as the API texts say it. `policies` are in order, as {@link readPolicies} gives them. */
 export function evaluate(
@@ -50,10 +61,9 @@ export function evaluate(
   flow: PolicyFlow,
   settings: PolicySettings = DEFAULT_SETTINGS,
 ): FlowVerdict {
-  // A pod cannot be cut off from itself (API text of NetworkPolicy, and the upstream tests).
-  const own = flow.source.pod !== undefined && flow.source.name === flow.destination.name;
-  const egress = own ? NOT_SELECTED : evaluateSide(policies, "egress", flow, settings);
-  const ingress = own ? NOT_SELECTED : evaluateSide(policies, "ingress", flow, settings);
+  const asked = askedSides(flow.source, flow.destination, settings);
+  const egress = asked.egress ? evaluateSide(policies, "egress", flow, settings) : NOT_ASKED;
+  const ingress = asked.ingress ? evaluateSide(policies, "ingress", flow, settings) : NOT_ASKED;
   return { allowed: egress.allowed && ingress.allowed, egress, ingress };
 }
 
@@ -66,13 +76,13 @@ export function evaluateSide(
 ): SideVerdict {
   const subject = direction === "egress" ? flow.source : flow.destination;
   const selecting = policies.filter(
-    (policy) => policy[direction] !== undefined && termSelects(policy.subject, subject),
+    (policy) => policy[direction] !== undefined && peerMatches(policy.subject, subject, settings),
   );
   return askTiers(selecting, direction, (rule) => ruleMatches(rule, direction, flow, settings));
 }
 
 /**
- * What policies that select an endpoint say, tier by tier.
+ * What policies that select an endpoint say, tier by tier. Where every tier passes it is allowed.
  * @param fits whether a rule is about what is asked
  */
 export function askTiers(
@@ -81,10 +91,8 @@ export function askTiers(
   fits: (rule: Rule) => boolean,
 ): SideVerdict {
   const steps: TierStep[] = [];
-  for (const tier of ["Admin", "NetworkPolicy", "Baseline"] as const) {
-    const ofTier = selecting.filter((policy) => policy.tier === tier);
-    if (ofTier.length === 0) continue;
-    const step = askTier(tier, ofTier, direction, fits);
+  for (const ofTier of byTier(selecting)) {
+    const step = askTier(ofTier[0].tier, ofTier, direction, fits);
     steps.push(step);
     if (step.says !== "Pass") return { allowed: step.says === "Allow", steps };
   }
@@ -97,23 +105,32 @@ function askTier(
   direction: Direction,
   fits: (rule: Rule) => boolean,
 ): TierStep {
+  const logged: PolicyRule[] = [];
   for (const policy of selecting) {
-    const rule = policy[direction]?.find(fits);
-    if (rule !== undefined) return { tier, selecting, rule: { policy, rule }, says: rule.action };
+    for (const rule of policy[direction] ?? []) {
+      if (!fits(rule)) continue;
+      if (rule.action === "Log") logged.push({ policy, rule });
+      else return { tier, selecting, logged, rule: { policy, rule }, says: rule.action };
+    }
   }
-  // Who is selected by a NetworkPolicy may only what one allows.
-  return { tier, selecting, says: tier === "NetworkPolicy" ? "Deny" : "Pass" };
+  return { tier, selecting, logged, says: tier.otherwise };
 }
 
 function ruleMatches(
-  { peers, ports }: Rule,
+  rule: Rule,
   direction: Direction,
-  { source, destination, protocol, port }: PolicyFlow,
+  { source, destination, protocol, port, sourcePort = EPHEMERAL_PORT }: PolicyFlow,
   settings: PolicySettings,
 ): boolean {
-  const peer = direction === "egress" ? destination : source;
+  const [own, peer] = direction === "egress" ? [source, destination] : [destination, source];
+  const atSource = (term: PortTerm) => portMatches(term, source, protocol, sourcePort);
+  const atDestination = (term: PortTerm) => portMatches(term, destination, protocol, port);
   return (
-    (peers?.some((term) => peerMatches(term, peer, settings)) ?? true) &&
-    (ports?.some((term) => portMatches(term, destination, protocol, port)) ?? true)
+    (rule.peers?.some((term) => peerMatches(term, peer, settings)) ?? true) &&
+    (rule.selected?.some((term) => peerMatches(term, own, settings)) ?? true) &&
+    (rule.ports?.some(atDestination) ?? true) &&
+    !rule.notPorts?.some(atDestination) &&
+    (rule.sourcePorts?.some(atSource) ?? true) &&
+    !rule.notSourcePorts?.some(atSource)
   );
 }

@@ -1,4 +1,7 @@
-import { type Protocol, selects } from "@cnilab/core";
+import { selects } from "@cnilab/core";
+import { familyOf } from "@cnilab/net";
+import type { IpProtocol } from "./ip-protocol.ts";
+import { labelsMatch } from "./label-expression.ts";
 import type { PeerTerm, PodTerm, PortTerm } from "./policy.ts";
 import type { PolicyEndpoint } from "./policy-endpoint.ts";
 
@@ -6,11 +9,47 @@ import type { PolicyEndpoint } from "./policy-endpoint.ts";
 export interface PolicySettings {
   /** Whether an address range admits pods by their address, as upstream's tests want, or only what is no pod. */
   readonly blocksMatchPods: boolean;
+  /** Whether nothing is asked between a node and the pods on it. The default is what upstream's tests want, again. */
+  readonly nodesReachTheirPods?: boolean;
 }
 
 export const DEFAULT_SETTINGS: PolicySettings = { blocksMatchPods: true };
 
-export function termSelects(term: PodTerm, { pod }: PolicyEndpoint): boolean {
+/** Where it is not said from which port a connection comes: the first that Linux takes (net.ipv4.ip_local_port_range). */
+export const EPHEMERAL_PORT = 32_768;
+
+export function peerMatches(
+  term: PeerTerm,
+  peer: PolicyEndpoint,
+  settings: PolicySettings = DEFAULT_SETTINGS,
+): boolean {
+  switch (term.kind) {
+    case "pods":
+      return podMatches(term, peer);
+    case "nodes":
+      return peer.nodeLabels !== undefined && selects(term.nodeSelector, peer.nodeLabels);
+    case "labels":
+      return peer.labels !== undefined && labelsMatch(term.where, peer.labels);
+    case "block":
+      return (
+        (peer.pod === undefined || settings.blocksMatchPods) &&
+        term.cidrs.some((cidr) => cidr.contains(peer.address)) &&
+        !term.except.some((hole) => hole.contains(peer.address))
+      );
+    case "family":
+      return familyOf(peer.address) === term.family;
+    case "domain":
+      return false;
+    case "all":
+      return term.of.every((each) => peerMatches(each, peer, settings));
+    case "any":
+      return term.of.some((each) => peerMatches(each, peer, settings));
+    case "not":
+      return !peerMatches(term.of, peer, settings);
+  }
+}
+
+function podMatches(term: PodTerm, { pod }: PolicyEndpoint): boolean {
   if (pod === undefined) return false;
   const inNamespace =
     term.namespace === undefined
@@ -19,39 +58,37 @@ export function termSelects(term: PodTerm, { pod }: PolicyEndpoint): boolean {
   return inNamespace && selects(term.podSelector, pod.labels);
 }
 
-export function peerMatches(
-  term: PeerTerm,
-  peer: PolicyEndpoint,
-  settings: PolicySettings,
-): boolean {
-  switch (term.kind) {
-    case "pods":
-      return termSelects(term, peer);
-    case "nodes":
-      return peer.nodeLabels !== undefined && selects(term.nodeSelector, peer.nodeLabels);
-    case "block":
-      return (
-        (peer.pod === undefined || settings.blocksMatchPods) &&
-        term.cidr.contains(peer.address) &&
-        !term.except.some((hole) => hole.contains(peer.address))
-      );
-    case "domain":
-      return false;
-  }
-}
-
-/** A destination outside has no container ports, so that no name fits it. */
+/** What is outside has no ports with names, so that no name fits it. */
 export function portMatches(
   term: PortTerm,
-  destination: PolicyEndpoint,
-  protocol: Protocol,
+  endpoint: PolicyEndpoint,
+  protocol: IpProtocol,
   port: number,
 ): boolean {
   if (term.protocol !== undefined && term.protocol !== protocol) return false;
   if (!("portName" in term)) return port >= term.first && port <= term.last;
   return (
-    destination.pod?.ports.some(
+    endpoint.ports?.some(
       (named) => named.name === term.portName && named.port === port && named.protocol === protocol,
     ) ?? false
   );
+}
+
+/** How much of a flow is asked at all: the verdict of a side that is not is "allowed". */
+export function askedSides(
+  source: PolicyEndpoint,
+  destination: PolicyEndpoint,
+  settings: PolicySettings,
+): { readonly egress: boolean; readonly ingress: boolean } {
+  // A pod cannot be cut off from itself (API text of NetworkPolicy, and the upstream tests).
+  if (source.pod !== undefined && source.name === destination.name) {
+    return { egress: false, ingress: false };
+  }
+  const isLocal =
+    settings.nodesReachTheirPods === true &&
+    source.node !== undefined &&
+    source.node === destination.node &&
+    (source.pod === undefined) !== (destination.pod === undefined);
+  // What goes to the node itself has still to leave the pod.
+  return { egress: !isLocal || source.pod !== undefined, ingress: !isLocal };
 }

@@ -5,14 +5,14 @@ import {
   namespaceLabels,
   type Pod,
   type PodSpec,
-  type Protocol,
 } from "@cnilab/core";
 import { familyOf, formatIp, type IpAddress, type IpFamily, tryParseIp } from "@cnilab/net";
+import type { IpProtocol } from "./ip-protocol.ts";
 
-/** A container port that has a name. */
+/** A port that has a name: a pod's container port. */
 export interface NamedPort {
   readonly name: string;
-  readonly protocol: Protocol;
+  readonly protocol: IpProtocol;
   readonly port: number;
 }
 
@@ -26,10 +26,15 @@ export interface PolicyEndpoint {
     readonly namespace: string;
     readonly namespaceLabels: Labels;
     readonly labels: Labels;
-    readonly ports: readonly NamedPort[];
+    readonly serviceAccount?: string;
   };
+  readonly ports?: readonly NamedPort[];
+  /** The node that it is, or that it is on. */
+  readonly node?: string;
   /** Labels of the node that has this address. */
   readonly nodeLabels?: Labels;
+  /** What a CNI's own selectors see (`PolicyReader`); absent for what they never mean. */
+  readonly labels?: Labels;
 }
 
 /**
@@ -95,8 +100,10 @@ function podEndpoint(
       namespace,
       namespaceLabels: labelsOf(namespace),
       labels: metadata.labels ?? {},
-      ports: namedPorts(spec),
+      serviceAccount: spec.serviceAccountName ?? "default",
     },
+    ports: namedPorts(spec),
+    ...(spec.nodeName !== undefined && { node: spec.nodeName }),
   };
 }
 
@@ -117,7 +124,8 @@ function nodeEndpoint({ metadata, status }: Node, family: IpFamily): PolicyEndpo
     family,
   );
   if (address === undefined) return undefined;
-  return { name: `node/${metadata.name}`, address, nodeLabels: metadata.labels ?? {} };
+  const { name, labels = {} } = metadata;
+  return { name: `node/${name}`, address, node: name, nodeLabels: labels };
 }
 
 function ofFamily(texts: readonly (string | undefined)[], family: IpFamily): IpAddress | undefined {

@@ -1,19 +1,19 @@
-import type { KubeObject, LabelSelector, Protocol } from "@cnilab/core";
-import type { Prefix } from "@cnilab/net";
+import type { KubeObject, LabelSelector } from "@cnilab/core";
+import type { IpFamily, Prefix } from "@cnilab/net";
+import type { IpProtocol } from "./ip-protocol.ts";
+import type { LabelExpression } from "./label-expression.ts";
+import type { Tier } from "./tier.ts";
 
 // One form for all kinds of policy objects. What the kinds write differently (defaults, `from` or `to`,
-// `Accept` or `Allow`) is gone here.
+// `Accept` or `Allow`) is gone here. A CNI's own kinds are read into it as well (`PolicyReader`).
 
-/** Seen from the pod that a policy selects. */
+/** Seen from the endpoint that a policy selects. */
 export type Direction = "ingress" | "egress";
 
 export const DIRECTIONS: readonly Direction[] = ["ingress", "egress"];
 
-/** `Pass` leaves the tier. */
-export type Action = "Allow" | "Deny" | "Pass";
-
-/** Asked in this order; the first that decides has decided. */
-export type Tier = "Admin" | "NetworkPolicy" | "Baseline";
+/** `Pass` leaves the tier; `Log` decides nothing. */
+export type Action = "Allow" | "Deny" | "Pass" | "Log";
 
 /** Pods by labels. Never a pod on its node's network, which has no address of its own. */
 export interface PodTerm {
@@ -30,11 +30,23 @@ export interface NodeTerm {
   readonly nodeSelector: LabelSelector;
 }
 
-/** Addresses. */
+/** Endpoints of whatever sort by the labels that the CNI gives them. */
+export interface LabelTerm {
+  readonly kind: "labels";
+  readonly where: LabelExpression;
+}
+
+/** Addresses: those of any of the ranges, without the exceptions. */
 export interface BlockTerm {
   readonly kind: "block";
-  readonly cidr: Prefix;
+  readonly cidrs: readonly Prefix[];
   readonly except: readonly Prefix[];
+}
+
+/** All addresses of one IP version. */
+export interface FamilyTerm {
+  readonly kind: "family";
+  readonly family: IpFamily;
 }
 
 /** Names that the addresses behind them are not known of here: matches nothing. */
@@ -43,32 +55,54 @@ export interface DomainTerm {
   readonly name: string;
 }
 
-export type PeerTerm = PodTerm | NodeTerm | BlockTerm | DomainTerm;
+/** Whom all of some terms mean, or any of them, or one does not. */
+export type CombinedTerm =
+  | { readonly kind: "all" | "any"; readonly of: readonly PeerTerm[] }
+  | { readonly kind: "not"; readonly of: PeerTerm };
 
-/** Destination ports by number, ends included. */
+export type SimpleTerm = PodTerm | NodeTerm | LabelTerm | BlockTerm | FamilyTerm | DomainTerm;
+
+export type PeerTerm = SimpleTerm | CombinedTerm;
+
+/** The terms that a term is combined of; itself where it is not. */
+export function simpleTerms(term: PeerTerm): readonly SimpleTerm[] {
+  if (!("of" in term)) return [term];
+  return term.kind === "not" ? simpleTerms(term.of) : term.of.flatMap(simpleTerms);
+}
+
+/** Ports by number, ends included. For ICMP these are types and codes: {@link icmpNumber}. */
 export interface PortRangeTerm {
-  readonly protocol: Protocol;
+  readonly protocol: IpProtocol;
   readonly first: number;
   readonly last: number;
 }
 
-/** The destination pod's container port of that name; of any protocol where none is said. */
+/** The endpoint's own port of that name; of any protocol where none is said. */
 export interface NamedPortTerm {
-  readonly protocol?: Protocol;
+  readonly protocol?: IpProtocol;
   readonly portName: string;
 }
 
 export type PortTerm = PortRangeTerm | NamedPortTerm;
 
+/** A rule fits where everything fits that it speaks of. */
 export interface Rule {
   /** Where it stands in the object: `spec.ingress[0]`. */
   readonly path: string;
   readonly name?: string;
   readonly action: Action;
-  /** Any one of them; absent: any peer at all. */
+  /** Who is at the other end: any one of them; absent: any peer at all. */
   readonly peers?: readonly PeerTerm[];
-  /** Any one of them; absent: any protocol and port. */
+  /** Whom of those that the policy selects it is about: any one of them; absent: all. */
+  readonly selected?: readonly PeerTerm[];
+  /** At the destination: any one of them; absent: any protocol and port. */
   readonly ports?: readonly PortTerm[];
+  /** At the destination: none of them. */
+  readonly notPorts?: readonly PortTerm[];
+  /** At the source: any one of them; absent: any. */
+  readonly sourcePorts?: readonly PortTerm[];
+  /** At the source: none of them. */
+  readonly notSourcePorts?: readonly PortTerm[];
 }
 
 export interface Policy {
@@ -76,10 +110,10 @@ export interface Policy {
   readonly tier: Tier;
   /** Within the tier, lowest first; 0 for NetworkPolicies, which have no order. */
   readonly priority: number;
-  readonly subject: PodTerm;
+  readonly subject: PeerTerm;
   /**
-   * The rules of a direction, in order; absent: the policy says nothing about it. NetworkPolicies deny what
-   * no rule allows, those of the other tiers leave it undecided.
+   * The rules of a direction, in order; absent: the policy says nothing about it. What no rule fits is left to the
+   * tier.
    */
   readonly ingress?: readonly Rule[];
   readonly egress?: readonly Rule[];
@@ -98,6 +132,15 @@ export function* rulesOf(policies: readonly Policy[]): Generator<PlacedRule> {
     for (const direction of DIRECTIONS) {
       for (const rule of policy[direction] ?? []) yield { policy, direction, rule };
     }
+  }
+}
+
+/** The terms by which policies tell endpoints apart. */
+export function* termsOf(policies: readonly Policy[]): Generator<PeerTerm> {
+  for (const { subject } of policies) yield subject;
+  for (const { rule } of rulesOf(policies)) {
+    yield* rule.peers ?? [];
+    yield* rule.selected ?? [];
   }
 }
 

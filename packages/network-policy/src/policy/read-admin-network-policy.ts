@@ -8,6 +8,7 @@ import type {
 import { parsePrefix } from "@cnilab/net";
 import type { Direction, PeerTerm, PodTerm, Policy, PortTerm, Rule } from "./policy.ts";
 import { portRange } from "./read-network-policy.ts";
+import { ADMIN, BASELINE } from "./tier.ts";
 
 type AnyAdminPolicy = AdminNetworkPolicy | BaselineAdminNetworkPolicy;
 type AnyRule = NonNullable<AnyAdminPolicy["spec"]["ingress" | "egress"]>[number];
@@ -25,7 +26,7 @@ export function readAdminNetworkPolicy(object: AnyAdminPolicy): Policy {
     }));
   return {
     object,
-    tier: object.kind === "AdminNetworkPolicy" ? "Admin" : "Baseline",
+    tier: object.kind === "AdminNetworkPolicy" ? ADMIN : BASELINE,
     priority: object.kind === "AdminNetworkPolicy" ? object.spec.priority : 0,
     subject: readSubject(subject),
     // A direction without rules is not touched.
@@ -47,7 +48,7 @@ export function readTierPeer(peer: AdminPolicyPeer): readonly PeerTerm[] {
   const { nodes, networks } = peer;
   if (nodes !== undefined) return [{ kind: "nodes", nodeSelector: nodes }];
   if (networks !== undefined) {
-    return networks.map((cidr) => ({ kind: "block", cidr: parsePrefix(cidr), except: [] }));
+    return networks.map((cidr) => ({ kind: "block", cidrs: [parsePrefix(cidr)], except: [] }));
   }
   return [readSubject(peer)];
 }

@@ -2,6 +2,7 @@ import type { ClusterNetworkPolicy, ClusterPolicyPeer, ClusterPolicyProtocol } f
 import type { Direction, PeerTerm, Policy, PortTerm, Rule } from "./policy.ts";
 import { readSubject, readTierPeer } from "./read-admin-network-policy.ts";
 import { portRange } from "./read-network-policy.ts";
+import { ADMIN, BASELINE } from "./tier.ts";
 
 type AnyRule = NonNullable<ClusterNetworkPolicy["spec"]["ingress" | "egress"]>[number];
 
@@ -18,7 +19,7 @@ export function readClusterNetworkPolicy(object: ClusterNetworkPolicy): Policy {
     }));
   return {
     object,
-    tier,
+    tier: tier === "Admin" ? ADMIN : BASELINE,
     priority,
     subject: readSubject(subject),
     // A direction without rules is not touched.

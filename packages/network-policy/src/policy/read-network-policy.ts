@@ -6,9 +6,9 @@ import type {
   Protocol,
 } from "@cnilab/core";
 import { parsePrefix } from "@cnilab/net";
+import { allPorts } from "./ip-protocol.ts";
 import type { Direction, PeerTerm, Policy, PortTerm, Rule } from "./policy.ts";
-
-const ALL_PORTS = { first: 1, last: 65_535 } as const;
+import { NETWORK_POLICY } from "./tier.ts";
 
 /** A NetworkPolicy (networking.k8s.io/v1) with the API server's defaults. It has passed the API server's checks. */
 export function readNetworkPolicy(object: NetworkPolicy): Policy {
@@ -39,7 +39,7 @@ export function readNetworkPolicy(object: NetworkPolicy): Policy {
     }));
   return {
     object,
-    tier: "NetworkPolicy",
+    tier: NETWORK_POLICY,
     priority: 0,
     subject: { kind: "pods", namespace, podSelector },
     ...(types.has("Ingress") && {
@@ -66,7 +66,7 @@ function readPeer(peer: NetworkPolicyPeer, namespace: string): PeerTerm {
 }
 
 function readBlock({ cidr, except = [] }: IpBlock): PeerTerm {
-  return { kind: "block", cidr: parsePrefix(cidr), except: except.map(parsePrefix) };
+  return { kind: "block", cidrs: [parsePrefix(cidr)], except: except.map(parsePrefix) };
 }
 
 function readPort({ protocol = "TCP", port, endPort }: NetworkPolicyPort): PortTerm {
@@ -80,6 +80,6 @@ export function portRange(
   first: number | undefined,
   last: number | undefined,
 ): PortTerm {
-  if (first === undefined) return { protocol, ...ALL_PORTS };
+  if (first === undefined) return { protocol, ...allPorts(protocol) };
   return { protocol, first, last: last ?? first };
 }

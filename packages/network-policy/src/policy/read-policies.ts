@@ -3,14 +3,12 @@ import type {
   BaselineAdminNetworkPolicy,
   ClusterNetworkPolicy,
 } from "@cnilab/core";
-import { type KubeObject, type NetworkPolicy, objectKey } from "@cnilab/core";
+import { type KubeObject, kindOf, type NetworkPolicy, objectKey } from "@cnilab/core";
 import { compareText } from "../compare-text.ts";
-import type { Policy, Tier } from "./policy.ts";
+import type { Policy } from "./policy.ts";
 import { readAdminNetworkPolicy } from "./read-admin-network-policy.ts";
 import { readClusterNetworkPolicy } from "./read-cluster-network-policy.ts";
 import { readNetworkPolicy } from "./read-network-policy.ts";
-
-const TIERS: readonly Tier[] = ["Admin", "NetworkPolicy", "Baseline"];
 
 /**
  * The policies among some objects, in the order in which they are asked: by tier, priority, then kind and name.
@@ -26,7 +24,7 @@ export function readPolicies(objects: Iterable<KubeObject>): readonly Policy[] {
 }
 
 function readPolicy(object: KubeObject): Policy | undefined {
-  switch (object.kind) {
+  switch (kindOf(object)) {
     case "NetworkPolicy":
       return readNetworkPolicy(object as NetworkPolicy);
     case "AdminNetworkPolicy":
@@ -41,7 +39,7 @@ function readPolicy(object: KubeObject): Policy | undefined {
 
 function compare(x: Policy, y: Policy): number {
   return (
-    TIERS.indexOf(x.tier) - TIERS.indexOf(y.tier) ||
+    x.tier.order - y.tier.order ||
     x.priority - y.priority ||
     compareText(x.object.kind, y.object.kind) ||
     compareText(objectKey(x.object), objectKey(y.object))

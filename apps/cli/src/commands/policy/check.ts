@@ -9,7 +9,6 @@ import {
   inferIntent,
   ingressConnections,
   policyName,
-  readPolicies,
   ruleName,
   type SideVerdict,
   selectedWorkloads,
@@ -19,10 +18,11 @@ import {
 } from "@cnilab/network-policy";
 import { type Command, Option } from "commander";
 import { print, printJson } from "../../output.ts";
+import { policyReader } from "../../policy-reader.ts";
 import { junit, type ReportCase, sarif } from "../../report-formats.ts";
-import { addInputFlag, type InputFlags, readInput } from "./input.ts";
+import { addPolicyFlags, type PolicyFlags, readInput } from "./input.ts";
 
-interface CheckFlags extends InputFlags {
+interface CheckFlags extends PolicyFlags {
   readonly output: "text" | "json" | "sarif" | "junit";
 }
 
@@ -37,20 +37,21 @@ export function addCheckCommand(policy: Command): void {
         .choices(["text", "json", "sarif", "junit"])
         .default("text"),
     );
-  addInputFlag(command).action(check);
+  addPolicyFlags(command).action(check);
 }
 
 async function check(flags: CheckFlags): Promise<void> {
   const objects = await readInput(flags);
-  const intent = inferIntent(objects);
-  const policies = readPolicies(objects);
-  const closed = selectedWorkloads(intent.workloads, policies, "ingress");
+  const reader = await policyReader(flags);
+  const intent = inferIntent(objects, reader);
+  const view = reader.read(objects);
+  const closed = selectedWorkloads(intent.workloads, view.policies, "ingress");
   const cases = [
-    ...callCases(checkCalls(intent, policies)),
-    ...ingressConnections(objects, policies, intent.workloads).map(ingressCase),
+    ...callCases(checkCalls(intent, view)),
+    ...ingressConnections(objects, view, intent.workloads).map(ingressCase),
     ...intent.dangling.map(danglingCase),
-    ...findings(objects).map(findingCase),
-    ...unusedPaths(objects, intent, (name) => closed.has(name)).map(unusedCase),
+    ...findings(objects, reader).map(findingCase),
+    ...unusedPaths(objects, intent, (name) => closed.has(name), reader).map(unusedCase),
   ];
   const failed = cases.filter(({ level }) => level === "error").length;
   switch (flags.output) {

@@ -2,9 +2,10 @@ import process from "node:process";
 import { connectionChanges } from "@cnilab/network-policy";
 import { type Command, Option } from "commander";
 import { print, printJson } from "../../output.ts";
-import { addInputFlag, type InputFlags, read } from "./input.ts";
+import { policyReader } from "../../policy-reader.ts";
+import { addPolicyFlags, type PolicyFlags, read } from "./input.ts";
 
-interface DiffFlags extends InputFlags {
+interface DiffFlags extends PolicyFlags {
   readonly output: "text" | "json";
 }
 
@@ -19,13 +20,14 @@ export function addDiffCommand(policy: Command): void {
     .argument("<before>", "a file or a folder; with -f also those")
     .argument("<after>", "a file or a folder; with -f also those")
     .addOption(new Option("-o, --output <format>").choices(["text", "json"]).default("text"));
-  addInputFlag(command).action(diff);
+  addPolicyFlags(command).action(diff);
 }
 
 async function diff(before: string, after: string, flags: DiffFlags): Promise<void> {
   const changes = connectionChanges(
     await read([...flags.filename, before]),
     await read([...flags.filename, after]),
+    await policyReader(flags),
   );
   if (flags.output === "json") printJson(changes);
   else if (changes.length === 0) print("both permit the same connections");

@@ -6,18 +6,19 @@ import {
   evaluate,
   outsideEndpoint,
   type PolicyEndpoint,
-  readPolicies,
+  type PolicyView,
   type Workload,
   workloadName,
   workloads,
 } from "@cnilab/network-policy";
 import { type Command, Option } from "commander";
 import { print, printJson } from "../../output.ts";
-import { addInputFlag, type InputFlags, readInput } from "./input.ts";
+import { policyReader } from "../../policy-reader.ts";
+import { addPolicyFlags, type PolicyFlags, readInput } from "./input.ts";
 import { remedies } from "./remedies.ts";
 import { sideText } from "./side-text.ts";
 
-interface ExplainFlags extends InputFlags {
+interface ExplainFlags extends PolicyFlags {
   readonly protocol: Lowercase<Protocol>;
   readonly output: "text" | "json";
 }
@@ -32,19 +33,19 @@ export function addExplainPolicyCommand(policy: Command): void {
     .argument("<dst:port>", "the same, with a port: a number or the name of a container port")
     .addOption(new Option("--protocol <name>").choices(["tcp", "udp", "sctp"]).default("tcp"))
     .addOption(new Option("-o, --output <format>").choices(["text", "json"]).default("text"));
-  addInputFlag(command).action(explain);
+  addPolicyFlags(command).action(explain);
 }
 
 async function explain(src: string, dst: string, flags: ExplainFlags): Promise<void> {
   const objects = await readInput(flags);
+  const { policies, endpoint, settings } = (await policyReader(flags)).read(objects);
   const protocol = flags.protocol.toUpperCase() as Protocol;
-  const source = findPeer(src, objects);
+  const source = findPeer(src, objects, endpoint);
   const { name, port: wanted } = splitPort(dst);
-  const destination = findPeer(name, objects);
+  const destination = findPeer(name, objects, endpoint);
   const port = portOf(wanted, destination, protocol, dst);
-  const policies = readPolicies(objects);
   const flow = { source: source.endpoint, destination: destination.endpoint, protocol, port };
-  const verdict = evaluate(policies, flow, { blocksMatchPods: false });
+  const verdict = evaluate(policies, flow, { ...settings, blocksMatchPods: false });
   if (flags.output === "json") {
     printJson({
       source: source.name,
@@ -77,7 +78,7 @@ function side({ allowed, steps }: ReturnType<typeof evaluate>["egress"]): object
   return {
     allowed,
     steps: steps.map(({ tier, selecting, rule, says }) => ({
-      tier,
+      tier: tier.name,
       says,
       selectedBy: selecting.map(({ object }) => `${object.kind} ${object.metadata.name}`),
       ...(rule !== undefined && {
@@ -96,10 +97,14 @@ interface Peer {
 }
 
 /** @throws InputError where there is no such workload, or several */
-function findPeer(text: string, objects: readonly KubeObject[]): Peer {
+function findPeer(
+  text: string,
+  objects: readonly KubeObject[],
+  endpoint: PolicyView["endpoint"],
+): Peer {
   const address = tryParseIp(text.replace(/^\[|\]$/g, ""));
-  if (address !== undefined) return { name: text, endpoint: outsideEndpoint(address) };
-  const all = workloads(objects);
+  if (address !== undefined) return { name: text, endpoint: endpoint(outsideEndpoint(address)) };
+  const all = workloads(objects, endpoint);
   const words = text.split("/").filter((word) => !KIND_WORDS.has(word));
   const [namespace, name] = words.length > 1 ? words : ["default", words[0]];
   const found = all.filter((each) => each.namespace === namespace && each.name === name);
@@ -140,9 +145,7 @@ function splitPort(text: string): { readonly name: string; readonly port: string
 function portOf(text: string, { endpoint }: Peer, protocol: Protocol, where: string): number {
   const number = /^\d{1,5}$/.test(text) ? Number(text) : undefined;
   if (number !== undefined && number >= 1 && number <= 65_535) return number;
-  const named = endpoint.pod?.ports.find(
-    (port) => port.name === text && port.protocol === protocol,
-  );
+  const named = endpoint.ports?.find((port) => port.name === text && port.protocol === protocol);
   if (named !== undefined) return named.port;
   throw new InputError(
     `has no ${protocol} port "${text}"; give a number from 1 to 65535 or a container port's name`,

@@ -8,6 +8,11 @@ export interface InputFlags {
   readonly filename: readonly string[];
 }
 
+/** Of commands that ask policies. */
+export interface PolicyFlags extends InputFlags {
+  readonly cni?: string;
+}
+
 /** `-f`, as all commands have it. */
 export function addInputFlag(command: Command): Command {
   return command.addOption(
@@ -17,6 +22,14 @@ export function addInputFlag(command: Command): Command {
     )
       .argParser((value: string, previous: readonly string[]) => [...previous, value])
       .default([], "the shop example"),
+  );
+}
+
+/** `-f` and `--cni`. */
+export function addPolicyFlags(command: Command): Command {
+  return addInputFlag(command).option(
+    "--cni <name>",
+    "whose reading of policies: that of a CNI with kinds of its own; Kubernetes' own kinds as their texts say without it",
   );
 }
 

@@ -1,9 +1,10 @@
 import { connectionLines, exposureLines } from "@cnilab/network-policy";
 import { type Command, Option } from "commander";
 import { print, printJson } from "../../output.ts";
-import { addInputFlag, type InputFlags, readInput } from "./input.ts";
+import { policyReader } from "../../policy-reader.ts";
+import { addPolicyFlags, type PolicyFlags, readInput } from "./input.ts";
 
-interface ListFlags extends InputFlags {
+interface ListFlags extends PolicyFlags {
   readonly exposure?: boolean;
   readonly output: "text" | "json";
 }
@@ -14,13 +15,14 @@ export function addListCommand(policy: Command): void {
     .description("every connection that policies permit between workloads, one a line")
     .option("--exposure", "also what pods not in the input could reach, or be reached by")
     .addOption(new Option("-o, --output <format>").choices(["text", "json"]).default("text"));
-  addInputFlag(command).action(list);
+  addPolicyFlags(command).action(list);
 }
 
 async function list(flags: ListFlags): Promise<void> {
   const objects = await readInput(flags);
-  const lines = connectionLines(objects);
-  const exposure = flags.exposure === true ? exposureLines(objects) : [];
+  const reader = await policyReader(flags);
+  const lines = connectionLines(objects, reader);
+  const exposure = flags.exposure === true ? exposureLines(objects, reader) : [];
   if (flags.output === "json") {
     printJson({ connections: lines.map(connection), ...(flags.exposure === true && { exposure }) });
     return;

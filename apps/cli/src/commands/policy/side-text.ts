@@ -23,9 +23,9 @@ function stepText({ tier, selecting, rule, says }: TierStep): string {
   const names = selecting.map(policyName).join(", ");
   if (rule !== undefined) {
     const named = rule.rule.name === undefined ? "" : ` "${rule.rule.name}"`;
-    return `  ${tier} tier: ${says} by ${rule.rule.path}${named} of ${policyName(rule.policy)}`;
+    return `  ${tier.name} tier: ${says} by ${rule.rule.path}${named} of ${policyName(rule.policy)}`;
   }
-  if (tier === "NetworkPolicy")
-    return `  NetworkPolicy tier: Deny: selected by ${names}, and no rule of it lets this through`;
-  return `  ${tier} tier: no rule of ${names} is about this`;
+  if (tier.otherwise === "Deny")
+    return `  ${tier.name} tier: Deny: selected by ${names}, and no rule of it lets this through`;
+  return `  ${tier.name} tier: no rule of ${names} is about this`;
 }

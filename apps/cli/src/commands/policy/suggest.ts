@@ -2,6 +2,7 @@ import { InputError, type KubeObject, type Protocol } from "@cnilab/core";
 import {
   inferIntent,
   ingressConnections,
+  KUBERNETES_POLICIES,
   type RecordedFlow,
   suggestPolicies,
   type Workload,
@@ -35,9 +36,12 @@ async function suggest(flags: SuggestFlags): Promise<void> {
   const intent = inferIntent(objects);
   const recorded =
     flags.traffic === undefined ? [] : await readTraffic(flags.traffic, intent.workloads);
-  const ingress = ingressConnections(objects, [], intent.workloads);
+  const ingress = ingressConnections(objects, NO_POLICIES, intent.workloads);
   printObjects(suggestPolicies(intent, { recorded, ingress }), flags.output, false);
 }
+
+/** The question is what Ingresses lead to, whether policies let it through or not. */
+const NO_POLICIES = KUBERNETES_POLICIES.read([]);
 
 /** @throws InputError for a line that is not understood */
 async function readTraffic(
