@@ -86,8 +86,14 @@ function readObjects(dir: string): readonly KubeObject[] {
 
 function flatten(document: unknown): readonly KubeObject[] {
   if (document === null || typeof document !== "object" || !("kind" in document)) return [];
-  const { kind, items } = document as { readonly kind: string; readonly items?: readonly object[] };
+  const { apiVersion, kind, items } = document as {
+    readonly apiVersion: string;
+    readonly kind: string;
+    readonly items?: readonly object[];
+  };
   if (items === undefined) return [document as KubeObject];
   const itemKind = kind.replace(/List$/, "");
-  return items.flatMap((item) => flatten(itemKind === "" ? item : { kind: itemKind, ...item }));
+  return items.flatMap((item) =>
+    flatten(itemKind === "" ? item : { apiVersion, kind: itemKind, ...item }),
+  );
 }
