@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { VectorCase } from "../../../../tools/vector-suite.ts";
 import { runBlockOrder } from "../golden/block-order.ts";
 import type { GoldenRun } from "../golden/golden-run.ts";
+import { runIpamScenario } from "../golden/ipam-scenarios.ts";
 import { names } from "../golden/names.ts";
 import { routes } from "../golden/routes.ts";
 import { selectors } from "../golden/selectors.ts";
@@ -12,6 +13,7 @@ import { staticChains } from "../golden/static-chains.ts";
 // biome-ignore lint/suspicious/noExplicitAny: each file has lines of its own form
 const RUNS: Readonly<Record<string, GoldenRun<any>>> = {
   "block-order": runBlockOrder,
+  "ipam-scenarios": runIpamScenario,
   names,
   routes,
   selectors,
