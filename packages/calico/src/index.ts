@@ -38,6 +38,70 @@ export {
 
 /** Release that this package models. */
 export const RELEASE = "v3.34.0";
+export { convertClusterNetworkPolicy } from "./conversion/cluster-network-policy.ts";
+export type {
+  BadRule,
+  ConvertedPolicy,
+} from "./conversion/converted-policy.ts";
+export {
+  LABEL_NAMESPACE,
+  LABEL_ORCHESTRATOR,
+  LABEL_SERVICE_ACCOUNT,
+  NAME_LABEL,
+  NAMESPACE_LABEL_PREFIX,
+  NAMESPACE_PROFILE_PREFIX,
+  SERVICE_ACCOUNT_LABEL_PREFIX,
+  SERVICE_ACCOUNT_PROFILE_PREFIX,
+} from "./conversion/labels.ts";
+export type {
+  IpNat,
+  ModelEndpointPort,
+  ModelHostEndpoint,
+  ModelNetworkSet,
+  ModelPolicy,
+  ModelProfile,
+  ModelRule,
+  ModelRuleSide,
+  ModelTier,
+  ModelWorkloadEndpoint,
+  WorkloadEndpointKey,
+} from "./conversion/model.ts";
+export {
+  modelHostEndpoint,
+  modelWorkloadEndpoint,
+  workloadEndpointKey,
+} from "./conversion/model-endpoints.ts";
+export {
+  modelGlobalNetworkPolicy,
+  modelNetworkPolicy,
+  modelStagedGlobalNetworkPolicy,
+  modelStagedKubernetesNetworkPolicy,
+  modelStagedNetworkPolicy,
+} from "./conversion/model-policies.ts";
+export { modelRules } from "./conversion/model-rules.ts";
+export {
+  modelGlobalNetworkSet,
+  modelNetworkSet,
+  modelProfile,
+  modelTier,
+} from "./conversion/model-sets.ts";
+export { convertNetworkPolicy } from "./conversion/network-policy.ts";
+export { formatPort, type ParsedPort, parsePort } from "./conversion/ports.ts";
+export {
+  namespaceProfile,
+  serviceAccountProfile,
+  serviceAccountProfileName,
+} from "./conversion/profiles.ts";
+export { globalSubject, namespacedSubject, peerSelector } from "./conversion/selector-texts.ts";
+export {
+  hasWorkloadEndpoint,
+  isFinished,
+  POD_ANNOTATIONS,
+  PodConversionError,
+  type WorkloadEndpointObject,
+  type WorkloadEndpointPort,
+  workloadEndpointOf,
+} from "./conversion/workload-endpoint.ts";
 export { lengthLimitedId } from "./hash/length-limited-id.ts";
 export { uniqueId } from "./hash/unique-id.ts";
 export {

@@ -5,6 +5,7 @@ import { runBlockOrder } from "../golden/block-order.ts";
 import type { GoldenRun } from "../golden/golden-run.ts";
 import { runIpamScenario } from "../golden/ipam-scenarios.ts";
 import { names } from "../golden/names.ts";
+import { policyConversion } from "../golden/policy-conversion.ts";
 import { routes } from "../golden/routes.ts";
 import { selectors } from "../golden/selectors.ts";
 import { staticChains } from "../golden/static-chains.ts";
@@ -16,6 +17,7 @@ const RUNS: Readonly<Record<string, GoldenRun<any>>> = {
   "ipam-scenarios": runIpamScenario,
   names,
   routes,
+  "policy-conversion": policyConversion,
   selectors,
   "static-chains": staticChains,
 };
