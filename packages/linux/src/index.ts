@@ -54,6 +54,12 @@ export {
 export * from "./kernel.ts";
 export * from "./kernel-error.ts";
 export * from "./neighbour/neighbour.ts";
+export {
+  NEIGHBOUR_PARAMETERS,
+  NEIGHBOUR_PARAMETERS6,
+  NEIGHBOUR_SYSCTLS,
+  type NeighbourParameters,
+} from "./neighbour/neighbour-parameters.ts";
 export * from "./neighbour/neighbour-table.ts";
 export * from "./net-namespace.ts";
 export * from "./netfilter/conntrack/conntrack-settings.ts";
@@ -74,6 +80,8 @@ export type { CreateOptionName, ElementField, SetType } from "./netfilter/ipset/
 export {
   type ChainChanges,
   ChainLayer,
+  LayerChain,
+  type LayerRule,
   type LayerRuleOrigin,
 } from "./netfilter/iptables/chain-layer.ts";
 export { Iptables } from "./netfilter/iptables/iptables.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { Lab } from "../../../test/lab.ts";
 import { ends, Router, udp } from "../../../test/router.ts";
-import { ChainLayer } from "./chain-layer.ts";
+import { ChainLayer, LayerChain } from "./chain-layer.ts";
 import { IptablesError } from "./iptables-error.ts";
 
 const QUERY = udp("10.0.1.2:4000", "10.0.2.100:53", 72);
@@ -29,6 +29,30 @@ function own(router: Router): void {
 }
 
 describe("a layer", () => {
+  test("is made of chains that others have as well", () => {
+    const origin = { kind: "Policy", name: "p" };
+    const policy = LayerChain.read(4, "filter", "P", [{ text: "-s 10.0.1.2/32 -j DROP", origin }]);
+    const first = LayerChain.read(4, "filter", "FIRST", [{ text: "-j P" }]);
+    const second = LayerChain.read(4, "filter", "SECOND", [{ text: "-p udp -j P" }]);
+    for (const dispatch of [first, second]) {
+      const router = new Router();
+      const tables = router.netns.iptables(4);
+      tables.setLayer("policies", ChainLayer.of(4, [policy, dispatch]));
+      tables.insert("filter", "FORWARD", `-j ${dispatch.name}`);
+      expect(ends(router.pass(udp("10.0.1.2:4000", "10.0.2.2:53", 72), router.left))).toBe("lost");
+      const rules = router.trace.steps.flatMap((s) => (s.kind === "rule" ? [s.rule] : []));
+      expect(rules.map((r) => r.location)).toEqual([
+        "filter FORWARD",
+        `filter ${dispatch.name}`,
+        "filter P",
+      ]);
+      expect(rules.at(-1)?.origin).toBe(origin);
+      expect(tables.save("filter")).toContain(":P - [0:0]");
+    }
+    expect(() => LayerChain.read(4, "filter", "INPUT", [])).toThrow(IptablesError);
+    expect(() => LayerChain.read(4, "filter", "P", [{ text: "-j" }])).toThrow(IptablesError);
+  });
+
   test("works as if its chains were the namespace's own", () => {
     const router = new Router();
     own(router);

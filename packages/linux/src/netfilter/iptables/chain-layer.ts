@@ -17,6 +17,50 @@ export type ChainChanges = Readonly<
   Record<string, Readonly<Record<string, readonly string[] | undefined>>>
 >;
 
+/** A rule of a {@link LayerChain}, without `-A CHAIN`. */
+export interface LayerRule {
+  readonly text: string;
+  readonly origin?: Origin | undefined;
+}
+
+/** One user chain of one table, read once for any number of layers. Immutable. */
+export class LayerChain {
+  readonly family: IpFamily;
+  readonly table: string;
+  /** @hidden */
+  readonly chain: Chain;
+
+  private constructor(family: IpFamily, chain: Chain) {
+    this.family = family;
+    this.table = chain.place.table;
+    this.chain = chain;
+  }
+
+  /** @throws IptablesError */
+  static read(
+    family: IpFamily,
+    table: string,
+    name: string,
+    rules: readonly LayerRule[],
+  ): LayerChain {
+    try {
+      checkLayerChain(family, findTable(table), name);
+      const place = { table, chain: name };
+      const entries = rules.flatMap(({ text, origin }) =>
+        readRule(family, place, text, () => origin),
+      );
+      return new LayerChain(family, new Chain(place, entries.slice(), undefined));
+    } catch (error) {
+      if (error instanceof Complaint) throw error.ofCommand(family);
+      throw error;
+    }
+  }
+
+  get name(): string {
+    return this.chain.name;
+  }
+}
+
 /**
  * User chains of several tables that many namespaces share: parsed once, looked up through the same
  * indexes. What they count belongs to each namespace. Immutable; {@link with} makes changed ones.
@@ -33,6 +77,23 @@ export class ChainLayer {
   /** A layer without chains. */
   static empty(family: IpFamily): ChainLayer {
     return new ChainLayer(family, new Map());
+  }
+
+  /** A layer of chains that have been read before. @throws IptablesError for chains that call each other in a circle */
+  static of(family: IpFamily, all: Iterable<LayerChain>): ChainLayer {
+    const byTable = new Map<string, Map<string, Chain>>();
+    for (const { table, chain } of all) {
+      const chains = byTable.get(table);
+      if (chains === undefined) byTable.set(table, new Map([[chain.name, chain]]));
+      else chains.set(chain.name, chain);
+    }
+    try {
+      const tables = [...byTable].map(([name, chains]) => [name, new LayerTable(chains)] as const);
+      return new ChainLayer(family, new Map(tables));
+    } catch (error) {
+      if (error instanceof Complaint) throw error.ofCommand(family);
+      throw error;
+    }
   }
 
   /**
