@@ -98,7 +98,6 @@ export const INERT_SYSCTLS: Readonly<Record<string, number | string>> = {
   "net/ipv4/tcp_reordering": 3,
   "net/ipv4/tcp_retrans_collapse": 1,
   "net/ipv4/tcp_retries1": 3,
-  "net/ipv4/tcp_retries2": 15,
   "net/ipv4/tcp_rfc1337": 0,
   "net/ipv4/tcp_rmem": "4096\t131072\t33554432",
   "net/ipv4/tcp_rto_max_ms": 120000,

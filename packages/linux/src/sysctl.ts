@@ -1,4 +1,9 @@
 import { KernelError } from "./kernel-error.ts";
+import {
+  NEIGHBOUR_SYSCTLS,
+  neighbourSysctl,
+  withNeighbourSysctl,
+} from "./neighbour/neighbour-parameters.ts";
 import type { NetNamespace } from "./net-namespace.ts";
 import { INERT_SYSCTLS } from "./sysctl-inert.ts";
 
@@ -102,6 +107,7 @@ const DEFAULTS: Readonly<Record<string, number | string>> = {
   "net/ipv4/ip_nonlocal_bind": 0,
   "net/ipv4/ipfrag_time": 30,
   "net/ipv4/tcp_mtu_probing": 0,
+  "net/ipv4/tcp_retries2": 15,
   "net/ipv4/tcp_syn_retries": 6,
   "net/ipv4/tcp_synack_retries": 5,
   "net/ipv4/route/min_pmtu": 552,
@@ -205,13 +211,15 @@ export class Sysctl {
   /** A value as `sysctl -n` prints it. @throws KernelError ENOENT for an unknown path */
   getText(path: string): string {
     const key = normalise(path);
-    const conf = confOf(key);
+    const conf = pathOf(key, "conf");
     if (conf !== undefined) {
       const values = this.#readConf(conf) as unknown as Record<string, number>;
       const value = values[conf.name];
       if (value === undefined) throw unknown(path);
       return String(value);
     }
+    const neigh = pathOf(key, "neigh");
+    if (neigh !== undefined) return String(this.#readNeigh(neigh, path));
     if (key === "net/ipv4/ip_forward") return String(this.conf4All.forwarding);
     const value = this.#values?.get(key) ?? DEFAULTS[key];
     if (value === undefined) throw unknown(path);
@@ -221,9 +229,13 @@ export class Sysctl {
   /** @throws KernelError ENOENT for an unknown path, EINVAL for a value that is not of its type */
   set(path: string, value: number | string): void {
     const key = normalise(path);
-    const conf = confOf(key);
+    const conf = pathOf(key, "conf");
+    const neigh = pathOf(key, "neigh");
     if (conf !== undefined) {
       this.#writeConf(conf, integer(path, value));
+    } else if (neigh !== undefined) {
+      this.#readNeigh(neigh, path);
+      this.#writeNeigh(neigh, integer(path, value));
     } else if (key === "net/ipv4/ip_forward") {
       this.#setForwarding4(integer(path, value));
     } else {
@@ -252,11 +264,31 @@ export class Sysctl {
     for (const { name, hasIpv6 } of this.#netns.devices) {
       add(`net/ipv4/conf/${name}`, IPV4_DEVICE_CONF);
       if (hasIpv6) add(`net/ipv6/conf/${name}`, IPV6_DEVICE_CONF);
+      for (const parameter of NEIGHBOUR_SYSCTLS) {
+        paths.push(`net/ipv4/neigh/${name}/${parameter}`);
+        if (hasIpv6) paths.push(`net/ipv6/neigh/${name}/${parameter}`);
+      }
     }
     return paths.sort().map((path) => [path, this.getText(path)]);
   }
 
-  #readConf({ family, device, name }: ConfPath): Ipv4DeviceConf | Ipv6DeviceConf {
+  #readNeigh({ family, device, name }: DevicePath, path: string): number {
+    const dev = this.#netns.findDevice(device);
+    if (dev === undefined || (family === 6 && !dev.hasIpv6)) throw unknown(path);
+    const value = neighbourSysctl(family === 4 ? dev.neigh4 : dev.neigh6, name, family);
+    if (value === undefined) throw unknown(path);
+    return value;
+  }
+
+  #writeNeigh({ family, device, name }: DevicePath, value: number): void {
+    const dev = this.#netns.device(device);
+    const field = family === 4 ? "neigh4" : "neigh6";
+    dev[field] = successor(dev[field], `${name}=${value}`, (old) =>
+      withNeighbourSysctl(old, name, value, family),
+    );
+  }
+
+  #readConf({ family, device, name }: DevicePath): Ipv4DeviceConf | Ipv6DeviceConf {
     if (device === "all") return family === 4 ? this.conf4All : this.conf6All;
     if (device === "default") return family === 4 ? this.conf4Default : this.conf6Default;
     const dev = this.#netns.findDevice(device);
@@ -266,7 +298,7 @@ export class Sysctl {
     return family === 4 ? dev.conf4 : dev.conf6;
   }
 
-  #writeConf(path: ConfPath, value: number): void {
+  #writeConf(path: DevicePath, value: number): void {
     const { family, device, name } = path;
     const old = this.#readConf(path) as unknown as Record<string, number>;
     if (old[name] === undefined) throw unknown(`net/ipv${family}/conf/${device}/${name}`);
@@ -323,31 +355,34 @@ const written = new WeakMap<object, Map<string, object>>();
 /** The configuration with one other value. */
 function withValue<T extends object>(conf: T, name: string, value: number): T {
   if ((conf as Record<string, number>)[name] === value) return conf;
+  return successor(conf, `${name}=${value}`, (old) => ({ ...old, [name]: value }));
+}
+
+function successor<T extends object>(conf: T, write: string, make: (conf: T) => T): T {
   let successors = written.get(conf);
   if (successors === undefined) {
     successors = new Map();
     written.set(conf, successors);
   }
-  const write = `${name}=${value}`;
   let changed = successors.get(write);
   if (changed === undefined) {
-    changed = { ...conf, [name]: value };
+    changed = make(conf);
     successors.set(write, changed);
   }
   return changed as T;
 }
 
-interface ConfPath {
+interface DevicePath {
   readonly family: 4 | 6;
   readonly device: string;
   readonly name: string;
 }
 
-/** Splits `net/ipv4/conf/DEVICE/NAME`. */
-function confOf(key: string): ConfPath | undefined {
-  const is4 = key.startsWith("net/ipv4/conf/");
-  if (!is4 && !key.startsWith("net/ipv6/conf/")) return undefined;
-  const [device, name, more] = key.slice("net/ipv4/conf/".length).split("/");
+/** Splits `net/ipv4/conf/DEVICE/NAME` and `net/ipv4/neigh/DEVICE/NAME`. */
+function pathOf(key: string, tree: "conf" | "neigh"): DevicePath | undefined {
+  const is4 = key.startsWith(`net/ipv4/${tree}/`);
+  if (!is4 && !key.startsWith(`net/ipv6/${tree}/`)) return undefined;
+  const [device, name, more] = key.slice(`net/ipv4/${tree}/`.length).split("/");
   if (!device || !name || more !== undefined) return undefined;
   return { family: is4 ? 4 : 6, device, name };
 }
@@ -357,9 +392,12 @@ function normalise(path: string): string {
   if (path.startsWith("net/")) return path;
   const slashed = path.replace(/[./]/g, (c) => (c === "." ? "/" : "."));
   // `net.ipv4.conf.flannel.1.forwarding` is not sysctl(8)'s spelling, yet everybody writes it.
-  return slashed.replace(/^(net\/ipv[46]\/conf\/)(.+)(\/[^/]+)$/, (_, head, device, tail) => {
-    return `${head}${(device as string).replaceAll("/", ".")}${tail}`;
-  });
+  return slashed.replace(
+    /^(net\/ipv[46]\/(?:conf|neigh)\/)(.+)(\/[^/]+)$/,
+    (_, head, device, tail) => {
+      return `${head}${(device as string).replaceAll("/", ".")}${tail}`;
+    },
+  );
 }
 
 function integer(path: string, value: number | string): number {

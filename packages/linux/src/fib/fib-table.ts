@@ -101,6 +101,8 @@ export class FibTable {
   #layers: AttachedLayer[] | undefined;
   /** `lo`, while the routes of its address are still to be made. */
   #loopback: NetDevice | undefined;
+  /** Programs that netlink tells of changes; hardly any table has one. */
+  #listeners: Set<() => void> | undefined;
 
   constructor(id: number, family: IpFamily) {
     this.id = id;
@@ -151,6 +153,21 @@ export class FibTable {
     for (const route of ipv4AddressRoutes(lo, LOOPBACK_ADDRESS4)) {
       if (!this.has(route)) this.insert(route, "append");
     }
+  }
+
+  /** Calls `listener` after each change, as `RTM_NEWROUTE` and `RTM_DELROUTE` tell programs. @returns how to stop it */
+  onChange(listener: () => void): () => void {
+    this.#listeners ??= new Set();
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners?.delete(listener);
+      if (this.#listeners?.size === 0) this.#listeners = undefined;
+    };
+  }
+
+  #tell(): void {
+    if (this.#listeners === undefined) return;
+    for (const listener of [...this.#listeners]) listener();
   }
 
   /** Metric of routes given without one: none in IPv4, IP6_RT_PRIO_USER in IPv6. */
@@ -262,6 +279,7 @@ export class FibTable {
       others.push(new AttachedLayer(layer, dev, protocol, new Set(without.map(String)), mtu));
     }
     this.#layers = others.length > 0 ? others : undefined;
+    this.#tell();
   }
 
   /** Takes away all layers of routes that leave by `dev`. */
@@ -323,10 +341,16 @@ export class FibTable {
     route.next = after;
     if (before === undefined) this.#routes.set(route.prefix, route);
     else before.next = route;
+    this.#tell();
     return route;
   }
 
   #unlink(route: Route): void {
+    this.#unhook(route);
+    this.#tell();
+  }
+
+  #unhook(route: Route): void {
     const first = this.#routes.get(route.prefix);
     if (first === route) {
       if (route.next === undefined) this.#routes.delete(route.prefix);

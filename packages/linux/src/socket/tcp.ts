@@ -26,6 +26,8 @@ import { bestBound } from "./socket-table.ts";
 
 /** Virtual milliseconds before the first retransmission; doubles each time (RFC 6298 section 2). */
 const INITIAL_RTO_MS = 1000;
+/** `TCP_RTO_MAX`. */
+const LONGEST_RTO_MS = 120_000;
 
 const INET_ECN_MASK = 3;
 /** Bytes that a connection takes before it is accepted; it is not modelled that buffers fill. */
@@ -82,6 +84,12 @@ export class TcpListener implements Socket {
 
 export type TcpState = "SYN-SENT" | "SYN-RECV" | "ESTAB" | "FIN-WAIT" | "LAST-ACK" | "CLOSED";
 
+/** The sysctl that says how often something is sent again (`tcp_write_timeout`); `tcp_retries2` for the others. */
+const RETRIES: Readonly<Partial<Record<TcpState, "tcp_syn_retries" | "tcp_synack_retries">>> = {
+  "SYN-SENT": "tcp_syn_retries",
+  "SYN-RECV": "tcp_synack_retries",
+};
+
 /** Bytes that were sent and not acknowledged yet; a SYN or FIN counts as one. */
 interface Unacked {
   readonly flags: number;
@@ -100,6 +108,8 @@ export interface TcpConnectOptions {
   /** The namespace's own where it is absent. */
   readonly ttl?: number | undefined;
   readonly trace?: Trace | undefined;
+  /** Sets callbacks, before anything is sent: the other side may speak first. */
+  readonly prepare?: (connection: TcpConnection) => void;
 }
 
 /**
@@ -220,6 +230,7 @@ export class TcpConnection implements Socket {
         trace: options.trace,
       },
     );
+    options.prepare?.(connection);
     connection.#queue(TCP_SYN, 1);
     netns.network.run();
     return connection;
@@ -292,9 +303,9 @@ export class TcpConnection implements Socket {
 
   #timeout(): void {
     this.#timer = undefined;
-    this.#rto *= 2;
+    this.#rto = Math.min(2 * this.#rto, LONGEST_RTO_MS);
     if (this.#unacked.length === 0) return;
-    const most = this.state === "SYN-RECV" ? "tcp_synack_retries" : "tcp_syn_retries";
+    const most = RETRIES[this.state] ?? "tcp_retries2";
     if (this.#retries++ >= this.netns.sysctl.get(`net/ipv4/${most}`)) {
       this.error ??= this.softError ?? {
         errno: "ETIMEDOUT",
