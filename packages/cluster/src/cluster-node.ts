@@ -7,6 +7,8 @@ import {
   type ContainerProgram,
   type DependencyContainer,
   type InjectionToken,
+  IPAM,
+  type IpamEngine,
   NODE,
   type Node,
   type NodeAgent,
@@ -61,6 +63,7 @@ export class ClusterNode implements NodeContext<Kernel> {
   readonly agents: readonly NodeAgent[];
   readonly policy: PolicyEngine | undefined;
   readonly #hasNetworkPlugin: boolean;
+  readonly #ipam: IpamEngine | undefined;
   readonly #readyChanged: (ready: boolean) => void;
   readonly #notReady = new Set<NodeAgent>();
   readonly #subscriptions = new Subscription();
@@ -83,6 +86,7 @@ export class ClusterNode implements NodeContext<Kernel> {
       options.hasEngines ? resolve(this.container, token) : undefined;
     const bridge = engine(BRIDGE);
     this.#hasNetworkPlugin = bridge !== undefined;
+    this.#ipam = engine(IPAM);
     // Those that there are program Netfilter.
     this.policy = options.kernel.os === "linux" ? engine(POLICY) : undefined;
     this.agents = [engine(OVERLAY), this.policy, engine(PROXY)].filter(
@@ -105,6 +109,12 @@ export class ClusterNode implements NodeContext<Kernel> {
   /** Whether pods can have a network here. */
   get ready(): boolean {
     return this.#ready === true;
+  }
+
+  /** Whether the CNI itself brings packets for a pod's address here. */
+  holds(address: IpAddress): boolean {
+    const held = this.#ipam?.holds?.(address);
+    return held ?? this.podCidrs().some((range) => range.contains(address));
   }
 
   podCidrs(): readonly Prefix[] {

@@ -63,9 +63,8 @@ export class KeptAddresses {
     const key = objectKey(pod);
     const addresses = this.#byPod.get(key);
     if (addresses === undefined) return;
-    const ranges = node.podCidrs();
     const strays = addresses
-      .filter((address) => !ranges.some((range) => range.contains(address)))
+      .filter((address) => !node.holds(address))
       .map((address) => ({ address, node }));
     if (strays.length === 0) return;
     this.#strays.set(key, strays);

@@ -22,4 +22,9 @@ export interface IpamEngine {
   release(containerId: string, ifName: string): void;
   /** Fails unless `containerId` holds an address on `ifName`. */
   check(containerId: string, ifName: string): void;
+  /**
+   * Whether an address is of those that it hands out, so that the overlay brings packets for it to its pod's node. Where this is absent
+   * the addresses of the node's pod ranges are.
+   */
+  holds?(address: IpAddress): boolean;
 }
