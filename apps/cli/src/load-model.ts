@@ -2,11 +2,12 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { calico } from "@cnilab/calico";
 import { type CniModel, type CniOption, type CniOptionValues, InputError } from "@cnilab/core";
 import { flannel } from "@cnilab/flannel";
 
 /** Models that come with cnilab. */
-export const MODELS: readonly CniModel[] = [flannel];
+export const MODELS: readonly CniModel[] = [flannel, calico];
 
 /** What `--cni` takes for a cluster without a network plugin. */
 export const NO_CNI = "none";

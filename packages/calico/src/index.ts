@@ -36,8 +36,8 @@ export {
   type WorkloadEndpointId,
 } from "./calc/messages.ts";
 
-/** Release that this package models. */
-export const RELEASE = "v3.34.0";
+export { calico } from "./calico.ts";
+export { RELEASE } from "./release.ts";
 export { convertClusterNetworkPolicy } from "./conversion/cluster-network-policy.ts";
 export type {
   BadRule,

@@ -1,0 +1,230 @@
+import { CniBridgeEngine, PLUGINS, readNetworkList } from "@cnilab/cni-plugins";
+import {
+  BRIDGE,
+  type ClusterConfig,
+  type CniModel,
+  type CniOption,
+  type CniOptionValues,
+  type CniPlugin,
+  type CustomResource,
+  type DependencyContainer,
+  InputError,
+  IPAM,
+  NODE,
+  type NodeContext,
+  OVERLAY,
+  perNode,
+} from "@cnilab/core";
+import type { Kernel } from "@cnilab/linux";
+import type { FelixConfigurationSpec } from "./api/v3/felix-configuration.ts";
+import type { EncapsulationMode } from "./api/v3/ip-pool.ts";
+import { CalicoPlugin } from "./cni/calico-plugin.ts";
+import { type CalicoIpamType, CONFLIST_FILE, conflist } from "./cni/conflist.ts";
+import { StandInIpam } from "./cni/stand-in-ipam.ts";
+import { RELEASE } from "./release.ts";
+import { CalicoNode } from "./routing/calico-node.ts";
+import { ClusterRoutes } from "./routing/cluster-routes.ts";
+import type { DefaultPools } from "./routing/startup.ts";
+
+const ENCAPSULATIONS = ["IPIP", "IPIPCrossSubnet", "VXLAN", "VXLANCrossSubnet", "None"] as const;
+export type CalicoEncapsulation = (typeof ENCAPSULATIONS)[number];
+
+const OPTIONS: readonly CniOption[] = [
+  {
+    key: "encapsulation",
+    type: "string",
+    values: ENCAPSULATIONS,
+    default: "IPIP",
+    description: "how packets get from node to node, of the pools that are made at the start",
+  },
+  {
+    key: "natOutgoing",
+    type: "boolean",
+    description:
+      "hide pods behind their node where they leave the pools; true for IPv4 and false for IPv6 unless given",
+  },
+  {
+    key: "mtu",
+    type: "integer",
+    description:
+      "veth_mtu: of pods' interfaces and of tunnels; what the node's interfaces leave unless given",
+  },
+  {
+    key: "ipam",
+    type: "string",
+    values: ["calico-ipam", "host-local"],
+    default: "calico-ipam",
+    description: "blocks of the pools, or each node's pod range",
+  },
+  {
+    key: "ipam.blockSize",
+    type: "integer",
+    description: "bits of a block's prefix in IPv4, 20 to 32; 26 unless given",
+  },
+  {
+    key: "ipam.blockSizeV6",
+    type: "integer",
+    description: "bits of a block's prefix in IPv6, 116 to 128; 122 unless given",
+  },
+];
+
+/** What the API server is to keep until all kinds are declared with their checks. */
+const KEPT = ["IPPool", "IPAMBlock", "FelixConfiguration"].map(
+  (kind): CustomResource => ({
+    group: "projectcalico.org",
+    version: "v3",
+    kind,
+    plural: `${kind.toLowerCase()}s`,
+    singular: kind.toLowerCase(),
+    namespaced: false,
+    check: () => {},
+  }),
+);
+
+/** Calico as its manifests for Kubernetes set it up. */
+export const calico: CniModel = {
+  name: "calico",
+  release: RELEASE,
+  description:
+    "routed pods without bridges, addresses in blocks: IPIP, VXLAN, BGP, WireGuard; policies by Felix",
+  options: OPTIONS,
+  resources: KEPT,
+  register,
+};
+
+/** What all nodes of a cluster have in common. */
+interface ClusterShare {
+  readonly config: ClusterConfig;
+  readonly pools: DefaultPools;
+  readonly mtu: number;
+  readonly ipam: CalicoIpamType;
+  readonly felixEnvironment: FelixConfigurationSpec;
+  readonly clusterRoutes: ClusterRoutes;
+}
+
+function register(
+  container: DependencyContainer,
+  options: CniOptionValues,
+  config: ClusterConfig,
+): void {
+  const ipam = (options["ipam"] ?? "calico-ipam") as CalicoIpamType;
+  const share: ClusterShare = {
+    config,
+    ipam,
+    pools: defaultPools(options),
+    mtu: Number(options["mtu"] ?? 0),
+    felixEnvironment: felixEnvironment(options),
+    clusterRoutes: new ClusterRoutes(ipam === "host-local"),
+  };
+  const ipams = perNode((node: DependencyContainer) => {
+    const { api, name } = node.resolve(NODE);
+    return new StandInIpam(api, name);
+  });
+  if (ipam === "calico-ipam") container.register(IPAM, ipams);
+  container.register(
+    OVERLAY,
+    perNode((node) =>
+      makeNode(node, share, ipam === "calico-ipam" ? ipams.useFactory(node) : undefined),
+    ),
+  );
+  container.register(
+    BRIDGE,
+    perNode((node) => makeBridge(node)),
+  );
+}
+
+/** @throws InputError */
+function defaultPools(options: CniOptionValues): DefaultPools {
+  const encapsulation = (options["encapsulation"] ?? "IPIP") as CalicoEncapsulation;
+  const mode = (kind: "IPIP" | "VXLAN"): EncapsulationMode => {
+    if (encapsulation === kind) return "Always";
+    return encapsulation === `${kind}CrossSubnet` ? "CrossSubnet" : "Never";
+  };
+  const nat = options["natOutgoing"];
+  return {
+    ipipMode: mode("IPIP"),
+    vxlanMode: mode("VXLAN"),
+    vxlanModeV6: mode("VXLAN"),
+    natOutgoing: nat !== false,
+    natOutgoingV6: nat === true,
+    blockSize: blockSize(options, "ipam.blockSize", 26, 20, 32),
+    blockSizeV6: blockSize(options, "ipam.blockSizeV6", 122, 116, 128),
+  };
+}
+
+function blockSize(
+  options: CniOptionValues,
+  key: string,
+  preset: number,
+  least: number,
+  most: number,
+): number {
+  const size = Number(options[key] ?? preset);
+  if (size >= least && size <= most) return size;
+  throw new InputError(
+    `Calico's option "${key}" is the prefix length of a block: ${least} to ${most}, not ${size}`,
+  );
+}
+
+/** The environment of the manifest's DaemonSet, as far as it is Felix's. */
+function felixEnvironment(options: CniOptionValues): FelixConfigurationSpec {
+  const mtu = Number(options["mtu"] ?? 0);
+  if (mtu !== 0 && (mtu < 68 || mtu > 65535)) {
+    throw new InputError(`Calico's option "mtu" is 68 to 65535 bytes, not ${mtu}`);
+  }
+  return {
+    defaultEndpointToHostAction: "ACCEPT",
+    ...(mtu !== 0 && { ipipMTU: mtu, vxlanMTU: mtu, vxlanMTUV6: mtu, wireguardMTU: mtu }),
+  };
+}
+
+function makeNode(
+  container: DependencyContainer,
+  share: ClusterShare,
+  tunnelIpam: StandInIpam | undefined,
+): CalicoNode {
+  const { name, machine, api, clock } = container.resolve(NODE) as NodeContext<Kernel>;
+  const { config, pools, felixEnvironment, clusterRoutes, mtu, ipam } = share;
+  const families = config.ipFamilies;
+  return new CalicoNode({
+    node: name,
+    netns: machine.initNs,
+    files: machine.files,
+    api,
+    clock,
+    config,
+    clusterRoutes,
+    pools,
+    felixEnvironment,
+    ...(tunnelIpam !== undefined && { tunnelIpam }),
+    installCni: () => {
+      const text = conflist({ node: name, mtu, ipam, families, allowIpForwarding: false });
+      machine.files.write(CONFLIST_FILE, text);
+    },
+  });
+}
+
+/** Pods are joined by the CNI plugins of the conflist, with the IPAM that is registered. */
+function makeBridge(container: DependencyContainer): CniBridgeEngine {
+  const { name, machine, api } = container.resolve(NODE) as NodeContext<Kernel>;
+  const ipam = container.isRegistered(IPAM, true) ? container.resolve(IPAM) : undefined;
+  const plugins = new Map<string, CniPlugin>(PLUGINS);
+  plugins.set("calico", new CalicoPlugin({ api, node: name }));
+  // The kubelet reads the folder whenever it changed; until then the list is the same object.
+  let text: string | undefined;
+  let list: ReturnType<typeof readNetworkList>;
+  const network = () => {
+    const now = machine.files.read(CONFLIST_FILE);
+    if (now !== text || now === undefined) {
+      text = now;
+      list = readNetworkList(machine.files);
+    }
+    return list;
+  };
+  return new CniBridgeEngine({
+    machine,
+    network,
+    plugins,
+    ...(ipam !== undefined && { ipam }),
+  });
+}
