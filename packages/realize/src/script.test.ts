@@ -1,6 +1,7 @@
 import { SeededRandom, VirtualClock } from "@cnilab/core";
 import {
   Bridge,
+  Dummy,
   Geneve,
   Ifb,
   IpTunnel,
@@ -114,6 +115,19 @@ describe("the script of two nodes", () => {
   });
 });
 
+test("how neighbours are asked is written where it is not as usual, and by the finer of two names", () => {
+  const made = scriptOf(({ initNs }) => {
+    new Dummy(initNs, { name: "cali0", mac: 0xeeeeeeeeeeee });
+    initNs.sysctl.set("net/ipv4/neigh/cali0/proxy_delay", 0);
+    initNs.sysctl.set("net/ipv6/neigh/cali0/retrans_time_ms", 50);
+    initNs.sysctl.set("net/ipv4/neigh/cali0/locktime", 100);
+  });
+  expect([...made.text.matchAll(/net\/ipv\d\/neigh\S+/g)].map(([found]) => found)).toEqual([
+    "net/ipv4/neigh/cali0/proxy_delay=0",
+    "net/ipv6/neigh/cali0/retrans_time_ms=50",
+  ]);
+});
+
 /** The script of one machine, and its lines without what all machines have. */
 function scriptOf(build: (node: Kernel, network: Network) => void): Script {
   const network = emptyNetwork();
@@ -146,6 +160,12 @@ describe("tunnels", () => {
       "sit devices",
     ],
     [
+      "what the ipip module brings along",
+      ({ initNs }) => new IpTunnel(initNs, { name: "tunl0", pathMtuDiscovery: false, mtu: 1440 }),
+      "tunnel change tunl0 mode ipip ttl inherit\nlink set dev tunl0 mtu 1440",
+      "ipip devices",
+    ],
+    [
       "wireguard",
       ({ initNs }) => new Wireguard(initNs, { name: "tun0", publicKey: "a" }),
       "link add name tun0 mtu 1420 type wireguard",
@@ -153,7 +173,7 @@ describe("tunnels", () => {
     ],
   ])("%s", (_, build, line, feature) => {
     const made = scriptOf(build);
-    expect(made.text.split("\n")).toContain(line);
+    expect(made.text).toContain(`\n${line}\n`);
     expect([...made.features]).toEqual([feature]);
   });
 

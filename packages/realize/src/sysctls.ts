@@ -1,5 +1,5 @@
 import { SeededRandom, VirtualClock } from "@cnilab/core";
-import { Bridge, Kernel, type NetDevice, type NetNamespace, Network } from "@cnilab/linux";
+import { Bridge, Dummy, Kernel, type NetDevice, type NetNamespace, Network } from "@cnilab/linux";
 
 /**
  * What the model does not have, because an address is usable at once there, nothing else is on the
@@ -29,7 +29,8 @@ export function namespaceSysctls(netns: NetNamespace): string[] {
   const entries = netns.sysctl.entries().filter(([path]) => !NEVER.test(path));
   const common = entries.filter(([path, value]) => {
     if (path.startsWith("net/bridge/")) return hasBridge;
-    return !path.includes("/conf/") && path !== "net/ipv4/ip_forward" && fresh.get(path) !== value;
+    const isOfDevice = /\/(conf|neigh)\//.test(path);
+    return !isOfDevice && path !== "net/ipv4/ip_forward" && fresh.get(path) !== value;
   });
   // `forwarding` first: it writes others.
   const shared = ["all", "default", "lo"].flatMap((name) =>
@@ -61,8 +62,25 @@ export function deviceSysctls(netns: NetNamespace, dev: NetDevice): string[] {
         lines.push(`${path}=${value}`);
       }
     }
+    lines.push(...neighbourSysctls(values, family, dev));
   }
   return lines;
+}
+
+/** Of a device's neighbours there is no `default` in a namespace. A time with two names is written by the finer one. */
+function neighbourSysctls(
+  values: ReadonlyMap<string, string>,
+  family: number,
+  { name }: NetDevice,
+): string[] {
+  const usual = freshValues();
+  const head = `net/ipv${family}/neigh/${name}/`;
+  return [...values]
+    .filter(([path, value]) => {
+      if (!path.startsWith(head) || values.has(`${path}_ms`)) return false;
+      return usual.get(`net/ipv${family}/neigh/usual/${path.slice(head.length)}`) !== value;
+    })
+    .map(([path, value]) => `${path}=${value}`);
 }
 
 function forwardingFirst([x]: readonly [string, string], [y]: readonly [string, string]): number {
@@ -83,13 +101,12 @@ function bridgeNetfilter(netns: NetNamespace): { loaded: boolean; hasBridge: boo
 
 let fresh: ReadonlyMap<string, string> | undefined;
 
-/** The values of a namespace that nobody has written to. */
+/** The values of a namespace, and its device `usual`, that nobody has written to. */
 function freshValues(): ReadonlyMap<string, string> {
-  fresh ??= new Map(
-    new Kernel(
-      new Network(new VirtualClock(), new SeededRandom(1)),
-      "fresh",
-    ).initNs.sysctl.entries(),
-  );
+  if (fresh === undefined) {
+    const { initNs } = new Kernel(new Network(new VirtualClock(), new SeededRandom(1)), "fresh");
+    new Dummy(initNs, { name: "usual" });
+    fresh = new Map(initNs.sysctl.entries());
+  }
   return fresh;
 }

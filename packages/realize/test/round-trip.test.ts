@@ -136,6 +136,23 @@ function medley(): Network {
     advmss: 1200,
     nexthops: [{ via: via[0] as number, weight: 3 }, { via: via[1] as number }],
   });
+  // As Calico has them.
+  initNs.addRoute({
+    dst: parsePrefix("10.9.6.0/26"),
+    via: parseIp("192.168.7.99"),
+    dev: vx,
+    onlink: true,
+    protocol: 80,
+    mtu: 1400,
+  });
+  initNs.addRoute({ dst: parsePrefix("10.9.7.1/32"), type: "throw", table: 1, protocol: 80 });
+  initNs.addRoute({ dst: parsePrefix("10.9.8.0/26"), type: "blackhole", protocol: 80 });
+  for (const family of [4, 6] as const) {
+    initNs.sysctl.set(`net/ipv${family}/neigh/veth0/proxy_delay`, 0);
+  }
+  initNs.sysctl.set("net/ipv4/conf/veth0/proxy_arp", 1);
+  initNs.sysctl.set("net/ipv4/conf/veth0/route_localnet", 1);
+  initNs.sysctl.set("net/ipv6/conf/veth0/proxy_ndp", 1);
   initNs.addRoute({ dst: parsePrefix("10.9.4.0/24"), type: "blackhole", protocol: "bird" });
   initNs.addRoute({ dst: parsePrefix("10.9.5.0/24"), via: via[0] as number, tos: 0x10, metric: 5 });
   initNs.addRoute({ dst: parsePrefix("10.9.5.0/24"), via: via[1] as number, metric: 9 });
@@ -152,6 +169,8 @@ function medley(): Network {
     dport: { first: 80, last: 90 },
     action: { type: "unreachable" },
   });
+  const mark = { value: 0x200000, mask: 0x200000 };
+  fib.addRule({ priority: 99, not: true, fwmark: mark, action: { table: 1 } });
   fib.addRule({ priority: 52, suppressPrefixLength: 0, action: { table: 254 } });
   fib.addRule({ priority: 53, tos: 0x10, action: { goto: 32766 } });
   fib.deleteRule((rule) => rule.priority === 32767);

@@ -13,6 +13,11 @@ import type { BridgePort } from "../bridge/bridge-port.ts";
 import type { DropReason } from "../drop-reason.ts";
 import type { AddressOptions } from "../ip/address.ts";
 import { KernelError } from "../kernel-error.ts";
+import {
+  NEIGHBOUR_PARAMETERS,
+  NEIGHBOUR_PARAMETERS6,
+  type NeighbourParameters,
+} from "../neighbour/neighbour-parameters.ts";
 import type { NeighbourTable } from "../neighbour/neighbour-table.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import type { Network } from "../network.ts";
@@ -67,6 +72,9 @@ export abstract class NetDevice {
   /** Set while {@link master} is. */
   bridgePort: BridgePort | undefined = undefined;
   receiveHandler: ReceiveHandler | undefined = undefined;
+  /** How neighbours are asked; most devices share one object for each family. */
+  neigh4: NeighbourParameters = NEIGHBOUR_PARAMETERS;
+  neigh6: NeighbourParameters = NEIGHBOUR_PARAMETERS6;
   /** Made when the first neighbour appears. */
   neighbours: NeighbourTable | undefined = undefined;
   /** Queueing disciplines and filters, when there are any. */

@@ -129,7 +129,7 @@ export function arpReceive(dev: NetDevice, skb: Skb): void {
         const pvlan = !elsewhere && senderIp !== targetIp && conf.proxy_arp_pvlan !== 0;
         if (proxy || pvlan || (elsewhere && dev.neighbours?.proxies.has(targetIp))) {
           learn();
-          const { proxyDelay } = netns.neighboursOf(dev).parameters;
+          const { proxyDelay } = dev.neigh4;
           const delay = skb.packetType === PACKET_HOST ? 0 : proxyDelay;
           if (delay === 0) {
             reply();
@@ -149,8 +149,7 @@ export function arpReceive(dev: NetDevice, skb: Skb): void {
   const neighbours = netns.neighboursOf(dev);
   // Of several answers the first one counts, so that proxies do not make the entry flap.
   const locked =
-    known !== undefined &&
-    netns.network.clock.now <= known.updated + neighbours.parameters.lockTime;
+    known !== undefined && netns.network.clock.now <= known.updated + dev.neigh4.lockTime;
   const answered = arp.op === ARP_REPLY && skb.packetType === PACKET_HOST;
   neighbours.learn(senderIp, senderMac, answered ? "REACHABLE" : "STALE", {
     create: known === undefined,

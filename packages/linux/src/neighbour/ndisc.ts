@@ -14,7 +14,7 @@ import {
 import type { NetDevice } from "../device/net-device.ts";
 import { Dst } from "../fib/dst.ts";
 import { selectIpv6Address } from "../ip/source-address.ts";
-import { Skb } from "../skb.ts";
+import { PACKET_HOST, Skb } from "../skb.ts";
 import type { Trace } from "../trace.ts";
 
 /** The group in which a node listens for questions about an address: ff02::1:ffXX:XXXX (RFC 4291 section 2.7.1). */
@@ -113,7 +113,16 @@ function receiveSolicitation(dev: NetDevice, skb: Skb, message: NeighbourMessage
   }
   answer.solicited = true;
   const source = own ? target : selectIpv6Address(netns, dev, src);
-  if (source !== undefined) send(dev, answer, source, src, skb.trace);
+  if (source === undefined) return;
+  const delay = proxied && skb.packetType !== PACKET_HOST ? dev.neigh6.proxyDelay : 0;
+  if (delay === 0) {
+    send(dev, answer, source, src, skb.trace);
+  } else {
+    // As ARP has it, so that the real owner is faster (`pneigh_enqueue`).
+    netns.network.later(netns.kernel.random.below(delay), () => {
+      send(dev, answer, source, src, skb.trace);
+    });
+  }
 }
 
 function receiveAdvertisement(dev: NetDevice, message: NeighbourMessage): void {

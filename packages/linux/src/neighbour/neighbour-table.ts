@@ -3,35 +3,7 @@ import type { NetDevice } from "../device/net-device.ts";
 import { KernelError } from "../kernel-error.ts";
 import type { Skb } from "../skb.ts";
 import { Neighbour, type NeighbourState } from "./neighbour.ts";
-
-/**
- * `net.ipv4.neigh.DEV.*` and `net.ipv6.neigh.DEV.*`: times in virtual milliseconds, defaults of
- * net/ipv4/arp.c and net/ipv6/ndisc.c. Immutable; a device may have its own.
- */
-export interface NeighbourParameters {
-  /** The kernel draws the time from half to one and a half of this; here it is this. */
-  readonly baseReachableTime: number;
-  readonly delayFirstProbeTime: number;
-  readonly retransTime: number;
-  readonly unicastSolicit: number;
-  readonly multicastSolicit: number;
-  /** Answers of proxy ARP wait up to this long. */
-  readonly proxyDelay: number;
-  readonly lockTime: number;
-  /** Packets that may wait for one answer. */
-  readonly unresolvedQueueLength: number;
-}
-
-export const NEIGHBOUR_PARAMETERS: NeighbourParameters = {
-  baseReachableTime: 30_000,
-  delayFirstProbeTime: 5_000,
-  retransTime: 1_000,
-  unicastSolicit: 3,
-  multicastSolicit: 3,
-  proxyDelay: 800,
-  lockTime: 1_000,
-  unresolvedQueueLength: 101,
-};
+import type { NeighbourParameters } from "./neighbour-parameters.ts";
 
 /** How a device asks for an address: ARP or neighbour discovery. */
 export interface Solicitor {
@@ -57,7 +29,6 @@ export class NeighbourTable {
   readonly #dev: NetDevice;
   readonly #solicitor: Solicitor;
   readonly #neighbours = new Map<IpAddress, Neighbour>();
-  parameters: NeighbourParameters = NEIGHBOUR_PARAMETERS;
   #layer: NeighbourLayer | undefined;
   #withoutFromLayer: Set<IpAddress> | undefined;
   #proxies: Set<IpAddress> | undefined = undefined;
@@ -65,6 +36,10 @@ export class NeighbourTable {
   constructor(dev: NetDevice, solicitor: Solicitor) {
     this.#dev = dev;
     this.#solicitor = solicitor;
+  }
+
+  #parametersOf(ip: IpAddress): NeighbourParameters {
+    return typeof ip === "number" ? this.#dev.neigh4 : this.#dev.neigh6;
   }
 
   /** What is known of an address now; `undefined` when nothing is. */
@@ -200,7 +175,7 @@ export class NeighbourTable {
     this.#dev.network.recording?.unrepeatable();
     if (skb.trace !== undefined) this.#trace(skb, ip, undefined, "INCOMPLETE");
     neighbour.queue ??= [];
-    if (neighbour.queue.length >= this.parameters.unresolvedQueueLength) {
+    if (neighbour.queue.length >= this.#parametersOf(ip).unresolvedQueueLength) {
       const oldest = neighbour.queue.shift() as Skb;
       this.#dev.drop(oldest, "NEIGH_QUEUEFULL", `too many packets wait for the MAC of ${ip}`);
     }
@@ -219,7 +194,7 @@ export class NeighbourTable {
   #record(neighbour: Neighbour): void {
     const recording = this.#dev.network.recording;
     if (recording === undefined) return;
-    const { baseReachableTime, delayFirstProbeTime } = this.parameters;
+    const { baseReachableTime, delayFirstProbeTime } = this.#parametersOf(neighbour.ip);
     switch (neighbour.state) {
       case "PERMANENT":
       case "NOARP":
@@ -318,7 +293,7 @@ export class NeighbourTable {
 
   /** Asks, and asks again until there is an answer or enough was asked. */
   #probe(neighbour: Neighbour, cause: Skb | undefined): void {
-    const { multicastSolicit, retransTime } = this.parameters;
+    const { multicastSolicit, retransTime } = this.#parametersOf(neighbour.ip);
     if (neighbour.probes >= multicastSolicit) {
       this.#stop(neighbour);
       const waiting = neighbour.queue ?? [];
@@ -354,7 +329,8 @@ export class NeighbourTable {
    */
   #advance(neighbour: Neighbour): void {
     const now = this.#dev.network.clock.now;
-    const { baseReachableTime, delayFirstProbeTime, retransTime, unicastSolicit } = this.parameters;
+    const { baseReachableTime, delayFirstProbeTime, retransTime, unicastSolicit } =
+      this.#parametersOf(neighbour.ip);
     for (;;) {
       switch (neighbour.state) {
         case "REACHABLE": {

@@ -3,6 +3,7 @@ import {
   ARP_REQUEST,
   ArpPacket,
   BROADCAST_MAC,
+  Data,
   ETH_P_ARP,
   formatIp,
   formatMac,
@@ -26,9 +27,10 @@ import {
 import type { Veth } from "../device/veth.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { Skb } from "../skb.ts";
+import { UdpSocket } from "../socket/udp.ts";
 import { announceIpv4 } from "./arp.ts";
 import { announceIpv6, solicitedNode } from "./ndisc.ts";
-import { NEIGHBOUR_PARAMETERS } from "./neighbour-table.ts";
+import { NEIGHBOUR_PARAMETERS } from "./neighbour-parameters.ts";
 
 // kernel net/core/neighbour.c, net/ipv4/arp.c, net/ipv6/ndisc.c
 
@@ -132,7 +134,8 @@ describe.each([
 
   test("packets wait for the answer, the oldest are lost when there are too many", () => {
     const { lab, a, x, y } = linked();
-    a.neighboursOf(x).parameters = { ...NEIGHBOUR_PARAMETERS, unresolvedQueueLength: 2 };
+    x.neigh4 = { ...NEIGHBOUR_PARAMETERS, unresolvedQueueLength: 2 };
+    x.neigh6 = x.neigh4;
     y.setDown();
     const heard: number[] = [];
     const ask = (port: number) => connect(a, to, port, { protocol: IPPROTO_UDP });
@@ -330,6 +333,104 @@ test("proxy ARP makes a routed pod reachable, as Calico does", () => {
   expect(outcome(ping(pod, "192.0.2.1"))).toBe("connected");
   expect(entry(eth0, "169.254.1.1")).toBe(`${formatMac(cali.mac)} REACHABLE`);
   expect(outcome(ping(host, "10.244.0.5"))).toBe("connected");
+});
+
+// Read in /proc/sys/net/ipv[46]/neigh/DEV of kernel 6.18 (HZ=250).
+describe("sysctls of a device's neighbours", () => {
+  const USUAL = {
+    anycast_delay: [100, 100],
+    app_solicit: [0, 0],
+    base_reachable_time: [30, 30],
+    base_reachable_time_ms: [30000, 30000],
+    delay_first_probe_time: [5, 5],
+    gc_stale_time: [60, 60],
+    interval_probe_time_ms: [5000, 5000],
+    locktime: [100, 0],
+    mcast_resolicit: [0, 0],
+    mcast_solicit: [3, 3],
+    proxy_delay: [80, 80],
+    proxy_qlen: [64, 64],
+    retrans_time: [100, 250],
+    retrans_time_ms: [1000, 1000],
+    ucast_solicit: [3, 3],
+    unres_qlen: [101, 101],
+    unres_qlen_bytes: [212992, 212992],
+  };
+
+  test("begin as the kernel's", () => {
+    const { a } = linked();
+    const neigh = a.sysctl.entries().filter(([path]) => /neigh\/eth0/.test(path));
+    expect(neigh).toEqual(
+      [4, 6].flatMap((family, i) =>
+        Object.entries(USUAL).map(([name, values]) => [
+          `net/ipv${family}/neigh/eth0/${name}`,
+          String(values[i]),
+        ]),
+      ),
+    );
+  });
+
+  test("are of one device and one family, and two names of a time are one value", () => {
+    const { a } = linked();
+    a.sysctl.set("net.ipv4.neigh.eth0.base_reachable_time_ms", 1500);
+    a.sysctl.set("net/ipv6/neigh/eth0/proxy_qlen", 0);
+    a.sysctl.set("net/ipv6/neigh/eth0/retrans_time", 500);
+    const values = [4, 6].map((family) =>
+      ["base_reachable_time", "proxy_qlen", "retrans_time_ms"].map((name) =>
+        a.sysctl.get(`net/ipv${family}/neigh/eth0/${name}`),
+      ),
+    );
+    expect(values).toEqual([
+      [1, 64, 1000],
+      [30, 0, 2000],
+    ]);
+    expect(a.sysctl.get("net/ipv4/neigh/lo/base_reachable_time_ms")).toBe(30_000);
+  });
+
+  test.each([
+    "net/ipv4/neigh/eth7/proxy_delay",
+    "net/ipv4/neigh/eth0/nonsense",
+    // of the machine's first namespace alone
+    "net/ipv4/neigh/default/proxy_delay",
+  ])("%s is not there", (path) => {
+    const { a } = linked();
+    expect(() => a.sysctl.get(path)).toThrow("ENOENT");
+    expect(() => a.sysctl.set(path, 1)).toThrow("ENOENT");
+  });
+
+  test("how often and how long is asked", () => {
+    const { lab, a, x } = linked();
+    a.sysctl.set("net/ipv4/neigh/eth0/mcast_solicit", 1);
+    a.sysctl.set("net/ipv4/neigh/eth0/retrans_time_ms", 100);
+    new UdpSocket(a, { owner: "client" }).sendTo(parseIp("10.0.0.9"), 53, new Data(1));
+    expect(state(x, "10.0.0.9")).toBe("INCOMPLETE");
+    lab.clock.advance(101);
+    expect(state(x, "10.0.0.9")).toBe("FAILED");
+  });
+
+  test.each([
+    [4, "10.0.0.2", "10.1.0.2/32"],
+    [6, "fd00::2", "fd01::2/128"],
+  ] as const)("proxies of IPv%i answer at once without proxy_delay", (family, gateway, target) => {
+    for (const delay of [80, 0]) {
+      const { lab, a, b, x, y } = linked();
+      const [behind] = cable(b, "behind", a, "unused");
+      behind.setUp();
+      forwarding(b);
+      routes(b, `${target} dev behind`);
+      const address = target.split("/")[0] as string;
+      routes(a, `${target} dev eth0`);
+      b.neighboursOf(y).addProxy(parseIp(address));
+      b.sysctl.set("net/ipv6/conf/eth0/proxy_ndp", 1);
+      b.sysctl.set(`net/ipv${family}/neigh/eth0/proxy_delay`, delay);
+      ping(a, gateway);
+      const asked = lab.clock.now;
+      new UdpSocket(a, { owner: "client" }).sendTo(parseIp(address), 53, new Data(1));
+      expect(state(x, address)).toBe(delay === 0 ? "REACHABLE" : "INCOMPLETE");
+      lab.clock.advance(asked + 800 - lab.clock.now);
+      expect(state(x, address)).toBe("REACHABLE");
+    }
+  });
 });
 
 describe("the source of a question for an IPv6 address (ndisc_solicit)", () => {

@@ -1,4 +1,4 @@
-import { type Kernel, NEIGHBOUR_PARAMETERS } from "@cnilab/linux";
+import type { Kernel } from "@cnilab/linux";
 import type { Script } from "../../src/index.ts";
 
 /** What the tools print of one namespace: `iptables-save -c`, `ip6tables-save -c`, `nft -j list ruleset`. */
@@ -21,13 +21,14 @@ const HOUR_MS = 3_600_000;
 export function freezeNeighbours(kernel: Kernel): void {
   for (const netns of kernel.namespaces) {
     for (const dev of netns.devices) {
-      netns.neighboursOf(dev).parameters = {
-        ...NEIGHBOUR_PARAMETERS,
+      const frozen = {
         baseReachableTime: HOUR_MS,
         delayFirstProbeTime: HOUR_MS,
         retransTime: HOUR_MS,
         proxyDelay: 0,
       };
+      dev.neigh4 = { ...dev.neigh4, ...frozen };
+      dev.neigh6 = { ...dev.neigh6, ...frozen };
     }
   }
 }
