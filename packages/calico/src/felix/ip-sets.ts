@@ -1,0 +1,108 @@
+import type { IpFamily } from "@cnilab/net";
+import type { IpSetType } from "../calc/messages.ts";
+import { ipSetName } from "../names/ip-set-name.ts";
+import { type FIXED_SET, fixedSet } from "../rules/fixed-names.ts";
+import type { DataplaneInput } from "./dataplane-input.ts";
+
+/** How the kernel is to look for members. */
+export type IpSetKind = "hash:ip" | "hash:net" | "hash:ip,port";
+
+/** A set as a dataplane wants it. */
+export interface WantedIpSet {
+  readonly kind: IpSetKind;
+  /** Of one family; the same object as long as they are the same. */
+  readonly members: ReadonlySet<string>;
+}
+
+const KINDS: Readonly<Record<IpSetType, IpSetKind>> = {
+  IP: "hash:ip",
+  NET: "hash:net",
+  IP_AND_PORT: "hash:ip,port",
+};
+
+/** All sets of a family by their names in the kernel. */
+export function wantedIpSets(input: DataplaneInput, family: IpFamily): Map<string, WantedIpSet> {
+  const sets = new Map<string, WantedIpSet>();
+  for (const [id, { type, members }] of input.policy.ipSets) {
+    sets.set(ipSetName(id, family), { kind: KINDS[type], members: ofFamily(members, family) });
+  }
+  for (const [name, set] of fixedSets(input, family)) sets.set(name, set);
+  return sets;
+}
+
+function fixedSets(input: DataplaneInput, family: IpFamily): Map<string, WantedIpSet> {
+  const { config, pools } = input;
+  const { rules } = config;
+  const sets = new Map<string, WantedIpSet>();
+  const add = (set: keyof typeof FIXED_SET, kind: IpSetKind, members: readonly string[]) => {
+    sets.set(fixedSet(set, family), { kind, members: new Set(members.filter(isOf(family))) });
+  };
+  const forNetwork = pools.filter(
+    ({ allowedUses = [] }) => !(allowedUses.length === 1 && allowedUses[0] === "LoadBalancer"),
+  );
+  add(
+    "networkPools",
+    "hash:net",
+    forNetwork.map(({ cidr }) => cidr),
+  );
+  add(
+    "masqueradePools",
+    "hash:net",
+    pools.filter(({ masquerade }) => masquerade === true).map(({ cidr }) => cidr),
+  );
+  add("thisHost", "hash:ip", [...input.interfaces.values()].flat());
+  add(
+    "dscpSources",
+    "hash:net",
+    [...dscpSources(input, family).keys()].flatMap((s) => s.split(",")),
+  );
+  const excludesHosts = rules.natOutgoingExclusions === "IPPoolsAndHostIPs";
+  if ((family === 4 && rules.ipipEnabled) || excludesHosts) {
+    const external = family === 4 ? config.externalNodes : [];
+    add("allHosts", "hash:net", [...input.hostAddresses[family], ...external]);
+  }
+  if (family === 4 ? rules.vxlanEnabled : rules.vxlanEnabledV6) {
+    add("allVxlanHosts", "hash:net", [...config.externalNodes, ...input.vxlanSources[family]]);
+  }
+  return sets;
+}
+
+/** Addresses, one endpoint's joined by commas, with the DSCP that what leaves the cluster from there gets (`felix/dataplane/linux/dscp_mgr.go`). */
+export function dscpSources(input: DataplaneInput, family: IpFamily): Map<string, number> {
+  const sources = new Map<string, number>();
+  const add = (addresses: readonly string[], dscp: number | undefined) => {
+    if (dscp === undefined || addresses.length === 0) return;
+    sources.set(addresses.map((each) => each.split("/", 1)[0]).join(), dscp);
+  };
+  for (const { ipv4Nets, ipv6Nets, qosPolicies } of input.policy.workloads.values()) {
+    add(family === 4 ? ipv4Nets : ipv6Nets, qosPolicies?.[0]?.dscp);
+  }
+  for (const each of input.policy.hosts.values()) {
+    const addresses = family === 4 ? each.expectedIpv4Addrs : each.expectedIpv6Addrs;
+    add(addresses, each.qosPolicies?.[0]?.dscp);
+  }
+  return sources;
+}
+
+const split = new WeakMap<ReadonlySet<string>, Record<IpFamily, ReadonlySet<string>>>();
+
+/** Shared by all nodes that have a set. */
+function ofFamily(members: ReadonlySet<string>, family: IpFamily): ReadonlySet<string> {
+  let both = split.get(members);
+  if (both === undefined) {
+    const list = [...members];
+    const isV6 = isOf(6);
+    both = list.some(isV6)
+      ? { 4: new Set(list.filter(isOf(4))), 6: new Set(list.filter(isV6)) }
+      : { 4: members, 6: NONE };
+    split.set(members, both);
+  }
+  return both[family];
+}
+
+const NONE: ReadonlySet<string> = new Set();
+
+/** Of a member with a port, only the address has colons before the comma. */
+function isOf(family: IpFamily): (member: string) => boolean {
+  return (member) => (member.split(",", 1)[0] as string).includes(":") === (family === 6);
+}

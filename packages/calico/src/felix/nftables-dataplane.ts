@@ -1,0 +1,240 @@
+import type { NetNamespace } from "@cnilab/linux";
+import type { IpFamily } from "@cnilab/net";
+import { inTable, nftablesHashes, nftablesRule, nftablesSetName } from "../rules/nftables-text.ts";
+import type { TableChain, TableRule } from "../rules/rule.ts";
+import type { IpSetKind, WantedIpSet } from "./ip-sets.ts";
+import { TABLES, type TableName, type WantedTables } from "./tables.ts";
+
+/** The one table of each family that is Felix's. */
+export const NFTABLES_TABLE = "calico";
+
+/**
+ * Felix's base chains (`felix/nftables/table.go` baseChains). What is appended or inserted elsewhere stands in a chain of Felix's own
+ * here, whose priority says when it runs: after kube-proxy's.
+ */
+const BASE_CHAINS: readonly (readonly [
+  name: string,
+  type: string,
+  hook: string,
+  priority: string,
+])[] = [
+  ["filter-INPUT", "filter", "input", "0"],
+  ["filter-FORWARD", "filter", "forward", "0"],
+  ["filter-OUTPUT", "filter", "output", "0"],
+  ["nat-PREROUTING", "nat", "prerouting", "-100"],
+  ["nat-INPUT", "nat", "input", "-100"],
+  ["nat-OUTPUT", "nat", "output", "110"],
+  ["nat-POSTROUTING", "nat", "postrouting", "110"],
+  ["mangle-PREROUTING", "filter", "prerouting", "-150"],
+  ["mangle-INPUT", "filter", "input", "-150"],
+  ["mangle-FORWARD", "filter", "forward", "-150"],
+  ["mangle-OUTPUT", "route", "output", "-150"],
+  ["mangle-POSTROUTING", "filter", "postrouting", "-150"],
+  ["raw-PREROUTING", "filter", "prerouting", "-300"],
+  ["raw-OUTPUT", "filter", "output", "-300"],
+];
+
+/** Felix's table of one family of a node's nftables. Only what is different from the last time is programmed. */
+export class NftablesDataplane {
+  readonly #netns: NetNamespace;
+  readonly #family: IpFamily;
+  readonly #tableFamily: "ip" | "ip6";
+  #sets: ReadonlyMap<string, WantedIpSet> = new Map();
+  /** By the name within the table. */
+  #chains = new Map<string, TableChain>();
+  #maps = new Map<string, ReadonlyMap<string, string>>();
+  /** Content of base chains as text. */
+  #base = new Map<string, string>();
+
+  constructor(netns: NetNamespace, family: IpFamily) {
+    this.#netns = netns;
+    this.#family = family;
+    this.#tableFamily = family === 4 ? "ip" : "ip6";
+  }
+
+  apply(tables: WantedTables, sets: ReadonlyMap<string, WantedIpSet>): void {
+    const { nftables } = this.#netns;
+    if (!nftables.hasTable(this.#tableFamily, NFTABLES_TABLE)) this.#forget();
+    const text = this.changes(tables, sets);
+    if (text !== "") nftables.apply(text, { origin: this.#originOf(tables) });
+    this.#remember(tables, sets);
+  }
+
+  /** The commands that make what is there what is wanted. */
+  changes(tables: WantedTables, sets: ReadonlyMap<string, WantedIpSet>): string {
+    const chains = this.#wantedChains(tables);
+    const maps = this.#wantedMaps(tables);
+    const lines: string[] = [];
+    const say = (line: string) => lines.push(line);
+    const table = `${this.#tableFamily} ${NFTABLES_TABLE}`;
+    if (this.#base.size === 0) {
+      say(`add table ${table}`);
+      for (const [name, type, hook, priority] of BASE_CHAINS) {
+        say(`add chain ${table} ${name} { type ${type} hook ${hook} priority ${priority}; }`);
+      }
+    }
+    this.#setChanges(sets, table, say);
+    for (const name of maps.keys()) {
+      if (!this.#maps.has(name)) {
+        say(`add map ${table} ${name} { type ifname : verdict; }`);
+      }
+    }
+    for (const [name, targets] of this.#maps) {
+      const gone = [...targets].filter(([key, to]) => maps.get(name)?.get(key) !== to);
+      if (gone.length > 0) {
+        say(`delete element ${table} ${name} { ${gone.map(([key]) => `"${key}"`).join(", ")} }`);
+      }
+    }
+    const changed = [...chains].filter(([name, { chain }]) => this.#chains.get(name) !== chain);
+    for (const [name] of changed) {
+      say(`${this.#chains.has(name) ? "flush" : "add"} chain ${table} ${name}`);
+    }
+    for (const [name, { table: of, chain }] of changed) {
+      const hashes = nftablesHashes(chain, this.#family, of);
+      chain.rules.forEach((rule, i) =>
+        say(addRule(table, name, rule, this.#family, of, hashes[i])),
+      );
+    }
+    for (const [name, text] of baseChainRules(tables, this.#family, table)) {
+      if (this.#base.get(name) === text) continue;
+      if (this.#base.has(name)) say(`flush chain ${table} ${name}`);
+      if (text !== "") say(text);
+    }
+    for (const [name, targets] of maps) {
+      const added = [...targets].filter(([key, to]) => this.#maps.get(name)?.get(key) !== to);
+      if (added.length > 0) {
+        const elements = added.map(([key, to]) => `"${key}" : goto ${to}`);
+        say(`add element ${table} ${name} { ${elements.join(", ")} }`);
+      }
+    }
+    const gone = [...this.#chains.keys()].filter((name) => !chains.has(name));
+    // They may lead to one another.
+    for (const name of gone) say(`flush chain ${table} ${name}`);
+    for (const name of gone) say(`delete chain ${table} ${name}`);
+    for (const name of this.#maps.keys()) if (!maps.has(name)) say(`delete map ${table} ${name}`);
+    for (const name of this.#sets.keys()) {
+      if (!sets.has(name)) say(`delete set ${table} ${nftablesSetName(name)}`);
+    }
+    return lines.map((line) => `${line}\n`).join("");
+  }
+
+  #setChanges(
+    sets: ReadonlyMap<string, WantedIpSet>,
+    table: string,
+    say: (line: string) => void,
+  ): void {
+    for (const [name, { kind, members }] of sets) {
+      const there = this.#sets.get(name);
+      if (there?.members === members) continue;
+      const inNft = nftablesSetName(name);
+      if (there === undefined) say(`add set ${table} ${inNft} { ${setType(kind, this.#family)} }`);
+      const gone = [...(there?.members ?? [])].filter((member) => !members.has(member));
+      const added = [...members].filter((member) => there?.members.has(member) !== true);
+      if (gone.length > 0) say(`delete element ${table} ${inNft} { ${elements(gone, kind)} }`);
+      if (added.length > 0) say(`add element ${table} ${inNft} { ${elements(added, kind)} }`);
+    }
+  }
+
+  #wantedChains(
+    tables: WantedTables,
+  ): Map<string, { readonly table: TableName; readonly chain: TableChain }> {
+    const chains = new Map<string, { table: TableName; chain: TableChain }>();
+    for (const table of TABLES) {
+      for (const chain of tables[table].chains.values()) {
+        chains.set(inTable(table, chain.name), { table, chain });
+      }
+    }
+    return chains;
+  }
+
+  #wantedMaps(tables: WantedTables): Map<string, ReadonlyMap<string, string>> {
+    const maps = new Map<string, ReadonlyMap<string, string>>();
+    for (const table of TABLES) {
+      for (const [name, targets] of tables[table].maps) {
+        const named = [...targets].map(([key, to]) => [key, inTable(table, to)] as const);
+        maps.set(inTable(table, name), new Map(named));
+      }
+    }
+    return maps;
+  }
+
+  #remember(tables: WantedTables, sets: ReadonlyMap<string, WantedIpSet>): void {
+    this.#sets = sets;
+    this.#chains = new Map(
+      [...this.#wantedChains(tables)].map(([name, { chain }]) => [name, chain]),
+    );
+    this.#maps = this.#wantedMaps(tables);
+    const table = `${this.#tableFamily} ${NFTABLES_TABLE}`;
+    this.#base = new Map(baseChainRules(tables, this.#family, table));
+  }
+
+  #forget(): void {
+    this.#sets = new Map();
+    this.#chains = new Map();
+    this.#maps = new Map();
+    this.#base = new Map();
+  }
+
+  /** Rules come chain by chain, each chain's in order and all of them. */
+  #originOf(tables: WantedTables): (rule: string, chain: string) => TableRule["origin"] {
+    const chains = this.#wantedChains(tables);
+    const next = new Map<string, number>();
+    return (_, chain) => {
+      const place = next.get(chain) ?? 0;
+      next.set(chain, place + 1);
+      return chains.get(chain)?.chain.rules[place]?.origin;
+    };
+  }
+}
+
+function baseChainRules(tables: WantedTables, family: IpFamily, table: string): [string, string][] {
+  return BASE_CHAINS.map(([name]) => {
+    const [of, hook] = name.split("-") as [TableName, string];
+    const { inserted, appended } = tables[of];
+    const lines = (rules: readonly TableRule[], suffix: string) => {
+      const hashes = nftablesHashes({ name: hook + suffix, rules }, family, of);
+      return rules.map((rule, i) => addRule(table, name, rule, family, of, hashes[i]));
+    };
+    const text = [
+      ...lines(inserted.get(hook) ?? [], ""),
+      ...lines(appended.get(hook) ?? [], "*appends*"),
+    ];
+    return [name, text.join("\n")];
+  });
+}
+
+function addRule(
+  table: string,
+  chain: string,
+  rule: TableRule,
+  family: IpFamily,
+  of: TableName,
+  hash: string | undefined,
+): string {
+  const { text, comment } = nftablesRule(rule, family, of, hash);
+  const tail = comment === undefined ? "" : ` comment "${comment}"`;
+  return `add rule ${table} ${chain} ${text}${tail}`;
+}
+
+function setType(kind: IpSetKind, family: IpFamily): string {
+  const address = `ipv${family}_addr`;
+  switch (kind) {
+    case "hash:ip":
+      return `type ${address};`;
+    case "hash:net":
+      return `type ${address}; flags interval;`;
+    case "hash:ip,port":
+      return `type ${address} . inet_proto . inet_service;`;
+  }
+}
+
+function elements(members: readonly string[], kind: IpSetKind): string {
+  if (kind !== "hash:ip,port") return members.join(", ");
+  // `10.0.0.1,tcp:80`
+  return members
+    .map((member) => {
+      const [address = "", port = ""] = member.split(",");
+      return `${address} . ${port.replace(":", " . ")}`;
+    })
+    .join(", ");
+}
