@@ -10,17 +10,24 @@ const FILE = "wg.txt";
 /** A device's own line: device, private key, public key, port, mark. */
 const OWN_COLUMNS = 5;
 
-/** Public key and port of each device. */
-export function readPublicKeys(
-  files: NamespaceFiles,
-): ReadonlyMap<string, { readonly publicKey: string; readonly listenPort: number }> {
-  const keys = new Map<string, { publicKey: string; listenPort: number }>();
+/** What a device says of itself. */
+export interface SavedWireguard {
+  readonly publicKey: string;
+  readonly listenPort: number;
+  readonly fwmark: number;
+}
+
+/** Public key, port and mark of each device. */
+export function readPublicKeys(files: NamespaceFiles): ReadonlyMap<string, SavedWireguard> {
+  const keys = new Map<string, SavedWireguard>();
   for (const { text, where } of files.lines(FILE)) {
     const columns = text.split("\t");
     if (columns.length !== OWN_COLUMNS) continue;
-    const [dev, , publicKey, port] = columns as [string, string, string, string, string];
+    const [dev, , publicKey, port, mark] = columns as [string, string, string, string, string];
     if (!/^\d+$/.test(port)) throw new InputError(`"${port}" is no port`, where);
-    keys.set(dev, { publicKey, listenPort: Number(port) });
+    // `off`, or hexadecimal.
+    const fwmark = /^0x[0-9a-f]+$/.test(mark) ? Number(mark) : 0;
+    keys.set(dev, { publicKey, listenPort: Number(port), fwmark });
   }
   return keys;
 }

@@ -15,6 +15,7 @@ function configuration(dev: Wireguard): string {
     "[Interface]",
     `PrivateKey = ${privateKey(dev.publicKey).toString("base64")}`,
     `ListenPort = ${dev.listenPort}`,
+    ...(dev.fwmark === 0 ? [] : [`FwMark = 0x${dev.fwmark.toString(16)}`]),
   ];
   for (const peer of dev.peers) lines.push(...peerLines(peer));
   return `${lines.join("\n")}\n`;

@@ -71,6 +71,30 @@ test("the outer packet is UDP between the endpoints, 32 bytes longer and padded"
   expect(outer?.length).toBe(156);
 });
 
+test("its own packets bear its mark, so that a rule can keep them out of the tunnel", () => {
+  const { h1, w1 } = paired();
+  const marked = new Wireguard(h1, {
+    name: "wg1",
+    publicKey: "key1",
+    listenPort: 51821,
+    fwmark: 0x200000,
+  });
+  for (const peer of w1.peers) marked.setPeer({ ...peer, allowedIps: [parsePrefix("0.0.0.0/0")] });
+  marked.setUp();
+  h1.addRoute({ dst: parsePrefix("0.0.0.0/0"), dev: marked, table: 1 });
+  const fwmark = { value: 0x200000, mask: 0x200000 };
+  h1.fib4.addRule({ priority: 99, not: true, fwmark, action: { table: 1 } });
+  const route = (mark: number) => {
+    const found = h1.routeGet({ dst: parseIp("10.0.0.2"), mark });
+    return typeof found === "string" ? found : found.dst.dev?.name;
+  };
+  expect([route(0), route(0x200000)]).toEqual(["wg1", "eth0"]);
+  const trace = new Trace();
+  ping(h1, "10.9.9.9", { trace });
+  const sent = trace.steps.find((s) => s.kind === "transmit" && s.dev.name === "eth0");
+  expect(sent).toBeDefined();
+});
+
 describe("who may send what", () => {
   test.each<[string, (n: number) => Partial<WireguardPeer>, string]>([
     [

@@ -83,6 +83,8 @@ export class Wireguard extends NetDevice {
   readonly kind = "wireguard";
   readonly publicKey: string;
   readonly listenPort: number;
+  /** Mark of its own packets; 0 is none. */
+  readonly fwmark: number;
   /** Peers of this device alone; `undefined` while those of the layer are all it has. */
   #own: Map<string, WireguardPeer> | undefined = new Map();
   #layer: WireguardPeerLayer | undefined;
@@ -100,11 +102,16 @@ export class Wireguard extends NetDevice {
 
   constructor(
     netns: NetNamespace,
-    options: DeviceOptions & { readonly publicKey: string; readonly listenPort?: number },
+    options: DeviceOptions & {
+      readonly publicKey: string;
+      readonly listenPort?: number;
+      readonly fwmark?: number;
+    },
   ) {
     super(netns, options, 1420);
     this.publicKey = options.publicKey;
     this.listenPort = options.listenPort ?? 51820;
+    this.fwmark = options.fwmark ?? 0;
     this.underlay = netns;
   }
 
@@ -204,6 +211,7 @@ export class Wireguard extends NetDevice {
       this.#socket = new UdpSocket(this.underlay, {
         localPort: this.listenPort,
         owner: "kernel wireguard",
+        mark: this.fwmark,
         tunnel: true,
         onReceive: (datagram) => this.#receive(datagram),
       });
