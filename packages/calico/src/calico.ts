@@ -20,7 +20,7 @@ import type { FelixConfigurationSpec } from "./api/v3/felix-configuration.ts";
 import type { EncapsulationMode } from "./api/v3/ip-pool.ts";
 import { CalicoPlugin } from "./cni/calico-plugin.ts";
 import { type CalicoIpamType, CONFLIST_FILE, conflist } from "./cni/conflist.ts";
-import { StandInIpam } from "./cni/stand-in-ipam.ts";
+import { CalicoIpam } from "./ipam/calico-ipam.ts";
 import { RELEASE } from "./release.ts";
 import { CalicoNode } from "./routing/calico-node.ts";
 import { ClusterRoutes } from "./routing/cluster-routes.ts";
@@ -116,10 +116,9 @@ function register(
     felixEnvironment: felixEnvironment(options),
     clusterRoutes: new ClusterRoutes(ipam === "host-local"),
   };
-  const ipams = perNode((node: DependencyContainer) => {
-    const { api, name } = node.resolve(NODE);
-    return new StandInIpam(api, name);
-  });
+  const ipams = perNode(
+    (node: DependencyContainer) => new CalicoIpam({ node: node.resolve(NODE) }),
+  );
   if (ipam === "calico-ipam") container.register(IPAM, ipams);
   container.register(
     OVERLAY,
@@ -181,7 +180,7 @@ function felixEnvironment(options: CniOptionValues): FelixConfigurationSpec {
 function makeNode(
   container: DependencyContainer,
   share: ClusterShare,
-  tunnelIpam: StandInIpam | undefined,
+  tunnelIpam: CalicoIpam | undefined,
 ): CalicoNode {
   const { name, machine, api, clock } = container.resolve(NODE) as NodeContext<Kernel>;
   const { config, pools, felixEnvironment, clusterRoutes, mtu, ipam } = share;

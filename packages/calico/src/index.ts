@@ -37,7 +37,6 @@ export {
 } from "./calc/messages.ts";
 
 export { calico } from "./calico.ts";
-export { RELEASE } from "./release.ts";
 export { convertClusterNetworkPolicy } from "./conversion/cluster-network-policy.ts";
 export type {
   BadRule,
@@ -104,6 +103,31 @@ export {
 } from "./conversion/workload-endpoint.ts";
 export { lengthLimitedId } from "./hash/length-limited-id.ts";
 export { uniqueId } from "./hash/unique-id.ts";
+export type { AddressOwner, HostReserved, ReleaseOptions } from "./ipam/allocation-block.ts";
+export { WINDOWS_RESERVED, WINDOWS_RESERVED_HANDLE } from "./ipam/allocation-block.ts";
+export { ApiDatastore } from "./ipam/api-datastore.ts";
+export type { AssignIpRequest } from "./ipam/assign-ip.ts";
+export { AssignmentFailed, type Assignments, type AutoAssignRequest } from "./ipam/auto-assign.ts";
+export { type BlockSpace, blockOrder } from "./ipam/block-order.ts";
+export { CalicoIpam, type CalicoIpamOptions } from "./ipam/calico-ipam.ts";
+export type { AffinityKey, AffinityOwner, IpamDatastore, Stored } from "./ipam/datastore.ts";
+export { IpamClient } from "./ipam/ipam-client.ts";
+export {
+  AddressInCooldown,
+  BlockClaimConflict,
+  BlockLimitReached,
+  BlockNotEmpty,
+  IpamError,
+  NoFreeBlocks,
+  ResourceAlreadyExists,
+  ResourceDoesNotExist,
+  StaleAffinity,
+  UpdateConflict,
+} from "./ipam/ipam-error.ts";
+export type { IpamSettings } from "./ipam/ipam-settings.ts";
+export type { Pool } from "./ipam/pool.ts";
+export type { ReleasedAddresses } from "./ipam/release.ts";
+export type { PoolUtilization, Utilization, UtilizationReport } from "./ipam/utilization.ts";
 export {
   type ChainBackend,
   type EndpointChainPrefix,
@@ -123,6 +147,7 @@ export {
   WorkloadEndpointNameError,
   workloadEndpointName,
 } from "./names/workload-endpoint-name.ts";
+export { RELEASE } from "./release.ts";
 export {
   type LabelRestriction,
   type LabelRestrictions,
