@@ -91,9 +91,9 @@ export class NftablesDataplane {
     }
     for (const [name, { table: of, chain }] of changed) {
       const hashes = nftablesHashes(chain, this.#family, of);
-      chain.rules.forEach((rule, i) =>
-        say(addRule(table, name, rule, this.#family, of, hashes[i])),
-      );
+      for (const [i, rule] of chain.rules.entries()) {
+        say(addRule(table, name, rule, this.#family, of, hashes[i]));
+      }
     }
     for (const [name, text] of baseChainRules(tables, this.#family, table)) {
       if (this.#base.get(name) === text) continue;

@@ -6,7 +6,8 @@ import {
   profileChainName,
 } from "../names/chain-names.ts";
 import { denyAction, denyWord } from "./configured-actions.ts";
-import { chainsOfGroup, isEnforced, type TierGroups } from "./policy-group.ts";
+import { chainsOfGroup, enforcedOf, type TierGroups } from "./policy-group.ts";
+import { directionWord, endOfTierOrigin } from "./policy-origin.ts";
 import {
   ACCEPT,
   clearMark,
@@ -44,6 +45,8 @@ export interface EndpointChainInput {
   readonly allow: TableAction;
   readonly failsafe?: string;
   readonly adminUp?: boolean;
+  /** It belongs to a host endpoint. */
+  readonly ofHost?: boolean;
   /** Whether encapsulated packets are dropped. */
   readonly fromWorkload?: boolean;
   readonly qos?: QosControls;
@@ -87,7 +90,17 @@ export function endpointChain(input: EndpointChainInput, config: RulesConfig): T
         },
       );
     }
-    rules.push({ comments: [`${denyWord(config)} if no profiles matched`], action: deny });
+    const detail = `${directionWord(input.direction)}, no profile allows this`;
+    rules.push({
+      comments: [`${denyWord(config)} if no profiles matched`],
+      action: deny,
+      origin: {
+        kind: input.ofHost === true ? "HostEndpoint" : "WorkloadEndpoint",
+        name: input.interfaceName,
+        detail,
+        enforcesPolicy: true,
+      },
+    });
   }
   return { name, rules };
 }
@@ -147,12 +160,12 @@ function tierRules(tier: TierGroups, input: EndpointChainInput, config: RulesCon
   }
   const ends = input.type === "normal" || input.type === "forward";
   // A tier of staged policies only is as if it were not there.
-  if (ends && tier.defaultAction !== "Pass" && groups.some(isEnforced)) {
+  if (ends && tier.defaultAction !== "Pass" && groups.flatMap(enforcedOf).length > 0) {
     rules.push({
       comments: [`End of tier ${tier.name}. ${denyWord(config)} if no policies passed packet`],
       matches: [markClear(pass)],
       action: denyAction(config),
-      origin: { kind: "Tier", name: tier.name, detail: "default action" },
+      origin: endOfTierOrigin(tier.name, input.direction, groups.flatMap(enforcedOf)),
     });
   }
   return rules;

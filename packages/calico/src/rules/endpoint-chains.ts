@@ -39,7 +39,12 @@ export function hostFilterChains(
   profiles: readonly string[],
   config: RulesConfig,
 ): TableChain[] {
-  const common = { interfaceName, profiles, allow: filterAllowAction(config) } as const;
+  const common = {
+    interfaceName,
+    profiles,
+    allow: filterAllowAction(config),
+    ofHost: true,
+  } as const;
   const normal = { ...common, type: "normal", tiers } as const;
   const forward = { ...common, type: "forward", tiers: forwardTiers } as const;
   return [
@@ -58,7 +63,8 @@ export function hostMangleEgressChain(
   config: RulesConfig,
 ): TableChain {
   // Whoever else uses the table wants to see what is allowed.
-  const input = { interfaceName, profiles, tiers, type: "normal", allow: RETURN } as const;
+  const common = { interfaceName, profiles, tiers, ofHost: true } as const;
+  const input = { ...common, type: "normal", allow: RETURN } as const;
   return endpointChain({ ...input, ...TO }, config);
 }
 

@@ -1,9 +1,10 @@
 import type { Origin } from "@cnilab/core";
 import type { IpFamily } from "@cnilab/net";
-import type { Policy, PolicyId, PolicyKind, Profile, Rule } from "../calc/messages.ts";
+import type { Policy, PolicyId, Profile, Rule } from "../calc/messages.ts";
 import { type PolicyDirection, policyChainName, profileChainName } from "../names/chain-names.ts";
 import { isStaged, policyIdText } from "../names/policy-id.ts";
 import { fillLogPrefix } from "./log-prefix.ts";
+import { policyOrigin } from "./policy-origin.ts";
 import { policyRules } from "./policy-rules.ts";
 import type { TableChain } from "./rule.ts";
 import type { RulesConfig } from "./rules-config.ts";
@@ -55,6 +56,7 @@ export function profileChains(
       kind: "Profile",
       name: id,
       detail: index < 0 ? word : `${word} rule ${index + 1}`,
+      enforcesPolicy: true,
     });
     return {
       name: profileChainName(id, direction, config.backend),
@@ -62,20 +64,4 @@ export function profileChains(
     };
   };
   return [chain("inbound", profile.inboundRules), chain("outbound", profile.outboundRules)];
-}
-
-/** Kinds as users know them: of what has been converted, the object that it was converted from. */
-const USER_KINDS: Partial<Readonly<Record<PolicyKind, string>>> = {
-  KubernetesNetworkPolicy: "NetworkPolicy",
-  KubernetesClusterNetworkPolicy: "ClusterNetworkPolicy",
-};
-
-/** The object that a policy was made of. */
-export function policyOrigin(id: PolicyId, detail?: string): Origin {
-  return {
-    kind: USER_KINDS[id.kind] ?? id.kind,
-    ...(id.namespace === undefined ? {} : { namespace: id.namespace }),
-    name: id.name,
-    ...(detail === undefined ? {} : { detail }),
-  };
 }

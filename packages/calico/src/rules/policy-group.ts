@@ -23,14 +23,14 @@ export interface TierGroups {
   readonly outbound: readonly PolicyGroup[];
 }
 
-/** Whether any of them is enforced. */
-export function isEnforced({ policies }: PolicyGroup): boolean {
-  return policies.some(({ kind }) => !isStaged(kind));
+/** All but staged ones. */
+export function enforcedOf({ policies }: PolicyGroup): readonly PolicyId[] {
+  return policies.filter(({ kind }) => !isStaged(kind));
 }
 
 /** Whether its policies stand in a chain of their own: for a single one that would not pay. */
-export function hasOwnChain({ policies }: PolicyGroup): boolean {
-  return policies.filter(({ kind }) => !isStaged(kind)).length > 1;
+export function hasOwnChain(group: PolicyGroup): boolean {
+  return enforcedOf(group).length > 1;
 }
 
 export function groupChainName(group: PolicyGroup): string {
@@ -40,9 +40,7 @@ export function groupChainName(group: PolicyGroup): string {
 /** Chains that an endpoint goes through for a group. */
 export function chainsOfGroup(group: PolicyGroup, config: RulesConfig): string[] {
   if (hasOwnChain(group)) return [groupChainName(group)];
-  return group.policies
-    .filter(({ kind }) => !isStaged(kind))
-    .map((id) => policyChainName(id, group.direction, config.backend));
+  return enforcedOf(group).map((id) => policyChainName(id, group.direction, config.backend));
 }
 
 /** After so many policies a chain asks whether one of them has decided. */
