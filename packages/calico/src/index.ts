@@ -1,5 +1,6 @@
 import type {} from "./api/kinds.ts";
 
+export { CALICO_RESOURCES } from "./api/resources.ts";
 export type * as v3 from "./api/v3.ts";
 export {
   type Encapsulation,

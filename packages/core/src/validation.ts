@@ -2,3 +2,4 @@
 export * from "./validation/field-check.ts";
 export * from "./validation/field-error.ts";
 export { selector } from "./validation/label-selector-check.ts";
+export { networkPolicyFields } from "./validation/network-policy-check.ts";

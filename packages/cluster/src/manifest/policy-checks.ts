@@ -1,68 +1,23 @@
 import {
   type Check,
   cidr,
-  describe,
   fail,
   integer,
   list,
   matching,
+  networkPolicyFields,
   oneField,
   oneOf,
   port,
   portName,
-  portOrName,
   selector,
   strictObject,
 } from "@cnilab/core/validation";
-import { parsePrefix, tryParsePrefix } from "@cnilab/net";
 import { type KindChecks, kind } from "./kind-checks.ts";
 
-// NetworkPolicy as the API server checks it (pkg/apis/networking/validation/validation.go, v1.35); the others as their
-// CustomResourceDefinitions do (network-policy-api, config/crd/experimental).
+// As the CustomResourceDefinitions check them (network-policy-api, config/crd/experimental).
 
 const protocol = oneOf("TCP", "UDP", "SCTP");
-
-const policyPort: Check = (value, path) => {
-  strictObject({ protocol, port: portOrName, endPort: port })(value, path);
-  const { port: first, endPort } = value as { readonly port?: unknown; readonly endPort?: number };
-  if (endPort === undefined) return;
-  if (typeof first !== "number") fail([...path, "endPort"], "needs a numeric port beside it");
-  if (endPort < (first as number)) {
-    fail([...path, "endPort"], `must not be less than port ${first}, but is ${endPort}`);
-  }
-};
-
-const ipBlock: Check = (value, path) => {
-  strictObject({ cidr, except: list(cidr) }, ["cidr"])(value, path);
-  const block = value as { readonly cidr: string; readonly except?: readonly string[] };
-  const whole = parsePrefix(block.cidr);
-  block.except?.forEach((text, i) => {
-    const hole = tryParsePrefix(text);
-    if (hole !== undefined && whole.covers(hole) && hole.length > whole.length) return;
-    fail([...path, "except", i], `must be a part of cidr ${block.cidr}, not ${describe(text)}`);
-  });
-};
-
-const policyPeer: Check = (value, path) => {
-  strictObject({ podSelector: selector, namespaceSelector: selector, ipBlock })(value, path);
-  const peer = value as Readonly<Record<string, unknown>>;
-  const labelled = peer["podSelector"] !== undefined || peer["namespaceSelector"] !== undefined;
-  if (peer["ipBlock"] === undefined) {
-    if (!labelled) fail(path, "must have podSelector, namespaceSelector or ipBlock");
-  } else if (labelled) {
-    fail(
-      [...path, "ipBlock"],
-      "cannot stand beside podSelector or namespaceSelector; make it a peer of its own",
-    );
-  }
-};
-
-const networkPolicySpec = strictObject({
-  podSelector: selector,
-  policyTypes: list(oneOf("Ingress", "Egress"), 0, 2),
-  ingress: list(strictObject({ from: list(policyPeer), ports: list(policyPort) })),
-  egress: list(strictObject({ to: list(policyPeer), ports: list(policyPort) })),
-});
 
 const namespacedPods = strictObject({ namespaceSelector: selector, podSelector: selector });
 const ofPods = { namespaces: selector, pods: namespacedPods };
@@ -195,7 +150,7 @@ function policyKind(group: string, spec: Check, version = "v1"): KindChecks {
 const GROUP = "policy.networking.k8s.io";
 
 export const POLICY_CHECKS: Readonly<Record<string, KindChecks>> = {
-  NetworkPolicy: policyKind("networking.k8s.io", networkPolicySpec),
+  NetworkPolicy: policyKind("networking.k8s.io", strictObject(networkPolicyFields)),
   AdminNetworkPolicy: policyKind(
     GROUP,
     adminPolicySpec(["Allow", "Deny", "Pass"], { priority }, ["priority"]),
