@@ -5,6 +5,7 @@ import { runBlockOrder } from "../golden/block-order.ts";
 import type { GoldenRun } from "../golden/golden-run.ts";
 import { runIpamScenario } from "../golden/ipam-scenarios.ts";
 import { names } from "../golden/names.ts";
+import { policyAnalysis } from "../golden/policy-analysis.ts";
 import { policyConversion } from "../golden/policy-conversion.ts";
 import { routes } from "../golden/routes.ts";
 import { selectors } from "../golden/selectors.ts";
@@ -18,6 +19,7 @@ const RUNS: Readonly<Record<string, GoldenRun<any>>> = {
   names,
   routes,
   "policy-conversion": policyConversion,
+  "policy-flows": policyAnalysis,
   selectors,
   "static-chains": staticChains,
 };
