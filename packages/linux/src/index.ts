@@ -72,7 +72,13 @@ export * from "./netfilter/conntrack-entry.ts";
 export type { FilterRule } from "./netfilter/filter-rule.ts";
 export * from "./netfilter/hooks.ts";
 export type { FieldValue } from "./netfilter/ipset/element-syntax.ts";
-export { type ElementOptions, Entry, Ipset, type IpsetOptions } from "./netfilter/ipset/ipset.ts";
+export {
+  type ElementOptions,
+  Entry,
+  Ipset,
+  type IpsetOptions,
+  type SharedElements,
+} from "./netfilter/ipset/ipset.ts";
 export { IpsetError } from "./netfilter/ipset/ipset-error.ts";
 export { IpsetReference, Ipsets } from "./netfilter/ipset/ipsets.ts";
 export type { Direction as IpsetDirection } from "./netfilter/ipset/packet-fields.ts";

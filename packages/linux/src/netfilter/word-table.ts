@@ -74,6 +74,16 @@ export class WordTable {
     this.#free.push(number);
   }
 
+  /** One with the same keys under the same numbers. */
+  clone(): WordTable {
+    const copy = new WordTable(this.width);
+    copy.#slots = this.#slots.slice();
+    copy.#words = this.#words.slice();
+    copy.#end = this.#end;
+    copy.#free.push(...this.#free);
+    return copy;
+  }
+
   clear(): void {
     this.#slots.fill(0);
     this.#end = 0;

@@ -5,6 +5,7 @@ import {
   formatIp,
   formatMac,
   type IpAddress,
+  type IpFamily,
   Ipv6Address,
   ipv4Mask,
   maskIp,
@@ -21,12 +22,55 @@ import {
   Ipset,
   type IpsetOptions,
   notAdded,
+  type SharedElements,
 } from "./ipset.ts";
 import { kernelRefusal } from "./ipset-error.ts";
 import { addressOf, type Direction, deviceOf, macOf, portOf } from "./packet-fields.ts";
 import type { ElementField, SetType } from "./set-type.ts";
 
 const NAME_WORDS = 4;
+
+/** Elements of a set. Not changed any more once it is shared. */
+class Elements implements SharedElements {
+  readonly type: SetType;
+  readonly family: IpFamily;
+  readonly table: WordTable;
+  /** By number in the table. */
+  readonly entries: (Entry | undefined)[];
+  /** For each network in an element the lengths that occur, longest first, and how often. */
+  readonly lengths: readonly Lengths[];
+  /** Numbers of elements whose interface is the beginning of a name. */
+  readonly wildcards: Set<number>;
+  isShared = false;
+
+  constructor(
+    of: { readonly type: SetType; readonly family: IpFamily },
+    table: WordTable,
+    entries: (Entry | undefined)[],
+    lengths: readonly Lengths[],
+    wildcards: Set<number>,
+  ) {
+    this.type = of.type;
+    this.family = of.family;
+    this.table = table;
+    this.entries = entries;
+    this.lengths = lengths;
+    this.wildcards = wildcards;
+  }
+
+  /** One that may be changed. */
+  copy(): Elements {
+    const entries = this.entries.map((entry) => entry && Object.assign(new Entry(), entry));
+    const lengths = this.lengths.map((each) => ({ ...each, counts: [...each.counts] }));
+    return new Elements(this, this.table.clone(), entries, lengths, new Set(this.wildcards));
+  }
+}
+
+interface Lengths {
+  readonly place: Place;
+  lengths: number[];
+  readonly counts: number[];
+}
 
 /** Where a part of an element stands in its key. */
 interface Place {
@@ -43,14 +87,8 @@ interface Place {
 export class HashSet extends Ipset {
   readonly #places: readonly Place[];
   readonly #addressWords: number;
-  readonly #table: WordTable;
-  /** By number in the table. */
-  readonly #entries: (Entry | undefined)[] = [];
   readonly #key: Uint32Array;
-  /** For each network in an element the lengths that occur, longest first, and how often. */
-  readonly #lengths: { readonly place: Place; lengths: number[]; readonly counts: number[] }[];
-  /** Numbers of elements whose interface is the beginning of a name. */
-  readonly #wildcards: Set<number> = new Set();
+  #elements: Elements;
 
   constructor(netns: NetNamespace, name: string, type: SetType, options: IpsetOptions) {
     super(netns, name, type, options);
@@ -62,11 +100,50 @@ export class HashSet extends Ipset {
       width += this.#wordsOf(field);
     }
     this.#places = places;
-    this.#table = new WordTable(width);
     this.#key = new Uint32Array(width);
-    this.#lengths = places
+    const lengths = places
       .filter(({ field }) => field === "net")
       .map((place) => ({ place, lengths: [], counts: [] }));
+    const of = { type, family: options.family };
+    this.#elements = new Elements(of, new WordTable(width), [], lengths, new Set());
+  }
+
+  override share(): SharedElements {
+    if (this.options.timeout !== undefined || this.options.counters) super.share();
+    this.#elements.isShared = true;
+    return this.#elements;
+  }
+
+  override adopt(elements: SharedElements): void {
+    const { type, options } = this;
+    const fits =
+      elements instanceof Elements && elements.type === type && elements.family === options.family;
+    if (!fits || options.timeout !== undefined || options.counters) super.adopt(elements);
+    else if (this.#elements !== elements) {
+      this.#elements = elements;
+      this.changed();
+    }
+  }
+
+  get #table(): WordTable {
+    return this.#elements.table;
+  }
+
+  get #entries(): (Entry | undefined)[] {
+    return this.#elements.entries;
+  }
+
+  get #lengths(): readonly Lengths[] {
+    return this.#elements.lengths;
+  }
+
+  get #wildcards(): Set<number> {
+    return this.#elements.wildcards;
+  }
+
+  /** Before a change: what others have as well stays as it is. */
+  #own(): void {
+    if (this.#elements.isShared) this.#elements = this.#elements.copy();
   }
 
   #wordsOf(field: ElementField): number {
@@ -92,10 +169,12 @@ export class HashSet extends Ipset {
 
   add(values: readonly FieldValue[], options: ElementOptions): void {
     this.check(options);
+    this.#own();
     this.#forEach(values, () => this.#addKey(options));
   }
 
   delete(values: readonly FieldValue[], options: ElementOptions): void {
+    this.#own();
     this.#forEach(values, () => {
       const number = this.#live(this.#table.find(this.#key));
       if (number >= 0) this.#remove(number);
@@ -125,6 +204,7 @@ export class HashSet extends Ipset {
   }
 
   flush(): void {
+    this.#own();
     this.#table.clear();
     this.#entries.length = 0;
     this.#wildcards.clear();

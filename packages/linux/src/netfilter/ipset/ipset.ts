@@ -55,6 +55,12 @@ export class Entry {
   wildcard = false;
 }
 
+/** What was in a set when it was shared; sets of other namespaces can have it as well. Immutable. */
+export interface SharedElements {
+  readonly type: SetType;
+  readonly family: IpFamily;
+}
+
 /** A set of addresses, ports and the like that rules ask about (net/netfilter/ipset). */
 export abstract class Ipset {
   name: string;
@@ -91,6 +97,16 @@ export abstract class Ipset {
 
   /** Elements as `save` prints them behind the name of the set, in order. */
   abstract elements(): string[];
+
+  /** What is in it now, for other namespaces. @throws RangeError where packets or time change elements */
+  share(): SharedElements {
+    throw new RangeError(`elements of a ${this.type.name} cannot be shared`);
+  }
+
+  /** Has these elements in place of its own, and a copy of them as soon as somebody changes one. @throws RangeError where they are another kind's */
+  adopt(elements: SharedElements): void {
+    throw new RangeError(`a ${this.type.name} takes no elements of a ${elements.type.name}`);
+  }
 
   /** The element that a packet is in the set by. */
   protected abstract find(

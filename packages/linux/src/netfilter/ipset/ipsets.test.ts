@@ -214,3 +214,64 @@ describe("restore", () => {
     );
   });
 });
+
+describe("shared elements", () => {
+  test("are each set's own as soon as it changes them", () => {
+    // Whatever is done to either, both are as if nothing had ever been shared.
+    const place = fc.constantFrom("first", "second");
+    const change = fc.constantFrom("add", "del", "flush", "share");
+    const member = fc.constantFrom("10.0.0.0/8", "10.0.1.0/24", "10.0.1.2", "10.0.2.0/25");
+    fc.assert(
+      fc.property(fc.array(fc.tuple(place, change, member)), (changes) => {
+        const sets = new Map(
+          ["first", "second"].map((name) => {
+            const [netns] = new Lab().machine(name);
+            netns.ipsets.run("create s hash:net");
+            return [name, netns.ipsets];
+          }),
+        );
+        const wanted = new Map([...sets.keys()].map((name) => [name, new Set<string>()]));
+        for (const [name, what, element] of changes) {
+          const ipsets = sets.get(name);
+          const other = name === "first" ? "second" : "first";
+          if (what === "share") {
+            const elements = sets.get(other)?.find("s")?.share();
+            if (elements !== undefined) ipsets?.find("s")?.adopt(elements);
+            wanted.set(name, new Set(wanted.get(other)));
+          } else if (what === "flush") {
+            ipsets?.run("flush s");
+            wanted.get(name)?.clear();
+          } else {
+            ipsets?.run(`${what} s ${element} -exist`);
+            if (what === "add") wanted.get(name)?.add(element);
+            else wanted.get(name)?.delete(element);
+          }
+          for (const [each, members] of wanted) {
+            expect(new Set(sets.get(each)?.find("s")?.elements())).toEqual(members);
+            for (const address of ["10.0.1.2", "10.0.1.3", "10.0.2.3", "10.9.9.9"]) {
+              const [fresh] = new Lab().machine("fresh");
+              fresh.ipsets.run("create s hash:net");
+              for (const one of members) fresh.ipsets.run(`add s ${one}`);
+              expect(sets.get(each)?.test("s", address)).toBe(fresh.ipsets.test("s", address));
+            }
+          }
+        }
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test("are for sets of their kind", () => {
+    const [netns] = new Lab().machine("test");
+    for (const line of ["a hash:net", "b hash:ip", "c hash:net family inet6", "d list:set"]) {
+      netns.ipsets.run(`create ${line}`);
+    }
+    netns.ipsets.run("create e hash:net timeout 5");
+    const elements = netns.ipsets.find("a")?.share();
+    if (elements === undefined) throw new Error("no set");
+    for (const name of ["b", "c", "d", "e"]) {
+      expect(() => netns.ipsets.find(name)?.adopt(elements)).toThrow(RangeError);
+    }
+    expect(() => netns.ipsets.find("e")?.share()).toThrow(RangeError);
+  });
+});
