@@ -503,9 +503,8 @@ export class BgpSession implements BgpSender {
     const own = asPath.reduce((count, as) => count + Number(as === localAs), 0);
     if (own > allowLocalAs) return false;
     if (!this.isInternal) return true;
-    return (
-      originatorId !== this.#speaker.config.routerId && !clusterList.includes(this.rrClusterId)
-    );
+    const isCircle = this.rrClient && clusterList.includes(this.rrClusterId);
+    return originatorId !== this.#speaker.config.routerId && !isCircle;
   }
 
   #import(

@@ -1,6 +1,9 @@
 import type { IpAddress, IpFamily, Prefix } from "@cnilab/net";
 import type { Filter } from "./filter.ts";
 
+/** BIRD as Calico builds it (1.6, of its own fork), or as distributions have it. */
+export type BirdRelease = "1.6" | "2.0";
+
 /** `protocol static`: what leads nowhere, or to a neighbour. */
 export interface StaticRoute {
   readonly prefix: Prefix;
@@ -46,6 +49,7 @@ export interface KernelConfig {
 
 /** One BIRD process: a table of one family, and protocols around it. */
 export interface SpeakerConfig {
+  readonly release: BirdRelease;
   readonly family: IpFamily;
   readonly routerId: number;
   /** Where it takes connections; on no port where it is absent. */

@@ -61,8 +61,8 @@ export type FilterStatement =
   | {
       readonly do: "if";
       readonly condition: FilterCondition;
-      readonly then: readonly FilterStatement[];
-      readonly else?: readonly FilterStatement[];
+      readonly block: readonly FilterStatement[];
+      readonly elseBlock?: readonly FilterStatement[];
     }
   | { readonly do: "set"; readonly number: FilterNumber; readonly value: number }
   /** `TO = VALUE - FROM`. */
@@ -94,7 +94,7 @@ function run(statements: Filter, route: FilterRoute): "accept" | "reject" | unde
       case "reject":
         return statement.do;
       case "if": {
-        const branch = holds(statement.condition, route) ? statement.then : statement.else;
+        const branch = holds(statement.condition, route) ? statement.block : statement.elseBlock;
         const verdict = branch === undefined ? undefined : run(branch, route);
         if (verdict !== undefined) return verdict;
         break;
@@ -249,10 +249,10 @@ function statementText(statement: FilterStatement, indent: string): string[] {
     case "if": {
       const lines = [
         `${indent}if ${conditionText(statement.condition)} then {`,
-        ...filterText(statement.then, `${indent}  `),
+        ...filterText(statement.block, `${indent}  `),
       ];
-      if (statement.else !== undefined) {
-        lines.push(`${indent}} else {`, ...filterText(statement.else, `${indent}  `));
+      if (statement.elseBlock !== undefined) {
+        lines.push(`${indent}} else {`, ...filterText(statement.elseBlock, `${indent}  `));
       }
       return [...lines, `${indent}}`];
     }

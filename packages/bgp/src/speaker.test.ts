@@ -34,6 +34,7 @@ class Lab {
     more: Partial<SpeakerConfig> = {},
   ): Speaker {
     const config: SpeakerConfig = {
+      release: "1.6",
       family: 4,
       routerId: parseIp(`10.0.0.${host}`) as number,
       listen: { port: 179 },

@@ -332,7 +332,8 @@ export class Speaker implements SessionOwner {
     ].join(" ");
     let group = this.#groups.get(key);
     if (group === undefined) {
-      const target = { config, isInternal, rrClusterId, sourceAddress };
+      const { release } = this.#config;
+      const target = { release, config, isInternal, rrClusterId, sourceAddress };
       group = new ExportGroup(target, addPath, this.table);
       this.#groups.set(key, group);
     }
