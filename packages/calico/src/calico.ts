@@ -1,11 +1,13 @@
 import { CniBridgeEngine, PLUGINS, readNetworkList } from "@cnilab/cni-plugins";
 import {
   BRIDGE,
+  CLUSTER,
   type ClusterConfig,
   type CniModel,
   type CniOption,
   type CniOptionValues,
   type CniPlugin,
+  CONTROLLERS,
   type CustomResource,
   type DependencyContainer,
   InputError,
@@ -16,11 +18,13 @@ import {
   perNode,
 } from "@cnilab/core";
 import type { Kernel } from "@cnilab/linux";
+import { calicoPolicyReader } from "./analyse/policy-reader.ts";
 import type { FelixConfigurationSpec } from "./api/v3/felix-configuration.ts";
 import type { EncapsulationMode } from "./api/v3/ip-pool.ts";
 import { CalicoPlugin } from "./cni/calico-plugin.ts";
 import { type CalicoIpamType, CONFLIST_FILE, conflist } from "./cni/conflist.ts";
 import { CalicoIpam } from "./ipam/calico-ipam.ts";
+import { IpamController } from "./ipam/ipam-controller.ts";
 import { RELEASE } from "./release.ts";
 import { CalicoNode } from "./routing/calico-node.ts";
 import { ClusterRoutes } from "./routing/cluster-routes.ts";
@@ -89,6 +93,7 @@ export const calico: CniModel = {
     "routed pods without bridges, addresses in blocks: IPIP, VXLAN, BGP, WireGuard; policies by Felix",
   options: OPTIONS,
   resources: KEPT,
+  policyReader: calicoPolicyReader,
   register,
 };
 
@@ -119,7 +124,10 @@ function register(
   const ipams = perNode(
     (node: DependencyContainer) => new CalicoIpam({ node: node.resolve(NODE) }),
   );
-  if (ipam === "calico-ipam") container.register(IPAM, ipams);
+  if (ipam === "calico-ipam") {
+    container.register(IPAM, ipams);
+    container.register(CONTROLLERS, { useFactory: makeIpamController });
+  }
   container.register(
     OVERLAY,
     perNode((node) =>
@@ -130,6 +138,12 @@ function register(
     BRIDGE,
     perNode((node) => makeBridge(node)),
   );
+}
+
+/** kube-controllers' part in IPAM. */
+function makeIpamController(container: DependencyContainer): IpamController {
+  const { api, clock } = container.resolve(CLUSTER);
+  return new IpamController(api, clock);
 }
 
 /** @throws InputError */
