@@ -8,7 +8,6 @@ import {
   type CniOptionValues,
   type CniPlugin,
   CONTROLLERS,
-  type CustomResource,
   type DependencyContainer,
   InputError,
   IPAM,
@@ -19,6 +18,7 @@ import {
 } from "@cnilab/core";
 import type { Kernel } from "@cnilab/linux";
 import { calicoPolicyReader } from "./analyse/policy-reader.ts";
+import { CALICO_RESOURCES } from "./api/resources.ts";
 import type { FelixConfigurationSpec } from "./api/v3/felix-configuration.ts";
 import type { EncapsulationMode } from "./api/v3/ip-pool.ts";
 import { CalicoPlugin } from "./cni/calico-plugin.ts";
@@ -54,6 +54,11 @@ const OPTIONS: readonly CniOption[] = [
       "veth_mtu: of pods' interfaces and of tunnels; what the node's interfaces leave unless given",
   },
   {
+    key: "wireguard",
+    type: "boolean",
+    description: "encrypt what goes from node to node (wireguardEnabled); false unless given",
+  },
+  {
     key: "ipam",
     type: "string",
     values: ["calico-ipam", "host-local"],
@@ -72,19 +77,6 @@ const OPTIONS: readonly CniOption[] = [
   },
 ];
 
-/** What the API server is to keep until all kinds are declared with their checks. */
-const KEPT = ["IPPool", "IPAMBlock", "FelixConfiguration"].map(
-  (kind): CustomResource => ({
-    group: "projectcalico.org",
-    version: "v3",
-    kind,
-    plural: `${kind.toLowerCase()}s`,
-    singular: kind.toLowerCase(),
-    namespaced: false,
-    check: () => {},
-  }),
-);
-
 /** Calico as its manifests for Kubernetes set it up. */
 export const calico: CniModel = {
   name: "calico",
@@ -92,7 +84,7 @@ export const calico: CniModel = {
   description:
     "routed pods without bridges, addresses in blocks: IPIP, VXLAN, BGP, WireGuard; policies by Felix",
   options: OPTIONS,
-  resources: KEPT,
+  resources: CALICO_RESOURCES,
   policyReader: calicoPolicyReader,
   register,
 };
@@ -118,7 +110,7 @@ function register(
     ipam,
     pools: defaultPools(options),
     mtu: Number(options["mtu"] ?? 0),
-    felixEnvironment: felixEnvironment(options),
+    felixEnvironment: felixEnvironment(options, config),
     clusterRoutes: new ClusterRoutes(ipam === "host-local"),
   };
   const ipams = perNode(
@@ -180,14 +172,20 @@ function blockSize(
 }
 
 /** The environment of the manifest's DaemonSet, as far as it is Felix's. */
-function felixEnvironment(options: CniOptionValues): FelixConfigurationSpec {
+function felixEnvironment(
+  options: CniOptionValues,
+  { ipFamilies }: ClusterConfig,
+): FelixConfigurationSpec {
   const mtu = Number(options["mtu"] ?? 0);
   if (mtu !== 0 && (mtu < 68 || mtu > 65535)) {
     throw new InputError(`Calico's option "mtu" is 68 to 65535 bytes, not ${mtu}`);
   }
+  const families = options["wireguard"] === true ? ipFamilies : [];
   return {
     defaultEndpointToHostAction: "ACCEPT",
     ...(mtu !== 0 && { ipipMTU: mtu, vxlanMTU: mtu, vxlanMTUV6: mtu, wireguardMTU: mtu }),
+    ...(families.includes(4) && { wireguardEnabled: true }),
+    ...(families.includes(6) && { wireguardEnabledV6: true }),
   };
 }
 
@@ -196,7 +194,7 @@ function makeNode(
   share: ClusterShare,
   tunnelIpam: CalicoIpam | undefined,
 ): CalicoNode {
-  const { name, machine, api, clock } = container.resolve(NODE) as NodeContext<Kernel>;
+  const { name, machine, api, clock, random } = container.resolve(NODE) as NodeContext<Kernel>;
   const { config, pools, felixEnvironment, clusterRoutes, mtu, ipam } = share;
   const families = config.ipFamilies;
   return new CalicoNode({
@@ -205,6 +203,7 @@ function makeNode(
     files: machine.files,
     api,
     clock,
+    random: random.fork("calico-node"),
     config,
     clusterRoutes,
     pools,

@@ -1,32 +1,9 @@
-import type {
-  ApiClient,
-  Clock,
-  ClusterConfig,
-  Condition,
-  HostFiles,
-  OverlayEngine,
-  Timer,
-} from "@cnilab/core";
-import { KernelError, type NetDevice, type NetNamespace, type Vxlan } from "@cnilab/linux";
-import type { IpFamily } from "@cnilab/net";
+import type { Clock, ClusterConfig, Condition, OverlayEngine, Timer } from "@cnilab/core";
+import { KernelError } from "@cnilab/linux";
 import { BehaviorSubject, combineLatest, type Observable, Subscription } from "rxjs";
-import type { FelixConfigurationSpec } from "../api/v3/felix-configuration.ts";
-import type { L3Routes } from "../calc/l3-routes/l3-routes.ts";
-import type { NodeFacts } from "../calc/l3-routes/node-facts.ts";
-import { macOfVtep } from "../calc/l3-routes/vteps.ts";
 import { NODENAME_FILE } from "../cni/calico-plugin.ts";
-import type { ClusterRoutes, RouteSources } from "./cluster-routes.ts";
-import {
-  clusterRouteProtocol,
-  felixSpecs,
-  programsIpip,
-  programsNoEncap,
-  type RoutingSettings,
-  routingSettings,
-} from "./felix-settings.ts";
-import { type EnabledEncapsulations, hostMtu, MTU_FILE, type Mtus, mtus } from "./mtu.ts";
-import { NodeRoutes } from "./node-routes.ts";
-import { blackholes, type RouteView, routeLayers } from "./route-layers.ts";
+import type { RouteSources } from "./cluster-routes.ts";
+import { FelixRouting, type FelixRoutingEnvironment } from "./felix-routing.ts";
 import {
   createDefaultPools,
   type DefaultPools,
@@ -35,26 +12,11 @@ import {
   writeNodeAddresses,
 } from "./startup.ts";
 import { reconcileTunnelAddresses, type TunnelIpam } from "./tunnel-addresses.ts";
-import {
-  cleanUpIpipDevice,
-  ensureIpipDevice,
-  ensureVxlanDevice,
-  removeVxlanDevice,
-} from "./tunnel-devices.ts";
-import { WorkloadRoutes } from "./workload-routes.ts";
 
-export interface CalicoNodeEnvironment {
-  readonly node: string;
-  readonly netns: NetNamespace;
-  readonly files: HostFiles;
-  readonly api: ApiClient;
+export interface CalicoNodeEnvironment extends FelixRoutingEnvironment {
   readonly clock: Clock;
   readonly config: ClusterConfig;
-  /** Shared by all nodes of a cluster. */
-  readonly clusterRoutes: ClusterRoutes;
   readonly pools: DefaultPools;
-  /** FELIX_… of the DaemonSet. */
-  readonly felixEnvironment: FelixConfigurationSpec;
   /** Absent with host-local IPAM, where tunnels' addresses follow from the node's range. */
   readonly tunnelIpam?: TunnelIpam;
   /** What `install-cni` puts into the folder of network configurations. */
@@ -76,7 +38,7 @@ export class CalicoNode implements OverlayEngine {
   readonly #env: CalicoNodeEnvironment;
   readonly #ready = new BehaviorSubject(false);
   readonly #log: string[] = [];
-  #run: Felix | undefined;
+  #run: FelixRouting | undefined;
   #due: Timer | undefined;
   #running = false;
   #failures = 0;
@@ -142,7 +104,7 @@ export class CalicoNode implements OverlayEngine {
 
   #watch(addresses: readonly HostAddress[]): void {
     const { api } = this.#env;
-    const felix = new Felix(this.#env, addresses);
+    const felix = new FelixRouting(this.#env, addresses);
     this.#run = felix;
     const sources = combineLatest({
       nodes: api.snapshots("Node"),
@@ -163,7 +125,7 @@ export class CalicoNode implements OverlayEngine {
     });
   }
 
-  #update(felix: Felix, sources: RouteSources): void {
+  #update(felix: FelixRouting, sources: RouteSources): void {
     try {
       felix.update(sources);
     } catch (error) {
@@ -215,112 +177,4 @@ export class CalicoNode implements OverlayEngine {
     this.#log.push(message);
     if (this.#log.length > LOG_LINES) this.#log.shift();
   }
-}
-
-/** One run of Felix's routing half. */
-class Felix {
-  readonly #env: CalicoNodeEnvironment;
-  readonly #parents: ReadonlyMap<IpFamily, HostAddress>;
-  readonly #routes: Readonly<Record<IpFamily, NodeRoutes>>;
-  #workloads: WorkloadRoutes | undefined;
-  mtus: Mtus = { host: 0, ipip: 0, vxlan: { 4: 0, 6: 0 }, wireguard: { 4: 0, 6: 0 }, pod: 0 };
-
-  constructor(environment: CalicoNodeEnvironment, addresses: readonly HostAddress[]) {
-    this.#env = environment;
-    const { netns, node } = environment;
-    this.#parents = new Map(addresses.map((a) => [typeof a.address === "number" ? 4 : 6, a]));
-    this.#routes = { 4: new NodeRoutes(netns, 4, node), 6: new NodeRoutes(netns, 6, node) };
-  }
-
-  update(sources: RouteSources): void {
-    const { api, node, netns, files, clusterRoutes, felixEnvironment } = this.#env;
-    const routes = clusterRoutes.at(sources);
-    const facts = routes.nodes.get(node);
-    if (facts === undefined) return;
-    const settings = routingSettings(felixSpecs(api, node), felixEnvironment);
-    const on = enabledEncapsulations(routes, settings);
-    this.mtus = mtus(hostMtu(netns, settings.mtuIfacePattern), settings, on);
-    files.write(MTU_FILE, String(this.mtus.pod));
-    for (const family of [4, 6] as const) {
-      if (this.#parents.has(family)) this.#updateFamily(family, routes, facts, settings, on);
-    }
-    this.#startWorkloads(settings);
-  }
-
-  #updateFamily(
-    family: IpFamily,
-    routes: L3Routes,
-    facts: NodeFacts,
-    settings: RoutingSettings,
-    on: EnabledEncapsulations,
-  ): void {
-    const parent = this.#parents.get(family)?.dev as NetDevice;
-    const view: RouteView = {
-      family,
-      vxlan: on.vxlan[family],
-      ipip: family === 4 && on.ipip && programsIpip(settings),
-      noEncap: programsNoEncap(settings),
-      subnet: facts[family].subnet,
-    };
-    const vxlan = this.#vxlanDevice(family, parent, facts, settings, view.vxlan);
-    const ipip = family === 4 ? this.#ipipDevice(facts, on.ipip) : undefined;
-    const protocol = clusterRouteProtocol(settings);
-    const node = this.#routes[family];
-    node.setVteps(routes, vxlan);
-    node.setBlackholes(blackholes(routes, this.#env.node, view), protocol);
-    node.apply(routes, routeLayers(routes, view), { vxlan, ipip, parent }, protocol);
-  }
-
-  #vxlanDevice(
-    family: IpFamily,
-    parent: NetDevice,
-    facts: NodeFacts,
-    { vxlanVni: vni, vxlanPort: port }: RoutingSettings,
-    enabled: boolean,
-  ): Vxlan | undefined {
-    const { netns } = this.#env;
-    const { address: local, vxlanAddress: address } = facts[family];
-    if (!enabled) removeVxlanDevice(netns, family);
-    if (!enabled || local === undefined || address === undefined) return undefined;
-    const mac = macOfVtep(facts, family);
-    const mtu = this.mtus.vxlan[family];
-    return ensureVxlanDevice(netns, { family, vni, port, mac, parent, local, mtu, address });
-  }
-
-  #ipipDevice({ ipipAddress }: NodeFacts, enabled: boolean): NetDevice | undefined {
-    const { netns } = this.#env;
-    if (!enabled) cleanUpIpipDevice(netns);
-    if (!enabled || ipipAddress === undefined) return undefined;
-    return ensureIpipDevice(netns, this.mtus.ipip, ipipAddress);
-  }
-
-  #startWorkloads({
-    interfacePrefix,
-    normalRoutePriority: priority,
-    ...settings
-  }: RoutingSettings) {
-    if (this.#workloads !== undefined) return;
-    const { netns, node, api } = this.#env;
-    const { deviceRouteProtocol } = settings;
-    const protocol = deviceRouteProtocol === 3 ? "boot" : deviceRouteProtocol;
-    this.#workloads = new WorkloadRoutes(netns, node, { interfacePrefix, priority, protocol });
-    this.#workloads.start(api);
-  }
-
-  stop(): void {
-    this.#workloads?.stop();
-  }
-}
-
-/** `felix/calc/encapsulation_resolver.go`: by the pools, disabled ones too, unless the configuration says it. */
-function enabledEncapsulations(
-  { pools }: L3Routes,
-  { ipipEnabled, vxlanEnabled, wireguard }: RoutingSettings,
-): EnabledEncapsulations {
-  const hasVxlan = (family: IpFamily) => pools.some((p) => p.vxlan && p.cidr.family === family);
-  return {
-    ipip: ipipEnabled ?? pools.some((p) => p.ipip),
-    vxlan: { 4: vxlanEnabled ?? hasVxlan(4), 6: hasVxlan(6) },
-    wireguard: { 4: wireguard[4].enabled, 6: wireguard[6].enabled },
-  };
 }

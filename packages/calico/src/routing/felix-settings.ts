@@ -1,6 +1,8 @@
 import type { ApiClient } from "@cnilab/core";
+import type { RouteProtocol } from "@cnilab/linux";
 import type { ProgramClusterRoutes } from "../api/v3/bgp-configuration.ts";
 import type { FelixConfigurationSpec } from "../api/v3/felix-configuration.ts";
+import { allocateMarkBits } from "../rules/mark-bits.ts";
 
 /** What of Felix's configuration bears on routes and tunnels (`felix/config/config_params.go`). */
 export interface RoutingSettings {
@@ -23,8 +25,10 @@ export interface RoutingSettings {
   readonly wireguard: Readonly<Record<4 | 6, WireguardSettings>>;
   readonly wireguardHostEncryption: boolean;
   readonly wireguardRoutingRulePriority: number;
-  readonly routeTableRange: { readonly min: number; readonly max: number };
-  readonly ipv6: boolean;
+  /** What WireGuard's own packets bear; 0 without it. */
+  readonly wireguardMark: number;
+  /** Numbers of the routing tables for what WireGuard carries, taken whether it is on or not. */
+  readonly wireguardTable: Readonly<Record<4 | 6, number>>;
 }
 
 export interface WireguardSettings {
@@ -52,6 +56,7 @@ export function routingSettings(
 ): RoutingSettings {
   const c: FelixConfigurationSpec = Object.assign({}, ...specs, environment);
   const keepAlive = seconds(c.wireguardKeepAlive);
+  const firstTable = c.routeTableRanges?.[0]?.min ?? c.routeTableRange?.min ?? 1;
   return {
     interfacePrefix: c.interfacePrefix ?? "cali",
     mtuIfacePattern: c.mtuIfacePattern ?? "^((en|wl|ww|sl|ib)[Pcopsvx].*|(eth|wlan|wwan).*)",
@@ -86,8 +91,12 @@ export function routingSettings(
     },
     wireguardHostEncryption: c.wireguardHostEncryptionEnabled ?? false,
     wireguardRoutingRulePriority: c.wireguardRoutingRulePriority ?? 99,
-    routeTableRange: c.routeTableRange ?? { min: 1, max: 250 },
-    ipv6: c.ipv6Support ?? true,
+    wireguardMark:
+      c.wireguardEnabled === true || c.wireguardEnabledV6 === true
+        ? allocateMarkBits(c.iptablesMarkMask ?? 0xffff0000, { wireguard: true, ipvs: false })
+            .wireguard
+        : 0,
+    wireguardTable: { 4: firstTable, 6: firstTable + 1 },
   };
 }
 
@@ -109,6 +118,11 @@ export function programsIpip({ programClusterRoutes: p }: RoutingSettings): bool
 /** As {@link programsIpip}, of pools without encapsulation. */
 export function programsNoEncap({ programClusterRoutes: p }: RoutingSettings): boolean {
   return p === "Enabled" || p === "EnabledNoEncapOnly";
+}
+
+/** Of routes to pods and into tunnels (`deviceRouteProtocol`). */
+export function deviceRouteProtocol({ deviceRouteProtocol: p }: RoutingSettings): RouteProtocol {
+  return p === RTPROT_BOOT ? "boot" : p;
 }
 
 /** What marks Felix's routes where the default could be anybody's (`calculateRouteProtocol`). */
