@@ -115,6 +115,7 @@ export { type BlockSpace, blockOrder } from "./ipam/block-order.ts";
 export { CalicoIpam, type CalicoIpamOptions } from "./ipam/calico-ipam.ts";
 export type { AffinityKey, AffinityOwner, IpamDatastore, Stored } from "./ipam/datastore.ts";
 export { IpamClient } from "./ipam/ipam-client.ts";
+export { IpamController } from "./ipam/ipam-controller.ts";
 export {
   AddressInCooldown,
   BlockClaimConflict,

@@ -7,6 +7,7 @@ import {
   type CniModel,
   type CniOptionValues,
   type CniResult,
+  CONTROLLERS,
   type CustomResource,
   DEFAULT_INGRESS_CLASS,
   type DependencyContainer,
@@ -407,6 +408,9 @@ export class Cluster {
       }),
     );
     if (this.container.isRegistered(LOAD_BALANCER)) this.container.resolve(LOAD_BALANCER).start();
+    if (this.container.isRegistered(CONTROLLERS)) {
+      for (const controller of this.container.resolveAll(CONTROLLERS)) controller.start();
+    }
     if (given.length > 0) return;
     for (let k = 1; k <= (this.#options.nodes ?? DEFAULT_NODES); k++)
       this.#createNode(`node${k}`, undefined);

@@ -4,6 +4,7 @@ import type { ClusterContext } from "./cluster-context.ts";
 import type { AddOn } from "./engines/add-on.ts";
 import type { BridgeEngine } from "./engines/bridge.ts";
 import type { ContainerProgram } from "./engines/container-program.ts";
+import type { ClusterController } from "./engines/controller.ts";
 import type { IpamEngine } from "./engines/ipam.ts";
 import type { LoadBalancerEngine } from "./engines/load-balancer.ts";
 import type { NameLookup } from "./engines/name-lookup.ts";
@@ -32,6 +33,11 @@ export const CLUSTER: InjectionToken<ClusterContext> = Symbol.for("@cnilab/core/
 /** The cluster's provider of load balancers. */
 export const LOAD_BALANCER: InjectionToken<LoadBalancerEngine> = Symbol.for(
   "@cnilab/core/load-balancer",
+);
+
+/** Programs that work for the whole cluster; register as many as there are. */
+export const CONTROLLERS: InjectionToken<ClusterController> = Symbol.for(
+  "@cnilab/core/controllers",
 );
 
 /** Programs that containers run; register as many as there are. */

@@ -255,7 +255,7 @@ function byMetadataName(x: KubeObject, y: KubeObject): number {
 }
 
 /** libcalico-go/lib/names/cidr.go CIDRToName */
-function nameOfCidr(cidr: string): string {
+export function nameOfCidr(cidr: string): string {
   return cidr.replaceAll(/[.:/]/g, "-");
 }
 
