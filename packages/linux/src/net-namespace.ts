@@ -93,6 +93,8 @@ export class NetNamespace {
   #pathMtus: Map<IpAddress, PathMtu> | undefined;
   #linkListeners: Set<(dev: NetDevice) => void> | undefined;
   #packetId = 0;
+  /** By the name of the program. */
+  #putOff: Map<string, () => void> | undefined;
 
   constructor(kernel: Kernel, name: string) {
     this.kernel = kernel;
@@ -108,6 +110,25 @@ export class NetNamespace {
   /** `/run/netns/NAME`, as container runtimes hand it to CNI plugins. */
   get path(): string {
     return this.name === "" ? "/proc/1/ns/net" : `/run/netns/${this.name}`;
+  }
+
+  /**
+   * Lets a program put off what it does to rules and sets until a packet meets the namespace's hooks or somebody asks for either: of
+   * thousands of nodes most are never looked at. Takes the place of what `name` has put off before.
+   */
+  putOff(name: string, program: () => void): void {
+    this.#putOff ??= new Map();
+    this.#putOff.set(name, program);
+    this.network.touch();
+  }
+
+  /** Does what was put off. */
+  catchUp(): void {
+    const waiting = this.#putOff;
+    if (waiting === undefined) return;
+    // What runs now asks for rules and sets itself.
+    this.#putOff = undefined;
+    for (const program of waiting.values()) program();
   }
 
   /** In order of their index. */
@@ -177,22 +198,26 @@ export class NetNamespace {
 
   /** nf_tables, made on demand. */
   get nftables(): Nftables {
+    this.catchUp();
     this.#nftables ??= new Nftables(this);
     return this.#nftables;
   }
 
   /** IP sets, made on demand. */
   get ipsets(): Ipsets {
+    this.catchUp();
     this.#ipsets ??= new Ipsets(this);
     return this.#ipsets;
   }
 
   findNftables(): Nftables | undefined {
+    this.catchUp();
     return this.#nftables;
   }
 
   /** The tables of iptables (4) or ip6tables (6), made on demand. */
   iptables(family: IpFamily): Iptables {
+    this.catchUp();
     if (family === 4) {
       this.#iptables4 ??= new Iptables(this, 4);
       return this.#iptables4;
@@ -202,6 +227,7 @@ export class NetNamespace {
   }
 
   findIptables(family: IpFamily): Iptables | undefined {
+    this.catchUp();
     return family === 4 ? this.#iptables4 : this.#iptables6;
   }
 

@@ -151,6 +151,7 @@ export function nfHook(
   output: NetDevice | undefined,
   okfn: OkFn,
 ): void {
+  netns.catchUp();
   const hooks = netns.hooks;
   const entries = hooks?.at(family, hook);
   if (hooks === undefined || entries === undefined) {
