@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { type Cluster, createCluster } from "@cnilab/cluster";
 import {
   type ClusterConfig,
+  type CustomResource,
   InputError,
   type KubeObject,
   objectKey,
@@ -20,6 +21,7 @@ import { type IpFamily, type Prefix, tryParsePrefix } from "@cnilab/net";
 import { registerPolicyAgent } from "@cnilab/network-policy";
 import { type Command, Option } from "commander";
 import { of } from "rxjs";
+import { RESOURCES, resourcesWith } from "./custom-resources.ts";
 import {
   addLoadBalancerFlags,
   type LoadBalancerFlags,
@@ -157,12 +159,14 @@ export async function bringUp(flags: ClusterFlags): Promise<BroughtUp> {
   const cniOptions = readModelOptions(model, flags.cniSet);
   const registerLoadBalancer = readLoadBalancer(flags);
   const sources = await readSources(flags.filename.length > 0 ? flags.filename : [shop()]);
-  const { objects, warnings } = readObjects(sources);
+  const resources = resourcesWith(model);
+  const { objects, warnings } = readObjects(sources, {}, resources);
   const cluster = createCluster({
     config: withNodeLocalDns(clusterConfig(flags), flags),
     nodes: flags.nodes,
     seed: flags.seed,
     listen: flags.listen,
+    resources,
     ...(model === undefined ? {} : { cni: model, cniOptions }),
     register: (root) => {
       registerKubeProxy(root, { ipvsScheduler: flags.ipvsScheduler });
@@ -196,8 +200,9 @@ export function shop(): string {
 export function readObjects(
   sources: readonly Source[],
   alsoKinds: Readonly<Record<string, string>> = {},
+  resources: readonly CustomResource[] = RESOURCES,
 ): ParsedSources {
-  const { objects, warnings } = parseSources(sources, alsoKinds);
+  const { objects, warnings } = parseSources(sources, alsoKinds, resources);
   return { objects, warnings: [...warnings, ...externalIpWarnings(objects)] };
 }
 

@@ -3,22 +3,26 @@ import type { Argument, Command, Option } from "commander";
 export const SHELLS = ["bash", "zsh", "fish"] as const;
 export type Shell = (typeof SHELLS)[number];
 
+/** Words that a command takes beside those that it knows itself, by its name. */
+export type CommandWords = Readonly<Record<string, readonly string[]>>;
+
 /** A script for a shell out of the tree of commands; where it knows nothing, the shell offers files. */
-export function completionScript(shell: Shell, program: Command): string {
+export function completionScript(shell: Shell, program: Command, more: CommandWords = {}): string {
   switch (shell) {
     case "bash":
-      return `${bashFunction(program)}complete -o default -F _cnilab cnilab\n`;
+      return `${bashFunction(program, more)}complete -o default -F _cnilab cnilab\n`;
     case "zsh":
       // zsh runs bash's completion functions.
       return `autoload -Uz compinit bashcompinit && compinit && bashcompinit\n${bashFunction(
         program,
+        more,
       )}complete -o default -F _cnilab cnilab\n`;
     case "fish":
-      return fishLines(program).join("\n");
+      return fishLines(program, more).join("\n");
   }
 }
 
-function bashFunction(program: Command): string {
+function bashFunction(program: Command, more: CommandWords): string {
   const values: string[] = [];
   const words: string[] = [];
   for (const command of program.commands) {
@@ -29,7 +33,7 @@ function bashFunction(program: Command): string {
       else anything.push(...patterns);
     }
     if (anything.length > 0) values.push(bashCase(anything, []));
-    words.push(bashCase([command.name()], [...nextWords(command), ...longFlags(command)]));
+    words.push(bashCase([command.name()], [...nextWords(command, more), ...longFlags(command)]));
   }
   const names = program.commands.map((c) => c.name());
   return `_cnilab() {
@@ -53,14 +57,14 @@ function bashCase(patterns: readonly string[], words: readonly string[]): string
   return `      ${patterns.join("|")}) words="${words.join(" ")}" ;;`;
 }
 
-function fishLines(program: Command): string[] {
+function fishLines(program: Command, more: CommandWords): string[] {
   const lines = program.commands.map(
     (c) =>
       `complete -c cnilab -n __fish_use_subcommand -f -a ${c.name()} -d ${quoted(c.description())}`,
   );
   for (const command of program.commands) {
     const within = `complete -c cnilab -n '__fish_seen_subcommand_from ${command.name()}'`;
-    for (const argument of nextWords(command)) lines.push(`${within} -f -a ${argument}`);
+    for (const argument of nextWords(command, more)) lines.push(`${within} -f -a ${argument}`);
     for (const { short, long, argChoices, required, description } of command.options) {
       const flag = `${short ? ` -s ${short.slice(1)}` : ""}${long ? ` -l ${long.slice(2)}` : ""}`;
       const value = argChoices ? ` -x -a '${argChoices.join(" ")}'` : required ? " -r" : " -f";
@@ -70,9 +74,9 @@ function fishLines(program: Command): string[] {
   return lines;
 }
 
-function nextWords(command: Command): readonly string[] {
+function nextWords(command: Command, more: CommandWords): readonly string[] {
   const choices = command.registeredArguments.flatMap((a: Argument) => a.argChoices ?? []);
-  return [...command.commands.map((c) => c.name()), ...choices];
+  return [...command.commands.map((c) => c.name()), ...choices, ...(more[command.name()] ?? [])];
 }
 
 function flagsOf({ short, long }: Option): string[] {

@@ -1,7 +1,10 @@
-import { InputError, type Kind } from "@cnilab/core";
+import { type CustomResource, InputError, type Kind, kindOf } from "@cnilab/core";
+import { RESOURCES } from "./custom-resources.ts";
 
 /** Kinds by the names that kubectl knows them by: plural first, as in messages. */
-const NAMES: Readonly<Record<Kind, readonly string[]>> = {
+const BUILT_IN: {
+  readonly [K in Kind as K extends `${string}.${string}` ? never : K]: readonly string[];
+} = {
   AdminNetworkPolicy: ["adminnetworkpolicies", "adminnetworkpolicy", "anp"],
   BackendTLSPolicy: ["backendtlspolicies", "backendtlspolicy", "btlspolicy"],
   BaselineAdminNetworkPolicy: [
@@ -33,6 +36,7 @@ const NAMES: Readonly<Record<Kind, readonly string[]>> = {
   ReplicationController: ["replicationcontrollers", "replicationcontroller", "rc"],
   Secret: ["secrets", "secret"],
   Service: ["services", "service", "svc"],
+  ServiceAccount: ["serviceaccounts", "serviceaccount", "sa"],
   StatefulSet: ["statefulsets", "statefulset", "sts"],
   TCPRoute: ["tcproutes", "tcproute"],
   TLSRoute: ["tlsroutes", "tlsroute"],
@@ -50,19 +54,63 @@ const ALL: readonly Kind[] = [
   "Job",
 ];
 
-/** Kinds named as `pods`, `po,svc` or `all`. @throws InputError */
-export function readKinds(text: string): Kind[] {
-  return text.split(",").flatMap((word) => {
-    if (word.toLowerCase() === "all") return ALL;
-    // `deployments.apps` names the group as well.
-    const name = word.toLowerCase().split(".")[0] ?? "";
-    const kind = (Object.keys(NAMES) as Kind[]).find((k) => NAMES[k].includes(name));
-    if (kind !== undefined) return kind;
-    const known = Object.values(NAMES).map(([plural]) => plural);
-    throw new InputError(`there is no kind "${word}"; there are ${known.join(", ")}`, "get");
-  });
+/** A kind as `get` may name it. */
+interface NamedKind {
+  readonly kind: Kind;
+  /** Plural first. */
+  readonly names: readonly string[];
+  /** Of a kind that a CNI brings along. */
+  readonly group?: string;
 }
 
-export function pluralOf(kind: Kind): string {
-  return NAMES[kind][0] ?? kind.toLowerCase();
+/** What kinds are called, the built-in ones and those that CNIs bring along. */
+export class KindNames {
+  /** The built-in ones come first: they go before where two groups have one name, as with kubectl. */
+  readonly #named: readonly NamedKind[];
+
+  constructor(resources: readonly CustomResource[] = RESOURCES) {
+    this.#named = [
+      ...Object.entries(BUILT_IN).map(([kind, names]) => ({ kind: kind as Kind, names })),
+      ...resources.map(({ group, version, kind, plural, singular, shortNames = [] }) => ({
+        kind: kindOf({ apiVersion: `${group}/${version}`, kind }),
+        names: [plural, singular, ...shortNames],
+        group,
+      })),
+    ];
+  }
+
+  /** Plural names; with the group where another kind has the name. */
+  get all(): string[] {
+    return this.#named.map((each) => {
+      const [plural = ""] = each.names;
+      return this.#find(plural) === each ? plural : `${plural}.${each.group}`;
+    });
+  }
+
+  /** Kinds named as `pods`, `po,svc`, `deployments.apps`, `networkpolicies.projectcalico.org` or `all`. @throws InputError */
+  read(text: string): Kind[] {
+    return text.split(",").flatMap((word) => {
+      if (word.toLowerCase() === "all") return ALL;
+      const found = this.#find(word.toLowerCase());
+      if (found !== undefined) return found.kind;
+      throw new InputError(`there is no kind "${word}"; there are ${this.all.join(", ")}`, "get");
+    });
+  }
+
+  pluralOf(kind: Kind): string {
+    return this.#named.find((each) => each.kind === kind)?.names[0] ?? kind.toLowerCase();
+  }
+
+  #find(word: string): NamedKind | undefined {
+    const [name = "", ...qualifier] = word.split(".");
+    const named = this.#named.filter(({ names }) => names.includes(name));
+    // `networkpolicies.v3.projectcalico.org` names the version as well.
+    const group = qualifier.join(".").replace(/^v[0-9]+(?:(?:alpha|beta)[0-9]+)?\./, "");
+    if (group === "") return named[0];
+    const custom = named.find((each) => each.group === group);
+    if (custom !== undefined) return custom;
+    return this.#named.some((each) => each.group === group)
+      ? undefined
+      : named.find((each) => each.group === undefined);
+  }
 }

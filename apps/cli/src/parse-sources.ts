@@ -1,5 +1,6 @@
 import { parseManifests } from "@cnilab/cluster/objects";
-import type { KubeObject } from "@cnilab/core";
+import type { CustomResource, KubeObject } from "@cnilab/core";
+import { RESOURCES } from "./custom-resources.ts";
 import type { Source } from "./read-input.ts";
 
 export interface ParsedSources {
@@ -11,11 +12,12 @@ export interface ParsedSources {
 export function parseSources(
   sources: readonly Source[],
   alsoKinds: Readonly<Record<string, string>> = {},
+  resources: readonly CustomResource[] = RESOURCES,
 ): ParsedSources {
   const objects: KubeObject[] = [];
   const ignored = new Map<string, number>();
   for (const { name, text } of sources) {
-    const manifest = parseManifests(text, name, { alsoKinds });
+    const manifest = parseManifests(text, name, { alsoKinds, resources });
     objects.push(...manifest.objects);
     for (const { kind, count } of manifest.ignored) {
       ignored.set(kind, (ignored.get(kind) ?? 0) + count);

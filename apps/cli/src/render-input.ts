@@ -1,6 +1,7 @@
 import { parseManifests } from "@cnilab/cluster";
 import { InputError, type KubeObject, type Node } from "@cnilab/core";
 import type { KubeProxyMode } from "@cnilab/kube-proxy";
+import { RESOURCES } from "./custom-resources.ts";
 import { readSource, readSources } from "./read-input.ts";
 
 /** What one agent alone is given. */
@@ -18,7 +19,9 @@ export async function readObjects(paths: readonly string[]): Promise<KubeObject[
   if (paths.length === 0)
     throw new InputError("name the objects with -f, as -f input.yaml", "render");
   const sources = await readSources(paths);
-  return sources.flatMap(({ name, text }) => parseManifests(text, name).objects);
+  return sources.flatMap(
+    ({ name, text }) => parseManifests(text, name, { resources: RESOURCES }).objects,
+  );
 }
 
 /** @throws InputError */

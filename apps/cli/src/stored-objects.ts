@@ -1,6 +1,7 @@
 import { storedVersion } from "@cnilab/cluster";
 import { type KubeObject, withNamespaceLabel } from "@cnilab/core";
 import { readObjects } from "./cluster-flags.ts";
+import { CUSTOM } from "./custom-resources.ts";
 import { readSources } from "./read-input.ts";
 
 /** Kinds that no cluster here runs, and that policies are asked about; by their API group. */
@@ -14,5 +15,8 @@ export async function storedObjects(
   paths: readonly string[],
 ): Promise<{ readonly objects: readonly KubeObject[]; readonly warnings: readonly string[] }> {
   const { objects, warnings } = readObjects(await readSources(paths), ALSO);
-  return { objects: objects.map((object) => withNamespaceLabel(storedVersion(object))), warnings };
+  return {
+    objects: objects.map((object) => withNamespaceLabel(storedVersion(object, CUSTOM))),
+    warnings,
+  };
 }

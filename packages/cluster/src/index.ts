@@ -1,6 +1,5 @@
 export * from "./api/admission.ts";
 export * from "./api/api-error.ts";
-export { CustomResources } from "./api/custom-resources.ts";
 export { isNamespaced } from "./api/kind-scope.ts";
 export * from "./cluster.ts";
 export * from "./cluster-node.ts";

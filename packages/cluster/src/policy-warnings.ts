@@ -1,6 +1,7 @@
 import { type CniModel, isPolicyKind, type Kind, kindOf } from "@cnilab/core";
 import type { ApiStore } from "./api/api-store.ts";
 import type { ClusterNode } from "./cluster-node.ts";
+import { kindText } from "./manifest/parse-manifests.ts";
 
 /** One line for each kind of policy that is there and that no node enforces. */
 export function unenforcedPolicies(
@@ -21,7 +22,7 @@ export function unenforcedPolicies(
     const more = names.length > 3 ? ` and ${names.length - 3} more` : "";
     const verb = names.length === 1 ? "is" : "are";
     const why = api.resources.get(kind)?.notEnforced ?? "this CNI has no engine for it";
-    return `${kind} ${shown}${more} ${verb} not enforced: ${why}`;
+    return `${kindText(kind)} ${shown}${more} ${verb} not enforced: ${why}`;
   });
 }
 
@@ -36,8 +37,9 @@ export function unreadResources(api: ApiStore, cni: CniModel | undefined): strin
     (kind) => api.resources.get(kind) !== undefined && !own.has(kind) && !isPolicyKind(kind),
   );
   if (unread.length === 0) return [];
-  const counted = unread.map((kind) =>
-    api.count(kind) > 1 ? `${kind} (${api.count(kind)})` : kind,
-  );
+  const counted = unread.map((kind) => {
+    const count = api.count(kind);
+    return count > 1 ? `${kindText(kind)} (${count})` : kindText(kind);
+  });
   return [`nobody reads ${counted.join(", ")}: ${cni?.name ?? "this cluster"} has no such kinds`];
 }

@@ -1,5 +1,6 @@
 import { Argument, type Command } from "commander";
 import { completionScript, SHELLS, type Shell } from "../completion-script.ts";
+import { KindNames } from "../kinds.ts";
 import { print } from "../output.ts";
 
 export function addCompletionCommand(program: Command): void {
@@ -9,5 +10,7 @@ export function addCompletionCommand(program: Command): void {
       "a script that teaches a shell to complete commands: source <(cnilab completion bash)",
     )
     .addArgument(new Argument("<shell>").choices(SHELLS))
-    .action((shell: Shell) => print(completionScript(shell, program)));
+    .action((shell: Shell) =>
+      print(completionScript(shell, program, { get: new KindNames().all })),
+    );
 }

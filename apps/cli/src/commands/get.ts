@@ -1,12 +1,23 @@
 import process from "node:process";
 import type { Cluster } from "@cnilab/cluster";
 import { isNamespaced } from "@cnilab/cluster";
-import { EPOCH_MS, InputError, type Kind, type KubeObject, objectKey, selects } from "@cnilab/core";
+import type { CustomResources } from "@cnilab/cluster/objects";
+import {
+  EPOCH_MS,
+  InputError,
+  type Kind,
+  type KubeObject,
+  kindOf,
+  objectKey,
+  selects,
+} from "@cnilab/core";
 import { kubectlTable } from "@cnilab/inspect";
 import { type Command, Option } from "commander";
 import { addClusterFlags, bringUp, type ClusterFlags, warn } from "../cluster-flags.ts";
-import { pluralOf, readKinds } from "../kinds.ts";
+import { resourcesWith } from "../custom-resources.ts";
+import { KindNames } from "../kinds.ts";
 import { readLabelSelector } from "../label-selector.ts";
+import { loadModel } from "../load-model.ts";
 import { print, printObjects } from "../output.ts";
 
 interface GetFlags extends ClusterFlags {
@@ -37,10 +48,11 @@ export function addGetCommand(program: Command): void {
   addClusterFlags(command).action(get);
 }
 
-async function get(what: string, names: readonly string[], flags: GetFlags): Promise<void> {
+async function get(what: string, named: readonly string[], flags: GetFlags): Promise<void> {
   const slash = what.indexOf("/");
-  const kinds = readKinds(slash < 0 ? what : what.slice(0, slash));
-  const wanted = slash < 0 ? names : [what.slice(slash + 1), ...names];
+  const names = new KindNames(resourcesWith(await loadModel(flags.cni)));
+  const kinds = names.read(slash < 0 ? what : what.slice(0, slash));
+  const wanted = slash < 0 ? named : [what.slice(slash + 1), ...named];
   const selector = flags.selector === undefined ? undefined : readLabelSelector(flags.selector);
   const { cluster, warnings } = await bringUp(flags);
   warn(warnings);
@@ -55,44 +67,53 @@ async function get(what: string, names: readonly string[], flags: GetFlags): Pro
   const objects = byKind.flat();
   for (const name of wanted) {
     if (objects.some((o) => o.metadata.name === name)) continue;
-    const kind = kinds.map(pluralOf).join(",");
-    throw new InputError(`there is no "${name}" among ${kind}${scopeText(kinds, flags)}`, "get");
+    const kind = kinds.map((each) => names.pluralOf(each)).join(",");
+    throw new InputError(
+      `there is no "${name}" among ${kind}${scopeText(kinds, flags, cluster.api.resources)}`,
+      "get",
+    );
   }
   if (flags.output === "json" || flags.output === "yaml") {
     printObjects(objects, flags.output, wanted.length === 1);
   } else if (objects.length === 0) {
-    process.stderr.write(`No resources found${nowhere(kinds, flags)}\n`);
+    process.stderr.write(`No resources found${nowhere(kinds, flags, cluster.api.resources)}\n`);
   } else if (flags.output === "name") {
     for (const o of objects) print(`${resource(o)}/${o.metadata.name}`);
   } else {
     const filled = byKind.filter((list) => list.length > 0);
-    const tables = filled.map((list) =>
-      kubectlTable(list, {
+    const tables = filled.map((list) => {
+      const kind = kindOf(list[0] as KubeObject);
+      const columns = cluster.api.resources.get(kind)?.columns;
+      return kubectlTable(list, {
         now: EPOCH_MS + cluster.clock.now,
         wide: flags.output === "wide",
-        allNamespaces: flags.allNamespaces === true && isNamespaced(list[0]?.kind ?? ""),
+        allNamespaces: flags.allNamespaces === true && isNamespaced(kind, cluster.api.resources),
         showLabels: flags.showLabels === true,
         noHeaders: !flags.headers,
         withKind: kinds.length > 1,
-      }),
-    );
+        ...(columns === undefined ? {} : { printerColumns: columns }),
+      });
+    });
     print(tables.join("\n"));
   }
 }
 
 function inScope(cluster: Cluster, kind: Kind, flags: GetFlags): KubeObject[] {
-  const everywhere = flags.allNamespaces === true || !isNamespaced(kind);
+  const namespaced = isNamespaced(kind, cluster.api.resources);
+  const everywhere = flags.allNamespaces === true || !namespaced;
   return [...cluster.api.list(kind, everywhere ? undefined : (flags.namespace ?? "default"))];
 }
 
-function scopeText(kinds: readonly Kind[], flags: GetFlags): string {
-  if (flags.allNamespaces === true || !kinds.some(isNamespaced)) return "";
+function scopeText(kinds: readonly Kind[], flags: GetFlags, resources: CustomResources): string {
+  if (flags.allNamespaces === true || !kinds.some((kind) => isNamespaced(kind, resources)))
+    return "";
   return ` in namespace ${flags.namespace ?? "default"}`;
 }
 
 /** kubectl's own words. */
-function nowhere(kinds: readonly Kind[], flags: GetFlags): string {
-  if (flags.allNamespaces === true || !kinds.some(isNamespaced)) return "";
+function nowhere(kinds: readonly Kind[], flags: GetFlags, resources: CustomResources): string {
+  if (flags.allNamespaces === true || !kinds.some((kind) => isNamespaced(kind, resources)))
+    return "";
   return ` in ${flags.namespace ?? "default"} namespace.`;
 }
 

@@ -56,3 +56,13 @@ export function listColumn(name: string, field: string): PrinterColumn {
     },
   };
 }
+
+/** A flag that is false where it is left out. */
+export function flagColumn(name: string, field: string): PrinterColumn {
+  return {
+    name,
+    type: "boolean",
+    wide: true,
+    value: (object) => (object as WithSpec).spec?.[field] === true,
+  };
+}

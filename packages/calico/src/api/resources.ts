@@ -6,7 +6,7 @@ import {
   bgpPeerSpec,
   CLUSTER_WIDE_BGP_FIELDS,
 } from "./bgp-checks.ts";
-import { AGE, conditionColumn, listColumn, specColumn, wide } from "./columns.ts";
+import { AGE, conditionColumn, flagColumn, listColumn, specColumn, wide } from "./columns.ts";
 import {
   calicoNodeStatusSpec,
   clusterInformationSpec,
@@ -296,8 +296,8 @@ export const CALICO_RESOURCES: readonly CustomResource[] = [
       specColumn("NAT", "natOutgoing", "boolean"),
       conditionColumn("Allocatable", "Allocatable", "status"),
       AGE,
-      wide(specColumn("Disabled", "disabled", "boolean")),
-      wide(specColumn("DisableBGPExport", "disableBGPExport", "boolean")),
+      flagColumn("Disabled", "disabled"),
+      flagColumn("DisableBGPExport", "disableBGPExport"),
       wide(specColumn("Selector", "nodeSelector")),
       wide(specColumn("AssignmentMode", "assignmentMode")),
     ],

@@ -34,6 +34,7 @@ const CUSTOM_RANK = 0.5;
 const ORDER: readonly string[] = [
   "Namespace",
   "Node",
+  "ServiceAccount",
   "ConfigMap",
   "IngressClass",
   "GatewayClass",

@@ -438,6 +438,7 @@ export const KIND_CHECKS: Readonly<Record<string, KindChecks>> = {
     ),
   }),
   Secret: SECRET_CHECKS,
+  ServiceAccount: kind("", { secrets: list(object({ name: string })) }, []),
   ...POLICY_CHECKS,
   ...INGRESS_CHECKS,
   ...GATEWAY_CHECKS,

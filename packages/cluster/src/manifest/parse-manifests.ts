@@ -297,11 +297,17 @@ export function nameOf(
 ): string {
   const metadata: Partial<KubeObject["metadata"]> = object.metadata ?? {};
   const { name, namespace } = metadata;
-  const kind = Object.hasOwn(KIND_CHECKS, object.kind) ? kindOf(object) : object.kind;
+  const kind = kindText(kindOf(object));
   if (typeof name !== "string") return kind;
   return isNamespaced(kindOf(object), resources)
     ? `${kind} ${namespace ?? "default"}/${name}`
     : `${kind} ${name}`;
+}
+
+/** A kind as people read it: without its group, unless a built-in kind is called the same. */
+export function kindText(kind: string): string {
+  const [name = ""] = kind.split(".");
+  return Object.hasOwn(KIND_CHECKS, name) ? kind : name;
 }
 
 /** What tells an object from all others: its kind as the API store calls it, and its key there. */

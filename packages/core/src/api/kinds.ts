@@ -17,6 +17,7 @@ import type { Namespace, Node } from "./node.ts";
 import type { Pod } from "./pod.ts";
 import type { Secret } from "./secret.ts";
 import type { EndpointSlice, Endpoints, Service } from "./service.ts";
+import type { ServiceAccount } from "./service-account.ts";
 import type { DaemonSet, Deployment, Job, ReplicaSet, StatefulSet } from "./workloads.ts";
 
 /**
@@ -50,6 +51,7 @@ export interface Kinds {
   ReplicaSet: ReplicaSet;
   Secret: Secret;
   Service: Service;
+  ServiceAccount: ServiceAccount;
   StatefulSet: StatefulSet;
   TCPRoute: TCPRoute;
   TLSRoute: TLSRoute;

@@ -1,4 +1,11 @@
-import type { Event, Kind, Kinds, KubeObject } from "@cnilab/core";
+import {
+  type Event,
+  type Kind,
+  type Kinds,
+  type KubeObject,
+  kindOf,
+  type PrinterColumn,
+} from "@cnilab/core";
 import { textTable } from "../text-table.ts";
 import { age } from "./human-duration.ts";
 import {
@@ -33,6 +40,8 @@ export interface KubectlTableOptions {
   readonly showLabels?: boolean;
   /** `--no-headers`. */
   readonly noHeaders?: boolean;
+  /** Columns of a kind that a CNI brings along. */
+  readonly printerColumns?: readonly PrinterColumn[];
   /** `pod/web-0` in place of `web-0`, as where several kinds are listed. */
   readonly withKind?: boolean;
 }
@@ -171,6 +180,14 @@ const TABLES: { readonly [K in Kind]?: KindTable<Kinds[K]> } = {
     columns: ["NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE", "*SELECTOR"],
     row: serviceRow,
   },
+  ServiceAccount: {
+    columns: ["NAME", "SECRETS", "AGE"],
+    row: ({ metadata, secrets = [] }, now) => [
+      metadata.name,
+      String(secrets.length),
+      age(metadata.creationTimestamp, now),
+    ],
+  },
   StatefulSet: {
     columns: ["NAME", "READY", "AGE", ...CONTAINERS],
     row: statefulSetRow,
@@ -182,6 +199,28 @@ const ANY_KIND: KindTable<KubeObject> = {
   columns: ["NAME", "AGE"],
   row: ({ metadata }, now) => [metadata.name, age(metadata.creationTimestamp, now)],
 };
+
+/** As apiextensions-apiserver makes a table of a CustomResourceDefinition's columns (pkg/registry/customresource/tableconvertor). */
+function customTable(columns: readonly PrinterColumn[] | undefined): KindTable<KubeObject> {
+  if (columns === undefined) return ANY_KIND;
+  return {
+    columns: [
+      "NAME",
+      ...columns.map(({ name, wide }) => `${wide ? "*" : ""}${name.toUpperCase()}`),
+    ],
+    row: (object, now) => [
+      object.metadata.name,
+      ...columns.map((column) => customCell(column, object, now)),
+    ],
+  };
+}
+
+function customCell({ type, value }: PrinterColumn, object: KubeObject, now: number): string {
+  const found = value(object);
+  if (found === undefined || found === null) return "";
+  if (type === "date") return age(String(found), now);
+  return typeof found === "object" ? JSON.stringify(found) : String(found);
+}
 
 function eventRow(event: Event, now: number): string[] {
   const { involvedObject: object, lastTimestamp, firstTimestamp } = event;
@@ -204,8 +243,9 @@ export function kubectlRows(
   objects: readonly KubeObject[],
   options: KubectlTableOptions,
 ): { readonly head: readonly string[]; readonly rows: readonly (readonly string[])[] } {
-  const kind = objects[0]?.kind ?? "";
-  const table = (TABLES[kind as Kind] ?? ANY_KIND) as KindTable<KubeObject>;
+  const [first] = objects;
+  const known = first === undefined ? undefined : TABLES[kindOf(first)];
+  const table = (known ?? customTable(options.printerColumns)) as KindTable<KubeObject>;
   const wide = options.wide === true;
   const shown = (cells: readonly string[]): string[] =>
     cells.filter((_, i) => wide || !table.columns[i]?.startsWith("*"));
