@@ -4,6 +4,9 @@ export { calicoPolicyReader } from "./analyse/policy-reader.ts";
 export { type RuleHit, ruleHits } from "./analyse/rule-hits.ts";
 export { CALICO_RESOURCES } from "./api/resources.ts";
 export type * as v3 from "./api/v3.ts";
+export { CalcGraph, type CalcGraphOptions } from "./calc/calc-graph.ts";
+export { CALC_KINDS, CalcObjects } from "./calc/calc-objects.ts";
+export type { IpSetDelta, IpSetMembers } from "./calc/ip-set.ts";
 export {
   type Encapsulation,
   type GlobalBgpConfig,
@@ -38,7 +41,8 @@ export {
   type WorkloadEndpoint,
   type WorkloadEndpointId,
 } from "./calc/messages.ts";
-
+export { NodeCalc } from "./calc/node-calc.ts";
+export type { ActivePolicy, NodeChanges, NodeDataplane } from "./calc/node-policy.ts";
 export { calico } from "./calico.ts";
 export { convertClusterNetworkPolicy } from "./conversion/cluster-network-policy.ts";
 export type {

@@ -1,4 +1,4 @@
-import { tryParseIp } from "@cnilab/net";
+import { formatIp, tryParseIp } from "@cnilab/net";
 import type { HostEndpoint } from "../api/v3/host-endpoint.ts";
 import {
   LABEL_SERVICE_ACCOUNT,
@@ -69,7 +69,10 @@ export function modelWorkloadEndpoint({
 
 /** `updateprocessors/hostendpointprocessor.go`. */
 export function modelHostEndpoint({ metadata, spec }: HostEndpoint): ModelHostEndpoint {
-  const addresses = (spec.expectedIPs ?? []).filter((text) => tryParseIp(text) !== undefined);
+  const addresses = (spec.expectedIPs ?? []).flatMap((text) => {
+    const ip = tryParseIp(text);
+    return ip === undefined ? [] : [formatIp(ip)];
+  });
   return {
     hostname: spec.node,
     name: spec.interfaceName ?? "",

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { VectorCase } from "../../../../tools/vector-suite.ts";
 import { runBlockOrder } from "../golden/block-order.ts";
+import { felixScenario } from "../golden/felix-scenarios.ts";
 import type { GoldenRun } from "../golden/golden-run.ts";
 import { runIpamScenario } from "../golden/ipam-scenarios.ts";
 import { names } from "../golden/names.ts";
@@ -15,6 +16,7 @@ import { staticChains } from "../golden/static-chains.ts";
 // biome-ignore lint/suspicious/noExplicitAny: each file has lines of its own form
 const RUNS: Readonly<Record<string, GoldenRun<any>>> = {
   "block-order": runBlockOrder,
+  "felix-scenarios": felixScenario,
   "ipam-scenarios": runIpamScenario,
   names,
   routes,
