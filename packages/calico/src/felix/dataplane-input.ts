@@ -1,14 +1,14 @@
 import type { IpFamily } from "@cnilab/net";
 import type { GlobalBgpConfig, IpamPool } from "../calc/messages.ts";
+import type { NodeDataplane } from "../calc/node-policy.ts";
 import type { EndpointMarks } from "../rules/endpoint-marks.ts";
 import type { FelixConfig } from "./felix-config.ts";
 import type { HostInterfaces } from "./host-interfaces.ts";
-import type { NodePolicy } from "./node-policy.ts";
 
 /** All that decides what Felix's policy part programs on a node. */
 export interface DataplaneInput {
   readonly config: FelixConfig;
-  readonly policy: NodePolicy;
+  readonly policy: NodeDataplane;
   readonly pools: readonly IpamPool[];
   /** Addresses of Calico's nodes. */
   readonly hostAddresses: Readonly<Record<IpFamily, readonly string[]>>;

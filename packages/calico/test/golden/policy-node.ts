@@ -16,12 +16,12 @@ import {
   TcpSegment,
   UdpDatagram,
 } from "@cnilab/net";
+import type { NodeDataplane } from "../../src/calc/node-policy.ts";
 import type { DataplaneInput } from "../../src/felix/dataplane-input.ts";
 import { felixConfig } from "../../src/felix/felix-config.ts";
 import { wantedIpSets } from "../../src/felix/ip-sets.ts";
 import { IptablesDataplane, ReadChains } from "../../src/felix/iptables-dataplane.ts";
 import { NftablesDataplane } from "../../src/felix/nftables-dataplane.ts";
-import type { NodePolicy } from "../../src/felix/node-policy.ts";
 import { TableRenderer } from "../../src/felix/tables.ts";
 import { EndpointMarks } from "../../src/rules/endpoint-marks.ts";
 
@@ -51,7 +51,7 @@ export class PolicyNode {
   /** By address. */
   readonly #pods = new Map<string, Dummy>();
 
-  constructor(policy: NodePolicy, backend: "iptables" | "nftables") {
+  constructor(policy: NodeDataplane, backend: "iptables" | "nftables") {
     const { initNs } = this.#kernel;
     initNs.loopback.setUp();
     initNs.sysctl.set("net.ipv4.ip_forward", 1);
@@ -70,7 +70,7 @@ export class PolicyNode {
     this.#program(policy, backend);
   }
 
-  #program(policy: NodePolicy, backend: "iptables" | "nftables"): void {
+  #program(policy: NodeDataplane, backend: "iptables" | "nftables"): void {
     const config = felixConfig(
       [],
       { nftablesMode: backend === "nftables" ? "Enabled" : "Disabled" },

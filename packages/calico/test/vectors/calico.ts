@@ -8,6 +8,7 @@ import { runIpamScenario } from "../golden/ipam-scenarios.ts";
 import { names } from "../golden/names.ts";
 import { policyAnalysis } from "../golden/policy-analysis.ts";
 import { policyConversion } from "../golden/policy-conversion.ts";
+import { policyWalk } from "../golden/policy-walk.ts";
 import { routes } from "../golden/routes.ts";
 import { selectors } from "../golden/selectors.ts";
 import { staticChains } from "../golden/static-chains.ts";
@@ -21,7 +22,7 @@ const RUNS: Readonly<Record<string, GoldenRun<any>>> = {
   names,
   routes,
   "policy-conversion": policyConversion,
-  "policy-flows": policyAnalysis,
+  "policy-flows": (vector, folder) => policyAnalysis(vector, folder) ?? policyWalk(vector, folder),
   selectors,
   "static-chains": staticChains,
 };
