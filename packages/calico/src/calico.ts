@@ -21,6 +21,7 @@ import { calicoPolicyReader } from "./analyse/policy-reader.ts";
 import { CALICO_RESOURCES } from "./api/resources.ts";
 import type { FelixConfigurationSpec } from "./api/v3/felix-configuration.ts";
 import type { EncapsulationMode } from "./api/v3/ip-pool.ts";
+import { BirdAgent, ClusterBgp } from "./bird/bird-agent.ts";
 import { CalicoPlugin } from "./cni/calico-plugin.ts";
 import { type CalicoIpamType, CONFLIST_FILE, conflist } from "./cni/conflist.ts";
 import { CalicoIpam } from "./ipam/calico-ipam.ts";
@@ -33,6 +34,9 @@ import type { DefaultPools } from "./routing/startup.ts";
 const ENCAPSULATIONS = ["IPIP", "IPIPCrossSubnet", "VXLAN", "VXLANCrossSubnet", "None"] as const;
 export type CalicoEncapsulation = (typeof ENCAPSULATIONS)[number];
 
+const BGP_MODES = ["mesh", "reflectors", "none"] as const;
+export type CalicoBgpMode = (typeof BGP_MODES)[number];
+
 const OPTIONS: readonly CniOption[] = [
   {
     key: "encapsulation",
@@ -40,6 +44,13 @@ const OPTIONS: readonly CniOption[] = [
     values: ENCAPSULATIONS,
     default: "IPIP",
     description: "how packets get from node to node, of the pools that are made at the start",
+  },
+  {
+    key: "bgp",
+    type: "string",
+    values: BGP_MODES,
+    description:
+      "every node a peer of every other (mesh), the first two as route reflectors, or no BIRD; mesh, but none with VXLAN, unless given",
   },
   {
     key: "natOutgoing",
@@ -97,6 +108,8 @@ interface ClusterShare {
   readonly ipam: CalicoIpamType;
   readonly felixEnvironment: FelixConfigurationSpec;
   readonly clusterRoutes: ClusterRoutes;
+  readonly bgpMode: CalicoBgpMode;
+  readonly bgp: ClusterBgp;
 }
 
 function register(
@@ -112,6 +125,8 @@ function register(
     mtu: Number(options["mtu"] ?? 0),
     felixEnvironment: felixEnvironment(options, config),
     clusterRoutes: new ClusterRoutes(ipam === "host-local"),
+    bgpMode: bgpMode(options),
+    bgp: new ClusterBgp(ipam === "host-local"),
   };
   const ipams = perNode(
     (node: DependencyContainer) => new CalicoIpam({ node: node.resolve(NODE) }),
@@ -136,6 +151,12 @@ function register(
 function makeIpamController(container: DependencyContainer): IpamController {
   const { api, clock } = container.resolve(CLUSTER);
   return new IpamController(api, clock);
+}
+
+/** As the manifests have it: those for VXLAN alone set `calico_backend: vxlan`. */
+function bgpMode(options: CniOptionValues): CalicoBgpMode {
+  const isVxlan = String(options["encapsulation"] ?? "").startsWith("VXLAN");
+  return (options["bgp"] ?? (isVxlan ? "none" : "mesh")) as CalicoBgpMode;
 }
 
 /** @throws InputError */
@@ -195,8 +216,10 @@ function makeNode(
   tunnelIpam: CalicoIpam | undefined,
 ): CalicoNode {
   const { name, machine, api, clock, random } = container.resolve(NODE) as NodeContext<Kernel>;
-  const { config, pools, felixEnvironment, clusterRoutes, mtu, ipam } = share;
+  const { config, pools, felixEnvironment, clusterRoutes, mtu, ipam, bgp, bgpMode } = share;
   const families = config.ipFamilies;
+  const netns = machine.initNs;
+  const reflectors = bgpMode === "reflectors";
   return new CalicoNode({
     node: name,
     netns: machine.initNs,
@@ -209,6 +232,9 @@ function makeNode(
     pools,
     felixEnvironment,
     ...(tunnelIpam !== undefined && { tunnelIpam }),
+    ...(bgpMode !== "none" && {
+      bird: new BirdAgent({ node: name, netns, api, clock, families, bgp, reflectors }),
+    }),
     installCni: () => {
       const text = conflist({ node: name, mtu, ipam, families, allowIpForwarding: false });
       machine.files.write(CONFLIST_FILE, text);

@@ -1,6 +1,7 @@
 import type { Clock, ClusterConfig, Condition, OverlayEngine, Timer } from "@cnilab/core";
 import { KernelError } from "@cnilab/linux";
 import { BehaviorSubject, combineLatest, type Observable, Subscription } from "rxjs";
+import type { BirdAgent } from "../bird/bird-agent.ts";
 import { NODENAME_FILE } from "../cni/calico-plugin.ts";
 import type { RouteSources } from "./cluster-routes.ts";
 import { FelixRouting, type FelixRoutingEnvironment } from "./felix-routing.ts";
@@ -19,6 +20,8 @@ export interface CalicoNodeEnvironment extends FelixRoutingEnvironment {
   readonly pools: DefaultPools;
   /** Absent with host-local IPAM, where tunnels' addresses follow from the node's range. */
   readonly tunnelIpam?: TunnelIpam;
+  /** confd and BIRD; absent where the backend has no BGP. */
+  readonly bird?: BirdAgent;
   /** What `install-cni` puts into the folder of network configurations. */
   readonly installCni: () => void;
 }
@@ -46,6 +49,11 @@ export class CalicoNode implements OverlayEngine {
 
   constructor(environment: CalicoNodeEnvironment) {
     this.#env = environment;
+  }
+
+  /** BIRD of this node; `undefined` where there is none. */
+  get bird(): BirdAgent | undefined {
+    return this.#env.bird;
   }
 
   get ready(): Observable<boolean> {
@@ -106,6 +114,7 @@ export class CalicoNode implements OverlayEngine {
     const { api } = this.#env;
     const felix = new FelixRouting(this.#env, addresses);
     this.#run = felix;
+    this.#env.bird?.start();
     const sources = combineLatest({
       nodes: api.snapshots("Node"),
       pools: api.snapshots("IPPool.projectcalico.org"),
@@ -157,6 +166,7 @@ export class CalicoNode implements OverlayEngine {
     this.#subscription.unsubscribe();
     this.#run?.stop();
     this.#run = undefined;
+    this.#env.bird?.stop();
     if (this.#ready.value) this.#ready.next(false);
   }
 
