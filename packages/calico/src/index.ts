@@ -44,6 +44,18 @@ export {
 export { NodeCalc } from "./calc/node-calc.ts";
 export type { ActivePolicy, NodeChanges, NodeDataplane } from "./calc/node-policy.ts";
 export { calico } from "./calico.ts";
+export {
+  type CheckedAllocation,
+  checkIpam,
+  type IpamCheck,
+  type IpamCheckOptions,
+} from "./calicoctl/ipam-check.ts";
+export {
+  showBorrowed,
+  showConfiguration,
+  showIp,
+  showUtilization,
+} from "./calicoctl/ipam-show.ts";
 export { convertClusterNetworkPolicy } from "./conversion/cluster-network-policy.ts";
 export type {
   BadRule,

@@ -1,0 +1,9 @@
+import type { Command } from "commander";
+import { addIpamCommand } from "./ipam.ts";
+
+export function addCalicoCommand(program: Command): void {
+  const calico = program
+    .command("calico")
+    .description("what calicoctl tells of a cluster on Calico");
+  for (const add of [addIpamCommand]) add(calico);
+}
