@@ -1,3 +1,4 @@
+import type { Kind, Kinds } from "./api/kinds.ts";
 import type { KubeObject } from "./api/meta.ts";
 import type { Check } from "./validation/field-check.ts";
 
@@ -22,6 +23,12 @@ export interface ServedVersion {
   convert?(object: KubeObject): KubeObject;
 }
 
+/** What the API store has, or is about to have. */
+export interface StoredObjects {
+  list<K extends Kind>(kind: K): Iterable<Kinds[K]>;
+  get<K extends Kind>(kind: K, key: string): Kinds[K] | undefined;
+}
+
 /** What an API server knows of a kind that a CNI brings along, as a CustomResourceDefinition tells it. */
 export interface CustomResource<T extends KubeObject = KubeObject> {
   readonly group: string;
@@ -41,6 +48,8 @@ export interface CustomResource<T extends KubeObject = KubeObject> {
   readonly servedVersions?: readonly ServedVersion[];
   /** Fills in what was left out; an object that has all comes back as it is. */
   default?(object: T): T;
+  /** Looks at an object among all that there will be with it. @throws FieldError */
+  checkAmong?(object: T, all: StoredObjects): void;
   /** What of a stored object cannot be changed. @throws FieldError */
   checkUpdate?(object: T, old: T): void;
   /** Why no CNI does what such an object says, if none does: `it is staged`. */

@@ -1,5 +1,6 @@
-import type { CustomResource, KubeObject } from "@cnilab/core";
+import type { CustomResource, KubeObject, StoredObjects } from "@cnilab/core";
 import { type Check, fail, object, unread } from "@cnilab/core/validation";
+import { tryParsePrefix } from "@cnilab/net";
 import {
   bgpConfigurationSpec,
   bgpFilterSpec,
@@ -26,6 +27,7 @@ import {
 } from "./defaults.ts";
 import {
   checkFixedTier,
+  FIXED_TIERS,
   hostEndpointSpec,
   networkSetSpec,
   profileSpec,
@@ -34,6 +36,7 @@ import {
 } from "./endpoint-checks.ts";
 import { felixConfigurationSpec } from "./felix-checks.ts";
 import { blockAffinitySpec, ipamBlockSpec, ipamHandleSpec } from "./ipam-checks.ts";
+import type {} from "./kinds.ts";
 import {
   globalNetworkPolicySpec,
   networkPolicySpec,
@@ -46,6 +49,7 @@ import { ipamConfigurationSpec, ipPoolSpec, ipReservationSpec } from "./pool-che
 import type { BGPConfiguration } from "./v3/bgp-configuration.ts";
 import type { FelixConfiguration } from "./v3/felix-configuration.ts";
 import type { IPPool } from "./v3/ip-pool.ts";
+import type { PolicySpec } from "./v3/network-policy.ts";
 import type { Tier } from "./v3/tier.ts";
 
 type Given = Omit<CustomResource, "group" | "version" | "check"> & { readonly spec: Check };
@@ -115,6 +119,28 @@ function poolUpdate(pool: IPPool, old: IPPool): void {
   if (before && pool.spec.allowedUses?.some((use) => use !== "LoadBalancer")) {
     fail(["spec", "allowedUses"], "cannot be changed from LoadBalancer");
   }
+}
+
+/** Two pools would give out one address (`libcalico-go/lib/clientv3/ippool.go` validateAndSetDefaults). */
+function poolAmong(pool: IPPool, all: StoredObjects): void {
+  const range = tryParsePrefix(pool.spec.cidr);
+  for (const { metadata, spec } of all.list("IPPool.projectcalico.org")) {
+    if (metadata.name === pool.metadata.name) continue;
+    const other = tryParsePrefix(spec.cidr);
+    if (range === undefined || other === undefined || !range.overlaps(other)) continue;
+    fail(
+      ["spec", "cidr"],
+      `${range} overlaps ${other} of IPPool ${metadata.name}; give each its own range`,
+    );
+  }
+}
+
+/** A policy's tier must be there; some always are. */
+function policyAmong(policy: KubeObject, all: StoredObjects): void {
+  const { tier = "default" } = (policy as { readonly spec: PolicySpec } & KubeObject).spec;
+  if (Object.hasOwn(FIXED_TIERS, tier)) return;
+  if (all.get("Tier.projectcalico.org", tier) !== undefined) return;
+  fail(["spec", "tier"], `is ${tier}, and there is no such Tier; make one, or choose another`);
 }
 
 /** The kinds of projectcalico.org/v3, as the API server knows them (api/config/crd); short names are calicoctl's, too. */
@@ -216,6 +242,7 @@ export const CALICO_RESOURCES: readonly CustomResource[] = [
     name: policyName,
     spec: globalNetworkPolicySpec,
     default: defaultPolicy,
+    checkAmong: policyAmong,
     columns: [...POLICY_COLUMNS, AGE],
   }),
   resource(
@@ -288,6 +315,7 @@ export const CALICO_RESOURCES: readonly CustomResource[] = [
     namespaced: false,
     spec: ipPoolSpec,
     default: defaultPool,
+    checkAmong: poolAmong,
     checkUpdate: poolUpdate,
     columns: [
       specColumn("CIDR", "cidr"),
@@ -328,6 +356,7 @@ export const CALICO_RESOURCES: readonly CustomResource[] = [
     name: policyName,
     spec: networkPolicySpec,
     default: defaultPolicy,
+    checkAmong: policyAmong,
     columns: POLICY_COLUMNS,
   }),
   resource(
@@ -358,6 +387,7 @@ export const CALICO_RESOURCES: readonly CustomResource[] = [
     name: policyName,
     spec: stagedGlobalNetworkPolicySpec,
     default: defaultStagedPolicy,
+    checkAmong: policyAmong,
     notEnforced: STAGED,
     columns: POLICY_COLUMNS,
   }),
@@ -380,6 +410,7 @@ export const CALICO_RESOURCES: readonly CustomResource[] = [
     name: policyName,
     spec: stagedNetworkPolicySpec,
     default: defaultStagedPolicy,
+    checkAmong: policyAmong,
     notEnforced: STAGED,
     columns: POLICY_COLUMNS,
   }),

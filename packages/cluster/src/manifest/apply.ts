@@ -1,5 +1,7 @@
 import {
   InputError,
+  type Kind,
+  type Kinds,
   type KubeObject,
   kindOf,
   type Node,
@@ -7,6 +9,7 @@ import {
   objectKey,
   type Pod,
   type Service,
+  type StoredObjects,
 } from "@cnilab/core";
 import { FieldError } from "@cnilab/core/validation";
 import { formatIp, type IpAddress, Prefix, tryParseIp } from "@cnilab/net";
@@ -107,6 +110,7 @@ export class Applier {
     }));
     steps.sort((x, y) => x.rank - y.rank || (x.key < y.key ? -1 : x.key > y.key ? 1 : 0));
     for (const step of steps) this.#checkUpdate(step);
+    this.#checkAmong(steps);
     this.#tryServices(steps);
     checkAddresses(wanted);
     checkNodes(steps, this.#api.list("Node"), this.#machineAt);
@@ -159,7 +163,7 @@ export class Applier {
     }
     const custom = resources.get(kindOf(object));
     if (custom !== undefined) {
-      changeable(() => custom.checkUpdate?.(object, existing), name);
+      fieldErrors(() => custom.checkUpdate?.(object, existing), name);
       return;
     }
     const selectorOf = (o: KubeObject) =>
@@ -167,6 +171,19 @@ export class Applier {
     if (object.kind === "Service" || selectorOf(object) === undefined) return;
     if (canonicalJson(selectorOf(existing)) === canonicalJson(selectorOf(object))) return;
     throw new InputError("spec.selector cannot be changed; delete it first", name);
+  }
+
+  /** Lets kinds that CNIs bring along look at their objects among all that there will be. */
+  #checkAmong(steps: readonly Step[]): void {
+    const { resources } = this.#api;
+    let all: StoredObjects | undefined;
+    for (const { object } of steps) {
+      const resource = resources.get(kindOf(object));
+      if (resource?.checkAmong === undefined) continue;
+      all ??= new PlannedObjects(this.#api, steps);
+      const among = all;
+      fieldErrors(() => resource.checkAmong?.(object, among), nameOf(object, resources));
+    }
   }
 
   /** Gives addresses and ports on a copy of the pools, so that what does not fit is known beforehand. */
@@ -185,8 +202,39 @@ export class Applier {
   }
 }
 
+/** The store as it will be when all steps are done. */
+class PlannedObjects implements StoredObjects {
+  readonly #api: ApiStore;
+  readonly #planned = new Map<string, Map<string, KubeObject>>();
+
+  constructor(api: ApiStore, steps: readonly Step[]) {
+    this.#api = api;
+    for (const { object } of steps) {
+      const kind = kindOf(object);
+      let objects = this.#planned.get(kind);
+      if (objects === undefined) {
+        objects = new Map();
+        this.#planned.set(kind, objects);
+      }
+      objects.set(objectKey(object), object);
+    }
+  }
+
+  *list<K extends Kind>(kind: K): Iterable<Kinds[K]> {
+    const planned = this.#planned.get(kind);
+    for (const object of this.#api.list(kind)) {
+      if (planned?.has(objectKey(object)) !== true) yield object;
+    }
+    if (planned !== undefined) yield* planned.values() as Iterable<Kinds[K]>;
+  }
+
+  get<K extends Kind>(kind: K, key: string): Kinds[K] | undefined {
+    return (this.#planned.get(kind)?.get(key) as Kinds[K] | undefined) ?? this.#api.get(kind, key);
+  }
+}
+
 /** @throws InputError where `check` throws a FieldError */
-function changeable(check: () => void, name: string): void {
+function fieldErrors(check: () => void, name: string): void {
   try {
     check();
   } catch (error) {

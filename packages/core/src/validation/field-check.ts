@@ -100,11 +100,27 @@ export function strictObject(
     if (value !== null && typeof value === "object" && !Array.isArray(value)) {
       const unknown = Object.keys(value).find((name) => !known.includes(name));
       if (unknown !== undefined) {
-        fail([...path, unknown], `is no field there; there are ${known.join(", ")}`);
+        fail([...path, unknown], `is no field there; ${otherFields(unknown, known)}`);
       }
     }
     check(value, path);
   };
+}
+
+/** Names of fields that are listed whole. */
+const MOST_LISTED = 24;
+
+function otherFields(unknown: string, known: readonly string[]): string {
+  if (known.length <= MOST_LISTED) return `there are ${known.join(", ")}`;
+  const wanted = unknown.toLowerCase();
+  const common = (name: string) => {
+    const other = name.toLowerCase();
+    let length = 0;
+    while (length < wanted.length && wanted[length] === other[length]) length++;
+    return length;
+  };
+  const near = known.filter((name) => common(name) > 2).sort((x, y) => common(y) - common(x));
+  return near.length === 0 ? "check its name" : `perhaps ${near.slice(0, 3).join(", ")}`;
 }
 
 /** A mapping with exactly one of these fields. */
