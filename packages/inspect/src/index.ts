@@ -6,7 +6,8 @@ export {
   explainText,
   similarTerms,
 } from "./explain/explain.ts";
-export { GLOSSARY, type GlossaryEntry } from "./explain/glossary.ts";
+export { GLOSSARY } from "./explain/glossary.ts";
+export type { GlossaryEntry } from "./explain/glossary-entry.ts";
 export type { AskedUrl } from "./http/asked-url.ts";
 export { doorProblems, httpProblem } from "./http/http-diagnosis.ts";
 export { type HttpLeg, type HttpReport, httpReport, legText } from "./http/http-report.ts";

@@ -57,11 +57,30 @@ export const EXAMPLES: Readonly<Record<string, Example>> = {
     return dev && `net.ipv4.conf.${dev.name}.proxy_arp = 1`;
   },
   br_netfilter: (kernel) => sysctlLine(kernel, "net.bridge.bridge-nf-call-iptables"),
+  cali: (kernel) => deviceLines(kernel, (dev) => /^cali[0-9a-f]{11}$/.test(dev.name)),
+  tunl0: (kernel) => deviceLines(kernel, (dev) => dev.name === "tunl0"),
+  "vxlan.calico": (kernel) => deviceLines(kernel, (dev) => dev.name === "vxlan.calico", true),
+  "wireguard.cali": (kernel) => deviceLines(kernel, (dev) => dev.name === "wireguard.cali"),
+  "IP block": blackholes,
+  blackhole: blackholes,
+  BIRD: (kernel) =>
+    firstLine("ip route", routesText(kernel.initNs), (line) => line.includes(" proto bird ")),
+  "169.254.1.1": (kernel) => {
+    for (const netns of kernel.namespaces) {
+      const found = firstLine("ip route", routesText(netns), (l) => l.includes("169.254.1.1"));
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  },
   "subnet.env": (kernel) => {
     const text = kernel.files.read("/run/flannel/subnet.env");
     return text === undefined ? undefined : `$ cat /run/flannel/subnet.env\n${text.trimEnd()}`;
   },
 };
+
+function blackholes(kernel: Kernel): string | undefined {
+  return firstLine("ip route", routesText(kernel.initNs), (line) => line.startsWith("blackhole "));
+}
 
 function deviceLines(
   kernel: Kernel,

@@ -39,6 +39,13 @@ test.each([
   ["KUBE-SERVICES", "KUBE-SERVICES"],
   ["ttl_exceeded", "TTL_EXCEEDED"],
   ["KUBE-SVC-ABC", "KUBE-SVC"],
+  ["cali-pi-np/prod/allow-web", "cali-pi"],
+  ["filter-cali-tw-cali0123456789a", "cali-fw"],
+  ["cali0123456789a", "cali"],
+  ["cali40s:RLNFKb0NpNRpXCnWNkTMfPQ", "cali40"],
+  ["cali-from-wl-dispatch-4", "cali-from-wl-dispatch"],
+  ["kns.prod", "profile"],
+  ["HostEndpoint", "host endpoint"],
   ["flux capacitor", undefined],
 ])("explain %s is about %s", (word, term) => {
   expect(explain(word)?.term).toBe(term);

@@ -1,7 +1,8 @@
 import type { Kernel } from "@cnilab/linux";
 import { DROP_EXPLANATIONS } from "../trace/drop-explanations.ts";
 import { EXAMPLES } from "./examples.ts";
-import { GLOSSARY, type GlossaryEntry } from "./glossary.ts";
+import { GLOSSARY } from "./glossary.ts";
+import type { GlossaryEntry } from "./glossary-entry.ts";
 
 /** The entry of a term, by its name, another name or its pattern, in any case; `undefined` if unknown. */
 export function explain(term: string): GlossaryEntry | undefined {

@@ -1,14 +1,5 @@
-/** A word of the field in three plain lines. */
-export interface GlossaryEntry {
-  readonly term: string;
-  /** Other names. */
-  readonly aliases?: readonly string[];
-  /** Names made up at run time, such as those of kube-proxy's chains. */
-  readonly pattern?: RegExp;
-  readonly lines: readonly [string, string, string];
-  /** Where to read on, in this glossary. */
-  readonly see?: readonly string[];
-}
+import { CALICO_GLOSSARY } from "./calico-glossary.ts";
+import type { GlossaryEntry } from "./glossary-entry.ts";
 
 export const GLOSSARY: readonly GlossaryEntry[] = [
   // namespaces and devices
@@ -943,7 +934,7 @@ export const GLOSSARY: readonly GlossaryEntry[] = [
     lines: [
       "A list of who may talk to the pods it selects, and to whom they may.",
       "A pod that no policy selects may do everything; one that is selected only what is allowed.",
-      "Flannel enforces none: it takes another agent to do so.",
+      "Flannel enforces none: it takes another agent to do so. Calico enforces them, and has kinds of its own.",
     ],
     see: ["blocked", "ipset"],
   },
@@ -1130,4 +1121,5 @@ export const GLOSSARY: readonly GlossaryEntry[] = [
     ],
     see: ["CoreDNS", "conntrack"],
   },
+  ...CALICO_GLOSSARY,
 ];
