@@ -1,6 +1,12 @@
-import { KUBERNETES_POLICIES, type PolicyReader } from "@cnilab/network-policy";
+import { type KubeObject, kindOf, objectKey } from "@cnilab/core";
+import {
+  KUBERNETES_POLICIES,
+  type PolicyReader,
+  type PolicyView,
+  policyName,
+} from "@cnilab/network-policy";
 import type { ClusterFlags } from "./cluster-flags.ts";
-import { loadModel } from "./load-model.ts";
+import { loadModel, MODELS } from "./load-model.ts";
 
 /** Who reads the policies: the CNI where it enforces them and has a reading of its own. @throws InputError for an unknown CNI */
 export async function policyReader({
@@ -9,4 +15,33 @@ export async function policyReader({
 }: Partial<Pick<ClusterFlags, "cni" | "policy">>): Promise<PolicyReader> {
   const model = cni === undefined || policy !== "cni" ? undefined : await loadModel(cni);
   return model?.policyReader ?? KUBERNETES_POLICIES;
+}
+
+/** What of the policies among some objects is left out of an answer. */
+export function policyWarnings(
+  objects: readonly KubeObject[],
+  reader: PolicyReader,
+  view: PolicyView,
+): readonly string[] {
+  const ignored = view.ignored.map(
+    ({ object, reason }) => `${policyName({ object })} is left out: ${reason}`,
+  );
+  return [...ignored, ...unread(objects, reader)];
+}
+
+/** Kinds that the reader does not know, and that of one of our CNIs does. */
+function unread(objects: readonly KubeObject[], reader: PolicyReader): readonly string[] {
+  return MODELS.flatMap(({ name, policyReader }) => {
+    const kinds = policyReader?.kinds.filter((kind) => !reader.kinds.includes(kind)) ?? [];
+    const own = objects.filter(
+      // Without a group they are Kubernetes' own, and not policies.
+      (object) => kinds.includes(kindOf(object)) && kindOf(object).includes("."),
+    );
+    const [first] = own;
+    if (first === undefined) return [];
+    const more = own.length > 1 ? ` and ${own.length - 1} more` : "";
+    return [
+      `${first.kind} ${objectKey(first)}${more}: left out, as only ${name} reads such; say --cni ${name}`,
+    ];
+  });
 }

@@ -1,10 +1,10 @@
 import { slicesOf } from "@cnilab/cluster";
 import type { EndpointSlice, KubeObject, Protocol } from "@cnilab/core";
-import { InputError } from "@cnilab/core";
 import { familyOf, formatIp, type IpAddress, parseIp } from "@cnilab/net";
 import {
   evaluate,
   type FlowVerdict,
+  icmpNumber,
   outsideEndpoint,
   type PolicyEndpoint,
   type PolicyReader,
@@ -42,13 +42,21 @@ export function staticAnswers(
     known.get(formatIp(address)) ?? endpoint(outsideEndpoint(address));
   return (target) => {
     const protocol = target.protocol ?? "TCP";
-    if (protocol === "ICMP")
-      throw new InputError("policies say nothing of ICMP; leave out --static", "--protocol icmp");
     const found = cluster.locate(target);
     if ("verdict" in found) return { ...found, egress: true, ingress: true };
     const { address, port = 0, holder } = found;
     const own = found.source.find((a) => familyOf(a) === familyOf(address));
     if (own === undefined) return unreachable("the source has no address of that IP version");
+    if (protocol === "ICMP") {
+      if (holder?.kind === "service")
+        return unreachable("no endpoint of a Service is asked by ICMP");
+      const flow = {
+        source: at(own),
+        destination: at(address),
+        ...ECHO_REQUEST[familyOf(address)],
+      };
+      return answerOf([evaluate(policies, flow, settings)]);
+    }
     const backends =
       holder?.kind === "service"
         ? backendsOf(
@@ -68,9 +76,15 @@ export function staticAnswers(
         settings,
       ),
     );
-    return answer(verdicts.find(({ allowed }) => !allowed));
+    return answerOf(verdicts);
   };
 }
+
+/** What ping sends. */
+const ECHO_REQUEST = {
+  4: { protocol: "ICMP", port: icmpNumber(8, 0) },
+  6: { protocol: "ICMPv6", port: icmpNumber(128, 0) },
+} as const;
 
 function backendsOf(
   slices: readonly EndpointSlice[],
@@ -101,7 +115,9 @@ function unreachable(reason: string): StaticAnswer {
   return { verdict: "unreachable", egress: true, ingress: true, reason };
 }
 
-function answer(lost: FlowVerdict | undefined): StaticAnswer {
+/** Allowed where all are. */
+function answerOf(verdicts: readonly FlowVerdict[]): StaticAnswer {
+  const lost = verdicts.find(({ allowed }) => !allowed);
   if (lost === undefined) {
     return { verdict: "allowed", egress: true, ingress: true, reason: "no policy forbids it" };
   }

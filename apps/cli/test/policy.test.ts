@@ -100,8 +100,19 @@ describe.concurrent("the database of the guides", () => {
       egress: true,
       ingress: false,
     });
-    const icmp = await cnilab(["probe", "web", "db", "--static", "--protocol", "icmp", "-f", file]);
-    expect(icmp).toMatchObject({ status: 2, stdout: "" });
+  });
+
+  test.each([
+    ["api", "default/db", "allowed"],
+    ["web", "default/db", "blocked"],
+    ["web", "db", "unreachable"],
+  ])("ping from %s to %s is %s, by packets and by the policies", async (src, dst, verdict) => {
+    const args = ["-f", databaseFile(), "--policy", "standalone", "--protocol", "icmp"];
+    const answers = await Promise.all([
+      cnilab(["probe", src, dst, ...args, "-o", "json"]),
+      cnilab(["probe", src, dst, ...args, "-o", "json", "--static"]),
+    ]);
+    expect(answers.map(({ stdout }) => JSON.parse(stdout).verdict)).toEqual([verdict, verdict]);
   });
 
   test("policy explain says what decides, and what would have to change", async () => {

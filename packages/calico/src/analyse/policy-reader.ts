@@ -37,6 +37,7 @@ const KINDS: readonly Kind[] = [
   "Pod",
   "Profile.projectcalico.org",
   "Service",
+  "ServiceAccount",
   "StagedGlobalNetworkPolicy.projectcalico.org",
   "StagedKubernetesNetworkPolicy.projectcalico.org",
   "StagedNetworkPolicy.projectcalico.org",
@@ -51,7 +52,7 @@ export const calicoPolicyReader: PolicyReader = { kinds: KINDS, read };
 
 function read(given: Iterable<KubeObject>): PolicyView {
   const objects = new Objects(given);
-  const inherited = new InheritedLabels(objects.of("ServiceAccount" as Kind));
+  const inherited = new InheritedLabels(objects.of("ServiceAccount"));
   const hosts = new HostEndpoints(objects.of("HostEndpoint.projectcalico.org"), objects.of("Node"));
   const selectors = new SelectorTerms(labelledNets(objects, inherited));
   const services = new ServiceIndex(objects.of("Service"), objects.of("EndpointSlice"));

@@ -1,4 +1,4 @@
-import type { KubeObject, LabelSelector } from "@cnilab/core";
+import { type KubeObject, kindOf, type LabelSelector } from "@cnilab/core";
 import type { IpFamily, Prefix } from "@cnilab/net";
 import type { IpProtocol } from "./ip-protocol.ts";
 import type { LabelExpression } from "./label-expression.ts";
@@ -144,9 +144,10 @@ export function* termsOf(policies: readonly Policy[]): Generator<PeerTerm> {
   }
 }
 
-/** `NetworkPolicy default/web`. */
-export function policyName({ object: { kind, metadata } }: Policy): string {
-  const { namespace, name } = metadata;
+/** `NetworkPolicy default/web`; with its group where a CNI has a kind of that name, too. */
+export function policyName({ object }: Pick<Policy, "object">): string {
+  const { namespace, name } = object.metadata;
+  const kind = object.kind === "NetworkPolicy" ? kindOf(object) : object.kind;
   return `${kind} ${namespace === undefined ? name : `${namespace}/${name}`}`;
 }
 

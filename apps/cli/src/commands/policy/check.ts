@@ -17,8 +17,9 @@ import {
   workloadName,
 } from "@cnilab/network-policy";
 import { type Command, Option } from "commander";
+import { warn } from "../../cluster-flags.ts";
 import { print, printJson } from "../../output.ts";
-import { policyReader } from "../../policy-reader.ts";
+import { policyReader, policyWarnings } from "../../policy-reader.ts";
 import { junit, type ReportCase, sarif } from "../../report-formats.ts";
 import { addPolicyFlags, type PolicyFlags, readInput } from "./input.ts";
 
@@ -45,6 +46,7 @@ async function check(flags: CheckFlags): Promise<void> {
   const reader = await policyReader(flags);
   const intent = inferIntent(objects, reader);
   const view = reader.read(objects);
+  warn(policyWarnings(objects, reader, view));
   const closed = selectedWorkloads(intent.workloads, view.policies, "ingress");
   const cases = [
     ...callCases(checkCalls(intent, view)),

@@ -1,8 +1,9 @@
 import process from "node:process";
 import { connectionChanges } from "@cnilab/network-policy";
 import { type Command, Option } from "commander";
+import { warn } from "../../cluster-flags.ts";
 import { print, printJson } from "../../output.ts";
-import { policyReader } from "../../policy-reader.ts";
+import { policyReader, policyWarnings } from "../../policy-reader.ts";
 import { addPolicyFlags, type PolicyFlags, read } from "./input.ts";
 
 interface DiffFlags extends PolicyFlags {
@@ -24,11 +25,13 @@ export function addDiffCommand(policy: Command): void {
 }
 
 async function diff(before: string, after: string, flags: DiffFlags): Promise<void> {
-  const changes = connectionChanges(
+  const reader = await policyReader(flags);
+  const [old, changed] = [
     await read([...flags.filename, before]),
     await read([...flags.filename, after]),
-    await policyReader(flags),
-  );
+  ];
+  warn(policyWarnings(changed, reader, reader.read(changed)));
+  const changes = connectionChanges(old, changed, reader);
   if (flags.output === "json") printJson(changes);
   else if (changes.length === 0) print("both permit the same connections");
   else {

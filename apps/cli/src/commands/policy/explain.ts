@@ -6,14 +6,16 @@ import {
   evaluate,
   outsideEndpoint,
   type PolicyEndpoint,
+  type PolicyRule,
   type PolicyView,
   type Workload,
   workloadName,
   workloads,
 } from "@cnilab/network-policy";
 import { type Command, Option } from "commander";
+import { warn } from "../../cluster-flags.ts";
 import { print, printJson } from "../../output.ts";
-import { policyReader } from "../../policy-reader.ts";
+import { policyReader, policyWarnings } from "../../policy-reader.ts";
 import { addPolicyFlags, type PolicyFlags, readInput } from "./input.ts";
 import { remedies } from "./remedies.ts";
 import { sideText } from "./side-text.ts";
@@ -38,7 +40,10 @@ export function addExplainPolicyCommand(policy: Command): void {
 
 async function explain(src: string, dst: string, flags: ExplainFlags): Promise<void> {
   const objects = await readInput(flags);
-  const { policies, endpoint, settings } = (await policyReader(flags)).read(objects);
+  const reader = await policyReader(flags);
+  const view = reader.read(objects);
+  warn(policyWarnings(objects, reader, view));
+  const { policies, endpoint, settings } = view;
   const protocol = flags.protocol.toUpperCase() as Protocol;
   const source = findPeer(src, objects, endpoint);
   const { name, port: wanted } = splitPort(dst);
@@ -77,18 +82,18 @@ async function explain(src: string, dst: string, flags: ExplainFlags): Promise<v
 function side({ allowed, steps }: ReturnType<typeof evaluate>["egress"]): object {
   return {
     allowed,
-    steps: steps.map(({ tier, selecting, rule, says }) => ({
+    steps: steps.map(({ tier, selecting, logged, rule, says }) => ({
       tier: tier.name,
       says,
       selectedBy: selecting.map(({ object }) => `${object.kind} ${object.metadata.name}`),
-      ...(rule !== undefined && {
-        rule: {
-          policy: `${rule.policy.object.kind} ${rule.policy.object.metadata.name}`,
-          path: rule.rule.path,
-        },
-      }),
+      ...(logged.length > 0 && { logged: logged.map(placeOf) }),
+      ...(rule !== undefined && { rule: placeOf(rule) }),
     })),
   };
+}
+
+function placeOf({ policy: { object }, rule }: PolicyRule): object {
+  return { policy: `${object.kind} ${object.metadata.name}`, path: rule.path };
 }
 
 interface Peer {

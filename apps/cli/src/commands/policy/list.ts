@@ -1,7 +1,8 @@
 import { connectionLines, exposureLines } from "@cnilab/network-policy";
 import { type Command, Option } from "commander";
+import { warn } from "../../cluster-flags.ts";
 import { print, printJson } from "../../output.ts";
-import { policyReader } from "../../policy-reader.ts";
+import { policyReader, policyWarnings } from "../../policy-reader.ts";
 import { addPolicyFlags, type PolicyFlags, readInput } from "./input.ts";
 
 interface ListFlags extends PolicyFlags {
@@ -21,6 +22,7 @@ export function addListCommand(policy: Command): void {
 async function list(flags: ListFlags): Promise<void> {
   const objects = await readInput(flags);
   const reader = await policyReader(flags);
+  warn(policyWarnings(objects, reader, reader.read(objects)));
   const lines = connectionLines(objects, reader);
   const exposure = flags.exposure === true ? exposureLines(objects, reader) : [];
   if (flags.output === "json") {

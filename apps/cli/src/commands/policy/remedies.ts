@@ -2,6 +2,7 @@ import { NAMESPACE_NAME_LABEL } from "@cnilab/core";
 import {
   type Direction,
   type FlowVerdict,
+  type PolicyEndpoint,
   type PolicyFlow,
   policyName,
   type SideVerdict,
@@ -26,17 +27,58 @@ function remedy(
     ];
   }
   const peer = direction === "egress" ? destination : source;
+  const [policy] = step.selecting;
+  if (policy === undefined) return [];
+  const { apiVersion, kind } = policy.object;
+  if (kind === "HostEndpoint") {
+    return [`  ${policyName(policy)}: give it a profile that allows it, or a policy`];
+  }
+  const rule = apiVersion.startsWith("projectcalico.org/")
+    ? calicoRule(direction, peer, protocol, port)
+    : kubernetesRule(direction, peer, protocol, port);
+  return [`  ${policyName(policy)}: add to spec.${direction}: {${rule}}`];
+}
+
+function kubernetesRule(
+  direction: Direction,
+  peer: PolicyEndpoint,
+  protocol: PolicyFlow["protocol"],
+  port: number,
+): string {
   const field = direction === "egress" ? "to" : "from";
   const selector =
     peer.pod === undefined
-      ? `ipBlock: {cidr: ${peer.name}/${peer.name.includes(":") ? 128 : 32}}`
+      ? `ipBlock: {cidr: ${hostRange(peer)}}`
       : [
           `namespaceSelector: {matchLabels: {${NAMESPACE_NAME_LABEL}: ${peer.pod.namespace}}}`,
           `podSelector: {matchLabels: ${JSON.stringify(peer.pod.labels)}}`,
         ].join(", ");
-  const [policy] = step.selecting;
-  if (policy === undefined) return [];
-  return [
-    `  ${policyName(policy)}: add to spec.${direction}: {${field}: [{${selector}}], ports: [{protocol: ${protocol}, port: ${port}}]}`,
-  ];
+  return `${field}: [{${selector}}], ports: [{protocol: ${protocol}, port: ${port}}]`;
+}
+
+function calicoRule(
+  direction: Direction,
+  peer: PolicyEndpoint,
+  protocol: PolicyFlow["protocol"],
+  port: number,
+): string {
+  const labels = Object.entries(peer.pod?.labels ?? {}).map(
+    ([key, value]) => `${key} == "${value}"`,
+  );
+  const entity =
+    peer.pod === undefined
+      ? `nets: [${hostRange(peer)}]`
+      : [
+          `namespaceSelector: 'projectcalico.org/name == "${peer.pod.namespace}"'`,
+          `selector: '${labels.length === 0 ? "all()" : labels.join(" && ")}'`,
+        ].join(", ");
+  const sides =
+    direction === "egress"
+      ? `destination: {${entity}, ports: [${port}]}`
+      : `source: {${entity}}, destination: {ports: [${port}]}`;
+  return `action: Allow, protocol: ${protocol}, ${sides}`;
+}
+
+function hostRange({ name }: PolicyEndpoint): string {
+  return `${name}/${name.includes(":") ? 128 : 32}`;
 }

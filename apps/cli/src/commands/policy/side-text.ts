@@ -1,6 +1,8 @@
 import {
   type Direction,
+  type PolicyRule,
   policyName,
+  ruleName,
   type SideVerdict,
   type TierStep,
 } from "@cnilab/network-policy";
@@ -14,9 +16,13 @@ export function sideText(
   const head = `${direction} at ${who}: ${allowed ? "allowed" : "denied"}`;
   if (steps.length === 0)
     return [head, `  no policy selects it for ${direction}, so everything is allowed`];
-  const lines = steps.map(stepText);
+  const lines = steps.flatMap((step) => [...step.logged.map(logText), stepText(step)]);
   const decided = steps.at(-1)?.says !== "Pass";
   return [head, ...lines, ...(decided ? [] : ["  no tier decides, so it is allowed"])];
+}
+
+function logText({ policy, rule }: PolicyRule): string {
+  return `  ${policy.tier.name} tier: logged by ${ruleName({ policy, rule })}`;
 }
 
 function stepText({ tier, selecting, rule, says }: TierStep): string {
