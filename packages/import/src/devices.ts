@@ -342,7 +342,10 @@ export class DeviceBuilder {
 
   #configure(link: SavedLink): void {
     const dev = this.#made.get(link) as NetDevice;
-    if (dev.mtu !== link.mtu) this.#try(link, () => dev.setMtu(link.mtu));
+    if (dev.mtu !== link.mtu) {
+      const set = () => (dev instanceof Vxlan ? dev.restoreMtu(link.mtu) : dev.setMtu(link.mtu));
+      this.#try(link, set);
+    }
     if (link.flags.has("PROMISC")) dev.setPromiscuous(true);
     if (link.flags.has("ALLMULTI")) dev.allMulticast = true;
     dev.txQueueLength = link.txQueueLength;

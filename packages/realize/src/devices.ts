@@ -85,7 +85,6 @@ function creation(
     return [`${head}${there} link ${dev.lower.name} ${common} type macvlan mode ${dev.mode}`];
   }
   if (dev instanceof IpTunnel) {
-    if (isOfModule(dev)) return moduleDevice(dev);
     const link = dev.link === undefined ? "" : ` dev ${dev.link.name}`;
     const end = (ip: number): string => (ip === 0 ? "any" : formatIp(ip));
     const ttl = dev.ttl === 0 ? "inherit" : dev.ttl;
@@ -100,14 +99,11 @@ function creation(
   throw new UnrealizableError(`${dev.netns}/${dev.name}: ${dev.kind} devices are not realised`);
 }
 
-/** What the module of its kind brings along in every namespace (`ip_tunnel_init_net`, `sit_init_net`). */
-function isOfModule({ kind, name, local, remote }: IpTunnel): boolean {
+/** Whether it has the name and ends of what the module of its kind brings along (`ip_tunnel_init_net`, `sit_init_net`). */
+export function isOfModule(dev: NetDevice): boolean {
+  if (!(dev instanceof IpTunnel)) return false;
+  const { kind, name, local, remote } = dev;
   return name === (kind === "ipip" ? "tunl0" : "sit0") && local === 0 && remote === 0;
-}
-
-/** To ask it for what it is has the module loaded where that was not done yet (`dev_load`). */
-function moduleDevice({ kind, name, mtu }: IpTunnel): string[] {
-  return [`tunnel change ${name} mode ${kind} ttl inherit`, `link set dev ${name} mtu ${mtu}`];
 }
 
 /**

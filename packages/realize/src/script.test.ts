@@ -115,6 +115,16 @@ describe("the script of two nodes", () => {
   });
 });
 
+test("namespaces that have tunl0 of the model get none from the module", () => {
+  const { text } = scriptOf(({ initNs }) => {
+    new IpTunnel(initNs, { name: "tunl0", pathMtuDiscovery: false });
+  });
+  const lines = text.split("\n");
+  const at = ["sysctl -qw $tunnels=1", "netns t.node1", "give_back"].map((l) => lines.indexOf(l));
+  expect(at).not.toContain(-1);
+  expect(at).toEqual(at.toSorted((x, y) => x - y));
+});
+
 test("how neighbours are asked is written where it is not as usual, and by the finer of two names", () => {
   const made = scriptOf(({ initNs }) => {
     new Dummy(initNs, { name: "cali0", mac: 0xeeeeeeeeeeee });
@@ -162,7 +172,7 @@ describe("tunnels", () => {
     [
       "what the ipip module brings along",
       ({ initNs }) => new IpTunnel(initNs, { name: "tunl0", pathMtuDiscovery: false, mtu: 1440 }),
-      "tunnel change tunl0 mode ipip ttl inherit\nlink set dev tunl0 mtu 1440",
+      "link add name tunl0 mtu 1440 type ipip local any remote any ttl inherit nopmtudisc",
       "ipip devices",
     ],
     [

@@ -12,7 +12,7 @@ import {
   type Segment,
 } from "@cnilab/linux";
 import type { IpFamily } from "@cnilab/net";
-import { birthplace, bridgeLines, bridgeMtu, linkAdd, linkSet } from "./devices.ts";
+import { birthplace, bridgeLines, bridgeMtu, isOfModule, linkAdd, linkSet } from "./devices.ts";
 import { ipvsText } from "./ipvs.ts";
 import { featuresOf, type KernelFeature } from "./kernel-features.ts";
 import { NamespaceNames, namespacesOf, segmentsOf } from "./namespace-names.ts";
@@ -65,6 +65,7 @@ export function script(network: Network, options: ScriptOptions = {}): Script {
   const all = [...network.kernels.values()].flatMap(namespacesOf);
   const segments = segmentsOf(network);
   const wires = wireNames(network);
+  const ownTunnels = all.some(({ devices }) => devices.some(isOfModule));
   const ruleSets = [
     ...all.flatMap((netns) => ruleSetsOf(netns, names.of(netns))),
     ...segments.flatMap((segment) => segmentRules(segment, names.of(segment), wires)),
@@ -72,10 +73,12 @@ export function script(network: Network, options: ScriptOptions = {}): Script {
   const parts = [
     `prefix=${names.prefix}`,
     PROLOGUE,
+    ownTunnels ? TAKE_TUNNELS : "",
     ...names.all.map((name) => `netns ${name}`),
     ...all.map((netns) => sysctlCommand(names.of(netns), namespaceSysctls(netns))),
     ...segments.map((segment) => batch("ip", names.of(segment), switchLines())),
     ...linkBatches(all, names, wires),
+    ownTunnels ? "give_back" : "",
     ...segments.flatMap((segment) => [
       batch("ip", names.of(segment), plugLines(segment, wires)),
       batch("tc", names.of(segment), delayLines(segment, wires)),
@@ -119,6 +122,25 @@ if [ -e "$record" ]; then echo "$prefix is realised already: $record" >&2; exit 
 finished=
 trap '[ "$finished" ] || undo' EXIT
 trap 'exit 130' INT TERM HUP
+`.trim();
+
+/**
+ * A new namespace has `tunl0` and `sit0` before all others once their modules are there, and source addresses are looked for
+ * in the order of the devices. These come when it is their turn, as on a machine whose module was loaded then. The setting is
+ * the machine's: one at a time holds it, and gives it back.
+ */
+const TAKE_TUNNELS = `
+tunnels=net.core.fb_tunnels_only_for_init_net
+exec 9> /run/cnilab-tunnels.lock
+flock 9
+taken=$(sysctl -n $tunnels)
+give_back() {
+  trap '[ "$finished" ] || undo' EXIT
+  sysctl -qw $tunnels=$taken
+  exec 9>&-
+}
+trap 'give_back; [ "$finished" ] || undo' EXIT
+sysctl -qw $tunnels=1
 `.trim();
 
 /** All devices, lower ones first: those of one namespace in the order of their making. */

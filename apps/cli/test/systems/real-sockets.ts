@@ -27,24 +27,40 @@ const WAIT_S = 3;
 /** After which the program hangs. */
 const PROGRAM_LIMIT_MS = 120_000;
 
+/** Clients at once, where the machine's processors are this one's. */
+const AT_ONCE = 128;
+
+/** The program that serves and asks. */
+export const SOCKETS: string = fileURLToPath(new URL("sockets.py", import.meta.url));
+
+/** What {@link SOCKETS} reads. */
+export function requestTo(
+  network: Network,
+  prefix: string,
+  probes: readonly RealProbe[],
+  how: { readonly wait: number; readonly atOnce: number },
+): object {
+  const servers = listening(network).map(({ netns, ...socket }) => ({
+    ...socket,
+    netns: realName(prefix, netns),
+  }));
+  const machines = machinesOf(network).map((netns) => realName(prefix, netns));
+  return { servers, probes, machines, ...how };
+}
+
 /** Opens every listening socket of the network for real, then sends all the probes. */
 export async function askForReal(
   network: Network,
   prefix: string,
   probes: readonly RealProbe[],
 ): Promise<readonly RealAnswer[]> {
-  const servers = listening(network).map(({ netns, ...socket }) => ({
-    ...socket,
-    netns: realName(prefix, netns),
-  }));
-  const program = fileURLToPath(new URL("sockets.py", import.meta.url));
-  const child = spawn("python3", [program], {
+  const child = spawn("python3", [SOCKETS], {
     stdio: ["pipe", "pipe", "inherit"],
     timeout: PROGRAM_LIMIT_MS,
     killSignal: "SIGKILL",
   });
-  const machines = machinesOf(network).map((netns) => realName(prefix, netns));
-  child.stdin.end(JSON.stringify({ servers, probes, machines, wait: WAIT_S }));
+  const request = requestTo(network, prefix, probes, { wait: WAIT_S, atOnce: AT_ONCE });
+  child.stdin.end(JSON.stringify(request));
   return JSON.parse(await text(child.stdout));
 }
 

@@ -5,7 +5,6 @@ import concurrent.futures, ctypes, errno, json, select, socket, struct, subproce
 libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_PKTINFO = 8, 49, 50
-AT_ONCE = 128
 
 
 def enter(netns):
@@ -161,7 +160,7 @@ probes, machines, wait = request["probes"], request["machines"], request["wait"]
 Servers(request["servers"])
 answers = [None] * len(probes)
 together = [i for i, probe in enumerate(probes) if not probe["alone"]]
-with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+with concurrent.futures.ThreadPoolExecutor(request["atOnce"]) as pool:
     for i, answer in zip(together, pool.map(lambda i: ask(probes[i], wait), together)):
         answers[i] = answer
 for i, probe in enumerate(probes):

@@ -225,7 +225,10 @@ export abstract class NetDevice {
     this.#mtu = mtu;
     if (fitted !== this.fitsIpv6) {
       // Its settings go with it, and come anew (addrconf_notify, ipv6_add_dev).
-      if (!this.isLoopback) this.conf6 = this.netns.sysctl.conf6Default;
+      if (!this.isLoopback) {
+        this.conf6 = this.netns.sysctl.conf6Default;
+        this.neigh6 = NEIGHBOUR_PARAMETERS6;
+      }
       this.ipv6Toggled();
     }
     this.master?.portMtuChanged();

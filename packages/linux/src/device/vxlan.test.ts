@@ -367,6 +367,22 @@ describe("size", () => {
     expect(overlay(1, {}, family).v1.mtu).toBe(mtu);
   });
 
+  // vxlan_change_mtu
+  test.each([
+    [4, 1450],
+    [6, 1430],
+  ] as const)("nobody gives an IPv%i tunnel more, whatever it has", (family, most) => {
+    const { v1, h1 } = overlay(1, {}, family);
+    expect(() => v1.setMtu(most + 1)).toThrow("EINVAL");
+    expect(v1.mtu).toBe(most);
+    // A link that becomes smaller leaves the tunnel as it is, and lets it have no more than it can carry.
+    h1.device("eth0").setMtu(1400);
+    expect(v1.mtu).toBe(most);
+    expect(() => v1.setMtu(most - 1)).toThrow("EINVAL");
+    v1.setMtu(most - 100);
+    expect(v1.mtu).toBe(most - 100);
+  });
+
   test("full-sized segments pass, since the MTU leaves room", () => {
     const { h1, h2, devices } = overlay(2);
     floodToAll(devices);
@@ -376,12 +392,11 @@ describe("size", () => {
 
   // Without `df set` the outer packet may be cut.
   test("packets that are too long for the link leave in fragments", () => {
-    const { h1, v1, v2, devices } = overlay(2);
+    const { h1, h2, devices } = overlay(2);
     floodToAll(devices);
-    v1.setMtu(1500);
-    v2.setMtu(1500);
+    for (const host of [h1, h2]) host.device("eth0").setMtu(1450);
     const trace = new Trace();
-    expect(outcome(ping(h1, "10.1.0.2", { length: 1472, trace }))).toBe("connected");
+    expect(outcome(ping(h1, "10.1.0.2", { length: 1422, trace }))).toBe("connected");
     const cut = trace.steps.flatMap((s) =>
       s.kind === "fragment" ? [[s.netns.kernel.hostname, s.count]] : [],
     );
@@ -418,12 +433,12 @@ describe("size", () => {
 
   // skb_tunnel_check_pmtu: the sender's own route learns of it
   test("a machine that sends by the device itself learns what fits", () => {
-    const { h1, v1, devices } = overlay(2);
+    const { h1, devices } = overlay(2);
     floodToAll(devices);
-    v1.setMtu(1500);
-    ping(h1, "10.1.0.2", { length: 1472 });
+    h1.device("eth0").setMtu(1450);
+    ping(h1, "10.1.0.2", { length: 1422 });
     expect([...h1.pathMtus].map(([ip, { mtu }]) => [formatIp(ip), mtu])).toEqual([
-      ["10.1.0.2", 1450],
+      ["10.1.0.2", 1400],
     ]);
   });
 });

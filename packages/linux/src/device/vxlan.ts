@@ -124,6 +124,24 @@ export class Vxlan extends NetDevice {
     return true;
   }
 
+  /** @throws KernelError EINVAL where its link has not the room (`vxlan_change_mtu`) */
+  override setMtu(mtu: number): void {
+    const end = this.remote ?? this.local;
+    const overhead = VXLAN_OVERHEAD[end === undefined ? 4 : familyOf(end)];
+    if (this.link !== undefined && mtu > this.link.mtu - overhead) {
+      throw new KernelError(
+        "EINVAL",
+        `MTU ${mtu} of ${this.name}, whose link ${this.link.name} leaves it ${this.link.mtu - overhead}`,
+      );
+    }
+    super.setMtu(mtu);
+  }
+
+  /** Gives it what it has on a machine whose link had the room when it was set. */
+  restoreMtu(mtu: number): void {
+    super.setMtu(mtu);
+  }
+
   override remove(): void {
     this.#stopWatching();
     super.remove();
