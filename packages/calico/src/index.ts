@@ -4,8 +4,9 @@ export { calicoPolicyReader } from "./analyse/policy-reader.ts";
 export { type RuleHit, ruleHits } from "./analyse/rule-hits.ts";
 export { CALICO_RESOURCES } from "./api/resources.ts";
 export type * as v3 from "./api/v3.ts";
+export { CalcFeed } from "./calc/calc-feed.ts";
 export { CalcGraph, type CalcGraphOptions } from "./calc/calc-graph.ts";
-export { CALC_KINDS, CalcObjects } from "./calc/calc-objects.ts";
+export { CALC_KINDS, CalcObjects, type CalcObjectsOptions } from "./calc/calc-objects.ts";
 export type { IpSetDelta, IpSetMembers } from "./calc/ip-set.ts";
 export {
   type Encapsulation,

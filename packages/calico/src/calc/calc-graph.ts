@@ -249,6 +249,11 @@ export class CalcGraph {
     for (const node of told) node.tell();
   }
 
+  /** IP sets that active policies and profiles name. */
+  get activeIpSets(): number {
+    return this.#ipSets.size;
+  }
+
   /** A policy's rules if it is active on a node. */
   policyOn(key: string, node: string): Scanned<ActivePolicy> | undefined {
     const policy = this.#policies.get(key);

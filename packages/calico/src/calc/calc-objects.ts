@@ -19,7 +19,7 @@ import type {
 import type { Tier } from "../api/v3/tier.ts";
 import { convertClusterNetworkPolicy } from "../conversion/cluster-network-policy.ts";
 import { NAMESPACE_PROFILE_PREFIX } from "../conversion/labels.ts";
-import type { ModelPolicy } from "../conversion/model.ts";
+import type { ModelPolicy, WorkloadEndpointKey } from "../conversion/model.ts";
 import {
   modelHostEndpoint,
   modelWorkloadEndpoint,
@@ -66,11 +66,21 @@ export const CALC_KINDS = [
   "NetworkSet.projectcalico.org",
   "Pod",
   "Profile.projectcalico.org",
+  "ServiceAccount",
   "StagedGlobalNetworkPolicy.projectcalico.org",
   "StagedKubernetesNetworkPolicy.projectcalico.org",
   "StagedNetworkPolicy.projectcalico.org",
   "Tier.projectcalico.org",
 ] as const;
+
+/** What the API server does to objects before Felix sees them. */
+export interface CalcObjectsOptions {
+  /**
+   * A pod without a service account has its namespace's `default`, as admission fills in, and a service account that a pod names is there, though nobody made
+   * it: without labels. In a real cluster a controller makes `default`, and admission refuses a pod that names no account there is.
+   */
+  readonly impliedServiceAccounts?: boolean;
+}
 
 /**
  * Feeds a {@link CalcGraph} with objects as the API server has them. An object that Felix cannot use counts as not there, as its validation filter
@@ -80,15 +90,15 @@ export class CalcObjects {
   /** By `Kind key`: why an object is not used. */
   readonly problems: Map<string, string> = new Map();
   readonly #graph: CalcGraph;
-  /** What a pod without one has. */
-  readonly #defaultServiceAccount: string | undefined;
-  /** Where a pod's endpoint is in the graph. */
-  readonly #endpoints = new Map<string, ReturnType<typeof workloadEndpointKey>>();
+  readonly #options: CalcObjectsOptions;
+  /** Pods that have an endpoint in the graph, and its key there. */
+  readonly #pods = new Map<string, { readonly pod: Pod; readonly key: WorkloadEndpointKey }>();
+  /** By the names of their profiles. */
+  readonly #accounts = new Map<string, { object: KubeObject | undefined; pods: number }>();
 
-  /** @param defaultServiceAccount what the API server's admission would fill in; absent: nothing */
-  constructor(graph: CalcGraph, defaultServiceAccount?: string) {
+  constructor(graph: CalcGraph, options: CalcObjectsOptions = {}) {
     this.#graph = graph;
-    this.#defaultServiceAccount = defaultServiceAccount;
+    this.#options = options;
   }
 
   /** An object that is new, or another now. Kinds of no concern are passed over. */
@@ -130,9 +140,9 @@ export class CalcObjects {
         );
         break;
       case "ServiceAccount":
-        graph.setProfile(
+        this.#setAccount(
           serviceAccountProfileName(object.metadata.namespace, name),
-          there ? modelProfile(serviceAccountProfile(object)) : undefined,
+          there ? object : undefined,
         );
         break;
       case "EndpointSlice":
@@ -172,22 +182,83 @@ export class CalcObjects {
 
   #setPod(pod: Pod, there: boolean): void {
     const podKey = objectKey(pod);
+    const before = this.#pods.get(podKey);
+    if (there && before !== undefined && sameEndpoint(before.pod, pod)) return;
+    const account = this.#accountOf(pod);
     const endpoint =
-      there && hasWorkloadEndpoint(pod)
-        ? workloadEndpointOf(pod, pod.spec.serviceAccountName ?? this.#defaultServiceAccount)
-        : undefined;
+      there && hasWorkloadEndpoint(pod) ? workloadEndpointOf(pod, account) : undefined;
     const key = endpoint && workloadEndpointKey(endpoint);
-    const before = this.#endpoints.get(podKey);
-    // A pod of the same name may be on another node now.
-    if (before !== undefined && before.hostname !== key?.hostname)
-      this.#graph.setWorkloadEndpoint(before, undefined);
-    if (key === undefined || endpoint === undefined) {
-      this.#endpoints.delete(podKey);
-      return;
+    if (key === undefined || endpoint === undefined) this.#pods.delete(podKey);
+    else {
+      this.#pods.set(podKey, { pod, key });
+      this.#countPod(pod, 1);
+      this.#graph.setWorkloadEndpoint(key, modelWorkloadEndpoint(endpoint));
     }
-    this.#endpoints.set(podKey, key);
-    this.#graph.setWorkloadEndpoint(key, modelWorkloadEndpoint(endpoint));
+    if (before === undefined) return;
+    // A pod of the same name may be on another node now.
+    if (before.key.hostname !== key?.hostname)
+      this.#graph.setWorkloadEndpoint(before.key, undefined);
+    this.#countPod(before.pod, -1);
   }
+
+  #accountOf({ spec }: Pod): string | undefined {
+    return (
+      spec.serviceAccountName ??
+      (this.#options.impliedServiceAccounts === true ? "default" : undefined)
+    );
+  }
+
+  #countPod(pod: Pod, more: 1 | -1): void {
+    const { name, namespace = "default" } = {
+      name: this.#accountOf(pod),
+      namespace: pod.metadata.namespace,
+    };
+    if (this.#options.impliedServiceAccounts !== true || name === undefined) return;
+    const profile = serviceAccountProfileName(namespace, name);
+    const account = this.#accounts.get(profile) ?? { object: undefined, pods: 0 };
+    this.#accounts.set(profile, account);
+    account.pods += more;
+    if (account.object !== undefined) return;
+    if (account.pods === 0) {
+      this.#accounts.delete(profile);
+      this.#graph.setProfile(profile, undefined);
+    } else if (account.pods === 1 && more === 1) {
+      this.#graph.setProfile(
+        profile,
+        modelProfile(serviceAccountProfile({ metadata: { name, namespace } })),
+      );
+    }
+  }
+
+  #setAccount(profile: string, object: KubeObject | undefined): void {
+    const account = this.#accounts.get(profile) ?? { object: undefined, pods: 0 };
+    const last = account.object;
+    account.object = object;
+    if (object !== undefined || account.pods > 0) this.#accounts.set(profile, account);
+    else this.#accounts.delete(profile);
+    // Pods still name it.
+    const { name, namespace } = last?.metadata ?? {};
+    const implied =
+      account.pods > 0 && name !== undefined
+        ? { metadata: { name, namespace: namespace ?? "default" } }
+        : undefined;
+    const given = object ?? implied;
+    this.#graph.setProfile(profile, given && modelProfile(serviceAccountProfile(given)));
+  }
+}
+
+/** Whether two versions of a pod make the same endpoint. Objects are immutable, so that what did not change is the same. */
+function sameEndpoint(x: Pod, y: Pod): boolean {
+  return (
+    x.spec === y.spec &&
+    x.metadata.uid === y.metadata.uid &&
+    x.metadata.labels === y.metadata.labels &&
+    x.metadata.annotations === y.metadata.annotations &&
+    x.metadata.deletionTimestamp === y.metadata.deletionTimestamp &&
+    x.status?.phase === y.status?.phase &&
+    x.status?.podIP === y.status?.podIP &&
+    x.status?.podIPs === y.status?.podIPs
+  );
 }
 
 const POLICY_KINDS: Readonly<Record<string, PolicyKind>> = {

@@ -41,7 +41,10 @@ export class NodeCalc implements NodeDataplane {
   /** Calls when there is something to take; again only after a {@link take}. @returns what ends it */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
-    if (this.hasChanges) listener();
+    if (this.hasChanges) {
+      this.#told = true;
+      listener();
+    }
     return () => this.#listeners.delete(listener);
   }
 
