@@ -42,6 +42,7 @@ export * from "./node-context.ts";
 export * from "./origin.ts";
 export * from "./per-node.ts";
 export * from "./random.ts";
+export * from "./register-engines.ts";
 export * from "./timestamp.ts";
 export * from "./tokens.ts";
 export type { Check } from "./validation/field-check.ts";
