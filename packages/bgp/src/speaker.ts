@@ -46,6 +46,8 @@ export class Speaker implements SessionOwner {
   readonly #groups = new Map<string, ExportGroup>();
   /** Of each session that is told routes. */
   readonly #groupOf = new Map<BgpSession, ExportGroup>();
+  /** Sessions with routes that were told before, and perhaps not again. */
+  readonly #refreshing = new Set<BgpSession>();
   readonly #static: StaticProtocol;
   readonly #direct: DirectProtocol;
   readonly #kernel: KernelProtocol;
@@ -162,6 +164,7 @@ export class Speaker implements SessionOwner {
     this.#byNeighbor.clear();
     this.#groups.clear();
     this.#groupOf.clear();
+    this.#refreshing.clear();
   }
 
   /** `birdc show protocols`. */
@@ -212,6 +215,7 @@ export class Speaker implements SessionOwner {
   }
 
   ended(session: BgpSession): void {
+    this.#refreshing.delete(session);
     this.#leave(session);
   }
 
@@ -222,11 +226,13 @@ export class Speaker implements SessionOwner {
   }
 
   beginRefresh(session: BgpSession): void {
+    this.#refreshing.add(session);
     for (const route of this.table.routesOf(session)) route.stale = true;
   }
 
   /** What the neighbour has not told again is gone. */
   endRefresh(session: BgpSession): void {
+    if (!this.#refreshing.delete(session)) return;
     this.table.flush(session, (route) => route.stale);
   }
 

@@ -17,6 +17,7 @@ import { routeOutput } from "../ip/route-output.ts";
 import { selectAddress } from "../ip/source-address.ts";
 import { PACKET_HOST, Skb } from "../skb.ts";
 import type { Trace } from "../trace.ts";
+import type { Neighbour } from "./neighbour.ts";
 
 /** Asks for IPv4 addresses by ARP (`arp_solicit`). `unreachable` is IPv4's `link_failure`. */
 export function arpSolicit(
@@ -64,9 +65,10 @@ function sendArp(
 
 /**
  * Whether {@link arpReceive} would do nothing with a message on this device: a question for somebody
- * else, from somebody unknown. On a segment of thousands nearly every copy of a question is such.
+ * else, from somebody unknown, or known by this very MAC. On a segment of thousands nearly every copy of a question is such.
  */
-export function ignoresArp(dev: NetDevice, { op, targetIp, senderIp }: ArpPacket): boolean {
+export function ignoresArp(dev: NetDevice, question: ArpPacket): boolean {
+  const { op, targetIp, senderIp, senderMac } = question;
   if (op !== ARP_REQUEST || dev.receiveHandler !== undefined || dev.tc !== undefined) return false;
   if (dev.netns.packetSockets !== undefined) return false;
   const { conf4All } = dev.netns.sysctl;
@@ -79,8 +81,13 @@ export function ignoresArp(dev: NetDevice, { op, targetIp, senderIp }: ArpPacket
     conf4All.arp_accept === 0 &&
     conf4.arp_accept === 0 &&
     (neighbours === undefined ||
-      (neighbours.proxies.size === 0 && neighbours.get(senderIp) === undefined))
+      (neighbours.proxies.size === 0 && !learnsFrom(neighbours.get(senderIp), senderMac)))
   );
+}
+
+/** Whether there is an entry, and a question from this MAC would change it (`neigh_update` with NUD_STALE). */
+function learnsFrom(known: Neighbour | undefined, mac: Mac): boolean {
+  return known !== undefined && !(known.valid && known.mac === mac);
 }
 
 /** Handles an ARP message (`arp_process`). */
