@@ -49,10 +49,15 @@ export function felixConfig(
     maxIpsetSize: c.maxIpsetSize ?? 1048576,
     chainInsertMode: is(c.chainInsertMode, "append") ? "append" : "insert",
     floatingIps: is(c.floatingIPs, "Enabled"),
-    sourceSpoofing: is(c.workloadSourceSpoofing, "Any"),
+    sourceSpoofing: usesSourceSpoofing(c),
     externalNodes: c.externalNodesList ?? [],
     ipv6: c.ipv6Support ?? true,
   };
+}
+
+/** Whether pods may ask to send from addresses that are not theirs. */
+export function usesSourceSpoofing({ workloadSourceSpoofing }: FelixConfigurationSpec): boolean {
+  return is(workloadSourceSpoofing, "Any");
 }
 
 function backendOf(c: FelixConfigurationSpec, facts: NodeFacts): ChainBackend {

@@ -1,4 +1,5 @@
 import type { IpFamily } from "@cnilab/net";
+import type { IpSetDelta, IpSetMembers } from "../calc/ip-set.ts";
 import type { IpSetType } from "../calc/messages.ts";
 import { ipSetName } from "../names/ip-set-name.ts";
 import { type FIXED_SET, fixedSet } from "../rules/fixed-names.ts";
@@ -12,6 +13,24 @@ export interface WantedIpSet {
   readonly kind: IpSetKind;
   /** Of one family; the same object as long as they are the same. */
   readonly members: ReadonlySet<string>;
+  /** Of a set that policies name. */
+  readonly version?: number;
+  /** What is different from an older version: whoever has that need not compare. */
+  readonly since?: IpSetDelta | undefined;
+}
+
+/** What makes the members of a set those that are wanted. */
+export function memberChanges(
+  there: WantedIpSet | undefined,
+  { members, since }: WantedIpSet,
+): { readonly added: readonly string[]; readonly removed: readonly string[] } {
+  if (there === undefined) return { added: [...members], removed: [] };
+  if (there.members === members) return { added: [], removed: [] };
+  if (since !== undefined && since.version === there.version) return since;
+  return {
+    added: [...members].filter((member) => !there.members.has(member)),
+    removed: [...there.members].filter((member) => !members.has(member)),
+  };
 }
 
 const KINDS: Readonly<Record<IpSetType, IpSetKind>> = {
@@ -23,8 +42,13 @@ const KINDS: Readonly<Record<IpSetType, IpSetKind>> = {
 /** All sets of a family by their names in the kernel. */
 export function wantedIpSets(input: DataplaneInput, family: IpFamily): Map<string, WantedIpSet> {
   const sets = new Map<string, WantedIpSet>();
-  for (const [id, { type, members }] of input.policy.ipSets) {
-    sets.set(ipSetName(id, family), { kind: KINDS[type], members: ofFamily(members, family) });
+  for (const [id, of] of input.policy.ipSets) {
+    sets.set(ipSetName(id, family), {
+      kind: KINDS[of.type],
+      members: ofFamily(of.members, family),
+      version: of.version,
+      since: changesOf(of, family),
+    });
   }
   for (const [name, set] of fixedSets(input, family)) sets.set(name, set);
   return sets;
@@ -101,6 +125,12 @@ function ofFamily(members: ReadonlySet<string>, family: IpFamily): ReadonlySet<s
 }
 
 const NONE: ReadonlySet<string> = new Set();
+
+function changesOf({ since }: IpSetMembers, family: IpFamily): IpSetDelta | undefined {
+  if (since === undefined) return undefined;
+  const { version, added, removed } = since;
+  return { version, added: added.filter(isOf(family)), removed: removed.filter(isOf(family)) };
+}
 
 /** Of a member with a port, only the address has colons before the comma. */
 function isOf(family: IpFamily): (member: string) => boolean {

@@ -1,15 +1,17 @@
 import {
   ChainLayer,
-  type Ipsets,
+  type Ipset,
   type Iptables,
   LayerChain,
   type NetNamespace,
+  type SharedElements,
 } from "@cnilab/linux";
 import type { IpFamily } from "@cnilab/net";
 import { iptablesHashes, iptablesRule } from "../rules/iptables-text.ts";
-import type { TableChain, TableRule } from "../rules/rule.ts";
-import { ipSetChanges } from "./ip-set-commands.ts";
+import type { TableChain } from "../rules/rule.ts";
+import { createIpSet, ipSetChanges } from "./ip-set-commands.ts";
 import type { WantedIpSet } from "./ip-sets.ts";
+import { hashedRules } from "./restore-input.ts";
 import { TABLES, type TableName, type WantedTables } from "./tables.ts";
 
 /** Under which the node's chains are attached. */
@@ -20,7 +22,7 @@ export class IptablesDataplane {
   readonly #netns: NetNamespace;
   readonly #family: IpFamily;
   readonly #append: boolean;
-  readonly #shared: ReadChains;
+  readonly #shared: SharedIptables;
   #sets: ReadonlyMap<string, WantedIpSet> = new Map();
   /** What stands in built-in chains, by table and chain, as text. */
   #hooks = new Map<string, string>();
@@ -29,7 +31,7 @@ export class IptablesDataplane {
   constructor(
     netns: NetNamespace,
     family: IpFamily,
-    options: { readonly append: boolean; readonly shared: ReadChains },
+    options: { readonly append: boolean; readonly shared: SharedIptables },
   ) {
     this.#netns = netns;
     this.#family = family;
@@ -38,15 +40,52 @@ export class IptablesDataplane {
   }
 
   apply(tables: WantedTables, sets: ReadonlyMap<string, WantedIpSet>, maxIpsetSize: number): void {
-    const ipsets: Ipsets = this.#netns.ipsets;
-    const changes = ipSetChanges(this.#sets, sets, this.#family, maxIpsetSize);
     // Sets must be there before the rules that name them, and until those are gone.
-    if (changes.before !== "") ipsets.restore(changes.before);
+    this.#updateSets(sets, maxIpsetSize);
     const iptables = this.#netns.iptables(this.#family);
     iptables.setLayer(LAYER, this.#layer(tables));
     for (const table of TABLES) this.#hook(iptables, table, tables);
-    if (changes.after !== "") ipsets.restore(changes.after);
+    this.#deleteSets(sets);
     this.#sets = sets;
+  }
+
+  /** Takes all away, as Felix does with what it programmed before it was told to use nftables. */
+  clear(): void {
+    const iptables = this.#netns.iptables(this.#family);
+    for (const [key, text] of this.#hooks) {
+      const [table = "", chain = ""] = key.split(" ");
+      for (const rule of text.split("\n")) {
+        if (iptables.check(table, chain, rule)) iptables.delete(table, chain, rule);
+      }
+    }
+    this.#hooks.clear();
+    iptables.setLayer(LAYER, undefined);
+    this.#deleteSets(new Map());
+    this.#sets = new Map();
+  }
+
+  #updateSets(sets: ReadonlyMap<string, WantedIpSet>, maxIpsetSize: number): void {
+    const { ipsets } = this.#netns;
+    for (const [name, wanted] of sets) {
+      const there = ipsets.find(name) === undefined ? undefined : this.#sets.get(name);
+      if (there?.members === wanted.members) continue;
+      if (there === undefined) ipsets.run(createIpSet(name, wanted, this.#family, maxIpsetSize));
+      const set = ipsets.find(name) as Ipset;
+      const known = this.#shared.elements(wanted.members);
+      if (known !== undefined && wanted.members.size <= maxIpsetSize) {
+        set.adopt(known);
+        continue;
+      }
+      ipsets.restore(ipSetChanges(name, there, wanted).join("\n"));
+      this.#shared.remember(wanted.members, set.share());
+    }
+  }
+
+  #deleteSets(wanted: ReadonlyMap<string, WantedIpSet>): void {
+    const { ipsets } = this.#netns;
+    for (const name of this.#sets.keys()) {
+      if (!wanted.has(name) && ipsets.find(name) !== undefined) ipsets.run(`destroy ${name}`);
+    }
   }
 
   #layer(tables: WantedTables): ChainLayer {
@@ -62,10 +101,10 @@ export class IptablesDataplane {
   /** Puts the jumps into built-in chains, and again where somebody has flushed them. */
   #hook(iptables: Iptables, table: TableName, tables: WantedTables): void {
     for (const [chain, rules] of tables[table].inserted) {
-      this.#bring(iptables, table, chain, hashed(chain, rules), this.#append ? "-A" : "-I");
+      this.#bring(iptables, table, chain, hashedRules(chain, rules), this.#append ? "-A" : "-I");
     }
     for (const [chain, rules] of tables[table].appended) {
-      this.#bring(iptables, table, chain, hashed(chain, rules, "*appends*"), "-A");
+      this.#bring(iptables, table, chain, hashedRules(chain, rules, "*appends*"), "-A");
     }
   }
 
@@ -81,7 +120,8 @@ export class IptablesDataplane {
     const before = this.#hooks.get(key);
     const isThere = rules.every((rule) => iptables.check(table, chain, rule));
     if (before === text && isThere) return;
-    for (const rule of before?.split("\n") ?? []) {
+    const old = before === undefined || before === "" ? [] : before.split("\n");
+    for (const rule of old) {
       if (iptables.check(table, chain, rule)) iptables.delete(table, chain, rule);
     }
     // The last one inserted stands first.
@@ -92,9 +132,19 @@ export class IptablesDataplane {
   }
 }
 
-/** Chains that have been read, for all nodes that have them. */
-export class ReadChains {
+/** Chains that have been read and elements that sets have, for all nodes of a cluster. */
+export class SharedIptables {
   readonly #read = new WeakMap<TableChain, Map<string, LayerChain>>();
+  readonly #elements = new WeakMap<ReadonlySet<string>, SharedElements>();
+
+  /** What a set with these members has in it, where some node has one. */
+  elements(members: ReadonlySet<string>): SharedElements | undefined {
+    return this.#elements.get(members);
+  }
+
+  remember(members: ReadonlySet<string>, elements: SharedElements): void {
+    this.#elements.set(members, elements);
+  }
 
   of(family: IpFamily, table: TableName, chain: TableChain): LayerChain {
     let variants = this.#read.get(chain);
@@ -115,10 +165,4 @@ export class ReadChains {
     }
     return read;
   }
-}
-
-/** Rules of a built-in chain with their hashes. @param suffix tells appended ones from inserted ones (`felix/iptables/table.go`) */
-export function hashed(chain: string, rules: readonly TableRule[], suffix = ""): string[] {
-  const hashes = iptablesHashes({ name: chain + suffix, rules });
-  return rules.map((rule, i) => iptablesRule(rule, hashes[i]));
 }

@@ -2,7 +2,7 @@ import type { NetNamespace } from "@cnilab/linux";
 import type { IpFamily } from "@cnilab/net";
 import { inTable, nftablesHashes, nftablesRule, nftablesSetName } from "../rules/nftables-text.ts";
 import type { TableChain, TableRule } from "../rules/rule.ts";
-import type { IpSetKind, WantedIpSet } from "./ip-sets.ts";
+import { type IpSetKind, memberChanges, type WantedIpSet } from "./ip-sets.ts";
 import { TABLES, type TableName, type WantedTables } from "./tables.ts";
 
 /** The one table of each family that is Felix's. */
@@ -57,7 +57,16 @@ export class NftablesDataplane {
     if (!nftables.hasTable(this.#tableFamily, NFTABLES_TABLE)) this.#forget();
     const text = this.changes(tables, sets);
     if (text !== "") nftables.apply(text, { origin: this.#originOf(tables) });
-    this.#remember(tables, sets);
+    this.remember(tables, sets);
+  }
+
+  /** Takes all away, as Felix does with what it programmed before it was told to use iptables. */
+  clear(): void {
+    const { nftables } = this.#netns;
+    if (nftables.hasTable(this.#tableFamily, NFTABLES_TABLE)) {
+      nftables.apply(`delete table ${this.#tableFamily} ${NFTABLES_TABLE}`);
+    }
+    this.#forget();
   }
 
   /** The commands that make what is there what is wanted. */
@@ -123,14 +132,16 @@ export class NftablesDataplane {
     table: string,
     say: (line: string) => void,
   ): void {
-    for (const [name, { kind, members }] of sets) {
+    for (const [name, wanted] of sets) {
+      const { kind, members } = wanted;
       const there = this.#sets.get(name);
       if (there?.members === members) continue;
       const inNft = nftablesSetName(name);
       if (there === undefined) say(`add set ${table} ${inNft} { ${setType(kind, this.#family)} }`);
-      const gone = [...(there?.members ?? [])].filter((member) => !members.has(member));
-      const added = [...members].filter((member) => there?.members.has(member) !== true);
-      if (gone.length > 0) say(`delete element ${table} ${inNft} { ${elements(gone, kind)} }`);
+      const { added, removed } = memberChanges(there, wanted);
+      if (removed.length > 0) {
+        say(`delete element ${table} ${inNft} { ${elements(removed, kind)} }`);
+      }
       if (added.length > 0) say(`add element ${table} ${inNft} { ${elements(added, kind)} }`);
     }
   }
@@ -158,7 +169,8 @@ export class NftablesDataplane {
     return maps;
   }
 
-  #remember(tables: WantedTables, sets: ReadonlyMap<string, WantedIpSet>): void {
+  /** Takes for programmed what {@link changes} said. */
+  remember(tables: WantedTables, sets: ReadonlyMap<string, WantedIpSet>): void {
     this.#sets = sets;
     this.#chains = new Map(
       [...this.#wantedChains(tables)].map(([name, { chain }]) => [name, chain]),

@@ -20,7 +20,7 @@ import type { NodeDataplane } from "../../src/calc/node-policy.ts";
 import type { DataplaneInput } from "../../src/felix/dataplane-input.ts";
 import { felixConfig } from "../../src/felix/felix-config.ts";
 import { wantedIpSets } from "../../src/felix/ip-sets.ts";
-import { IptablesDataplane, ReadChains } from "../../src/felix/iptables-dataplane.ts";
+import { IptablesDataplane, SharedIptables } from "../../src/felix/iptables-dataplane.ts";
 import { NftablesDataplane } from "../../src/felix/nftables-dataplane.ts";
 import { TableRenderer } from "../../src/felix/tables.ts";
 import { EndpointMarks } from "../../src/rules/endpoint-marks.ts";
@@ -95,7 +95,7 @@ export class PolicyNode {
     const { initNs } = this.#kernel;
     if (backend === "nftables") new NftablesDataplane(initNs, 4).apply(tables, sets);
     else {
-      new IptablesDataplane(initNs, 4, { append: false, shared: new ReadChains() }).apply(
+      new IptablesDataplane(initNs, 4, { append: false, shared: new SharedIptables() }).apply(
         tables,
         sets,
         config.maxIpsetSize,

@@ -1,0 +1,129 @@
+import type { NetNamespace } from "@cnilab/linux";
+import { formatIp, type IpFamily, isLinkLocal } from "@cnilab/net";
+import type { FelixConfigurationSpec } from "../api/v3/felix-configuration.ts";
+import { EndpointMarks } from "../rules/endpoint-marks.ts";
+import type { ClusterFacts } from "./cluster-facts.ts";
+import type { ClusterFelix } from "./cluster-felix.ts";
+import type { DataplaneInput } from "./dataplane-input.ts";
+import { type FelixConfig, felixConfig } from "./felix-config.ts";
+import type { HostInterfaces } from "./host-interfaces.ts";
+import { wantedIpSets } from "./ip-sets.ts";
+import { IptablesDataplane } from "./iptables-dataplane.ts";
+import { NftablesDataplane } from "./nftables-dataplane.ts";
+
+/** What a node's kernel is to have. */
+export interface NodeProgram {
+  readonly name: string;
+  readonly policy: DataplaneInput["policy"];
+  readonly facts: ClusterFacts;
+  /** FelixConfigurations of the node, the weakest first. */
+  readonly specs: readonly FelixConfigurationSpec[];
+  /** Of the cluster. */
+  readonly families: readonly IpFamily[];
+}
+
+/** The dataplanes of one node: iptables or nftables, of one family or both. */
+export class NodeDataplanes {
+  readonly #netns: NetNamespace;
+  readonly #cluster: ClusterFelix;
+  readonly #iptables = new Map<IpFamily, IptablesDataplane>();
+  readonly #nftables = new Map<IpFamily, NftablesDataplane>();
+  #marks: { readonly bits: number; readonly of: EndpointMarks } | undefined;
+
+  constructor(netns: NetNamespace, cluster: ClusterFelix) {
+    this.#netns = netns;
+    this.#cluster = cluster;
+  }
+
+  program(wanted: NodeProgram): void {
+    const input = this.input(wanted);
+    const { config } = input;
+    const { backend } = config.rules;
+    if (backend === "iptables") clearAll(this.#nftables);
+    else clearAll(this.#iptables);
+    for (const family of familiesOf(config, wanted.families)) {
+      const tables = this.#cluster.renderer.render(input, family);
+      const sets = wantedIpSets(input, family);
+      if (backend === "iptables") {
+        this.#iptablesOf(family, config).apply(tables, sets, config.maxIpsetSize);
+      } else {
+        this.#nftablesOf(family).apply(tables, sets);
+      }
+    }
+  }
+
+  /** All that decides what is programmed. */
+  input({ name, policy, facts, specs }: NodeProgram): DataplaneInput {
+    const netns = this.#netns;
+    const config = felixConfig(specs, this.#cluster.environment, {
+      ipvs: netns.findDevice("kube-ipvs0") !== undefined,
+      kubeProxyNftables:
+        netns.nftables.hasTable("ip", "kube-proxy") || netns.nftables.hasTable("ip6", "kube-proxy"),
+      encapsulation: facts.encapsulation,
+      ...facts.tunnels.get(name),
+    });
+    const others = (family: IpFamily) =>
+      [...facts.vxlanSources[family]].filter(([node]) => node !== name).map(([, from]) => from);
+    return {
+      config,
+      policy,
+      pools: facts.pools,
+      hostAddresses: facts.hostAddresses,
+      vxlanSources: { 4: others(4), 6: others(6) },
+      bgp: facts.bgp,
+      interfaces: hostInterfaces(netns, config.rules.interfacePrefixes),
+      endpointMarks: this.#endpointMarks(config),
+    };
+  }
+
+  #endpointMarks({ rules: { marks } }: FelixConfig): EndpointMarks {
+    if (this.#marks?.bits !== marks.endpoint) {
+      const of = new EndpointMarks(marks.endpoint, marks.nonCaliEndpoint);
+      this.#marks = { bits: marks.endpoint, of };
+    }
+    return this.#marks.of;
+  }
+
+  #iptablesOf(family: IpFamily, config: FelixConfig): IptablesDataplane {
+    let dataplane = this.#iptables.get(family);
+    if (dataplane === undefined) {
+      const append = config.chainInsertMode === "append";
+      dataplane = new IptablesDataplane(this.#netns, family, {
+        append,
+        shared: this.#cluster.iptables,
+      });
+      this.#iptables.set(family, dataplane);
+    }
+    return dataplane;
+  }
+
+  #nftablesOf(family: IpFamily): NftablesDataplane {
+    let dataplane = this.#nftables.get(family);
+    if (dataplane === undefined) {
+      dataplane = new NftablesDataplane(this.#netns, family);
+      this.#nftables.set(family, dataplane);
+    }
+    return dataplane;
+  }
+}
+
+function clearAll(dataplanes: Map<IpFamily, { clear(): void }>): void {
+  for (const dataplane of dataplanes.values()) dataplane.clear();
+  dataplanes.clear();
+}
+
+/** IPv4 always; IPv6 where the cluster has it, as the manifest's FELIX_IPV6SUPPORT says, and Felix is not told otherwise. */
+export function familiesOf(config: FelixConfig, ofCluster: readonly IpFamily[]): IpFamily[] {
+  return config.ipv6 && ofCluster.includes(6) ? [4, 6] : [4];
+}
+
+/** Devices that are no workload's, with their addresses. */
+function hostInterfaces(netns: NetNamespace, prefixes: readonly string[]): HostInterfaces {
+  const interfaces = new Map<string, readonly string[]>();
+  for (const { name, addresses } of netns.devices) {
+    if (prefixes.some((prefix) => name.startsWith(prefix))) continue;
+    const known = addresses.map(({ address }) => address).filter((a) => !isLinkLocal(a));
+    interfaces.set(name, known.map(formatIp));
+  }
+  return interfaces;
+}
