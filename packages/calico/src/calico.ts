@@ -24,6 +24,7 @@ import type { EncapsulationMode } from "./api/v3/ip-pool.ts";
 import { BirdAgent, ClusterBgp } from "./bird/bird-agent.ts";
 import { CalicoPlugin } from "./cni/calico-plugin.ts";
 import { type CalicoIpamType, CONFLIST_FILE, conflist } from "./cni/conflist.ts";
+import { registerFelixPolicy } from "./felix/register.ts";
 import { CalicoIpam } from "./ipam/calico-ipam.ts";
 import { IpamController } from "./ipam/ipam-controller.ts";
 import { RELEASE } from "./release.ts";
@@ -51,6 +52,12 @@ const OPTIONS: readonly CniOption[] = [
     values: BGP_MODES,
     description:
       "every node a peer of every other (mesh), the first two as route reflectors, or no BIRD; mesh, but none with VXLAN, unless given",
+  },
+  {
+    key: "dataplane",
+    type: "string",
+    values: ["Iptables", "Nftables"],
+    description: "what Felix programs policies in (nftablesMode); as kube-proxy does unless given",
   },
   {
     key: "natOutgoing",
@@ -135,6 +142,7 @@ function register(
     container.register(IPAM, ipams);
     container.register(CONTROLLERS, { useFactory: makeIpamController });
   }
+  registerFelixPolicy(container, share.felixEnvironment);
   container.register(
     OVERLAY,
     perNode((node) =>
@@ -192,6 +200,11 @@ function blockSize(
   );
 }
 
+function nftablesMode(dataplane: unknown): FelixConfigurationSpec {
+  if (dataplane === undefined) return {};
+  return { nftablesMode: dataplane === "Nftables" ? "Enabled" : "Disabled" };
+}
+
 /** The environment of the manifest's DaemonSet, as far as it is Felix's. */
 function felixEnvironment(
   options: CniOptionValues,
@@ -204,6 +217,7 @@ function felixEnvironment(
   const families = options["wireguard"] === true ? ipFamilies : [];
   return {
     defaultEndpointToHostAction: "ACCEPT",
+    ...nftablesMode(options["dataplane"]),
     ...(mtu !== 0 && { ipipMTU: mtu, vxlanMTU: mtu, vxlanMTUV6: mtu, wireguardMTU: mtu }),
     ...(families.includes(4) && { wireguardEnabled: true }),
     ...(families.includes(6) && { wireguardEnabledV6: true }),
