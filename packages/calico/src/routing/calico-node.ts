@@ -93,7 +93,9 @@ export class CalicoNode implements OverlayEngine {
     files.write(NODENAME_FILE, node);
     if (!this.#reconcileTunnels()) return;
     this.#failures = 0;
-    this.#watch(addresses);
+    // Felix and BIRD start after start-up is through. Nodes that come up in one moment so see one state of the API, and what follows
+    // from it is worked out once for all.
+    this.#due = this.#env.clock.schedule(0, () => this.#watch(addresses));
   }
 
   /** False where it failed, and starts again. */
@@ -111,10 +113,12 @@ export class CalicoNode implements OverlayEngine {
   }
 
   #watch(addresses: readonly HostAddress[]): void {
+    this.#due = undefined;
     const { api } = this.#env;
     const felix = new FelixRouting(this.#env, addresses);
     this.#run = felix;
     this.#env.bird?.start();
+    this.#subscription = new Subscription();
     const sources = combineLatest({
       nodes: api.snapshots("Node"),
       pools: api.snapshots("IPPool.projectcalico.org"),
@@ -123,7 +127,8 @@ export class CalicoNode implements OverlayEngine {
     });
     let lastPools: unknown;
     let lastNode: unknown;
-    this.#subscription = sources.subscribe((now) => {
+    const subscription = sources.subscribe((now) => {
+      if (this.#run !== felix) return;
       const own = now.nodes.objects.get(this.#env.node)?.metadata.annotations;
       if (now.pools !== lastPools || own !== lastNode) {
         lastPools = now.pools;
@@ -132,6 +137,7 @@ export class CalicoNode implements OverlayEngine {
       }
       this.#update(felix, now);
     });
+    this.#subscription.add(subscription);
   }
 
   #update(felix: FelixRouting, sources: RouteSources): void {
@@ -143,12 +149,16 @@ export class CalicoNode implements OverlayEngine {
       return;
     }
     if (this.#ready.value) return;
-    this.#setNetworkAvailable();
-    this.#ready.next(true);
+    this.#due ??= this.#env.clock.schedule(0, () => {
+      this.#due = undefined;
+      this.#setNetworkAvailable();
+      this.#ready.next(true);
+    });
   }
 
   #fail(message: string): void {
     this.#note(message);
+    this.#due?.cancel();
     this.#end();
     const background = ++this.#failures > PATIENCE;
     this.#due = this.#env.clock.schedule(RESTART_MS, () => this.#startUp(), { background });

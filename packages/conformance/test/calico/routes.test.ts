@@ -202,11 +202,11 @@ describe("WireGuard", () => {
       // A block, and in it the addresses of the node's two tunnels.
       `${C}/26 dev wireguard.cali scope link`,
       `${C} dev wireguard.cali scope link`,
-      "10.244.99.194 dev wireguard.cali scope link",
+      `${wireguardAddress(cluster, "node-c")} dev wireguard.cali scope link`,
       `throw ${A}/26`,
       `${B}/26 dev wireguard.cali scope link`,
       `${B} dev wireguard.cali scope link`,
-      "10.244.218.66 dev wireguard.cali scope link",
+      `${wireguardAddress(cluster, "node-b")} dev wireguard.cali scope link`,
     ]);
   });
 
@@ -286,6 +286,11 @@ test("tunnels' addresses are IPAM's, under handles of their own", async () => {
     expect.arrayContaining(["ipip-tunnel-addr-node-a", "wireguard-tunnel-addr-node-a"]),
   );
 });
+
+function wireguardAddress(cluster: Cluster, node: string): string | undefined {
+  const { annotations } = cluster.api.get("Node", node)?.metadata ?? {};
+  return annotations?.["projectcalico.org/IPv4WireguardInterfaceAddr"];
+}
 
 function initNs(cluster: Cluster, node: string) {
   const netns = cluster.nodes.get(node)?.kernel.initNs;

@@ -15,8 +15,18 @@ export function vtepMac(node: string, family: IpFamily): Mac {
   return mac;
 }
 
+const macs: Readonly<Record<IpFamily, WeakMap<NodeFacts, Mac>>> = {
+  4: new WeakMap(),
+  6: new WeakMap(),
+};
+
 export function macOfVtep(node: NodeFacts, family: IpFamily): Mac {
-  return node[family].vxlanMac ?? vtepMac(node.name, family);
+  let mac = macs[family].get(node);
+  if (mac === undefined) {
+    mac = node[family].vxlanMac ?? vtepMac(node.name, family);
+    macs[family].set(node, mac);
+  }
+  return mac;
 }
 
 /** Whether others can send to a node by VXLAN: where is it, and what address has the tunnel. */
