@@ -1,9 +1,9 @@
-import type { Direction, PeerTerm, Policy, Tier } from "@cnilab/network-policy";
+import type { Direction, Policy, Tier } from "@cnilab/network-policy";
 import type { PolicyId } from "../calc/messages.ts";
-import { LABEL_NAMESPACE } from "../conversion/labels.ts";
 import type { ModelPolicy } from "../conversion/model.ts";
 import { compareUtf8 } from "../selector/compare-utf8.ts";
 import type { GivenPolicy } from "./given-policies.ts";
+import type { HostEndpoints } from "./host-endpoints.ts";
 import type { CalicoRule, RuleTerms } from "./rule-terms.ts";
 import type { SelectorTerms } from "./selector-terms.ts";
 import type { Phase } from "./tiers.ts";
@@ -26,8 +26,10 @@ export function calicoPolicy(
   tier: Tier,
   selectors: SelectorTerms,
   rules: RuleTerms,
+  hosts: HostEndpoints,
 ): CalicoPolicy {
   const { object, id, model } = given;
+  const phase = phaseOf(model);
   const endpoints = selectors.subject(model.selector);
   const rulesOf = (direction: Direction) => {
     const list = direction === "ingress" ? model.inboundRules : model.outboundRules;
@@ -41,16 +43,12 @@ export function calicoPolicy(
     tier,
     priority: model.order ?? Infinity,
     // Pods take only normal policies (`felix/calc/policy_resolver.go`).
-    subject: phaseOf(model) === "normal" ? endpoints : { kind: "all", of: [endpoints, HOSTS] },
+    subject:
+      phase === "normal" ? endpoints : { kind: "all", of: [endpoints, hosts.withPhase(phase)] },
     ...(applies(model, "ingress") && { ingress: rulesOf("ingress") }),
     ...(applies(model, "egress") && { egress: rulesOf("egress") }),
   };
 }
-
-const HOSTS: PeerTerm = {
-  kind: "labels",
-  where: { op: "not", of: { op: "has", key: LABEL_NAMESPACE } },
-};
 
 function applies({ types, preDnat }: ModelPolicy, direction: Direction): boolean {
   if (preDnat && direction === "egress") return false;

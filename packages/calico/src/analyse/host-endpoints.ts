@@ -17,7 +17,7 @@ import { modelHostEndpoint } from "../conversion/model-endpoints.ts";
 import { modelProfile } from "../conversion/model-sets.ts";
 import { DEFAULT_RULES_CONFIG } from "../rules/rules-config.ts";
 import { ipProtocol, type RuleTerms } from "./rule-terms.ts";
-import type { Tiers } from "./tiers.ts";
+import type { Phase, Tiers } from "./tiers.ts";
 
 /** Lets everything through (`libcalico-go/lib/resources/profiles.go`). */
 const DEFAULT_ALLOW = "projectcalico-default-allow";
@@ -63,6 +63,13 @@ export class HostEndpoints {
         protocol: ipProtocol(protocol),
       })),
     };
+  }
+
+  /** Those that policies of a phase are about: no interface of many can do without connection tracking (`endpoint_mgr.go`). */
+  withPhase(phase: Exclude<Phase, "normal">): PeerTerm {
+    const all = [...this.#byAddress];
+    const some = phase === "preDNAT" ? all : all.filter(([, endpoint]) => !isForAll(endpoint));
+    return addresses(some.map(([address]) => address));
   }
 
   /**

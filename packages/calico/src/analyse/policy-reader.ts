@@ -69,7 +69,7 @@ function read(given: Iterable<KubeObject>): PolicyView {
       continue;
     }
     try {
-      policies.push(calicoPolicy(each, tier, selectors, rules));
+      policies.push(calicoPolicy(each, tier, selectors, rules, hosts));
     } catch (error) {
       if (!(error instanceof SelectorError)) throw error;
       refused.push({ object, reason: error.message });

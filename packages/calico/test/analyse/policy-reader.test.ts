@@ -251,10 +251,20 @@ describe("hosts", () => {
     ["another node's pod", [bare], "shop/api", PG, "denied: ingress by end of profiles"],
     [
       "before tracking",
-      [bare, policy({ doNotTrack: true, applyOnForward: true, ingress: [{ action: "Allow" }] })],
+      [
+        host("n2", { interfaceName: "eth0", expectedIPs: ["192.168.0.2"] }),
+        policy({ doNotTrack: true, applyOnForward: true, ingress: [{ action: "Allow" }] }),
+      ],
       "192.0.2.1",
       PG,
       "allowed: ingress by spec.ingress[0] of GlobalNetworkPolicy hosts",
+    ],
+    [
+      "before tracking, on all interfaces",
+      [bare, policy({ doNotTrack: true, applyOnForward: true, ingress: [{ action: "Allow" }] })],
+      "192.0.2.1",
+      PG,
+      "denied: ingress by end of profiles",
     ],
     [
       "before DNAT nothing ends a tier",
