@@ -4,6 +4,12 @@ export { calicoPolicyReader } from "./analyse/policy-reader.ts";
 export { type RuleHit, ruleHits } from "./analyse/rule-hits.ts";
 export { CALICO_RESOURCES } from "./api/resources.ts";
 export type * as v3 from "./api/v3.ts";
+export type { BgpNode, BgpNodeSide } from "./bird/bgp-node.ts";
+export { type BgpCore, type BgpSources, BgpView, type NodeBlock } from "./bird/bgp-view.ts";
+export { BirdAgent, type BirdEnvironment, ClusterBgp } from "./bird/bird-agent.ts";
+export { DEFAULT_AS, endpoint, type Peering, peerings } from "./bird/peerings.ts";
+export { ServiceAdvertisement, type ServiceRoutes } from "./bird/service-routes.ts";
+export { speakerConfig } from "./bird/speaker-config.ts";
 export { CalcFeed } from "./calc/calc-feed.ts";
 export { CalcGraph, type CalcGraphOptions } from "./calc/calc-graph.ts";
 export { CALC_KINDS, CalcObjects, type CalcObjectsOptions } from "./calc/calc-objects.ts";
@@ -57,6 +63,7 @@ export {
   showIp,
   showUtilization,
 } from "./calicoctl/ipam-show.ts";
+export { nodeStatus } from "./calicoctl/node-status.ts";
 export { convertClusterNetworkPolicy } from "./conversion/cluster-network-policy.ts";
 export type {
   BadRule,
@@ -121,6 +128,8 @@ export {
   type WorkloadEndpointPort,
   workloadEndpointOf,
 } from "./conversion/workload-endpoint.ts";
+export { registerFelixPolicy } from "./felix/register.ts";
+export { StandAloneFelix } from "./felix/stand-alone.ts";
 export { lengthLimitedId } from "./hash/length-limited-id.ts";
 export { uniqueId } from "./hash/unique-id.ts";
 export type { AddressOwner, HostReserved, ReleaseOptions } from "./ipam/allocation-block.ts";
@@ -169,6 +178,7 @@ export {
   workloadEndpointName,
 } from "./names/workload-endpoint-name.ts";
 export { RELEASE } from "./release.ts";
+export { CalicoNode, type CalicoNodeEnvironment } from "./routing/calico-node.ts";
 export {
   type LabelRestriction,
   type LabelRestrictions,

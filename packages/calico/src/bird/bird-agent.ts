@@ -59,6 +59,10 @@ export class BirdAgent {
     this.#env = environment;
   }
 
+  get isRunning(): boolean {
+    return this.#running;
+  }
+
   /** The BGP speaker of a family; `undefined` where it does not run. */
   speaker(family: IpFamily): Speaker | undefined {
     return this.#speakers.get(family);

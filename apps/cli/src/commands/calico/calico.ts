@@ -1,9 +1,10 @@
 import type { Command } from "commander";
 import { addIpamCommand } from "./ipam.ts";
+import { addNodeCommand } from "./node.ts";
 
 export function addCalicoCommand(program: Command): void {
   const calico = program
     .command("calico")
     .description("what calicoctl tells of a cluster on Calico");
-  for (const add of [addIpamCommand]) add(calico);
+  for (const add of [addIpamCommand, addNodeCommand]) add(calico);
 }
