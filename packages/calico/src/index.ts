@@ -1,7 +1,6 @@
-import type {} from "./api/kinds.ts";
-
 export { calicoPolicyReader } from "./analyse/policy-reader.ts";
 export { type RuleHit, ruleHits } from "./analyse/rule-hits.ts";
+export { GROUP, VERSION_CURRENT } from "./api/kinds.ts";
 export { CALICO_RESOURCES } from "./api/resources.ts";
 export type * as v3 from "./api/v3.ts";
 export type { BgpNode, BgpNodeSide } from "./bird/bgp-node.ts";

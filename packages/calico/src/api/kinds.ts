@@ -1,5 +1,9 @@
 import type * as v3 from "./v3.ts";
 
+/** Group and version of Calico's API (api/pkg/apis/projectcalico/v3/constants.go). */
+export const GROUP = "projectcalico.org";
+export const VERSION_CURRENT = "v3";
+
 declare module "@cnilab/core" {
   interface Kinds {
     "BGPConfiguration.projectcalico.org": v3.BGPConfiguration;

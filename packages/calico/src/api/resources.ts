@@ -36,7 +36,7 @@ import {
 } from "./endpoint-checks.ts";
 import { felixConfigurationSpec } from "./felix-checks.ts";
 import { blockAffinitySpec, ipamBlockSpec, ipamHandleSpec } from "./ipam-checks.ts";
-import type {} from "./kinds.ts";
+import { GROUP, VERSION_CURRENT } from "./kinds.ts";
 import {
   globalNetworkPolicySpec,
   networkPolicySpec,
@@ -58,8 +58,8 @@ type Given = Omit<CustomResource, "group" | "version" | "check"> & { readonly sp
 function resource({ spec, ...given }: Given, more?: Check): CustomResource {
   const fields = object({ spec, status: unread }, ["spec"]);
   return {
-    group: "projectcalico.org",
-    version: "v3",
+    group: GROUP,
+    version: VERSION_CURRENT,
     servedVersions: [crdV1()],
     check:
       more === undefined
