@@ -3,6 +3,7 @@ import {
   BRIDGE,
   CLUSTER,
   type ClusterConfig,
+  type ClusterContext,
   type CniModel,
   type CniOption,
   type CniOptionValues,
@@ -22,7 +23,8 @@ import { CALICO_RESOURCES } from "./api/resources.ts";
 import type { FelixConfigurationSpec } from "./api/v3/felix-configuration.ts";
 import type { EncapsulationMode } from "./api/v3/ip-pool.ts";
 import { BirdAgent, ClusterBgp } from "./bird/bird-agent.ts";
-import { CalicoPlugin } from "./cni/calico-plugin.ts";
+import { OutsidePeers } from "./bird/outside-peers.ts";
+import { CalicoPlugin, NODENAME_FILE } from "./cni/calico-plugin.ts";
 import { type CalicoIpamType, CONFLIST_FILE, conflist } from "./cni/conflist.ts";
 import { registerFelixPolicy } from "./felix/register.ts";
 import { CalicoIpam } from "./ipam/calico-ipam.ts";
@@ -149,9 +151,15 @@ function register(
       makeNode(node, share, ipam === "calico-ipam" ? ipams.useFactory(node) : undefined),
     ),
   );
+  if (share.bgpMode !== "none") {
+    container.register(CONTROLLERS, {
+      useFactory: (root: DependencyContainer) =>
+        new OutsidePeers(root.resolve(CLUSTER) as ClusterContext<Kernel>, share.bgp),
+    });
+  }
   container.register(
     BRIDGE,
-    perNode((node) => makeBridge(node)),
+    perNode((node) => makeBridge(node, share)),
   );
 }
 
@@ -230,7 +238,7 @@ function makeNode(
   tunnelIpam: CalicoIpam | undefined,
 ): CalicoNode {
   const { name, machine, api, clock, random } = container.resolve(NODE) as NodeContext<Kernel>;
-  const { config, pools, felixEnvironment, clusterRoutes, mtu, ipam, bgp, bgpMode } = share;
+  const { config, pools, felixEnvironment, clusterRoutes, bgp, bgpMode } = share;
   const families = config.ipFamilies;
   const netns = machine.initNs;
   const reflectors = bgpMode === "reflectors";
@@ -249,17 +257,26 @@ function makeNode(
     ...(bgpMode !== "none" && {
       bird: new BirdAgent({ node: name, netns, api, clock, families, bgp, reflectors }),
     }),
-    installCni: () => {
-      const text = conflist({ node: name, mtu, ipam, families, allowIpForwarding: false });
-      machine.files.write(CONFLIST_FILE, text);
-    },
+    installCni: () => installCni(machine, name, share),
   });
 }
 
+/** What the init container install-cni leaves on a node. */
+function installCni({ files }: Kernel, node: string, { mtu, ipam, config }: ClusterShare): void {
+  const families = config.ipFamilies;
+  files.write(CONFLIST_FILE, conflist({ node, mtu, ipam, families, allowIpForwarding: false }));
+}
+
 /** Pods are joined by the CNI plugins of the conflist, with the IPAM that is registered. */
-function makeBridge(container: DependencyContainer): CniBridgeEngine {
+function makeBridge(container: DependencyContainer, share: ClusterShare): CniBridgeEngine {
   const { name, machine, api } = container.resolve(NODE) as NodeContext<Kernel>;
   const ipam = container.isRegistered(IPAM, true) ? container.resolve(IPAM) : undefined;
+  // Under another network than Calico's nobody else does this, as in Canal.
+  const overlay = container.isRegistered(OVERLAY, true) ? container.resolve(OVERLAY) : undefined;
+  if (!(overlay instanceof CalicoNode)) {
+    installCni(machine, name, share);
+    machine.files.write(NODENAME_FILE, name);
+  }
   const plugins = new Map<string, CniPlugin>(PLUGINS);
   plugins.set("calico", new CalicoPlugin({ api, node: name }));
   // The kubelet reads the folder whenever it changed; until then the list is the same object.
