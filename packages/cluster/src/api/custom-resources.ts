@@ -1,8 +1,5 @@
 import { type CustomResource, type Kind, type KubeObject, kindOf } from "@cnilab/core";
 
-/** A kind as an object may give it. */
-type Given = Pick<KubeObject, "apiVersion" | "kind">;
-
 /** Kinds beside the built-in ones, found by what the API store calls them, or by a version that is served. */
 export class CustomResources {
   static readonly NONE: CustomResources = new CustomResources([]);
@@ -34,12 +31,18 @@ export class CustomResources {
   }
 
   /** Whose objects these are, in this version. */
-  serving({ apiVersion, kind }: Given): CustomResource | undefined {
+  serving({
+    apiVersion,
+    kind,
+  }: Pick<KubeObject, "apiVersion" | "kind">): CustomResource | undefined {
     return this.#byVersion.get(`${apiVersion} ${kind}`);
   }
 
   /** Whose objects these would be in another version of the same group. */
-  inGroup({ apiVersion, kind }: Given): CustomResource | undefined {
+  inGroup({
+    apiVersion,
+    kind,
+  }: Pick<KubeObject, "apiVersion" | "kind">): CustomResource | undefined {
     return this.#byGroup.get(`${apiVersion.slice(0, apiVersion.indexOf("/"))} ${kind}`);
   }
 

@@ -1,11 +1,12 @@
 import type { KubeObject, Labels } from "@cnilab/core";
 
-type Mode = "Enabled" | "Disabled";
+/** Whether a controller, or a part of it, runs. */
+export type ControllerMode = "Enabled" | "Disabled";
 
 /** Host endpoints that are made for every node. */
 export interface AutoHostEndpointConfig {
-  readonly autoCreate?: Mode;
-  readonly createDefaultHostEndpoint?: Mode;
+  readonly autoCreate?: ControllerMode;
+  readonly createDefaultHostEndpoint?: ControllerMode;
   readonly templates?: readonly HostEndpointTemplate[];
 }
 
@@ -20,7 +21,7 @@ export interface HostEndpointTemplate {
 
 export interface NodeControllerConfig {
   readonly reconcilerPeriod?: string;
-  readonly syncLabels?: Mode;
+  readonly syncLabels?: ControllerMode;
   readonly hostEndpoint?: AutoHostEndpointConfig;
   /** How long an address may be nobody's before it is taken back; `0s`: for ever. */
   readonly leakGracePeriod?: string;
@@ -38,12 +39,12 @@ export interface ControllersConfig {
   readonly serviceAccount?: ReconcilerConfig;
   readonly namespace?: ReconcilerConfig;
   readonly loadBalancer?: { readonly assignIPs?: "AllServices" | "RequestedServicesOnly" };
-  readonly migration?: { readonly policyNameMigrator?: Mode };
+  readonly migration?: { readonly policyNameMigrator?: ControllerMode };
 }
 
 export interface KubeControllersConfigurationSpec {
   readonly logSeverityScreen?: string;
-  readonly healthChecks?: Mode;
+  readonly healthChecks?: ControllerMode;
   readonly etcdV3CompactionPeriod?: string;
   readonly prometheusMetricsPort?: number;
   readonly controllers: ControllersConfig;
