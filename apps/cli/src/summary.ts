@@ -75,7 +75,7 @@ function nodes({ cluster }: SummaryInput): string[] {
   const rows = shown.map((node) => {
     const status = cluster.api.get("Node", node.name)?.status;
     const address = status?.addresses?.find((a) => a.type === "InternalIP")?.address ?? "";
-    const range = node.podCidrs().join(", ") || "no range left";
+    const range = node.podRanges().join(", ") || "no range left";
     const pods = plural(podsOn.get(node.name) ?? 0, "pod");
     return [`  ${node.name}`, address, `pods in ${range}`, node.ready ? pods : `${pods}, NotReady`];
   });

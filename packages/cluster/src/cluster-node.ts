@@ -117,6 +117,11 @@ export class ClusterNode implements NodeContext<Kernel> {
     return held ?? this.podCidrs().some((range) => range.contains(address));
   }
 
+  /** Where its pods' addresses are from: its pod ranges, unless the CNI's IPAM has others. */
+  podRanges(): readonly Prefix[] {
+    return this.#ipam?.ranges?.() ?? this.podCidrs();
+  }
+
   podCidrs(): readonly Prefix[] {
     const node = this.api.get("Node", this.name);
     if (node === undefined) return [];

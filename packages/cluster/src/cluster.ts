@@ -57,7 +57,7 @@ import { EndpointSliceMirroringController } from "./controllers/endpoint-slice-m
 import { JobController } from "./controllers/job.ts";
 import { API_SERVER_PORT, createKubernetesService } from "./controllers/kubernetes-service.ts";
 import { INITIAL_NAMESPACES, NamespaceController } from "./controllers/namespace.ts";
-import { NodeIpamController } from "./controllers/node-ipam.ts";
+import { NodeIpamController, podCidrsOf } from "./controllers/node-ipam.ts";
 import { NodeLifecycleController } from "./controllers/node-lifecycle.ts";
 import { ReplicaSetController } from "./controllers/replica-set.ts";
 import { StatefulSetController } from "./controllers/stateful-set.ts";
@@ -393,6 +393,7 @@ export class Cluster {
       this.config.ipFamilies,
       (netns) => this.#kept.machineAdded(netns),
       (name) => this.publicNames.find(name)?.addresses,
+      (node) => this.#nodes.get(node.metadata.name)?.podRanges() ?? podCidrsOf(node),
     );
     startEchoServer(this.#underlay.apiServer.initNs, {
       protocol: IPPROTO_TCP,

@@ -32,6 +32,7 @@ async function run(flags: RunFlags): Promise<void> {
         name: node.name,
         ready: node.ready,
         podCIDRs: node.podCidrs().map(String),
+        podRanges: node.podRanges().map(String),
       })),
       pods: cluster.api
         .list("Pod")

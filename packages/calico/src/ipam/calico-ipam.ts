@@ -14,6 +14,7 @@ import {
   type IpAddress,
   type IpFamily,
   Prefix,
+  parsePrefix,
 } from "@cnilab/net";
 import type { TunnelAddressRequest, TunnelIpam } from "../routing/tunnel-addresses.ts";
 import { type AddressOwner, type HostReserved, WINDOWS_RESERVED } from "./allocation-block.ts";
@@ -169,6 +170,12 @@ export class CalicoIpam implements IpamEngine, TunnelIpam {
 
   holds(address: IpAddress): boolean {
     return poolOfAddress(this.#client.enabledPools(familyOf(address)), address) !== undefined;
+  }
+
+  /** The blocks that are affine to the node. */
+  ranges(): readonly Prefix[] {
+    const owner = { type: "host", host: this.#node.name } as const;
+    return this.#client.datastore.affinitiesOf(owner).map(parsePrefix);
   }
 
   // ---- for the node's tunnels

@@ -19,7 +19,6 @@ import {
   tryParseIp,
 } from "@cnilab/net";
 import type { Subscription } from "rxjs";
-import { podCidrsOf } from "../controllers/node-ipam.ts";
 import { type NameSource, OutsideDns } from "./outside-dns.ts";
 import type { Underlay } from "./underlay.ts";
 
@@ -57,11 +56,13 @@ export class OutsideWorld {
   readonly #resolvConf: string;
   /** Routes of the hosts next to the nodes, by family; shared by all of them. */
   #layers = new Map<IpFamily, RouteLayer>();
+  readonly #ranges: (node: Node) => readonly Prefix[];
   #subscription: Subscription | undefined;
 
   /**
    * @param added called with each host that is made next to the nodes
    * @param names what the world knows of the cluster's names
+   * @param ranges where the addresses of a node's pods are from
    */
   constructor(
     underlay: Underlay,
@@ -69,8 +70,10 @@ export class OutsideWorld {
     families: readonly IpFamily[],
     added: (netns: NetNamespace) => void,
     names: NameSource,
+    ranges: (node: Node) => readonly Prefix[],
   ) {
     this.#underlay = underlay;
+    this.#ranges = ranges;
     this.#added = added;
     this.#api = api;
     const { network, router } = underlay;
@@ -128,6 +131,8 @@ export class OutsideWorld {
       this.#setLayer(kernel);
       this.#added(kernel.initNs);
     }
+    // An IPAM may have taken other ranges since, which no Node tells of.
+    this.#route(this.#api.list("Node"));
     return kernel.initNs;
   }
 
@@ -139,7 +144,7 @@ export class OutsideWorld {
   #route(nodes: Iterable<Node>): void {
     const routes = new Map<IpFamily, SharedRoute[]>();
     for (const node of nodes) {
-      for (const prefix of podCidrsOf(node)) {
+      for (const prefix of this.#ranges(node)) {
         const gateway = nodeAddress(node, prefix.family);
         if (gateway === undefined) continue;
         const known = routes.get(prefix.family);

@@ -27,4 +27,6 @@ export interface IpamEngine {
    * the addresses of the node's pod ranges are.
    */
   holds?(address: IpAddress): boolean;
+  /** What it takes addresses from on this node, as things are now. Where this is absent the node's pod ranges are. */
+  ranges?(): readonly Prefix[];
 }
