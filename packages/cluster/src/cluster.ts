@@ -542,7 +542,7 @@ export class Cluster {
         return own.length > 0 ? own.map((a) => underlay().networkOf(a)) : underlay().nodeNetworks;
       },
       machine: (node) => this.#nodes.get(node)?.machine,
-      addMachine: (hostname) => underlay().addMachine(hostname),
+      addMachine: (hostname, address) => underlay().addMachine(hostname, address),
       events: (component) => new EventRecorder(api, clock, component),
     };
   }

@@ -1,4 +1,4 @@
-import type { Prefix } from "@cnilab/net";
+import type { IpAddress, Prefix } from "@cnilab/net";
 import type { Event } from "./api/event.ts";
 import type { KubeObject } from "./api/meta.ts";
 import type { Clock } from "./clock.ts";
@@ -24,8 +24,12 @@ export interface ClusterContext<M extends Machine = Machine> {
   readonly nodeNetworks: readonly Prefix[];
   /** A node's machine; `undefined` while it is switched off. */
   machine(node: string): M | undefined;
-  /** A further machine on the nodes' network, with an address of each family on `eth0`. */
-  addMachine(hostname: string): M;
+  /**
+   * A further machine on the nodes' network, with an address of each family on `eth0`.
+   * @param address its only one, which may be of another network; the machine is a router then
+   * @throws InputError for an address that another machine has
+   */
+  addMachine(hostname: string, address?: IpAddress): M;
   /** @param component who speaks, as `service-controller` */
   events(component: string): EventSink;
 }

@@ -73,12 +73,18 @@ export class Underlay {
   }
 
   /**
-   * A further machine beside the nodes, with the first free addresses below theirs.
+   * A further machine beside the nodes, with the first free addresses below theirs; or a router with this one.
    * @throws KernelError EEXIST for a name that is taken
+   * @throws InputError for an address that another machine has
    */
-  addMachine(hostname: string): Kernel {
+  addMachine(hostname: string, address?: IpAddress): Kernel {
     const kernel = new Kernel(this.network, hostname);
-    this.plug(kernel, this.#free(1, []));
+    if (address === undefined) {
+      this.plug(kernel, this.#free(1, []));
+    } else {
+      forwarding(kernel, [typeof address === "number" ? 4 : 6]);
+      this.plugOutsider(kernel, address);
+    }
     return kernel;
   }
 
