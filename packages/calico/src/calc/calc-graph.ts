@@ -11,7 +11,6 @@ import type {
   WorkloadEndpointKey,
 } from "../conversion/model.ts";
 import { policyIdText } from "../names/policy-id.ts";
-import { compareUtf8 } from "../selector/compare-utf8.ts";
 import { LabelIndex } from "../selector/label-index.ts";
 import { possibleToSatisfy } from "../selector/label-restrictions.ts";
 import { parseSelector, type Selector } from "../selector/selector.ts";
@@ -717,9 +716,7 @@ function classKey(
   profileIds: readonly string[],
   isEndpoint: boolean,
 ): string {
-  const labels = [...own]
-    .sort(([x], [y]) => compareUtf8(x, y))
-    .map(([name, value]) => `${name}\u0001${value}`);
+  const labels = [...own].map(([name, value]) => `${name}\u0001${value}`).sort();
   return [isEndpoint ? "endpoint" : "set", ...labels, "", ...profileIds].join("\u0000");
 }
 

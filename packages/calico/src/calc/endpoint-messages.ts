@@ -20,6 +20,8 @@ export function workloadEndpointMessage(
       allowSpoofedSourcePrefixes: endpoint.allowSpoofedSourcePrefixes,
     }),
     ...(endpoint.annotations !== undefined && { annotations: endpoint.annotations }),
+    ...(endpoint.qosControls !== undefined && { qosControls: endpoint.qosControls }),
+    ...(endpoint.dscp !== undefined && { qosPolicies: [{ dscp: endpoint.dscp }] }),
   };
 }
 
@@ -37,5 +39,6 @@ export function hostEndpointMessage(
     forwardTiers: tiers.forward,
     expectedIpv4Addrs: endpoint.expectedIpv4Addrs,
     expectedIpv6Addrs: endpoint.expectedIpv6Addrs,
+    ...(endpoint.dscp !== undefined && { qosPolicies: [{ dscp: endpoint.dscp }] }),
   };
 }

@@ -154,9 +154,8 @@ export interface QosControls {
   readonly egressPacketBurst?: number;
 }
 
-/** `felix.QoSPolicy`: the DSCP of packets that leave for a destination (`all` or a CIDR). */
+/** `felix.QoSPolicy`: the DSCP of packets that leave the cluster. */
 export interface QosPolicy {
-  readonly destination: string;
   readonly dscp: number;
 }
 

@@ -13,6 +13,7 @@ import type {
 } from "./model.ts";
 import { normalisedNets } from "./networks.ts";
 import { ruleProtocol } from "./protocols.ts";
+import { egressDscp } from "./qos-controls.ts";
 import type { WorkloadEndpointObject } from "./workload-endpoint.ts";
 
 /** What Felix knows a workload endpoint by (`libcalico-go/lib/names/workloadendpoint.go`). */
@@ -50,6 +51,7 @@ export function modelWorkloadEndpoint({
   // Here, too, as the name of a service account may be longer than a label's value.
   if (spec.serviceAccountName !== undefined)
     labels.set(LABEL_SERVICE_ACCOUNT, spec.serviceAccountName);
+  const { dscp, ...limits } = spec.qosControls ?? {};
   return {
     state: "active",
     name: spec.interfaceName,
@@ -64,6 +66,8 @@ export function modelWorkloadEndpoint({
       .map(({ name, protocol, port }) => ({ name, protocol: ruleProtocol(protocol), port })),
     allowSpoofedSourcePrefixes: normalisedNets(spec.allowSpoofedSourcePrefixes),
     ...(metadata.annotations !== undefined && { annotations: metadata.annotations }),
+    ...(Object.keys(limits).length > 0 && { qosControls: limits }),
+    ...(dscp !== undefined && { dscp }),
   };
 }
 
@@ -73,6 +77,7 @@ export function modelHostEndpoint({ metadata, spec }: HostEndpoint): ModelHostEn
     const ip = tryParseIp(text);
     return ip === undefined ? [] : [formatIp(ip)];
   });
+  const dscp = egressDscp(metadata.annotations ?? {});
   return {
     hostname: spec.node,
     name: spec.interfaceName ?? "",
@@ -85,6 +90,7 @@ export function modelHostEndpoint({ metadata, spec }: HostEndpoint): ModelHostEn
       protocol: ruleProtocol(protocol),
       port,
     })),
+    ...(dscp !== undefined && { dscp }),
   };
 }
 

@@ -1,7 +1,7 @@
 import type { PolicyPerformanceHint } from "../api/v3/network-policy.ts";
 import type { HTTPMatch } from "../api/v3/rule.ts";
 import type { StagedAction } from "../api/v3/staged-network-policy.ts";
-import type { RuleAction, RuleProtocol, TierDefaultAction } from "../calc/messages.ts";
+import type { QosControls, RuleAction, RuleProtocol, TierDefaultAction } from "../calc/messages.ts";
 import type { ParsedPort } from "./ports.ts";
 
 // What Felix works on: objects after their update processor (`libcalico-go/lib/backend/model`). Selectors are texts in which a policy's
@@ -101,6 +101,8 @@ export interface ModelWorkloadEndpoint {
   readonly ports: readonly ModelEndpointPort[];
   readonly allowSpoofedSourcePrefixes: readonly string[];
   readonly annotations?: Readonly<Record<string, string>>;
+  readonly qosControls?: QosControls;
+  readonly dscp?: number;
 }
 
 /** `model.IPNAT`. */
@@ -118,6 +120,7 @@ export interface ModelHostEndpoint {
   readonly labels: ReadonlyMap<string, string>;
   readonly profileIds: readonly string[];
   readonly ports: readonly ModelEndpointPort[];
+  readonly dscp?: number;
 }
 
 /** `model.NetworkSet`. */

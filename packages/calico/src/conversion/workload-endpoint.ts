@@ -1,5 +1,6 @@
 import type { Container, KubeObject, Pod } from "@cnilab/core";
 import { Prefix, tryParseIp, tryParsePrefix } from "@cnilab/net";
+import type { QosControls } from "../calc/messages.ts";
 import { vethName } from "../names/veth-name.ts";
 import { workloadEndpointName } from "../names/workload-endpoint-name.ts";
 import {
@@ -9,6 +10,7 @@ import {
   NAMESPACE_PROFILE_PREFIX,
 } from "./labels.ts";
 import { serviceAccountProfileName } from "./profiles.ts";
+import { egressDscp, qosControls } from "./qos-controls.ts";
 
 /** A container port that has a name or a host port. */
 export interface WorkloadEndpointPort {
@@ -36,6 +38,7 @@ export interface WorkloadEndpointObject extends KubeObject {
     readonly ipNATs?: readonly { readonly internalIP: string; readonly externalIP: string }[];
     readonly serviceAccountName?: string;
     readonly allowSpoofedSourcePrefixes?: readonly string[];
+    readonly qosControls?: QosControls & { readonly dscp?: number };
   };
 }
 
@@ -94,6 +97,8 @@ export function workloadEndpointOf(
   const ports = [...endpointPorts(spec.containers), ...endpointPorts(spec.initContainers)];
   const ipNATs = ipNetworks.length === 0 ? [] : floatingIps(annotations, ipNetworks);
   const prefixes = allowedSources(annotations);
+  const limits = qosControls(annotations);
+  const dscp = egressDscp(annotations);
   const containerID = annotations[POD_ANNOTATIONS.containerID] ?? "";
   const networkStatus = annotations[NETWORK_STATUS];
   return {
@@ -132,6 +137,9 @@ export function workloadEndpointOf(
       ...(ipNATs.length > 0 && { ipNATs }),
       ...(hasAccount && { serviceAccountName: serviceAccount }),
       ...(prefixes.length > 0 && { allowSpoofedSourcePrefixes: prefixes }),
+      ...((limits !== undefined || dscp !== undefined) && {
+        qosControls: { ...limits, ...(dscp !== undefined && { dscp }) },
+      }),
     },
   };
 }
