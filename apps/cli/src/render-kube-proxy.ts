@@ -1,4 +1,4 @@
-import { InputError, type KubeObject, type Node, SeededRandom, VirtualClock } from "@cnilab/core";
+import { InputError } from "@cnilab/core";
 import {
   canonicalAddrs,
   canonicalIpset,
@@ -11,9 +11,9 @@ import {
   readConfig,
   StandAloneKubeProxy,
 } from "@cnilab/kube-proxy";
-import { Dummy, Kernel, type NetNamespace, Network } from "@cnilab/linux";
-import { familyOf, tryParseIp } from "@cnilab/net";
-import { findNode, type RenderFlags, readJson, readObjects } from "./render-input.ts";
+import type { NetNamespace } from "@cnilab/linux";
+import { type RenderFlags, readJson, readObjects } from "./render-input.ts";
+import { renderMachine } from "./render-machine.ts";
 
 /** What each mode leaves in the kernel, by `-o`. */
 const OUTPUTS: Readonly<Record<KubeProxyMode, Readonly<Record<string, Output>>>> = {
@@ -44,7 +44,7 @@ export async function renderKubeProxy(flags: RenderFlags): Promise<string> {
       : readConfig(await readJson(flags.config), flags.config);
   const inputs = [await readObjects(flags.filename)];
   for (const path of flags.then) inputs.push(await readObjects([path]));
-  const kernel = machine(flags.node, inputs[0] ?? []);
+  const kernel = renderMachine(flags.node, inputs[0] ?? []);
   const proxy = new StandAloneKubeProxy(kernel.initNs, flags.node, { ...config, mode });
   for (const objects of inputs) proxy.apply(objects);
   return print(kernel.initNs);
@@ -62,19 +62,4 @@ function chooseOutput({ proxyMode, output }: RenderFlags): {
   const known = [...new Set(modes.flatMap((mode) => Object.keys(OUTPUTS[mode])))].join(", ");
   const where = proxyMode === undefined ? "" : ` in mode ${proxyMode}`;
   throw new InputError(`kube-proxy has no output "${output}"${where}; it has ${known}`, "-o");
-}
-
-/** A machine with the node's addresses on eth0, and nothing else. */
-function machine(name: string, objects: readonly KubeObject[]): Kernel {
-  const nodes = objects.filter((o): o is Node => o.kind === "Node");
-  const node = nodes.length > 0 ? findNode(nodes, name) : undefined;
-  const kernel = new Kernel(new Network(new VirtualClock(), new SeededRandom(1)), name);
-  kernel.initNs.loopback.setUp();
-  const eth0 = new Dummy(kernel.initNs, { name: "eth0" });
-  eth0.setUp();
-  for (const { type, address } of node?.status?.addresses ?? []) {
-    const ip = type === "InternalIP" ? tryParseIp(address) : undefined;
-    if (ip !== undefined) eth0.addAddress(ip, familyOf(ip) === 4 ? 24 : 64);
-  }
-  return kernel;
 }

@@ -1,10 +1,15 @@
 import { Argument, type Command, Option } from "commander";
 import { print } from "../output.ts";
+import { renderCalico } from "../render-calico.ts";
 import { renderFlannelNode } from "../render-flannel.ts";
 import type { RenderFlags } from "../render-input.ts";
 import { renderKubeProxy } from "../render-kube-proxy.ts";
 
-const AGENTS = { "kube-proxy": renderKubeProxy, flannel: renderFlannelNode } as const;
+const AGENTS = {
+  "kube-proxy": renderKubeProxy,
+  flannel: renderFlannelNode,
+  calico: renderCalico,
+} as const;
 type AgentName = keyof typeof AGENTS;
 
 export function addRenderCommand(program: Command): void {
@@ -15,16 +20,22 @@ export function addRenderCommand(program: Command): void {
     .addArgument(new Argument("<agent>", "which agent").choices(Object.keys(AGENTS)))
     .requiredOption("--node <name>", "the node that it runs on")
     .addOption(
-      new Option("-f, --filename <path>", "Services and EndpointSlices, or Nodes; repeatable")
+      new Option(
+        "-f, --filename <path>",
+        "Services and EndpointSlices, Nodes, or Calico's objects; repeatable",
+      )
         .argParser(collect)
         .default([]),
     )
     .addOption(
-      new Option("--then <path>", "further input for the same running kube-proxy; repeatable")
+      new Option("--then <path>", "further input for the same running agent; repeatable")
         .argParser(collect)
         .default([]),
     )
-    .option("--config <file>", "the agent's own settings as JSON: kube-proxy's, net-conf.json")
+    .option(
+      "--config <file>",
+      "the agent's own settings as JSON: kube-proxy's, net-conf.json, a FelixConfiguration's",
+    )
     .addOption(
       new Option(
         "--proxy-mode <mode>",
@@ -33,7 +44,7 @@ export function addRenderCommand(program: Command): void {
     )
     .option(
       "-o, --output <format>",
-      "iptables, ip6tables, nftables, nftables-json, ipvs, ipset, addrs; of flannel also routes, fdb…",
+      "iptables, ip6tables, nftables, nftables-json, ipvs, ipset, addrs; of flannel also routes, fdb…; of calico felix: what Felix writes",
       "iptables",
     )
     .action(async (agent: AgentName, flags: RenderFlags) => print(await AGENTS[agent](flags)));
