@@ -36,10 +36,30 @@ export class ExportGroup {
     for (const entry of table.entries()) this.#set(entry, this.#exports(entry));
   }
 
-  /** Tells a new member everything there is. @param endOfRib and that this was all */
-  join(member: GroupMember, endOfRib: boolean): void {
+  /**
+   * Tells a new member everything there is.
+   * @param endOfRib and that this was all
+   * @param before the group that it was in, and was told other things in
+   */
+  join(member: GroupMember, endOfRib: boolean, before: ExportGroup | undefined): void {
     this.members.add(member);
+    const withdrawn = before === undefined ? [] : this.#missing(before, member);
+    if (withdrawn.length > 0) member.send(new BgpMessages(packUpdates(withdrawn, [])));
     member.send(this.#everything(member, endOfRib));
+  }
+
+  /** What another group told a member, and this one does not. */
+  #missing(before: ExportGroup, member: unknown): Nlri[] {
+    const missing: Nlri[] = [];
+    for (const [entry, exported] of before.#told) {
+      const now = this.#told.get(entry) ?? [];
+      for (const { nlri, route } of exported) {
+        if (route.sender === member) continue;
+        const told = now.find((e) => e.nlri.pathId === nlri.pathId);
+        if (told === undefined || told.route.sender === member) missing.push(nlri);
+      }
+    }
+    return missing;
   }
 
   #everything(member: GroupMember, endOfRib: boolean): BgpMessages {

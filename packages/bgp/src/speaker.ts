@@ -221,8 +221,9 @@ export class Speaker implements SessionOwner {
 
   feedAgain(session: BgpSession): void {
     if (this.#awaited !== undefined) return;
+    const before = this.#groupOf.get(session);
     this.#leave(session);
-    this.#feed(session);
+    this.#feed(session, before);
   }
 
   beginRefresh(session: BgpSession): void {
@@ -305,12 +306,12 @@ export class Speaker implements SessionOwner {
     this.#static.scan();
   }
 
-  #feed(session: BgpSession): void {
+  #feed(session: BgpSession, before?: ExportGroup): void {
     // Of the prefixes that changed just now the group must know first.
     this.#flush();
     const group = this.#groupFor(session);
     this.#groupOf.set(session, group);
-    group.join(session, session.wantsEndOfRib);
+    group.join(session, session.wantsEndOfRib, before);
   }
 
   #leave(session: BgpSession): void {

@@ -21,7 +21,7 @@ import {
   SeededRandom,
   VirtualClock,
 } from "@cnilab/core";
-import { Kernel, type NetNamespace, Network, startEchoServer } from "@cnilab/linux";
+import { Kernel, type NetNamespace, Network, Nic, startEchoServer } from "@cnilab/linux";
 import { formatIp, IPPROTO_TCP, type IpAddress } from "@cnilab/net";
 import { WindowsMachine } from "@cnilab/windows";
 import { type Observable, Subject, Subscription } from "rxjs";
@@ -519,6 +519,8 @@ export class Cluster {
   }
 
   #powerOff(node: ClusterNode): void {
+    // Nobody hears a last word of it.
+    for (const dev of node.machine.initNs.devices) if (dev instanceof Nic) dev.setCarrier(false);
     node.powerOff();
     this.#underlay?.unplug(node.machine);
     node.machine.remove();
