@@ -217,7 +217,8 @@ function sameAttribute(x: AllocationAttribute, y: AllocationAttribute): boolean 
 
 /** Handles that were malformed when blocks were migrated from host-local (cni-plugin issue 821). */
 export function sanitizeHandle(handle: string): string {
-  return handle.split("\r")[0] as string;
+  const end = handle.indexOf("\r");
+  return end < 0 ? handle : handle.slice(0, end);
 }
 
 /** The number that an address was handed out with. */
@@ -317,26 +318,37 @@ export function garbageCollect(
   nowMs: number,
   cooldownSeconds: number,
 ): IPAMBlockSpec {
+  const { attributes, allocations } = block;
   const before = EPOCH_MS + nowMs - cooldownSeconds * 1000;
-  const cold = block.attributes.map(
-    ({ releasedAt }) =>
-      releasedAt !== undefined && (cooldownSeconds < 0 || Date.parse(releasedAt) <= before),
-  );
-  const used = new Set<number>();
-  for (const index of block.allocations) if (index !== null && !cold[index]) used.add(index);
-  if (used.size === block.attributes.length) return block;
+  const isCold = ({ releasedAt }: AllocationAttribute) =>
+    releasedAt !== undefined && (cooldownSeconds < 0 || Date.parse(releasedAt) <= before);
+  // Every operation comes by here, and mostly there is nothing to do.
+  const used = new Uint8Array(attributes.length);
+  for (const index of allocations) if (index !== null) used[index] = 1;
+  let kept = 0;
+  for (let index = 0; index < used.length; index++) {
+    if (used[index] === 1 && isCold(attributes[index] as AllocationAttribute)) used[index] = 0;
+    kept += used[index] as number;
+  }
+  return kept === attributes.length ? block : keeping(block, used);
+}
+
+/** A block with some of its attributes: whoever had the others is free. */
+function keeping(block: IPAMBlockSpec, kept: Uint8Array): IPAMBlockSpec {
   const unallocated = block.unallocated.slice();
   const sequenceNumberForAllocation = { ...block.sequenceNumberForAllocation };
-  const places = new Map([...used].toSorted((x, y) => x - y).map((index, place) => [index, place]));
+  const places: number[] = [];
+  let count = 0;
+  for (const is of kept) places.push(is === 1 ? count++ : -1);
   const allocations = block.allocations.map((index, ordinal) => {
     if (index === null) return null;
-    const place = places.get(index);
-    if (place !== undefined) return place;
+    const place = places[index] ?? -1;
+    if (place >= 0) return place;
     unallocated.push(ordinal);
     delete sequenceNumberForAllocation[ordinal];
     return null;
   });
-  const attributes = block.attributes.filter((_, index) => used.has(index));
+  const attributes = block.attributes.filter((_, index) => kept[index] === 1);
   return { ...block, allocations, unallocated, attributes, sequenceNumberForAllocation };
 }
 

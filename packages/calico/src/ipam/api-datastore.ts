@@ -156,6 +156,11 @@ export class ApiDatastore implements IpamDatastore {
     return this.#get(HANDLE, id.toLowerCase(), `IPAMHandleKey(id=${id})`);
   }
 
+  findHandle(id: string): Stored<IPAMHandleSpec> | undefined {
+    const object = this.#api.get(HANDLE, id.toLowerCase());
+    return object === undefined ? undefined : storedOf(object);
+  }
+
   handles(): readonly Stored<IPAMHandleSpec>[] {
     return this.#all(HANDLE);
   }

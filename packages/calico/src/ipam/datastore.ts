@@ -62,6 +62,8 @@ export interface IpamDatastore {
 
   /** @throws ResourceDoesNotExist */
   handle(id: string): Stored<IPAMHandleSpec>;
+  /** As {@link handle}, `undefined` where there is none: that is how most of them begin. */
+  findHandle(id: string): Stored<IPAMHandleSpec> | undefined;
   handles(): readonly Stored<IPAMHandleSpec>[];
   createHandle(handle: IPAMHandleSpec): Stored<IPAMHandleSpec>;
   updateHandle(old: Stored<IPAMHandleSpec>, handle: IPAMHandleSpec): Stored<IPAMHandleSpec>;

@@ -1,5 +1,4 @@
 import type { IPAMHandleSpec } from "../api/v3.ts";
-import type { Stored } from "./datastore.ts";
 import { IpamError, ResourceDoesNotExist, UpdateConflict } from "./ipam-error.ts";
 import { RETRIES } from "./ipam-settings.ts";
 import { ask, type IpamSteps } from "./steps.ts";
@@ -11,7 +10,7 @@ const TOO_MANY = "Max retries hit - excessive concurrent IPAM requests";
 
 export function* incrementHandle(id: string, cidr: string, count: number): IpamSteps<void> {
   for (let tries = 0; tries < RETRIES; tries++) {
-    const old = yield* findHandle(id);
+    const old = yield* ask((datastore) => datastore.findHandle(id));
     const block = { ...old?.value.block };
     block[cidr] = (block[cidr] ?? 0) + count;
     try {
@@ -27,15 +26,6 @@ export function* incrementHandle(id: string, cidr: string, count: number): IpamS
     }
   }
   throw new IpamError(TOO_MANY);
-}
-
-function* findHandle(id: string): IpamSteps<Stored<IPAMHandleSpec> | undefined> {
-  try {
-    return yield* ask((datastore) => datastore.handle(id));
-  } catch (error) {
-    if (!(error instanceof ResourceDoesNotExist)) throw error;
-    return undefined;
-  }
 }
 
 /** @throws IpamError where the handle has less of the block */

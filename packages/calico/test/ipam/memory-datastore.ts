@@ -35,8 +35,8 @@ class Table<T> {
     return row;
   }
 
-  find(key: string): T | undefined {
-    return this.#rows.get(key)?.value;
+  find(key: string): Stored<T> | undefined {
+    return this.#rows.get(key);
   }
 
   get all(): Stored<T>[] {
@@ -138,7 +138,7 @@ export class MemoryDatastore implements IpamDatastore {
   }
 
   findBlock(cidr: string): IPAMBlockSpec | undefined {
-    return this.#blocks.find(cidr.replace("/", "-"));
+    return this.#blocks.find(cidr.replace("/", "-"))?.value;
   }
 
   blocks(): readonly Stored<IPAMBlockSpec>[] {
@@ -159,6 +159,10 @@ export class MemoryDatastore implements IpamDatastore {
 
   handle(id: string): Stored<IPAMHandleSpec> {
     return this.#handles.get(id);
+  }
+
+  findHandle(id: string): Stored<IPAMHandleSpec> | undefined {
+    return this.#handles.find(id);
   }
 
   handles(): readonly Stored<IPAMHandleSpec>[] {
