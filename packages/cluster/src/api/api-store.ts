@@ -17,7 +17,7 @@ import { Observable, type Observer } from "rxjs";
 import type { Admission } from "./admission.ts";
 import { ApiError } from "./api-error.ts";
 import { CustomResources } from "./custom-resources.ts";
-import { isNamespaced } from "./kind-scope.ts";
+import { inScope } from "./kind-scope.ts";
 import { Listeners } from "./listeners.ts";
 import { uuid } from "./uuid.ts";
 
@@ -138,7 +138,7 @@ export class ApiStore implements ApiClient {
   create<K extends Kind>(object: Kinds[K]): Kinds[K] {
     const kind = kindOf(object);
     const table = this.#table(kind);
-    let created: KubeObject = this.resources.defaulted(this.#withNamespace(object));
+    let created: KubeObject = this.resources.defaulted(inScope(object, this.resources));
     const key = storedKey(created);
     if (table.objects.has(key)) {
       throw new ApiError("AlreadyExists", `${kind} ${key} already exists`);
@@ -197,13 +197,6 @@ export class ApiStore implements ApiClient {
       return;
     }
     this.#remove(table, key, object);
-  }
-
-  #withNamespace(object: KubeObject): KubeObject {
-    const { metadata } = object;
-    if (metadata.namespace !== undefined || !isNamespaced(kindOf(object), this.resources))
-      return object;
-    return { ...object, metadata: { ...metadata, namespace: "default" } };
   }
 
   #markDeleted(kind: Kind, key: string): void {

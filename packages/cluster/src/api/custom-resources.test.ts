@@ -36,7 +36,7 @@ test("an object comes in any served version, and has its defaults", () => {
   const { objects, ignored } = parse(
     [
       "{apiVersion: example.com/v2, kind: Service, metadata: {name: a}, spec: {}}",
-      "{apiVersion: old.example.com/v1, kind: Gadget, metadata: {name: b}, config: {size: 1}}",
+      "{apiVersion: old.example.com/v1, kind: Gadget, metadata: {name: b, namespace: n}, config: {size: 1}}",
       "{apiVersion: other.example.com/v1, kind: Service, metadata: {name: c}}",
     ].join("\n---\n"),
   );
@@ -44,6 +44,8 @@ test("an object comes in any served version, and has its defaults", () => {
     { apiVersion: "example.com/v2", kind: "Service", metadata: { name: "a" }, spec: { size: 7 } },
     { apiVersion: "example.com/v2", kind: "Service", metadata: { name: "b" }, spec: { size: 1 } },
   ]);
+  // In no namespace, whatever it says.
+  expect(objects[1]?.metadata).toEqual({ name: "b" });
   expect(ignored).toEqual([{ kind: "Service.other.example.com", count: 1 }]);
 });
 

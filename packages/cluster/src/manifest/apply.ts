@@ -16,7 +16,7 @@ import { formatIp, type IpAddress, Prefix, tryParseIp } from "@cnilab/net";
 import { ApiError } from "../api/api-error.ts";
 import type { ApiStore } from "../api/api-store.ts";
 import type { CustomResources } from "../api/custom-resources.ts";
-import { isNamespaced } from "../api/kind-scope.ts";
+import { inScope } from "../api/kind-scope.ts";
 import { canonicalJson } from "../api/name-suffix.ts";
 import {
   MANAGED_BY_LABEL,
@@ -308,14 +308,11 @@ function keep<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], und
 
 /** Takes out of a dumped object what a server wrote of another time. */
 function normalised(given: KubeObject, resources: CustomResources): KubeObject {
-  const object = resources.defaulted(storedVersion(given, resources));
+  const object = inScope(resources.defaulted(storedVersion(given, resources)), resources);
   let { metadata } = object;
   if (metadata.resourceVersion !== undefined || metadata.generation !== undefined) {
     const { resourceVersion: _, generation: __, ...rest } = metadata;
     metadata = rest;
-  }
-  if (metadata.namespace === undefined && isNamespaced(kindOf(object), resources)) {
-    metadata = { ...metadata, namespace: "default" };
   }
   const { status } = object as { readonly status?: object };
   if (status === undefined) return { ...object, metadata };

@@ -2,7 +2,7 @@ import { type CustomResource, InputError, type KubeObject, kindOf } from "@cnila
 import { FieldError, type FieldPath, formatPath } from "@cnilab/core/validation";
 import { CORE_SCHEMA, loadAll, mergeTag, YAMLException } from "js-yaml";
 import { CustomResources } from "../api/custom-resources.ts";
-import { isNamespaced } from "../api/kind-scope.ts";
+import { inScope, isNamespaced } from "../api/kind-scope.ts";
 import { lineOf } from "./field-line.ts";
 import { checkObject, KIND_CHECKS } from "./object-checks.ts";
 
@@ -263,7 +263,8 @@ class ManifestReader {
       );
     }
     this.#seen.set(id, place);
-    const whole = this.#resources.defaulted(object);
+    const custom = this.#resources.get(kindOf(object)) !== undefined;
+    const whole = custom ? inScope(this.#resources.defaulted(object), this.#resources) : object;
     checked.add(whole);
     this.#objects.push(whole);
   }
