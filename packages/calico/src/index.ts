@@ -47,7 +47,7 @@ export {
   type WorkloadEndpoint,
   type WorkloadEndpointId,
 } from "./calc/messages.ts";
-export { NodeCalc } from "./calc/node-calc.ts";
+export type { NodeCalc } from "./calc/node-calc.ts";
 export type { ActivePolicy, NodeChanges, NodeDataplane } from "./calc/node-policy.ts";
 export { calico } from "./calico.ts";
 export {

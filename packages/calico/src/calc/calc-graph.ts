@@ -27,9 +27,9 @@ import {
   type PolicyState,
   type ProfileState,
 } from "./label-class.ts";
-import type { HostEndpoint, PolicyId, Profile, WorkloadEndpoint } from "./messages.ts";
-import { NodeCalc } from "./node-calc.ts";
-import type { ActivePolicy } from "./node-policy.ts";
+import type { PolicyId, Profile } from "./messages.ts";
+import type { NodeCalc } from "./node-calc.ts";
+import { NodePart, type NodeSource } from "./node-part.ts";
 import { type Scanned, scanPolicy, scanProfile } from "./rule-scanner.ts";
 import { sameValue } from "./same-value.ts";
 import { type SliceMembers, sliceMembers } from "./slice-members.ts";
@@ -70,7 +70,7 @@ export class CalcGraph {
   readonly #slices = new Map<string, SliceMembers>();
   readonly #slicesByService = new Map<string, Set<SliceMembers>>();
   readonly #ipSetsByService = new Map<string, Set<IpSetState>>();
-  readonly #nodes = new Map<string, NodeCalc>();
+  readonly #nodes = new Map<string, NodePart>();
   readonly #classesByNode = new Map<string, Set<LabelClass>>();
   /** Policies that every node is to have (performance hint). */
   readonly #everywhere = new Set<PolicyState>();
@@ -83,8 +83,35 @@ export class CalcGraph {
   readonly #selectors = new Map<string, Selector>();
   readonly #reorder = new Set<LabelClass>();
   readonly #unsettled = new Set<IpSetState>();
-  readonly #toldNodes = new Set<NodeCalc>();
+  readonly #toldNodes = new Set<NodePart>();
   #version = 0;
+  readonly #source: NodeSource = {
+    flush: () => this.flush(),
+    policyOn: (key, node) => {
+      const policy = this.#policies.get(key);
+      if (policy === undefined) return undefined;
+      return this.#everywhere.has(policy) || this.#isOn(policy.classes, node)
+        ? policy.scanned
+        : undefined;
+    },
+    profileOn: (name, node) => {
+      const profile = this.#profiles.get(name);
+      return profile !== undefined && this.#isOn(profile.classes, node)
+        ? profile.scanned
+        : undefined;
+    },
+    workloadOn: (key, node) => {
+      const member = this.#members.get(key);
+      if (member?.node !== node || member.model.kind !== "workload") return undefined;
+      return workloadEndpointMessage(member.model.endpoint, member.labels.tiers);
+    },
+    hostOn: (key, node) => {
+      const member = this.#members.get(key);
+      if (member?.node !== node || member.model.kind !== "host") return undefined;
+      return hostEndpointMessage(member.model.endpoint, member.labels.tiers);
+    },
+    ipSet: (id) => this.#ipSets.get(id),
+  };
 
   constructor({ suppressOverlaps = true, sourceSpoofing = false }: CalcGraphOptions = {}) {
     this.#suppressOverlaps = suppressOverlaps;
@@ -95,7 +122,7 @@ export class CalcGraph {
   node(name: string): NodeCalc {
     let node = this.#nodes.get(name);
     if (node === undefined) {
-      node = new NodeCalc(this, name);
+      node = new NodePart(name, this.#source);
       this.#nodes.set(name, node);
       for (const each of this.#classesByNode.get(name) ?? []) {
         this.#touchClass(each, name);
@@ -251,40 +278,6 @@ export class CalcGraph {
   /** IP sets that active policies and profiles name. */
   get activeIpSets(): number {
     return this.#ipSets.size;
-  }
-
-  /** A policy's rules if it is active on a node. */
-  policyOn(key: string, node: string): Scanned<ActivePolicy> | undefined {
-    const policy = this.#policies.get(key);
-    if (policy === undefined) return undefined;
-    return this.#everywhere.has(policy) || this.#isOn(policy.classes, node)
-      ? policy.scanned
-      : undefined;
-  }
-
-  /** A profile's rules if an endpoint of a node has it. */
-  profileOn(name: string, node: string): Scanned<Profile> | undefined {
-    const profile = this.#profiles.get(name);
-    return profile !== undefined && this.#isOn(profile.classes, node) ? profile.scanned : undefined;
-  }
-
-  /** A workload endpoint by its key in the graph, if it is on a node. */
-  workloadOn(key: string, node: string): WorkloadEndpoint | undefined {
-    const member = this.#members.get(key);
-    if (member?.node !== node || member.model.kind !== "workload") return undefined;
-    return workloadEndpointMessage(member.model.endpoint, member.labels.tiers);
-  }
-
-  /** A host endpoint by its key in the graph, if it is on a node. */
-  hostOn(key: string, node: string): HostEndpoint | undefined {
-    const member = this.#members.get(key);
-    if (member?.node !== node || member.model.kind !== "host") return undefined;
-    return hostEndpointMessage(member.model.endpoint, member.labels.tiers);
-  }
-
-  /** An IP set that an active policy or profile names. */
-  ipSet(id: string): IpSetState | undefined {
-    return this.#ipSets.get(id);
   }
 
   // Policies
@@ -662,7 +655,7 @@ export class CalcGraph {
   // Nodes
 
   /** A node that something may have changed for, if anybody asked for it. */
-  #touched(name: string): NodeCalc | undefined {
+  #touched(name: string): NodePart | undefined {
     const node = this.#nodes.get(name);
     if (node !== undefined) this.#toldNodes.add(node);
     return node;

@@ -11,7 +11,7 @@ import type { Selector } from "../selector/selector.ts";
 import { type EndpointTiers, NO_TIERS } from "./endpoint-tiers.ts";
 import type { IpSet } from "./ip-set.ts";
 import type { PolicyId, Profile } from "./messages.ts";
-import type { NodeCalc } from "./node-calc.ts";
+import type { NodePart } from "./node-part.ts";
 import type { ActivePolicy } from "./node-policy.ts";
 import type { Scanned } from "./rule-scanner.ts";
 
@@ -58,7 +58,7 @@ export interface IpSetState {
   /** Policies and profiles that name it. */
   uses: number;
   readonly classes: Set<LabelClass>;
-  readonly nodes: Set<NodeCalc>;
+  readonly nodes: Set<NodePart>;
 }
 
 /**
