@@ -43,12 +43,7 @@ const KINDS: Readonly<Record<IpSetType, IpSetKind>> = {
 export function wantedIpSets(input: DataplaneInput, family: IpFamily): Map<string, WantedIpSet> {
   const sets = new Map<string, WantedIpSet>();
   for (const [id, of] of input.policy.ipSets) {
-    sets.set(ipSetName(id, family), {
-      kind: KINDS[of.type],
-      members: ofFamily(of.members, family),
-      version: of.version,
-      since: changesOf(of, family),
-    });
+    sets.set(ipSetName(id, family), ofPolicies(of)[family]);
   }
   for (const [name, set] of fixedSets(input, family)) sets.set(name, set);
   return sets;
@@ -108,28 +103,31 @@ export function dscpSources(input: DataplaneInput, family: IpFamily): Map<string
   return sources;
 }
 
-const split = new WeakMap<ReadonlySet<string>, Record<IpFamily, ReadonlySet<string>>>();
+const split = new WeakMap<IpSetMembers, Readonly<Record<IpFamily, WantedIpSet>>>();
 
-/** Shared by all nodes that have a set. */
-function ofFamily(members: ReadonlySet<string>, family: IpFamily): ReadonlySet<string> {
-  let both = split.get(members);
+/** A set that policies name, by family. Shared by all nodes that have it. */
+function ofPolicies(of: IpSetMembers): Readonly<Record<IpFamily, WantedIpSet>> {
+  let both = split.get(of);
   if (both === undefined) {
-    const list = [...members];
-    const isV6 = isOf(6);
-    both = list.some(isV6)
-      ? { 4: new Set(list.filter(isOf(4))), 6: new Set(list.filter(isV6)) }
-      : { 4: members, 6: NONE };
-    split.set(members, both);
+    both = { 4: part(of, 4), 6: part(of, 6) };
+    split.set(of, both);
   }
-  return both[family];
+  return both;
 }
 
-const NONE: ReadonlySet<string> = new Set();
-
-function changesOf({ since }: IpSetMembers, family: IpFamily): IpSetDelta | undefined {
-  if (since === undefined) return undefined;
-  const { version, added, removed } = since;
-  return { version, added: added.filter(isOf(family)), removed: removed.filter(isOf(family)) };
+function part({ type, members, version, since }: IpSetMembers, family: IpFamily): WantedIpSet {
+  const isOwn = isOf(family);
+  const own = [...members].filter(isOwn);
+  return {
+    kind: KINDS[type],
+    members: new Set(own),
+    version,
+    since: since && {
+      version: since.version,
+      added: since.added.filter(isOwn),
+      removed: since.removed.filter(isOwn),
+    },
+  };
 }
 
 /** Of a member with a port, only the address has colons before the comma. */

@@ -10,6 +10,7 @@ import type { HostInterfaces } from "./host-interfaces.ts";
 import { wantedIpSets } from "./ip-sets.ts";
 import { IptablesDataplane } from "./iptables-dataplane.ts";
 import { NftablesDataplane } from "./nftables-dataplane.ts";
+import { keepEqualChains, type WantedTables } from "./tables.ts";
 
 /** What a node's kernel is to have. */
 export interface NodeProgram {
@@ -28,6 +29,8 @@ export class NodeDataplanes {
   readonly #cluster: ClusterFelix;
   readonly #iptables = new Map<IpFamily, IptablesDataplane>();
   readonly #nftables = new Map<IpFamily, NftablesDataplane>();
+  #backend: string | undefined;
+  readonly #last = new Map<IpFamily, WantedTables>();
   #marks: { readonly bits: number; readonly of: EndpointMarks } | undefined;
 
   constructor(netns: NetNamespace, cluster: ClusterFelix) {
@@ -39,10 +42,14 @@ export class NodeDataplanes {
     const input = this.input(wanted);
     const { config } = input;
     const { backend } = config.rules;
+    if (backend !== this.#backend) this.#last.clear();
+    this.#backend = backend;
     if (backend === "iptables") clearAll(this.#nftables);
     else clearAll(this.#iptables);
     for (const family of familiesOf(config, wanted.families)) {
-      const tables = this.#cluster.renderer.render(input, family);
+      const rendered = this.#cluster.renderer.render(input, family);
+      const tables = keepEqualChains(this.#last.get(family), rendered);
+      this.#last.set(family, tables);
       const sets = wantedIpSets(input, family);
       if (backend === "iptables") {
         this.#iptablesOf(family, config).apply(tables, sets, config.maxIpsetSize);

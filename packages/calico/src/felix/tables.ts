@@ -60,6 +60,30 @@ export interface WantedTable {
 
 export type WantedTables = Readonly<Record<TableName, WantedTable>>;
 
+/** Puts the chains of before in place of those that are like them: who has read or programmed one need not do so again. */
+export function keepEqualChains(
+  before: WantedTables | undefined,
+  after: WantedTables,
+): WantedTables {
+  if (before === undefined) return after;
+  const kept = (table: TableName): WantedTable => {
+    const { chains, ...others } = after[table];
+    const old = before[table].chains;
+    return {
+      ...others,
+      chains: new Map([...chains].map(([name, chain]) => [name, keptChain(old.get(name), chain)])),
+    };
+  };
+  return { raw: kept("raw"), mangle: kept("mangle"), nat: kept("nat"), filter: kept("filter") };
+}
+
+function keptChain(old: TableChain | undefined, chain: TableChain): TableChain {
+  if (old === undefined || old === chain) return chain;
+  const isEqual =
+    old.rules.length === chain.rules.length && JSON.stringify(old) === JSON.stringify(chain);
+  return isEqual ? old : chain;
+}
+
 /** Where Felix's chains hang (`felix/dataplane/linux/int_dataplane.go` setUpIptablesNormal). */
 const HOOKS: Readonly<Record<TableName, Readonly<Record<string, string>>>> = {
   raw: { PREROUTING: CHAIN.prerouting, OUTPUT: CHAIN.output },
@@ -77,8 +101,9 @@ export class TableRenderer {
   readonly #policies = new WeakMap<Policy, Map<string, readonly TableChain[]>>();
   readonly #profiles = new WeakMap<Profile, Map<string, readonly TableChain[]>>();
   readonly #groups = new Map<string, TableChain>();
-  /** Configurations that have been seen, by their text: equal ones are made one. */
+  /** Equal configurations have one short name. */
   readonly #configs = new WeakMap<RulesConfig, string>();
+  readonly #configNames = new Map<string, string>();
 
   render(input: DataplaneInput, family: IpFamily): WantedTables {
     return new NodeTables(this, input, family).render();
@@ -160,7 +185,9 @@ export class TableRenderer {
   #key(config: RulesConfig): string {
     let key = this.#configs.get(config);
     if (key === undefined) {
-      key = JSON.stringify(config);
+      const text = JSON.stringify(config);
+      key = this.#configNames.get(text) ?? String(this.#configNames.size);
+      this.#configNames.set(text, key);
       this.#configs.set(config, key);
     }
     return key;
