@@ -4,6 +4,7 @@ import { importCluster } from "@cnilab/import";
 import type { Kernel, NetNamespace, Network } from "@cnilab/linux";
 import type { Command } from "commander";
 import { addClusterFlags, bringUp, type ClusterFlags } from "./cluster-flags.ts";
+import { RESOURCES } from "./custom-resources.ts";
 import { readState } from "./read-state.ts";
 import { plural } from "./text-layout.ts";
 
@@ -51,7 +52,11 @@ export async function walkable(
   }
   const { files, objects, ignored } = await readState(flags.state);
   const listen = flags.listen === "all" ? "all" : "saved";
-  const cluster = importCluster(files, objects, { seed: flags.seed, listen });
+  const cluster = importCluster(files, objects, {
+    seed: flags.seed,
+    listen,
+    resources: RESOURCES,
+  });
   const count = cluster.unmodelled.lines.length;
   const lacks =
     count === 0

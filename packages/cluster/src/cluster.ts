@@ -14,6 +14,7 @@ import {
   InputError,
   type Kind,
   type KubeObject,
+  kindOf,
   LOAD_BALANCER,
   type Node,
   objectKey,
@@ -384,7 +385,7 @@ export class Cluster {
   /** Makes what is there before any object of the input is. */
   #boot(objects: readonly KubeObject[]): void {
     if (this.#underlay !== undefined) return;
-    const given = objects.filter((o): o is Node => o.kind === "Node");
+    const given = objects.filter((o): o is Node => kindOf(o) === "Node");
     const taken = new Set(given.flatMap(internalAddresses));
     this.#underlay = new Underlay(this.network, this.config, taken);
     this.#outside = new OutsideWorld(
@@ -574,7 +575,7 @@ export function createCluster(options: ClusterOptions = {}): Cluster {
 function nodesNamed(objects: readonly KubeObject[]): Set<string> {
   const names = new Set<string>();
   for (const object of objects) {
-    const nodeName = object.kind === "Pod" ? (object as Pod).spec.nodeName : undefined;
+    const nodeName = kindOf(object) === "Pod" ? (object as Pod).spec.nodeName : undefined;
     if (nodeName !== undefined) names.add(nodeName);
   }
   return names;
@@ -582,7 +583,7 @@ function nodesNamed(objects: readonly KubeObject[]): Set<string> {
 
 /** Nodes that pods name and nobody has. */
 function missingNodes(objects: readonly KubeObject[], api: ApiStore): string[] {
-  const given = new Set(objects.filter((o) => o.kind === "Node").map((o) => o.metadata.name));
+  const given = new Set(objects.filter((o) => kindOf(o) === "Node").map((o) => o.metadata.name));
   return [...nodesNamed(objects)]
     .filter((name) => !given.has(name) && api.get("Node", name) === undefined)
     .sort();
@@ -592,7 +593,7 @@ function missingNodes(objects: readonly KubeObject[], api: ApiStore): string[] {
 function hostAddresses(objects: readonly KubeObject[]): Map<string, string> {
   const found = new Map<string, string>();
   for (const object of objects) {
-    if (object.kind !== "Pod") continue;
+    if (kindOf(object) !== "Pod") continue;
     const { spec, status } = object as Pod;
     if (spec.nodeName === undefined || status?.hostIP === undefined) continue;
     if (!found.has(spec.nodeName)) found.set(spec.nodeName, status.hostIP);

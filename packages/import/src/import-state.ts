@@ -1,4 +1,4 @@
-import { InputError, SeededRandom, VirtualClock } from "@cnilab/core";
+import { type CustomResource, InputError, SeededRandom, VirtualClock } from "@cnilab/core";
 import { Kernel, KernelError, type NetNamespace, Network } from "@cnilab/linux";
 import { addAddresses } from "./address-list.ts";
 import { DeviceBuilder } from "./devices.ts";
@@ -23,6 +23,8 @@ export interface ImportOptions {
   readonly seed?: number;
   /** `all`: everything answers on every port, also where listening sockets were saved. */
   readonly listen?: "saved" | "all";
+  /** Kinds that objects may be of beside the built-in ones. */
+  readonly resources?: readonly CustomResource[];
 }
 
 /** Machines as they were saved, in the model. */

@@ -13,6 +13,7 @@ import {
   parseEndpoint,
   podFile,
 } from "@cnilab/cluster";
+import { CustomResources } from "@cnilab/cluster/objects";
 import {
   type ClusterConfig,
   InputError,
@@ -87,10 +88,18 @@ export class ImportedCluster {
   #serveNames: (() => void) | undefined;
 
   /** @throws InputError where two objects have one name */
-  constructor(state: ImportedState, objects: readonly KubeObject[], seed: number = 1) {
+  constructor(
+    state: ImportedState,
+    objects: readonly KubeObject[],
+    { seed = 1, resources = [] }: Pick<ImportOptions, "seed" | "resources"> = {},
+  ) {
     this.network = state.network;
     this.unmodelled = state.unmodelled;
-    this.api = new ApiStore(state.network.clock, new SeededRandom(seed).fork("api"));
+    this.api = new ApiStore(
+      state.network.clock,
+      new SeededRandom(seed).fork("api"),
+      new CustomResources(resources),
+    );
     for (const object of objects) store(this.api, object);
     for (const name of namespacesOf(objects)) addNamespace(this.api, name);
     for (const kernel of state.nodes.values()) addNode(this.api, kernel);
@@ -191,7 +200,7 @@ export function importCluster(
   objects: readonly KubeObject[],
   options: ImportOptions = {},
 ): ImportedCluster {
-  return new ImportedCluster(importState(files, options), objects, options.seed);
+  return new ImportedCluster(importState(files, options), objects, options);
 }
 
 function store(api: ApiStore, object: KubeObject): void {

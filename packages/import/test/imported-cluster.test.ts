@@ -131,6 +131,25 @@ describe("who is who", () => {
     );
   });
 
+  test("objects of kinds that a CNI brings along are kept by them", () => {
+    const resources = [
+      {
+        group: "example.com",
+        version: "v1",
+        kind: "Pod",
+        plural: "pods",
+        singular: "pod",
+        namespaced: false,
+        check: () => {},
+      },
+    ];
+    const text = "{apiVersion: example.com/v1, kind: Pod, metadata: {name: web}}";
+    const { objects } = parseManifests(text, "objects.yaml", { resources });
+    const { api } = importCluster(files, objects, { resources });
+    expect(api.get("Pod.example.com" as "Pod", "web")).toBeDefined();
+    expect(api.list("Pod")).toEqual([]);
+  });
+
   test("a node without objects is one by its folder", () => {
     const bare = importCluster(files, []);
     expect(bare.endpoint("node/node1")).toMatchObject({ kind: "node", name: "node1" });

@@ -3,6 +3,7 @@ import { type ImportedCluster, importCluster, type NodeSummary, summarise } from
 import { Nic } from "@cnilab/linux";
 import { type Command, Option } from "commander";
 import { warn } from "../cluster-flags.ts";
+import { RESOURCES } from "../custom-resources.ts";
 import { print, printJson } from "../output.ts";
 import { readOwnFile } from "../read-input.ts";
 import { readState } from "../read-state.ts";
@@ -37,7 +38,7 @@ async function importNode(folder: string | undefined, flags: ImportFlags): Promi
     );
   }
   const { files, objects, ignored } = await readState(folder);
-  const cluster = importCluster(files, objects);
+  const cluster = importCluster(files, objects, { resources: RESOURCES });
   const nodes = summarise(cluster);
   if (flags.output === "json")
     printJson({ nodes, wires: wires(cluster), warnings: cluster.warnings });

@@ -192,7 +192,7 @@ export class ApiStore implements ApiClient {
     const table = this.#table(kind);
     const object = table.objects.get(key);
     if (object === undefined) return;
-    if (options?.gracePeriodSeconds !== 0 && goesGracefully(object)) {
+    if (options?.gracePeriodSeconds !== 0 && goesGracefully(kind, object)) {
       if (object.metadata.deletionTimestamp === undefined) this.#markDeleted(kind, key);
       return;
     }
@@ -217,7 +217,7 @@ export class ApiStore implements ApiClient {
 
   #store(table: KindTable, key: string, object: KubeObject, event: WatchEvent): void {
     table.objects.set(key, object);
-    if (object.kind === "Pod") this.#indexPod(key, object as Pod);
+    if (table.kind === "Pod") this.#indexPod(key, object as Pod);
     this.#publish(table, event);
   }
 
@@ -227,7 +227,7 @@ export class ApiStore implements ApiClient {
       ...old,
       metadata: { ...old.metadata, resourceVersion: this.#nextVersion() },
     };
-    const nodeName = nodeNameOf(old);
+    const nodeName = nodeNameOf(table.kind, old);
     if (nodeName !== undefined) this.#podsByNode.get(nodeName)?.pods.delete(key);
     for (const admission of this.#admissions.get(table.kind) ?? [])
       admission.removed?.(old as never);
@@ -273,11 +273,12 @@ export class ApiStore implements ApiClient {
 
   #dispatchToNode(change: Change): void {
     const { object, old, type } = change.event;
-    const nodeName = nodeNameOf(object);
+    const { kind } = change.table;
+    const nodeName = nodeNameOf(kind, object);
     if (nodeName === undefined) return;
     const node = this.#podsByNode.get(nodeName);
     if (node === undefined || node.changes.size === 0) return;
-    const isNew = type === "MODIFIED" && old !== undefined && nodeNameOf(old) === undefined;
+    const isNew = type === "MODIFIED" && old !== undefined && nodeNameOf(kind, old) === undefined;
     node.changes.tell(isNew ? { ...change, event: { type: "ADDED", object } } : change);
   }
 
@@ -345,14 +346,14 @@ function specOf(object: KubeObject): unknown {
   return (object as { readonly spec?: unknown }).spec;
 }
 
-function nodeNameOf(object: KubeObject): string | undefined {
-  return object.kind === "Pod" ? (object as Pod).spec.nodeName : undefined;
+function nodeNameOf(kind: string, object: KubeObject): string | undefined {
+  return kind === "Pod" ? (object as Pod).spec.nodeName : undefined;
 }
 
 /** A pod that its node must stop first, and a namespace that must be emptied first. */
-function goesGracefully(object: KubeObject): boolean {
-  if (object.kind === "Namespace") return true;
-  if (object.kind !== "Pod") return false;
+function goesGracefully(kind: string, object: KubeObject): boolean {
+  if (kind === "Namespace") return true;
+  if (kind !== "Pod") return false;
   const { spec, status } = object as Pod;
   return spec.nodeName !== undefined && status?.phase !== "Succeeded" && status?.phase !== "Failed";
 }

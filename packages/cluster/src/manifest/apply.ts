@@ -128,8 +128,9 @@ export class Applier {
   /** What the control plane made for itself is made here anew, not taken from a dump. */
   #isDerived(object: KubeObject, given: ReadonlyMap<string, KubeObject>): boolean {
     const key = objectKey(object);
-    if (object.kind === "Service" || object.kind === "Endpoints") return key === KUBERNETES_SERVICE;
-    if (object.kind !== "EndpointSlice") return false;
+    if (kindOf(object) === "Service" || kindOf(object) === "Endpoints")
+      return key === KUBERNETES_SERVICE;
+    if (kindOf(object) !== "EndpointSlice") return false;
     const { labels, namespace } = object.metadata;
     const name = `${namespace}/${labels?.[SERVICE_NAME_LABEL]}`;
     if (name === KUBERNETES_SERVICE) return true;
@@ -152,7 +153,7 @@ export class Applier {
     if (existing.metadata.deletionTimestamp !== undefined) {
       throw new InputError("is being deleted; apply it when it is gone", name);
     }
-    if (object.kind === "Pod") {
+    if (kindOf(object) === "Pod") {
       const { nodeName: _, ...now } = (existing as Pod).spec;
       const { nodeName: __, ...next } = (object as Pod).spec;
       if (canonicalJson(now) === canonicalJson(next)) return;
@@ -168,7 +169,7 @@ export class Applier {
     }
     const selectorOf = (o: KubeObject) =>
       (o as { readonly spec?: { readonly selector?: unknown } }).spec?.selector;
-    if (object.kind === "Service" || selectorOf(object) === undefined) return;
+    if (kindOf(object) === "Service" || selectorOf(object) === undefined) return;
     if (canonicalJson(selectorOf(existing)) === canonicalJson(selectorOf(object))) return;
     throw new InputError("spec.selector cannot be changed; delete it first", name);
   }
@@ -190,7 +191,7 @@ export class Applier {
   #tryServices(steps: readonly Step[]): void {
     const trial = this.#services.clone(this.#seed);
     for (const { object, existing } of steps) {
-      if (object.kind !== "Service") continue;
+      if (kindOf(object) !== "Service") continue;
       try {
         if (existing === undefined) trial.create(object as Service);
         else trial.update(merged(existing, object) as Service, existing as Service);
@@ -254,9 +255,9 @@ function merged(existing: KubeObject, object: KubeObject): KubeObject {
     ...keep({ ownerReferences: next.metadata.ownerReferences ?? ownerReferences }),
     ...keep({
       labels:
-        object.kind === "Node"
+        kindOf(object) === "Node"
           ? { ...now.metadata.labels, ...next.metadata.labels }
-          : object.kind === "Namespace"
+          : kindOf(object) === "Namespace"
             ? namespaceLabels(next.metadata)
             : next.metadata.labels,
       annotations: joined(now.metadata.annotations, next.metadata.annotations),
@@ -347,7 +348,7 @@ function impliedNamespaces(objects: readonly KubeObject[]): Set<string> {
 function checkAddresses(objects: readonly KubeObject[]): void {
   const owners = new Map<string, string>();
   for (const object of objects) {
-    if (object.kind !== "Pod") continue;
+    if (kindOf(object) !== "Pod") continue;
     const { spec, status } = object as Pod;
     if (spec.hostNetwork === true || spec.nodeName === undefined) continue;
     if (status?.phase === "Succeeded" || status?.phase === "Failed") continue;
@@ -374,7 +375,7 @@ function checkNodes(
   const ranges: { readonly range: Prefix; readonly name: string }[] = [];
   const rangesOf = (nodes: readonly Node[]) =>
     nodes.flatMap((n) => podCidrsOf(n).map((range) => ({ range, name: n.metadata.name })));
-  const made = steps.filter((s) => s.object.kind === "Node" && s.existing === undefined);
+  const made = steps.filter((s) => s.kindOf(object) === "Node" && s.existing === undefined);
   ranges.push(...rangesOf(made.length === 0 ? [] : existing));
   for (const { object } of made) {
     const node = object as Node;
