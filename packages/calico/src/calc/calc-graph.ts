@@ -11,28 +11,21 @@ import type {
   WorkloadEndpointKey,
 } from "../conversion/model.ts";
 import { policyIdText } from "../names/policy-id.ts";
-import { LabelIndex } from "../selector/label-index.ts";
-import { possibleToSatisfy } from "../selector/label-restrictions.ts";
-import { parseSelector, type Selector } from "../selector/selector.ts";
+import type { Selector } from "../selector/selector.ts";
 import { SelectorIndex } from "../selector/selector-index.ts";
+import { CandidateClasses } from "./candidate-classes.ts";
 import { hostEndpointMessage, workloadEndpointMessage } from "./endpoint-messages.ts";
 import { endpointTiers, sameTiers } from "./endpoint-tiers.ts";
-import { IpSet } from "./ip-set.ts";
-import { contribution, networkSetNets } from "./ip-set-contribution.ts";
-import type { IpSetDefinition } from "./ip-set-definition.ts";
-import {
-  type IpSetState,
-  LabelClass,
-  type Member,
-  type PolicyState,
-  type ProfileState,
-} from "./label-class.ts";
+import { networkSetNets } from "./ip-set-contribution.ts";
+import { IpSetIndex } from "./ip-set-index.ts";
+import { addTo, deleteFrom } from "./keyed-sets.ts";
+import { LabelClass, type Member, type PolicyState, type ProfileState } from "./label-class.ts";
 import type { PolicyId, Profile } from "./messages.ts";
 import type { NodeCalc } from "./node-calc.ts";
 import { NodePart, type NodeSource } from "./node-part.ts";
 import { type Scanned, scanPolicy, scanProfile } from "./rule-scanner.ts";
 import { sameValue } from "./same-value.ts";
-import { type SliceMembers, sliceMembers } from "./slice-members.ts";
+import { SelectorReader } from "./selector-reader.ts";
 
 /** How Felix is configured, as far as its calculations depend on it. */
 export interface CalcGraphOptions {
@@ -42,8 +35,6 @@ export interface CalcGraphOptions {
   readonly sourceSpoofing?: boolean;
 }
 
-/** Selectors that are kept once they were read. */
-const MAX_READ_SELECTORS = 20_000;
 const DROP: ModelRule = { action: "deny", source: {}, destination: {} };
 /** Of a profile that endpoints name and that is not there (`felix/calc/active_rules_calculator.go` DummyDropRules). */
 const MISSING_PROFILE: ModelProfile = {
@@ -58,7 +49,6 @@ const MISSING_PROFILE: ModelProfile = {
  * A change costs what it touches. Nodes see changes at the next {@link flush}.
  */
 export class CalcGraph {
-  readonly #suppressOverlaps: boolean;
   readonly #sourceSpoofing: boolean;
   readonly #tiers = new Map<string, ModelTier>();
   readonly #policies = new Map<string, PolicyState>();
@@ -66,25 +56,18 @@ export class CalcGraph {
   readonly #profiles = new Map<string, ProfileState>();
   readonly #members = new Map<string, Member>();
   readonly #classes = new Map<string, LabelClass>();
-  readonly #ipSets = new Map<string, IpSetState>();
-  readonly #slices = new Map<string, SliceMembers>();
-  readonly #slicesByService = new Map<string, Set<SliceMembers>>();
-  readonly #ipSetsByService = new Map<string, Set<IpSetState>>();
   readonly #nodes = new Map<string, NodePart>();
   readonly #classesByNode = new Map<string, Set<LabelClass>>();
   /** Policies that every node is to have (performance hint). */
   readonly #everywhere = new Set<PolicyState>();
 
   readonly #policyIndex = new SelectorIndex<PolicyState>();
-  readonly #ipSetIndex = new SelectorIndex<IpSetState>();
-  readonly #classIndex = new LabelIndex<LabelClass>();
-  readonly #profileIndex = new LabelIndex<ProfileState>();
+  readonly #candidates = new CandidateClasses();
+  readonly #ipSets: IpSetIndex;
+  readonly #selectors = new SelectorReader();
 
-  readonly #selectors = new Map<string, Selector>();
   readonly #reorder = new Set<LabelClass>();
-  readonly #unsettled = new Set<IpSetState>();
   readonly #toldNodes = new Set<NodePart>();
-  #version = 0;
   readonly #source: NodeSource = {
     flush: () => this.flush(),
     policyOn: (key, node) => {
@@ -114,7 +97,7 @@ export class CalcGraph {
   };
 
   constructor({ suppressOverlaps = true, sourceSpoofing = false }: CalcGraphOptions = {}) {
-    this.#suppressOverlaps = suppressOverlaps;
+    this.#ipSets = new IpSetIndex(this.#candidates, suppressOverlaps);
     this.#sourceSpoofing = sourceSpoofing;
   }
 
@@ -150,9 +133,9 @@ export class CalcGraph {
       return;
     }
     if (sameValue(state?.policy, policy)) return;
-    const selector = this.#read(policy.selector);
-    this.#checkSelectors(policy.inboundRules);
-    this.#checkSelectors(policy.outboundRules);
+    const selector = this.#selectors.read(policy.selector);
+    this.#selectors.check(policy.inboundRules);
+    this.#selectors.check(policy.outboundRules);
     if (state === undefined)
       this.#addPolicy(key, { id, policy, selector, classes: new Set(), scanned: undefined });
     else this.#changePolicy(state, policy, selector);
@@ -163,15 +146,13 @@ export class CalcGraph {
     const before = this.#profiles.get(name);
     if (before === undefined && model === undefined) return;
     if (before !== undefined && sameValue(before.model, model)) return;
-    this.#checkSelectors(model?.inboundRules ?? []);
-    this.#checkSelectors(model?.outboundRules ?? []);
+    this.#selectors.check(model?.inboundRules ?? []);
+    this.#selectors.check(model?.outboundRules ?? []);
     const profile = before ?? this.#profile(name);
     const was = profile.model;
     profile.model = model;
     if (!sameValue(was?.labels, model?.labels)) {
-      this.#profileIndex.delete(profile);
-      if (model !== undefined && model.labels.size > 0)
-        this.#profileIndex.add(profile, model.labels);
+      this.#candidates.setProfile(profile);
       for (const each of profile.classes) this.#match(each);
     }
     const sameRules =
@@ -180,7 +161,7 @@ export class CalcGraph {
     if (profile.scanned !== undefined && !sameRules) {
       const { scanned } = profile;
       profile.scanned = this.#scanProfile(profile);
-      this.#release(scanned);
+      this.#ipSets.release(scanned.ipSets);
       this.#touchProfile(profile);
     }
     this.#discardProfile(profile);
@@ -242,34 +223,19 @@ export class CalcGraph {
 
   /** @param key `<namespace>/<name>` of the slice */
   setEndpointSlice(key: string, slice: EndpointSlice | undefined): void {
-    const before = this.#slices.get(key);
-    const now = slice && sliceMembers(slice);
-    if (sameValue(before, now)) return;
-    if (now !== undefined) {
-      this.#slices.set(key, now);
-      addTo(this.#slicesByService, now.service, now);
-      this.#countSlice(now, true);
-    } else {
-      this.#slices.delete(key);
-    }
-    if (before !== undefined) {
-      deleteFrom(this.#slicesByService, before.service, before);
-      this.#countSlice(before, false);
-    }
+    this.#ipSets.setSlice(key, slice);
   }
 
   /** Lets nodes see all that has changed, and tells those that are concerned. */
   flush(): void {
     for (const each of this.#reorder) this.#order(each);
     this.#reorder.clear();
-    for (const state of this.#unsettled) {
-      if (!state.set.settle()) continue;
-      for (const node of state.nodes) {
-        node.touchIpSet(state.set.definition.id);
+    for (const { set, nodes } of this.#ipSets.settle()) {
+      for (const node of nodes) {
+        node.touchIpSet(set.definition.id);
         this.#toldNodes.add(node);
       }
     }
-    this.#unsettled.clear();
     const told = [...this.#toldNodes];
     this.#toldNodes.clear();
     for (const node of told) node.tell();
@@ -287,8 +253,8 @@ export class CalcGraph {
     addTo(this.#policiesByTier, state.policy.tier, state);
     this.#policyIndex.add(state, state.selector);
     if (isEverywhere(state.policy)) this.#everywhere.add(state);
-    this.#forCandidates(state.selector, (each) => {
-      if (each.isEndpoint && state.selector.matches(each)) this.#select(state, each);
+    this.#candidates.forMatching(state.selector, (each) => {
+      if (each.isEndpoint) this.#select(state, each);
     });
     this.#activate(state);
     this.#touchPolicy(state);
@@ -308,8 +274,8 @@ export class CalcGraph {
       this.#policyIndex.delete(state);
       this.#policyIndex.add(state, selector);
       const selected = new Set<LabelClass>();
-      this.#forCandidates(selector, (each) => {
-        if (each.isEndpoint && selector.matches(each)) selected.add(each);
+      this.#candidates.forMatching(selector, (each) => {
+        if (each.isEndpoint) selected.add(each);
       });
       for (const each of selected) this.#select(state, each);
       for (const each of state.classes) if (!selected.has(each)) this.#unselect(state, each);
@@ -323,9 +289,9 @@ export class CalcGraph {
       if (now !== undefined && sameValue(now.message, scanned.message)) {
         // Only where it stands has changed: what renders its rules need not do so again.
         state.scanned = scanned;
-        this.#release(now);
+        this.#ipSets.release(now.ipSets);
       } else {
-        this.#release(scanned);
+        this.#ipSets.release(scanned.ipSets);
       }
     }
     this.#touchPolicy(state);
@@ -362,11 +328,11 @@ export class CalcGraph {
     if (active === (state.scanned !== undefined)) return;
     if (active) {
       const { id, policy } = state;
-      const { message, ipSets } = scanPolicy(id, policy, (text) => this.#read(text));
+      const { message, ipSets } = scanPolicy(id, policy, (text) => this.#selectors.read(text));
       state.scanned = { message: { id, policy: message }, ipSets };
-      for (const definition of ipSets) this.#acquire(definition);
+      this.#ipSets.acquire(ipSets);
     } else if (state.scanned !== undefined) {
-      this.#release(state.scanned);
+      this.#ipSets.release(state.scanned.ipSets);
       state.scanned = undefined;
     }
   }
@@ -397,8 +363,8 @@ export class CalcGraph {
   }
 
   #scanProfile({ name, model = MISSING_PROFILE }: ProfileState): Scanned<Profile> {
-    const scanned = scanProfile(name, model, (text) => this.#read(text));
-    for (const definition of scanned.ipSets) this.#acquire(definition);
+    const scanned = scanProfile(name, model, (text) => this.#selectors.read(text));
+    this.#ipSets.acquire(scanned.ipSets);
     return scanned;
   }
 
@@ -443,8 +409,7 @@ export class CalcGraph {
   #join(member: Member): void {
     const { labels, node } = member;
     labels.members.add(member);
-    for (const state of labels.ipSets)
-      this.#count(state, contribution(state.set.definition, member), true);
+    this.#ipSets.count(member, true);
     if (node === undefined) return;
     if (!labels.byNode.has(node)) {
       addTo(this.#classesByNode, node, labels);
@@ -458,8 +423,7 @@ export class CalcGraph {
   #leave(member: Member): void {
     const { labels, node } = member;
     labels.members.delete(member);
-    for (const state of labels.ipSets)
-      this.#count(state, contribution(state.set.definition, member), false);
+    this.#ipSets.count(member, false);
     if (node !== undefined) {
       const others = labels.byNode.get(node);
       others?.delete(member);
@@ -494,7 +458,7 @@ export class CalcGraph {
       const profiles = profileIds.map((name) => this.#profile(name));
       found = new LabelClass(key, own, profiles, isEndpoint);
       this.#classes.set(key, found);
-      this.#classIndex.add(found, own);
+      this.#candidates.add(found);
       for (const profile of profiles) {
         profile.classes.add(found);
         if (!isEndpoint) continue;
@@ -508,17 +472,17 @@ export class CalcGraph {
 
   #deleteClass(each: LabelClass): void {
     this.#classes.delete(each.key);
-    this.#classIndex.delete(each);
+    this.#candidates.delete(each);
     this.#reorder.delete(each);
     for (const state of each.policies) {
       state.classes.delete(each);
       this.#activate(state);
     }
-    for (const state of each.ipSets) state.classes.delete(each);
+    this.#ipSets.forget(each);
     for (const profile of each.profiles) {
       profile.classes.delete(each);
       if (each.isEndpoint && --profile.endpointClasses === 0 && profile.scanned !== undefined) {
-        this.#release(profile.scanned);
+        this.#ipSets.release(profile.scanned.ipSets);
         profile.scanned = undefined;
       }
       this.#discardProfile(profile);
@@ -527,13 +491,7 @@ export class CalcGraph {
 
   /** Asks the selectors that its labels may match, and makes it part of what does. */
   #match(each: LabelClass): void {
-    const ipSets = new Set<IpSetState>();
-    this.#ipSetIndex.forCandidates(each.labels(), (state) => {
-      const { definition } = state.set;
-      if ("selector" in definition && definition.selector.matches(each)) ipSets.add(state);
-    });
-    for (const state of ipSets) this.#include(state, each);
-    for (const state of each.ipSets) if (!ipSets.has(state)) this.#exclude(state, each);
+    this.#ipSets.match(each);
     if (!each.isEndpoint) return;
     const policies = new Set<PolicyState>();
     this.#policyIndex.forCandidates(each.labels(), (state) => {
@@ -550,30 +508,6 @@ export class CalcGraph {
     }
   }
 
-  /** Classes that a selector may match: by the one of its labels that the fewest have, themselves or from a profile. */
-  #forCandidates(selector: Selector, call: (each: LabelClass) => void): void {
-    let fewest = this.#classIndex.size;
-    let best: string | undefined;
-    for (const [label, restriction] of selector.restrictions) {
-      if (!possibleToSatisfy(restriction)) return;
-      if (!restriction.mustBePresent) continue;
-      let count = this.#classIndex.countMatching(label, restriction, fewest);
-      this.#profileIndex.forMatching(label, restriction, ({ classes }) => {
-        count += classes.size;
-      });
-      if (count >= fewest) continue;
-      fewest = count;
-      best = label;
-    }
-    const restriction = best === undefined ? undefined : selector.restrictions.get(best);
-    if (best === undefined || restriction === undefined) {
-      for (const each of this.#classIndex.items()) call(each);
-      return;
-    }
-    this.#classIndex.forMatching(best, restriction, call);
-    this.#profileIndex.forMatching(best, restriction, ({ classes }) => classes.forEach(call));
-  }
-
   #order(each: LabelClass): void {
     const tiers = endpointTiers(each.policies, this.#tiers);
     if (sameTiers(tiers, each.tiers)) return;
@@ -581,74 +515,6 @@ export class CalcGraph {
     for (const [name, members] of each.byNode) {
       const node = this.#touched(name);
       if (node !== undefined) for (const member of members) node.touchMember(member);
-    }
-  }
-
-  // IP sets
-
-  #acquire(definition: IpSetDefinition): void {
-    const known = this.#ipSets.get(definition.id);
-    if (known !== undefined) {
-      known.uses++;
-      return;
-    }
-    const set = new IpSet(definition, this.#suppressOverlaps, () => ++this.#version);
-    const state: IpSetState = { set, uses: 1, classes: new Set(), nodes: new Set() };
-    this.#ipSets.set(definition.id, state);
-    if ("selector" in definition) {
-      const { selector } = definition;
-      this.#ipSetIndex.add(state, selector);
-      this.#forCandidates(selector, (each) => {
-        if (selector.matches(each)) this.#include(state, each);
-      });
-    } else {
-      addTo(this.#ipSetsByService, definition.service, state);
-      for (const slice of this.#slicesByService.get(definition.service) ?? []) {
-        this.#count(state, serviceMembers(state, slice), true);
-      }
-    }
-  }
-
-  #release({ ipSets }: Scanned<unknown>): void {
-    for (const { id } of ipSets) {
-      const state = this.#ipSets.get(id);
-      if (state === undefined || --state.uses > 0) continue;
-      const { definition } = state.set;
-      this.#ipSets.delete(id);
-      this.#ipSetIndex.delete(state);
-      if ("service" in definition) deleteFrom(this.#ipSetsByService, definition.service, state);
-      for (const each of state.classes) each.ipSets.delete(state);
-      this.#unsettled.delete(state);
-    }
-  }
-
-  #include(state: IpSetState, each: LabelClass): void {
-    if (each.ipSets.has(state)) return;
-    each.ipSets.add(state);
-    state.classes.add(each);
-    for (const member of each.members)
-      this.#count(state, contribution(state.set.definition, member), true);
-  }
-
-  #exclude(state: IpSetState, each: LabelClass): void {
-    each.ipSets.delete(state);
-    state.classes.delete(each);
-    for (const member of each.members)
-      this.#count(state, contribution(state.set.definition, member), false);
-  }
-
-  #countSlice(slice: SliceMembers, there: boolean): void {
-    for (const state of this.#ipSetsByService.get(slice.service) ?? []) {
-      this.#count(state, serviceMembers(state, slice), there);
-    }
-  }
-
-  #count(state: IpSetState, members: readonly string[], there: boolean): void {
-    if (members.length === 0) return;
-    this.#unsettled.add(state);
-    for (const member of members) {
-      if (there) state.set.add(member);
-      else state.set.remove(member);
     }
   }
 
@@ -671,32 +537,6 @@ export class CalcGraph {
     }
     return false;
   }
-
-  // Selectors
-
-  #read(text: string): Selector {
-    let selector = this.#selectors.get(text);
-    if (selector === undefined) {
-      selector = parseSelector(text);
-      if (this.#selectors.size >= MAX_READ_SELECTORS) this.#selectors.clear();
-      this.#selectors.set(text, selector);
-    }
-    return selector;
-  }
-
-  /** Before anything is changed: when rules are scanned, all can be read. */
-  #checkSelectors(rules: readonly ModelRule[]): void {
-    for (const { source, destination } of rules) {
-      for (const { selector, notSelector } of [source, destination]) {
-        if (selector !== undefined) this.#read(selector);
-        if (notSelector !== undefined) this.#read(notSelector);
-      }
-    }
-  }
-}
-
-function serviceMembers({ set }: IpSetState, slice: SliceMembers): readonly string[] {
-  return set.definition.type === "NET" ? slice.addresses : slice.withPorts;
 }
 
 function isEverywhere({ performanceHints }: ModelPolicy): boolean {
@@ -711,16 +551,4 @@ function classKey(
 ): string {
   const labels = [...own].map(([name, value]) => `${name}\u0001${value}`).sort();
   return [isEndpoint ? "endpoint" : "set", ...labels, "", ...profileIds].join("\u0000");
-}
-
-function addTo<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
-  const set = map.get(key);
-  if (set === undefined) map.set(key, new Set([value]));
-  else set.add(value);
-}
-
-function deleteFrom<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
-  const set = map.get(key);
-  set?.delete(value);
-  if (set?.size === 0) map.delete(key);
 }
