@@ -13,6 +13,13 @@ export { CalcFeed } from "./calc/calc-feed.ts";
 export { CalcGraph, type CalcGraphOptions } from "./calc/calc-graph.ts";
 export { CALC_KINDS, CalcObjects, type CalcObjectsOptions } from "./calc/calc-objects.ts";
 export type { IpSetDelta, IpSetMembers } from "./calc/ip-set.ts";
+export { type BlockRoute, blockRoutes } from "./calc/l3-routes/block-routes.ts";
+export { type L3Route, L3Routes, type WorkloadRoute } from "./calc/l3-routes/l3-routes.ts";
+export { NODE_ANNOTATIONS } from "./calc/l3-routes/node-annotations.ts";
+export { type NodeFacts, type NodeSide, nodeFacts } from "./calc/l3-routes/node-facts.ts";
+export { type PoolFacts, poolFacts } from "./calc/l3-routes/pool-facts.ts";
+export { routeUpdate, routeUpdates } from "./calc/l3-routes/route-update.ts";
+export { vtepMac, vxlanTunnelEndpoint } from "./calc/l3-routes/vteps.ts";
 export {
   type Encapsulation,
   type GlobalBgpConfig,
