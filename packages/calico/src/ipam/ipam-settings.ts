@@ -28,14 +28,3 @@ export function* ipamSettings(os: "linux" | "windows" = "linux"): IpamSteps<Ipam
   }
   return settings;
 }
-
-/** What SetIPAMConfig refuses; `undefined` where nothing is wrong. */
-export function settingsProblem(settings: IPAMConfigurationSpec): string | undefined {
-  if (!settings.strictAffinity && !settings.autoAllocateBlocks) {
-    return "Cannot disable 'StrictAffinity' and 'AutoAllocateBlocks' at the same time";
-  }
-  if ((settings.maxBlocksPerHost ?? 0) > 0 && !settings.strictAffinity) {
-    return "MaxBlocksPerHost requires StrictAffinity to be enabled";
-  }
-  return undefined;
-}
