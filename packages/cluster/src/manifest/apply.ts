@@ -375,7 +375,7 @@ function checkNodes(
   const ranges: { readonly range: Prefix; readonly name: string }[] = [];
   const rangesOf = (nodes: readonly Node[]) =>
     nodes.flatMap((n) => podCidrsOf(n).map((range) => ({ range, name: n.metadata.name })));
-  const made = steps.filter((s) => s.kindOf(object) === "Node" && s.existing === undefined);
+  const made = steps.filter((s) => kindOf(s.object) === "Node" && s.existing === undefined);
   ranges.push(...rangesOf(made.length === 0 ? [] : existing));
   for (const { object } of made) {
     const node = object as Node;
