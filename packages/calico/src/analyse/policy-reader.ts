@@ -57,17 +57,16 @@ function read(given: Iterable<KubeObject>): PolicyView {
   const selectors = new SelectorTerms(labelledNets(objects, inherited));
   const services = new ServiceIndex(objects.of("Service"), objects.of("EndpointSlice"));
   const rules = new RuleTerms(selectors, services);
-  const tiers = new Tiers(objects.of("Tier.projectcalico.org"));
   const { policies: all, ignored } = givenPolicies(objects);
+  const tiers = new Tiers(
+    objects.of("Tier.projectcalico.org"),
+    all.map(({ model }) => model.tier),
+  );
   const policies: CalicoPolicy[] = [];
   const refused = [...ignored];
   for (const each of all) {
     const { object, model } = each;
-    const tier = tiers.find(model.tier, phaseOf(model));
-    if (tier === undefined) {
-      refused.push({ object, reason: `there is no tier ${model.tier}` });
-      continue;
-    }
+    const tier = tiers.of(model.tier, phaseOf(model));
     try {
       policies.push(calicoPolicy(each, tier, selectors, rules, hosts));
     } catch (error) {

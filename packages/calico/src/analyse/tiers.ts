@@ -1,15 +1,9 @@
 import type { Tier } from "@cnilab/network-policy";
+import { FIXED_TIERS } from "../api/endpoint-checks.ts";
 import type { Tier as TierObject } from "../api/v3/tier.ts";
 import type { ModelTier } from "../conversion/model.ts";
 import { modelTier } from "../conversion/model-sets.ts";
 import { compareUtf8 } from "../selector/compare-utf8.ts";
-
-/** Those that calico-node makes at its start (`libcalico-go/lib/clientv3/client.go` EnsureInitialized). */
-const ALWAYS_THERE: readonly (readonly [name: string, tier: ModelTier])[] = [
-  ["kube-admin", { order: 1_000, defaultAction: "Pass" }],
-  ["default", { order: 1_000_000, defaultAction: "Deny" }],
-  ["kube-baseline", { order: 10_000_000, defaultAction: "Pass" }],
-];
 
 /**
  * When a policy is asked, at a host's own interface: before connection tracking, before DNAT, or as all policies of pods are
@@ -17,20 +11,25 @@ const ALWAYS_THERE: readonly (readonly [name: string, tier: ModelTier])[] = [
  */
 export type Phase = "doNotTrack" | "preDNAT" | "normal";
 
-/** All tiers, in the order in which they are asked. */
+/**
+ * All tiers, in the order in which they are asked. One that policies name and that is not there comes last and denies
+ * (`felix/calc/policy_sorter.go` TierLess; `policy_resolver.go` says that it is skipped, and goes on with it).
+ */
 export class Tiers {
   readonly #tiers = new Map<string, Tier>();
   /** Where a tier before all others, and one behind them, stands. */
   readonly first = 0;
   readonly last: number;
 
-  constructor(objects: readonly TierObject[]) {
-    const known = new Map(ALWAYS_THERE);
+  /** @param named by policies */
+  constructor(objects: readonly TierObject[], named: Iterable<string>) {
+    const known = new Map<string, ModelTier>(Object.entries(FIXED_TIERS));
     for (const object of objects) known.set(object.metadata.name, modelTier(object));
-    const sorted = [...known].sort(
-      ([nameX, { order: x = Infinity }], [nameY, { order: y = Infinity }]) =>
-        x === y ? compareUtf8(nameX, nameY) : x - y,
-    );
+    const missing = [...new Set(named)]
+      .filter((name) => !known.has(name))
+      .sort(compareUtf8)
+      .map((name): [string, ModelTier] => [name, { defaultAction: "Deny" }]);
+    const sorted = [...[...known].sort(compareTiers), ...missing];
     let order = this.first + 1;
     for (const phase of ["doNotTrack", "preDNAT", "normal"] as const) {
       for (const [name, { defaultAction }] of sorted) {
@@ -45,8 +44,13 @@ export class Tiers {
     this.last = order;
   }
 
-  /** `undefined` for a tier that there is not. */
-  find(name: string, phase: Phase): Tier | undefined {
-    return this.#tiers.get(`${phase} ${name}`);
+  /** @param name of a tier that is there, or that policies name */
+  of(name: string, phase: Phase): Tier {
+    return this.#tiers.get(`${phase} ${name}`) as Tier;
   }
+}
+
+function compareTiers([nameX, x]: [string, ModelTier], [nameY, y]: [string, ModelTier]): number {
+  const [orderX, orderY] = [x.order ?? Infinity, y.order ?? Infinity];
+  return orderX === orderY ? compareUtf8(nameX, nameY) : orderX - orderY;
 }

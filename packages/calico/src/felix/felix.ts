@@ -7,6 +7,7 @@ import { felixSpecs } from "../routing/felix-settings.ts";
 import { MarkMaskError } from "../rules/mark-bits.ts";
 import type { ClusterFacts, FactSources } from "./cluster-facts.ts";
 import type { ClusterFelix } from "./cluster-felix.ts";
+import { createDefaultTiers } from "./default-tiers.ts";
 import { NodeDataplanes } from "./node-dataplanes.ts";
 
 /** Kinds of policies that Felix enforces. */
@@ -54,6 +55,7 @@ export class Felix implements PolicyEngine {
   start(): void {
     if (this.#subscription !== undefined) return;
     const { api } = this.#node;
+    createDefaultTiers(api);
     this.#subscription = new Subscription();
     const calc = this.#cluster.attach(this.#node);
     this.#calc = calc;

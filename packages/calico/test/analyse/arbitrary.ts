@@ -15,7 +15,7 @@ const NETS = ["0.0.0.0/0", "10.0.0.0/8", "10.0.0.4/31", "192.0.2.0/24", "fd00::/
 const SERVICES = ["one", "two"];
 
 const few = <T>(each: fc.Arbitrary<T>, least = 0) =>
-  fc.array(each, { minLength: least, maxLength: 2 });
+  fc.uniqueArray(each, { minLength: least, maxLength: 2, comparator: "SameValue" });
 const key = fc.constantFrom(...KEYS);
 const value = fc.constantFrom(...VALUES);
 const namespace = fc.constantFrom(...NAMESPACES);
@@ -151,7 +151,12 @@ export const policies: fc.Arbitrary<readonly KubeObject[]> = fc
           .tuple(
             spec,
             maybe(namespaceSelector),
-            fc.constantFrom({}, {}, { doNotTrack: true }, { preDNAT: true }),
+            fc.constantFrom(
+              {},
+              {},
+              { doNotTrack: true, applyOnForward: true },
+              { preDNAT: true, applyOnForward: true },
+            ),
           )
           .map(([each, selector, phase]) => ({ ...each, namespaceSelector: selector, ...phase })),
       }),

@@ -196,10 +196,11 @@ describe("tiers", () => {
     ],
     ["log goes on", [all("a", "default", 1, "Log"), all("b", "default", 2, "Allow")], "allowed: b"],
     [
-      "a tier that is not there",
+      "a tier that is not there last",
       [all("a", "none", 1, "Deny"), all("b", "default", 1, "Allow")],
       "allowed: b",
     ],
+    ["but asked", [all("a", "none", 1, "Deny"), all("b", "default", 1, "Pass")], "denied: a"],
   ])("%s", (_, objects, expected) => {
     const found = ask(objects, "shop/api", "shop/db", PG);
     const [verdict, name] = expected.split(": ");
@@ -397,7 +398,6 @@ describe("other objects", () => {
   test("what is not enforced is told with the reason", () => {
     const objects = [
       calico("StagedGlobalNetworkPolicy", "s", { selector: "all()", types: ["Ingress"] }),
-      calico("GlobalNetworkPolicy", "t", { tier: "gone", selector: "all()", types: ["Ingress"] }),
       calico("GlobalNetworkPolicy", "u", { selector: "app ==", types: ["Ingress"] }),
       {
         apiVersion: "policy.networking.k8s.io/v1alpha1",
@@ -411,7 +411,6 @@ describe("other objects", () => {
     expect(ignored.map(({ object, reason }) => `${object.kind}: ${reason.slice(0, 24)}`)).toEqual([
       "StagedGlobalNetworkPolicy: it is staged: what it wo",
       "AdminNetworkPolicy: Calico enforces ClusterN",
-      "GlobalNetworkPolicy: there is no tier gone",
       expect.stringMatching(/^GlobalNetworkPolicy: /),
     ]);
   });
