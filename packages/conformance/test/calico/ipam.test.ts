@@ -2,7 +2,7 @@ import { checkIpam, IpamClient, showUtilization } from "@cnilab/calico";
 import type { Cluster } from "@cnilab/cluster";
 import type { KubeObject, Pod } from "@cnilab/core";
 import { describe, expect, test } from "vitest";
-import { calicoLab, calicoObject, pod, pool } from "./lab.ts";
+import { calicoLab, calicoObject, clusterRoutes, pod, pool, verdict } from "./lab.ts";
 
 // Blocks of node-a, node-b and node-c in 10.244.0.0/16 are where vectors/calico/block-order says: .174.128, .218.64, .99.192.
 
@@ -135,6 +135,11 @@ describe("annotations", () => {
   });
 });
 
+function modes(encapsulation: string): object {
+  if (encapsulation === "VXLAN") return { vxlanMode: "Always" };
+  return encapsulation === "IPIP" ? { ipipMode: "Always" } : {};
+}
+
 function prefixed(wanted: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(
     Object.entries(wanted).map(([key, value]) => [`cni.projectcalico.org/${key}`, value]),
@@ -195,6 +200,29 @@ describe("a pool that is too small", () => {
     );
     expect(problems(cluster)).toBe(FINE);
   });
+
+  test.each(["VXLAN", "IPIP", "None"])(
+    "a borrowed address is reached from everywhere, by a route of its own (%s)",
+    async (encapsulation) => {
+      // Tunnels take an address each.
+      const room = pool("10.1.0.0/28", { blockSize: 29, ...modes(encapsulation) }, "room");
+      const cluster = await calicoLab({ options: { encapsulation }, pods: 2, objects: [room] });
+      const lending = cluster.api
+        .list("IPAMBlock.projectcalico.org")
+        .map(({ spec }) => (spec.affinity ?? "").replace("host:", ""));
+      const borrower = ["node-a", "node-b", "node-c"].find((name) => !lending.includes(name));
+      const name = borrower?.at(-1);
+      const ip = ipsOf(cluster, `${name}1`)[0] as string;
+      for (const other of ["a", "b", "c"].filter((n) => n !== name)) {
+        expect(clusterRoutes(cluster, `node-${other}`).some((r) => r.startsWith(`${ip} `))).toBe(
+          true,
+        );
+        expect(verdict(cluster, `${other}1`, `${name}1`)).toBe("allowed");
+        expect(verdict(cluster, `${name}2`, `${other}2`)).toBe("allowed");
+      }
+      expect(problems(cluster)).toBe(FINE);
+    },
+  );
 
   test("and it gets an address when another pod goes", async () => {
     const cluster = await calicoLab({ ...NO_TUNNELS, pods: 3, objects: [small] });
