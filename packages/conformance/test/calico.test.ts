@@ -10,11 +10,25 @@ const variants: readonly {
   readonly family: Families;
 }[] = [
   { options: { encapsulation: "VXLAN" }, proxyMode: "iptables", family: "IPv4" },
-  { options: { encapsulation: "VXLAN" }, proxyMode: "nftables", family: "dual-stack" },
+  {
+    options: { encapsulation: "VXLAN", dataplane: "Nftables" },
+    proxyMode: "nftables",
+    family: "dual-stack",
+  },
   { options: { encapsulation: "VXLAN", wireguard: true }, proxyMode: "iptables", family: "IPv6" },
   { options: { encapsulation: "VXLANCrossSubnet" }, proxyMode: "ipvs", family: "IPv4" },
   { options: { encapsulation: "IPIP" }, proxyMode: "iptables", family: "IPv4" },
-  { options: { encapsulation: "IPIPCrossSubnet" }, proxyMode: "nftables", family: "IPv4" },
+  {
+    options: { encapsulation: "IPIPCrossSubnet", bgp: "reflectors" },
+    proxyMode: "nftables",
+    family: "IPv4",
+  },
+  { options: { encapsulation: "None" }, proxyMode: "iptables", family: "dual-stack" },
+  {
+    options: { encapsulation: "None", ipam: "host-local", dataplane: "Nftables" },
+    proxyMode: "ipvs",
+    family: "IPv6",
+  },
 ];
 
 describe.each(
