@@ -1,7 +1,9 @@
 import {
   type AddressRange,
+  type BgpOptions,
   type CloudOptions,
   type Layer2Options,
+  registerBgp,
   registerCloud,
   registerLayer2,
 } from "@cnilab/cloud";
@@ -10,7 +12,7 @@ import { compareIp, familyOf, tryParseIp, tryParsePrefix } from "@cnilab/net";
 import { type Command, Option } from "commander";
 
 /** Who gives Services of type LoadBalancer their addresses. */
-export const LOAD_BALANCERS = ["cloud", "l2", "none"] as const;
+export const LOAD_BALANCERS = ["cloud", "l2", "bgp", "none"] as const;
 
 export interface LoadBalancerFlags {
   readonly loadBalancer: (typeof LOAD_BALANCERS)[number];
@@ -24,7 +26,7 @@ export function addLoadBalancerFlags(command: Command): Command {
     .addOption(
       new Option(
         "--load-balancer <who>",
-        "who serves Services of type LoadBalancer: a cloud, the nodes by ARP as MetalLB does (l2), nobody",
+        "who serves Services of type LoadBalancer: a cloud, the nodes by ARP (l2) or by telling their router (bgp) as MetalLB does, nobody",
       )
         .choices(LOAD_BALANCERS)
         .default("cloud"),
@@ -32,7 +34,7 @@ export function addLoadBalancerFlags(command: Command): Command {
     .addOption(
       new Option(
         "--load-balancer-set <key=value>",
-        "pool=CIDR or FIRST-LAST, class=NAME; for cloud source=preserved|translated, latency=SECONDS, health=kube-proxy|node-port; repeatable",
+        "pool=CIDR or FIRST-LAST, class=NAME; for cloud source=preserved|translated, latency=SECONDS, health=kube-proxy|node-port; for bgp myASN=N, peerASN=N; repeatable",
       )
         .argParser((value: string, before: readonly string[]) => [...before, value])
         .default([], "none"),
@@ -61,6 +63,10 @@ export function readLoadBalancer({
       const options: Partial<Layer2Options> = common;
       return (root) => registerLayer2(root, options);
     }
+    case "bgp": {
+      const options: Partial<BgpOptions> = { ...common, ...bgpOptions(settings) };
+      return (root) => registerBgp(root, options);
+    }
     case "none":
       return () => {};
   }
@@ -69,6 +75,7 @@ export function readLoadBalancer({
 const KEYS: Readonly<Record<LoadBalancerFlags["loadBalancer"], readonly string[]>> = {
   cloud: ["pool", "class", "source", "latency", "health"],
   l2: ["pool", "class"],
+  bgp: ["pool", "class", "myASN", "peerASN"],
   none: [],
 };
 
@@ -106,6 +113,19 @@ function cloudOptions(settings: readonly (readonly [string, string])[]): Partial
       }
       options.latencyMs = Number(value) * 1000;
     }
+  }
+  return options;
+}
+
+function bgpOptions(settings: readonly (readonly [string, string])[]): Partial<BgpOptions> {
+  const options: { myAsn?: number; peerAsn?: number } = {};
+  for (const [key, value] of settings) {
+    if (key !== "myASN" && key !== "peerASN") continue;
+    const number = /^\d{1,10}$/.test(value) ? Number(value) : 0;
+    if (number < 1 || number > 4_294_967_295) {
+      throw new InputError(`${key} must be an AS number, 1 to 4294967295, not "${value}"`, FLAG);
+    }
+    options[key === "myASN" ? "myAsn" : "peerAsn"] = number;
   }
   return options;
 }

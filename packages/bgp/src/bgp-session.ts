@@ -107,7 +107,8 @@ export class BgpSession implements BgpSender {
   #attempts = 0;
   #lastError = "";
   #remoteId = 0;
-  #holdTime = HOLD_TIME;
+  /** Seconds, as both ends have agreed. */
+  #holdTime: number;
   /** The neighbour may be back soon, and its routes are kept (`gr_active`). */
   #waitsForRestart = false;
   #addPath = false;
@@ -124,6 +125,7 @@ export class BgpSession implements BgpSender {
     this.#speaker = speaker;
     this.config = config;
     this.#since = speaker.clock.now;
+    this.#holdTime = config.holdTime ?? HOLD_TIME;
   }
 
   get name(): string {
@@ -372,7 +374,7 @@ export class BgpSession implements BgpSender {
     const open: Open = {
       type: "OPEN",
       as: localAs,
-      holdTime: HOLD_TIME,
+      holdTime: this.config.holdTime ?? HOLD_TIME,
       routerId: config.routerId,
       family: config.family,
       addPath: addPaths,
@@ -445,7 +447,7 @@ export class BgpSession implements BgpSender {
     connection.open = open;
     connection.state = "OpenConfirm";
     this.#remoteId = open.routerId;
-    this.#holdTime = Math.min(HOLD_TIME, open.holdTime);
+    this.#holdTime = Math.min(this.config.holdTime ?? HOLD_TIME, open.holdTime);
     this.#addPath = this.config.addPaths && open.addPath;
     this.#say(connection, new BgpMessages([KEEPALIVE]));
   }

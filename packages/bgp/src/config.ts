@@ -36,6 +36,8 @@ export interface PeerConfig {
   readonly nextHopKeep: boolean;
   /** How often the own AS may be in a path. */
   readonly allowLocalAs: number;
+  /** Seconds; {@link HOLD_TIME} where it is absent. */
+  readonly holdTime?: number | undefined;
   /** Seconds between keepalives; a third of the hold time where it is absent. */
   readonly keepaliveTime?: number | undefined;
 }

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from "@cnilab/core";
-import { type NetNamespace, type TcpConnection, TcpListener } from "@cnilab/linux";
+import { KernelError, type NetNamespace, type TcpConnection, TcpListener } from "@cnilab/linux";
 import type { IpAddress } from "@cnilab/net";
 import { BgpSession, type SessionOwner, type SessionStatus } from "./bgp-session.ts";
 import type { PeerConfig, SpeakerConfig } from "./config.ts";
@@ -244,12 +244,17 @@ export class Speaker implements SessionOwner {
     this.#listener = undefined;
     const { listen } = this.#config;
     if (listen === undefined) return;
-    this.#listener = new TcpListener(this.netns, {
-      address: listen.address,
-      port: listen.port,
-      owner: this.program,
-      onAccept: (tcp) => this.#accept(tcp),
-    });
+    try {
+      this.#listener = new TcpListener(this.netns, {
+        address: listen.address,
+        port: listen.port,
+        owner: this.program,
+        onAccept: (tcp) => this.#accept(tcp),
+      });
+    } catch (error) {
+      // "Unable to open listening socket": it goes on without.
+      if (!(error instanceof KernelError)) throw error;
+    }
   }
 
   #accept(tcp: TcpConnection): void {
@@ -393,6 +398,7 @@ function isOther(x: PeerConfig, y: PeerConfig): boolean {
     x.nextHopSelf !== y.nextHopSelf ||
     x.nextHopKeep !== y.nextHopKeep ||
     x.allowLocalAs !== y.allowLocalAs ||
+    x.holdTime !== y.holdTime ||
     x.keepaliveTime !== y.keepaliveTime
   );
 }

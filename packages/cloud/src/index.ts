@@ -1,4 +1,7 @@
 export * from "./address-pools.ts";
+export * from "./bgp/announcing-nodes.ts";
+export * from "./bgp/bgp-options.ts";
+export * from "./bgp/bgp-provider.ts";
 export * from "./cloud/cloud-dataplane.ts";
 export * from "./cloud/cloud-options.ts";
 export * from "./cloud/cloud-provider.ts";
@@ -16,5 +19,6 @@ export * from "./layer2/ndp-responder.ts";
 export * from "./layer2/responder.ts";
 export * from "./load-balancer-controller.ts";
 export * from "./load-balancer-dataplane.ts";
+export * from "./metallb.ts";
 export * from "./register.ts";
 export * from "./requested-addresses.ts";

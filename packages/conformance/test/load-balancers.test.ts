@@ -1,10 +1,10 @@
-import { type CloudOptions, registerCloud, registerLayer2 } from "@cnilab/cloud";
+import { type CloudOptions, registerBgp, registerCloud, registerLayer2 } from "@cnilab/cloud";
 import { type Cluster, createCluster } from "@cnilab/cluster";
 import type { DependencyContainer, KubeObject, Service, ServiceSpec } from "@cnilab/core";
 import { flannel } from "@cnilab/flannel";
 import { registerKubeProxy } from "@cnilab/kube-proxy";
 import type { Nic } from "@cnilab/linux";
-import { type IpFamily, parsePrefix } from "@cnilab/net";
+import { formatIp, type IpFamily, parsePrefix } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
 import { pod } from "../src/test-cluster.ts";
 
@@ -12,6 +12,7 @@ type Provider = (root: DependencyContainer) => void;
 const passing: Provider = (root) => registerCloud(root);
 const translating: Provider = (root) => registerCloud(root, { sourcePreserving: false });
 const layer2: Provider = (root) => registerLayer2(root);
+const bgp: Provider = (root) => registerBgp(root);
 
 interface Options {
   readonly nodes?: number;
@@ -365,5 +366,68 @@ describe("layer 2", () => {
   test("a host beside the nodes reaches the address as well", async () => {
     const made = await cluster(layer2, [service("web"), ...PODS]);
     expect(ask(made, "192.168.7.7", address(made)).verdict).toBe("allowed");
+  });
+});
+
+/** Nodes that the router sends packets for an address to. */
+function nextHops(of: Cluster, to: string): string[] {
+  const route = of.underlay.router.initNs.fib4.routesTo(parsePrefix(`${to}/32`))[0];
+  return (route?.nexthops ?? []).map(({ gateway }) => formatIp(gateway ?? 0));
+}
+
+describe("MetalLB in BGP mode", () => {
+  test("all nodes tell the router of an address, and it spreads connections", async () => {
+    const made = await cluster(bgp, [service("web"), ...PODS]);
+    const to = address(made);
+    expect(nextHops(made, to)).toEqual(["192.168.0.11", "192.168.0.12", "192.168.0.13"]);
+    expect(events(made)).toEqual([
+      `IPAllocated: Assigned IP ["${to}"]`,
+      ...[1, 2, 3].map((k) => `nodeAssigned: announcing from node "node${k}" with protocol "bgp"`),
+    ]);
+    expect(many(made, "internet", to)).toMatchObject({
+      verdicts: ["allowed"],
+      backends: ["default/a", "default/b"],
+    });
+  });
+
+  test("with policy Local only nodes with an endpoint do, and the source stays", async () => {
+    const spec = { externalTrafficPolicy: "Local" } as const;
+    const made = await cluster(bgp, [service("web", spec), ...PODS]);
+    const to = address(made);
+    expect(nextHops(made, to)).toEqual(["192.168.0.11", "192.168.0.12"]);
+    expect(many(made, "internet", to)).toEqual({
+      verdicts: ["allowed"],
+      backends: ["default/a", "default/b"],
+      seenAs: ["203.0.113.10"],
+    });
+    made.delete("Pod", "default/a");
+    await made.settled();
+    expect(nextHops(made, to)).toEqual(["192.168.0.12"]);
+  });
+
+  test("a node that is lost gets packets until the router's hold timer expires", async () => {
+    const made = await cluster(bgp, [service("web"), ...PODS]);
+    const to = address(made);
+    made.stopNode("node3");
+    made.clock.advance(30_000);
+    expect(nextHops(made, to)).toContain("192.168.0.13");
+    made.clock.advance(90_000);
+    expect(nextHops(made, to)).toEqual(["192.168.0.11", "192.168.0.12"]);
+    expect(many(made, "internet", to).verdicts).toEqual(["allowed"]);
+    made.startNode("node3");
+    made.clock.advance(60_000);
+    expect(nextHops(made, to)).toContain("192.168.0.13");
+  });
+
+  test("nobody tells of a Service without endpoints, nor of one that is gone", async () => {
+    const made = await cluster(bgp, [service("web"), service("other"), ...PODS]);
+    const to = address(made);
+    made.delete("Service", "default/other");
+    await made.settled();
+    expect(nextHops(made, to)).toHaveLength(3);
+    for (const name of ["default/a", "default/b"]) made.delete("Pod", name);
+    await made.settled();
+    expect(nextHops(made, to)).toEqual([]);
+    expect(ask(made, "internet", to).verdict).toBe("unreachable");
   });
 });

@@ -33,11 +33,12 @@ export function electedNode(
 }
 
 /** `EndpointCanServe` of MetalLB internal/k8s/epslices. */
-function canServe({ conditions }: EndpointSlice["endpoints"][number]): boolean {
+export function canServe({ conditions }: EndpointSlice["endpoints"][number]): boolean {
   return conditions?.serving ?? conditions?.ready ?? true;
 }
 
-function isUsable({ metadata, status }: Node): boolean {
+/** Neither kept from load balancers by its label, nor without a network. */
+export function isUsable({ metadata, status }: Node): boolean {
   if (metadata.labels?.[EXCLUDE_LABEL] !== undefined) return false;
   return !(status?.conditions ?? []).some(
     ({ type, status: is }) => type === "NetworkUnavailable" && is === "True",

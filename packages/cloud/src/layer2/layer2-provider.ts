@@ -9,17 +9,16 @@ import {
   type Service,
 } from "@cnilab/core";
 import type { Kernel } from "@cnilab/linux";
-import { addToIp, familyOf, formatIp, type IpAddress } from "@cnilab/net";
+import { addToIp, formatIp, type IpAddress } from "@cnilab/net";
 import { combineLatest, type Subscription } from "rxjs";
 import { type AddressPool, AddressPools } from "../address-pools.ts";
-import { LoadBalancerController, type ProviderEvents } from "../load-balancer-controller.ts";
+import { LoadBalancerController } from "../load-balancer-controller.ts";
 import type { LoadBalancerDataplane } from "../load-balancer-dataplane.ts";
+import { byService, closeRouter, METALLB, openRouter } from "../metallb.ts";
 import { Announcer } from "./announcer.ts";
 import { electedNode } from "./election.ts";
 import type { Layer2Options } from "./layer2-options.ts";
 import { Members } from "./members.ts";
-
-const SERVICE_NAME = "kubernetes.io/service-name";
 
 /** MetalLB in layer 2 mode: a controller that gives addresses, and on each node a speaker. */
 export class Layer2Provider implements LoadBalancerEngine, LoadBalancerDataplane {
@@ -71,7 +70,7 @@ export class Layer2Provider implements LoadBalancerEngine, LoadBalancerDataplane
       if (!addresses.includes(address)) this.#withdraw(key, address);
     }
     this.#addresses.set(key, addresses);
-    for (const address of addresses) this.#openRouter(service, address);
+    for (const address of addresses) openRouter(this.#cluster.router, service, address);
     this.#members.refresh();
     this.#electFor(key);
   }
@@ -162,27 +161,11 @@ export class Layer2Provider implements LoadBalancerEngine, LoadBalancerDataplane
     return announcer;
   }
 
-  /** The nodes' router lets connections of the world to the address in; where it is, ARP tells. */
-  #openRouter({ metadata }: Service, address: IpAddress): void {
-    const iptables = this.#cluster.router.initNs.iptables(familyOf(address));
-    if (iptables.check("filter", "FORWARD", opening(address))) return;
-    const { namespace = "default", name } = metadata;
-    const origin = { kind: "Service", namespace, name, detail: "load balancer" };
-    iptables.insert("filter", "FORWARD", opening(address), 1, origin);
-  }
-
   #withdraw(key: string, address: IpAddress): void {
     for (const announcer of this.#announcers.values()) announcer.remove(address);
-    const iptables = this.#cluster.router.initNs.iptables(familyOf(address));
-    if (iptables.check("filter", "FORWARD", opening(address))) {
-      iptables.delete("filter", "FORWARD", opening(address));
-    }
+    closeRouter(this.#cluster.router, address);
     this.#owners.delete(key);
   }
-}
-
-function opening(address: IpAddress): string {
-  return `-d ${formatIp(address)} -j ACCEPT`;
 }
 
 /** 254 addresses at the upper end of what the nodes' network has for hosts, as 192.168.255.1 in 192.168.0.0/16. */
@@ -193,27 +176,3 @@ function upperEnd({ nodeNetworks }: ClusterContext): AddressPool {
   }));
   return { name: "default", ranges };
 }
-
-function byService(slices: Iterable<EndpointSlice>): Map<string, EndpointSlice[]> {
-  const grouped = new Map<string, EndpointSlice[]>();
-  for (const slice of slices) {
-    const { namespace, labels } = slice.metadata;
-    const key = `${namespace}/${labels?.[SERVICE_NAME]}`;
-    const known = grouped.get(key);
-    if (known === undefined) grouped.set(key, [slice]);
-    else known.push(slice);
-  }
-  return grouped;
-}
-
-/** The words of MetalLB's controller. */
-const METALLB: ProviderEvents = {
-  ensuring: undefined,
-  ensured: (addresses) => [
-    "IPAllocated",
-    `Assigned IP [${addresses.map((a) => `"${formatIp(a)}"`).join(" ")}]`,
-  ],
-  failed: (key, why) => ["AllocationFailed", `Failed to allocate IP for "${key}": ${why}`],
-  deleting: undefined,
-  deleted: undefined,
-};
