@@ -12,12 +12,7 @@ export const NFTABLES_TABLE = "calico";
  * Felix's base chains (`felix/nftables/table.go` baseChains). What is appended or inserted elsewhere stands in a chain of Felix's own
  * here, whose priority says when it runs: after kube-proxy's.
  */
-const BASE_CHAINS: readonly (readonly [
-  name: string,
-  type: string,
-  hook: string,
-  priority: string,
-])[] = [
+const BASE_CHAINS: NftablesTable["baseChains"] = [
   ["filter-INPUT", "filter", "input", "0"],
   ["filter-FORWARD", "filter", "forward", "0"],
   ["filter-OUTPUT", "filter", "output", "0"],
@@ -34,11 +29,28 @@ const BASE_CHAINS: readonly (readonly [
   ["raw-OUTPUT", "filter", "output", "-300"],
 ];
 
+/** A table of nftables that is Felix's alone. */
+export interface NftablesTable {
+  readonly family: "ip" | "ip6" | "arp";
+  readonly name: string;
+  readonly baseChains: readonly (readonly [
+    name: string,
+    type: string,
+    hook: string,
+    priority: string,
+  ])[];
+}
+
+/** The one for policies. */
+function policyTable(family: IpFamily): NftablesTable {
+  return { family: family === 4 ? "ip" : "ip6", name: NFTABLES_TABLE, baseChains: BASE_CHAINS };
+}
+
 /** Felix's table of one family of a node's nftables. Only what is different from the last time is programmed. */
 export class NftablesDataplane {
   readonly #netns: NetNamespace;
   readonly #family: IpFamily;
-  readonly #tableFamily: "ip" | "ip6";
+  readonly #table: NftablesTable;
   #sets: ReadonlyMap<string, WantedIpSet> = new Map();
   /** By the name within the table. */
   #chains = new Map<string, TableChain>();
@@ -46,15 +58,15 @@ export class NftablesDataplane {
   /** Content of base chains as text. */
   #base = new Map<string, string>();
 
-  constructor(netns: NetNamespace, family: IpFamily) {
+  constructor(netns: NetNamespace, family: IpFamily, table: NftablesTable = policyTable(family)) {
     this.#netns = netns;
     this.#family = family;
-    this.#tableFamily = family === 4 ? "ip" : "ip6";
+    this.#table = table;
   }
 
   apply(tables: WantedTables, sets: ReadonlyMap<string, WantedIpSet>): void {
     const { nftables } = this.#netns;
-    if (!nftables.hasTable(this.#tableFamily, NFTABLES_TABLE)) this.#forget();
+    if (!nftables.hasTable(this.#table.family, this.#table.name)) this.#forget();
     const text = this.changes(tables, sets);
     if (text !== "") nftables.apply(text, { origin: this.#originOf(tables) });
     this.remember(tables, sets);
@@ -63,8 +75,8 @@ export class NftablesDataplane {
   /** Takes all away, as Felix does with what it programmed before it was told to use iptables. */
   clear(): void {
     const { nftables } = this.#netns;
-    if (nftables.hasTable(this.#tableFamily, NFTABLES_TABLE)) {
-      nftables.apply(`delete table ${this.#tableFamily} ${NFTABLES_TABLE}`);
+    if (nftables.hasTable(this.#table.family, this.#table.name)) {
+      nftables.apply(`delete table ${this.#table.family} ${this.#table.name}`);
     }
     this.#forget();
   }
@@ -75,10 +87,10 @@ export class NftablesDataplane {
     const maps = this.#wantedMaps(tables);
     const lines: string[] = [];
     const say = (line: string) => lines.push(line);
-    const table = `${this.#tableFamily} ${NFTABLES_TABLE}`;
+    const table = `${this.#table.family} ${this.#table.name}`;
     if (this.#base.size === 0) {
       say(`add table ${table}`);
-      for (const [name, type, hook, priority] of BASE_CHAINS) {
+      for (const [name, type, hook, priority] of this.#table.baseChains) {
         say(`add chain ${table} ${name} { type ${type} hook ${hook} priority ${priority}; }`);
       }
     }
@@ -104,7 +116,7 @@ export class NftablesDataplane {
         say(addRule(table, name, rule, this.#family, of, hashes[i]));
       }
     }
-    for (const [name, text] of baseChainRules(tables, this.#family, table)) {
+    for (const [name, text] of this.#baseChainRules(tables, table)) {
       if (this.#base.get(name) === text) continue;
       if (this.#base.has(name)) say(`flush chain ${table} ${name}`);
       if (text !== "") say(text);
@@ -176,8 +188,24 @@ export class NftablesDataplane {
       [...this.#wantedChains(tables)].map(([name, { chain }]) => [name, chain]),
     );
     this.#maps = this.#wantedMaps(tables);
-    const table = `${this.#tableFamily} ${NFTABLES_TABLE}`;
-    this.#base = new Map(baseChainRules(tables, this.#family, table));
+    const table = `${this.#table.family} ${this.#table.name}`;
+    this.#base = new Map(this.#baseChainRules(tables, table));
+  }
+
+  #baseChainRules(tables: WantedTables, table: string): [string, string][] {
+    return this.#table.baseChains.map(([name]) => {
+      const [of, hook] = name.split("-") as [TableName, string];
+      const { inserted, appended } = tables[of];
+      const lines = (rules: readonly TableRule[], suffix: string) => {
+        const hashes = nftablesHashes({ name: hook + suffix, rules }, this.#family, of);
+        return rules.map((rule, i) => addRule(table, name, rule, this.#family, of, hashes[i]));
+      };
+      const text = [
+        ...lines(inserted.get(hook) ?? [], ""),
+        ...lines(appended.get(hook) ?? [], "*appends*"),
+      ];
+      return [name, text.join("\n")];
+    });
   }
 
   #forget(): void {
@@ -197,22 +225,6 @@ export class NftablesDataplane {
       return chains.get(chain)?.chain.rules[place]?.origin;
     };
   }
-}
-
-function baseChainRules(tables: WantedTables, family: IpFamily, table: string): [string, string][] {
-  return BASE_CHAINS.map(([name]) => {
-    const [of, hook] = name.split("-") as [TableName, string];
-    const { inserted, appended } = tables[of];
-    const lines = (rules: readonly TableRule[], suffix: string) => {
-      const hashes = nftablesHashes({ name: hook + suffix, rules }, family, of);
-      return rules.map((rule, i) => addRule(table, name, rule, family, of, hashes[i]));
-    };
-    const text = [
-      ...lines(inserted.get(hook) ?? [], ""),
-      ...lines(appended.get(hook) ?? [], "*appends*"),
-    ];
-    return [name, text.join("\n")];
-  });
 }
 
 function addRule(

@@ -2,6 +2,7 @@ import type { NetNamespace } from "@cnilab/linux";
 import { formatIp, type IpFamily, isLinkLocal } from "@cnilab/net";
 import type { FelixConfigurationSpec } from "../api/v3/felix-configuration.ts";
 import { EndpointMarks } from "../rules/endpoint-marks.ts";
+import { ARP_TABLE, arpTables } from "./arp-tables.ts";
 import type { ClusterFacts } from "./cluster-facts.ts";
 import type { ClusterFelix } from "./cluster-felix.ts";
 import type { DataplaneInput } from "./dataplane-input.ts";
@@ -27,15 +28,18 @@ export interface NodeProgram {
 export class NodeDataplanes {
   readonly #netns: NetNamespace;
   readonly #cluster: ClusterFelix;
+  readonly #arp: NftablesDataplane;
   readonly #iptables = new Map<IpFamily, IptablesDataplane>();
   readonly #nftables = new Map<IpFamily, NftablesDataplane>();
   #backend: string | undefined;
+  #lastArp: WantedTables | undefined;
   readonly #last = new Map<IpFamily, WantedTables>();
   #marks: { readonly bits: number; readonly of: EndpointMarks } | undefined;
 
   constructor(netns: NetNamespace, cluster: ClusterFelix) {
     this.#netns = netns;
     this.#cluster = cluster;
+    this.#arp = new NftablesDataplane(netns, 4, ARP_TABLE);
   }
 
   program(wanted: NodeProgram): void {
@@ -46,6 +50,8 @@ export class NodeDataplanes {
     this.#backend = backend;
     if (backend === "iptables") clearAll(this.#nftables);
     else clearAll(this.#iptables);
+    this.#lastArp = keepEqualChains(this.#lastArp, arpTables(wanted.policy.workloads.values()));
+    this.#arp.apply(this.#lastArp, new Map());
     for (const family of familiesOf(config, wanted.families)) {
       const rendered = this.#cluster.renderer.render(input, family);
       const tables = keepEqualChains(this.#last.get(family), rendered);

@@ -93,6 +93,8 @@ function matchText(match: RuleMatch): string {
       const burst = match.burst === 0 ? "" : ` --limit-burst ${match.burst}`;
       return `-m limit --limit ${match.rate}${burst}`;
     }
+    case "arp-reply":
+      throw new Error("iptables has no ARP");
     case "verdict-map":
       throw new Error("iptables has no verdict maps");
   }

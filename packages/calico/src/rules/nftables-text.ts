@@ -129,6 +129,8 @@ function matchText(
       const burst = match.burst === 0 ? "" : ` burst ${match.burst} packets`;
       return `limit rate ${match.rate}${burst}`;
     }
+    case "arp-reply":
+      return `arp operation reply arp saddr ip ${match.from}`;
     case "verdict-map":
       return `${match.direction === "in" ? "iifname" : "oifname"} vmap @${inTable(table, nftablesSetName(match.map))}`;
   }

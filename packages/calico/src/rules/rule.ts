@@ -65,6 +65,8 @@ export type RuleMatch =
       readonly negated?: boolean;
     }
   | { readonly match: "limit"; readonly rate: string; readonly burst: number }
+  /** An ARP answer that says it is from an address; nftables only. */
+  | { readonly match: "arp-reply"; readonly from: string }
   /** The verdict of a map by the interface's name; nftables only. */
   | { readonly match: "verdict-map"; readonly direction: "in" | "out"; readonly map: string };
 
