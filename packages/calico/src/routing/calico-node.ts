@@ -1,4 +1,4 @@
-import type { Clock, ClusterConfig, Condition, OverlayEngine, Timer } from "@cnilab/core";
+import type { ClusterConfig, Condition, OverlayEngine, Timer } from "@cnilab/core";
 import { KernelError } from "@cnilab/linux";
 import { BehaviorSubject, combineLatest, type Observable, Subscription } from "rxjs";
 import type { BirdAgent } from "../bird/bird-agent.ts";
@@ -15,7 +15,6 @@ import {
 import { reconcileTunnelAddresses, type TunnelIpam } from "./tunnel-addresses.ts";
 
 export interface CalicoNodeEnvironment extends FelixRoutingEnvironment {
-  readonly clock: Clock;
   readonly config: ClusterConfig;
   readonly pools: DefaultPools;
   /** Absent with host-local IPAM, where tunnels' addresses follow from the node's range. */

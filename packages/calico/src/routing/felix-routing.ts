@@ -1,5 +1,5 @@
-import type { ApiClient, HostFiles, Random } from "@cnilab/core";
-import type { NetDevice, NetNamespace, Vxlan } from "@cnilab/linux";
+import type { ApiClient, Clock, HostFiles, Random, Timer } from "@cnilab/core";
+import { KernelError, type NetDevice, type NetNamespace, type Vxlan } from "@cnilab/linux";
 import type { IpFamily } from "@cnilab/net";
 import type { FelixConfigurationSpec } from "../api/v3/felix-configuration.ts";
 import type { L3Routes } from "../calc/l3-routes/l3-routes.ts";
@@ -34,6 +34,7 @@ export interface FelixRoutingEnvironment {
   readonly netns: NetNamespace;
   readonly files: HostFiles;
   readonly api: ApiClient;
+  readonly clock: Clock;
   readonly random: Random;
   /** Shared by all nodes of a cluster. */
   readonly clusterRoutes: ClusterRoutes;
@@ -51,6 +52,8 @@ export class FelixRouting {
   readonly #routes: Readonly<Record<IpFamily, NodeRoutes>>;
   readonly #wireguard: Readonly<Record<IpFamily, WireguardTunnel>>;
   #workloads: WorkloadRoutes | undefined;
+  #sources: RouteSources | undefined;
+  #refresh: Timer | undefined;
   mtus: Mtus = { host: 0, ipip: 0, vxlan: { 4: 0, 6: 0 }, wireguard: { 4: 0, 6: 0 }, pod: 0 };
 
   constructor(environment: FelixRoutingEnvironment, addresses: readonly HostAddress[]) {
@@ -64,7 +67,9 @@ export class FelixRouting {
     };
   }
 
+  /** @throws KernelError */
   update(sources: RouteSources): void {
+    this.#sources = sources;
     const { api, node, netns, files, clusterRoutes, felixEnvironment } = this.#env;
     const routes = clusterRoutes.at(sources);
     const facts = routes.nodes.get(node);
@@ -77,6 +82,25 @@ export class FelixRouting {
       if (this.#parents.has(family)) this.#updateFamily(family, routes, facts, settings, on);
     }
     this.#startWorkloads(settings);
+    this.#refreshLater(settings);
+  }
+
+  /** What somebody else has changed is put right (`routeRefreshInterval`). */
+  #refreshLater({ routeRefreshInterval }: RoutingSettings): void {
+    this.#refresh?.cancel();
+    this.#refresh = undefined;
+    if (routeRefreshInterval === 0) return;
+    const again = () => {
+      if (this.#sources === undefined) return;
+      this.#workloads?.refresh();
+      try {
+        this.update(this.#sources);
+      } catch (error) {
+        if (!(error instanceof KernelError)) throw error;
+      }
+    };
+    const { clock } = this.#env;
+    this.#refresh = clock.schedule(routeRefreshInterval * 1000, again, { background: true });
   }
 
   #updateFamily(
@@ -172,6 +196,7 @@ export class FelixRouting {
   }
 
   stop(): void {
+    this.#refresh?.cancel();
     this.#workloads?.stop();
   }
 }

@@ -25,6 +25,8 @@ export interface RoutingSettings {
   readonly wireguard: Readonly<Record<4 | 6, WireguardSettings>>;
   readonly wireguardHostEncryption: boolean;
   readonly wireguardRoutingRulePriority: number;
+  /** Seconds after which Felix looks at routes and devices again; 0 is never. */
+  readonly routeRefreshInterval: number;
   /** What WireGuard's own packets bear; 0 without it. */
   readonly wireguardMark: number;
   /** Numbers of the routing tables for what WireGuard carries, taken whether it is on or not. */
@@ -91,6 +93,7 @@ export function routingSettings(
     },
     wireguardHostEncryption: c.wireguardHostEncryptionEnabled ?? false,
     wireguardRoutingRulePriority: c.wireguardRoutingRulePriority ?? 99,
+    routeRefreshInterval: seconds(c.routeRefreshInterval ?? "90s"),
     wireguardMark:
       c.wireguardEnabled === true || c.wireguardEnabledV6 === true
         ? allocateMarkBits(c.iptablesMarkMask ?? 0xffff0000, { wireguard: true, ipvs: false })

@@ -98,15 +98,21 @@ export class NodeRoutes {
     }
     const layers = vtepLayers(routes, this.#family);
     const before = this.#vteps;
-    if (before?.dev === dev && before.layers === layers) return;
-    this.#vteps = { dev, layers };
-    const own = dev.addressesOf(this.#family).map((a) => a.address);
     const neighbours = this.#netns.neighboursOf(dev);
-    neighbours.setLayer(
-      layers.neighbours,
-      own.filter((a) => layers.neighbours.has(a)),
-    );
-    dev.setFdbLayer(layers.fdb, layers.fdb.has(dev.mac) ? [dev.mac] : []);
+    const own = dev
+      .addressesOf(this.#family)
+      .map((a) => a.address)
+      .filter((a) => layers.neighbours.has(a));
+    const ownMacs = layers.fdb.has(dev.mac) ? [dev.mac] : [];
+    const intact =
+      dev.fdbLayer === layers.fdb &&
+      dev.withoutFromFdbLayer.size === ownMacs.length &&
+      neighbours.layer === layers.neighbours &&
+      neighbours.withoutFromLayer.size === own.length;
+    if (before?.dev === dev && before.layers === layers && intact) return;
+    this.#vteps = { dev, layers };
+    neighbours.setLayer(layers.neighbours, own);
+    dev.setFdbLayer(layers.fdb, ownMacs);
   }
 
   #delete(spec: RouteSpec): void {

@@ -2,7 +2,6 @@ import { type ApiClient, objectKey, type Pod } from "@cnilab/core";
 import { KernelError, type NetNamespace, type RouteProtocol } from "@cnilab/linux";
 import { type IpFamily, Prefix, tryParseInterfaceAddress, tryParseIp } from "@cnilab/net";
 import type { Subscription } from "rxjs";
-import type { WorkloadRoute } from "../calc/l3-routes/l3-routes.ts";
 import { POD_ANNOTATIONS } from "../cni/pod-annotations.ts";
 import { vethName } from "../names/veth-name.ts";
 
@@ -47,9 +46,11 @@ export class WorkloadRoutes {
     this.#subscription = undefined;
   }
 
-  get routes(): WorkloadRoute[] {
-    const node = this.#node;
-    return [...this.#workloads.values()].flatMap((w) => w.addresses.map((dst) => ({ dst, node })));
+  /** Puts back what is not as it should be. */
+  refresh(): void {
+    for (const { addresses, dev } of this.#workloads.values()) {
+      for (const dst of addresses) this.#program(dst, dev);
+    }
   }
 
   #workloadOf(pod: Pod): Workload | undefined {

@@ -1,6 +1,8 @@
 import { vethName } from "@cnilab/calico";
 import type { Cluster } from "@cnilab/cluster";
 import { fdbText, neighboursText, routesText, rulesText } from "@cnilab/inspect";
+import type { Vxlan } from "@cnilab/linux";
+import { parseIp, parsePrefix, tryParseMac } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
 import {
   addressOf,
@@ -225,6 +227,42 @@ describe("WireGuard", () => {
 });
 
 describe("what changes while it runs", () => {
+  test("what somebody deletes comes back at the next refresh", async () => {
+    const cluster = await calicoLab({ options: { encapsulation: "VXLAN" } });
+    const netns = initNs(cluster, "node-a");
+    const state = () => [routesText(netns), fdbText(netns), neighboursText(netns)].join("\n");
+    const before = state();
+    for (const dst of [`${A}/26`, `${B}/26`, `${addressOf(cluster, "a1")}/32`]) {
+      netns.deleteRoute({ dst: parsePrefix(dst) });
+    }
+    const dev = netns.device("vxlan.calico") as Vxlan;
+    dev.deleteFdb(tryParseMac("66:89:3a:22:7a:ac") ?? 0);
+    netns.neighboursOf(dev).delete(parseIp(C));
+    expect(state()).not.toBe(before);
+    cluster.clock.advance(90_000);
+    expect(state()).toBe(before);
+  });
+
+  test("who owns the routes of pools without encapsulation", async () => {
+    const cluster = await calicoLab({ options: { encapsulation: "None" } });
+    expect(clusterRoutes(cluster, "node-a")).toEqual([
+      `${C}/26 via 172.18.0.4 dev eth0 proto bird metric 1024`,
+      `blackhole ${A}/26 proto bird`,
+      `${B}/26 via 172.18.0.3 dev eth0 proto bird metric 1024`,
+    ]);
+    cluster.apply([
+      calicoObject("FelixConfiguration", "default", { programClusterRoutes: "Enabled" }),
+      calicoObject("BGPConfiguration", "default", { programClusterRoutes: "Disabled" }),
+    ]);
+    await cluster.settled();
+    expect(clusterRoutes(cluster, "node-a")).toEqual([
+      `${C}/26 via 172.18.0.4 dev eth0 proto 80 onlink`,
+      `blackhole ${A}/26 proto 80`,
+      `${B}/26 via 172.18.0.3 dev eth0 proto 80 onlink`,
+    ]);
+    expect(verdict(cluster, "a1", addressOf(cluster, "b1"))).toBe("allowed");
+  });
+
   test("a pool's encapsulation", async () => {
     const cluster = await calicoLab({ options: { encapsulation: "VXLAN" } });
     cluster.api.update("IPPool.projectcalico.org", "default-ipv4-ippool", (p) => ({
