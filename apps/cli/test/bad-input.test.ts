@@ -174,7 +174,7 @@ const MANIFESTS: readonly (readonly [string, string])[] = [
 ];
 
 const KINDS =
-  "adminnetworkpolicies, backendtlspolicies, baselineadminnetworkpolicies, clusternetworkpolicies, configmaps, daemonsets, deployments, endpoints, endpointslices, events, gateways, gatewayclasses, grpcroutes, httproutes, ingresses, ingressclasses, jobs, listenersets, namespaces, networkpolicies, nodes, pods, referencegrants, replicasets, replicationcontrollers, secrets, services, statefulsets, tcproutes, tlsroutes, udproutes";
+  "adminnetworkpolicies, backendtlspolicies, baselineadminnetworkpolicies, clusternetworkpolicies, configmaps, daemonsets, deployments, endpoints, endpointslices, events, gateways, gatewayclasses, grpcroutes, httproutes, ingresses, ingressclasses, jobs, listenersets, namespaces, networkpolicies, nodes, pods, referencegrants, replicasets, replicationcontrollers, secrets, services, serviceaccounts, statefulsets, tcproutes, tlsroutes, udproutes, bgpconfigurations, bgpfilters, bgppeers, blockaffinities, caliconodestatuses, clusterinformations, felixconfigurations, globalnetworkpolicies, globalnetworksets, hostendpoints, ipamblocks, ipamconfigurations, ipamhandles, ippools, ipreservations, kubecontrollersconfigurations, networkpolicies.projectcalico.org, networksets, profiles, stagedglobalnetworkpolicies, stagedkubernetesnetworkpolicies, stagednetworkpolicies, tiers";
 const WAYS = "ns/pod, deploy/NAME, svc/NAME, node/NAME, a DNS name or an address";
 
 const ARGUMENTS: readonly (readonly [string, string])[] = [
@@ -197,7 +197,7 @@ const ARGUMENTS: readonly (readonly [string, string])[] = [
   ["run --seed 1.5", '--seed: must be a whole number from 0 to 4294967295, not "1.5"'],
   [
     "run --cni nope",
-    '--cni: there is no model "nope"; known are flannel, none, or give an npm package or a path',
+    '--cni: there is no model "nope"; known are flannel, calico, none, or give an npm package or a path',
   ],
   [
     "run --cni ./model.mjs",
@@ -317,7 +317,7 @@ const ARGUMENTS: readonly (readonly [string, string])[] = [
   ],
   [
     "render weave --node node1",
-    "command-argument value 'weave' is invalid for argument 'agent'. Allowed choices are kube-proxy, flannel.",
+    "command-argument value 'weave' is invalid for argument 'agent'. Allowed choices are kube-proxy, flannel, calico.",
   ],
   ["render kube-proxy -f services.yaml", "required option '--node <name>' not specified"],
   [
