@@ -1,3 +1,4 @@
+import { calico } from "@cnilab/calico";
 import { type Cluster, createCluster } from "@cnilab/cluster";
 import type { ContainerPort, KubeObject } from "@cnilab/core";
 import { flannel } from "@cnilab/flannel";
@@ -18,11 +19,18 @@ const OWN = pod("own", "node1", { containerPort: 8080, hostPort: 8001, hostIP: "
 const DNS = pod("dns", "node1", { containerPort: 53, hostPort: 5300, protocol: "UDP" });
 const FAR = pod("far", "node2", { containerPort: 9 });
 
-async function cluster(objects: readonly KubeObject[], proxyMode: "iptables" | "nftables") {
+interface Variant {
+  readonly cni: "flannel" | "calico";
+  readonly proxyMode: "iptables" | "nftables";
+}
+
+async function cluster(objects: readonly KubeObject[], { cni, proxyMode }: Variant) {
   const made = createCluster({
     nodes: 2,
     config: { proxyMode, ipFamilies: [4, 6] },
-    cni: flannel,
+    ...(cni === "flannel"
+      ? { cni: flannel }
+      : { cni: calico, cniOptions: { encapsulation: "VXLAN" } }),
     register: (root) => registerKubeProxy(root),
   });
   made.apply(objects);
@@ -39,7 +47,12 @@ function ask(of: Cluster, from: string, to: string, protocol: "TCP" | "UDP" = "T
   return backend === undefined ? verdict : `${verdict}: ${backend}`;
 }
 
-describe.each(["iptables", "nftables"] as const)("host ports, kube-proxy by %s", (proxyMode) => {
+describe.each<Variant>([
+  { cni: "flannel", proxyMode: "iptables" },
+  { cni: "flannel", proxyMode: "nftables" },
+  { cni: "calico", proxyMode: "iptables" },
+  { cni: "calico", proxyMode: "nftables" },
+])("host ports on $cni, kube-proxy by $proxyMode", (variant) => {
   test.each<[from: string, to: string, protocol: "TCP" | "UDP", expected: string]>([
     ["far", "192.168.0.11:8000", "TCP", "allowed: default/web"],
     ["far", "[fd00:192:168::b]:8000", "TCP", "allowed: default/web"],
@@ -55,12 +68,12 @@ describe.each(["iptables", "nftables"] as const)("host ports, kube-proxy by %s",
     ["far", "192.168.0.11:5300", "UDP", "allowed: default/dns"],
     ["far", "192.168.0.11:5300", "TCP", "refused"],
   ])("%s to %s by %s: %s", async (from, to, protocol, expected) => {
-    const made = await cluster([WEB, OWN, DNS, FAR], proxyMode);
+    const made = await cluster([WEB, OWN, DNS, FAR], variant);
     expect(ask(made, from, to, protocol)).toBe(expected);
   });
 
   test("a pod that goes gives its port back", async () => {
-    const made = await cluster([WEB, FAR], proxyMode);
+    const made = await cluster([WEB, FAR], variant);
     made.delete("Pod", "default/web");
     await made.settled();
     expect(ask(made, "far", "192.168.0.11:8000")).toBe("refused");
