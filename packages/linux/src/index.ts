@@ -98,7 +98,7 @@ export * from "./netfilter/nat.ts";
 export * from "./netfilter/nfacct.ts";
 export type { TableFamily } from "./netfilter/nftables/command.ts";
 export type { Json } from "./netfilter/nftables/data-type.ts";
-export { Nftables } from "./netfilter/nftables/nftables.ts";
+export { Nftables, SharedSetElements } from "./netfilter/nftables/nftables.ts";
 export { type Location, NftablesError } from "./netfilter/nftables/nftables-error.ts";
 export { NftTableLayer } from "./netfilter/nftables/table-layer.ts";
 export type { RuleOrigin } from "./netfilter/nftables/transaction.ts";

@@ -18,6 +18,7 @@ import type { TableFamily } from "./command.ts";
 import type { DeviceNames, Json } from "./data-type.ts";
 import { rulesetJson } from "./json.ts";
 import { listTable } from "./list.ts";
+import { NftSet } from "./nft-set.ts";
 import { parseCommands } from "./parse-command.ts";
 import type { BaseChain, Table } from "./table.ts";
 import { type NftTableLayer, tableOf } from "./table-layer.ts";
@@ -40,6 +41,17 @@ const HOOK_FAMILIES: Readonly<Record<TableFamily, readonly NfFamily[]>> = {
   arp: [NFPROTO_ARP],
   netdev: [],
 };
+
+/** What was in a set when it was shared; sets of other namespaces can have it as well. Immutable. */
+export class SharedSetElements {
+  /** @hidden */
+  readonly set: NftSet;
+
+  /** @hidden */
+  constructor(set: NftSet) {
+    this.set = set;
+  }
+}
 
 /** A base chain that packets run through. */
 interface Registration {
@@ -105,6 +117,42 @@ export class Nftables {
     table.rebase(shared);
     this.#register(table);
     this.#netns.network.touch();
+  }
+
+  /** What is in a set now, for other namespaces. @throws RangeError for maps, and where packets or time change elements */
+  shareSet(family: TableFamily, table: string, name: string): SharedSetElements {
+    const found = this.#plainSet(family, table, name);
+    // Whoever changes the elements from now on has a copy of them.
+    const shared = new NftSet(found.options, undefined, found.elements);
+    this.#ruleset.tables.get(tableKey(family, table))?.sets.set(name, shared);
+    return new SharedSetElements(shared);
+  }
+
+  /**
+   * Puts shared elements in place of those of a set, which has a copy of them as soon as somebody changes one.
+   * @throws RangeError where they are another kind of set's
+   */
+  adoptSet(family: TableFamily, table: string, name: string, from: SharedSetElements): void {
+    const { options } = this.#plainSet(family, table, name);
+    const { set } = from;
+    const sameKey =
+      options.key.length === set.options.key.length &&
+      options.key.every(({ type }, i) => type === set.options.key[i]?.type);
+    if (!sameKey || options.interval !== set.options.interval) {
+      throw new RangeError(`set ${name} takes no elements of set ${set.name}`);
+    }
+    const adopted = new NftSet(options, undefined, set.elements);
+    this.#ruleset.tables.get(tableKey(family, table))?.sets.set(name, adopted);
+    this.#netns.network.touch();
+  }
+
+  #plainSet(family: TableFamily, table: string, name: string): NftSet {
+    const set = this.#ruleset.tables.get(tableKey(family, table))?.sets.get(name);
+    if (set === undefined) throw new RangeError(`there is no set ${name} in ${family} ${table}`);
+    if (set.options.isMap || set.volatile) {
+      throw new RangeError(`elements of ${name} cannot be shared`);
+    }
+    return set;
   }
 
   hasTable(family: TableFamily, name: string): boolean {
