@@ -7,6 +7,7 @@ import { felixSpecs } from "../routing/felix-settings.ts";
 import { ClusterFactsReader } from "./cluster-facts.ts";
 import { usesSourceSpoofing } from "./felix-config.ts";
 import { SharedIptables } from "./iptables-dataplane.ts";
+import { SharedNftables } from "./nftables-dataplane.ts";
 import { TableRenderer } from "./tables.ts";
 
 /** What Felix does about policies on all nodes of a cluster, as far as it can be done once. */
@@ -15,6 +16,7 @@ export class ClusterFelix {
   readonly environment: FelixConfigurationSpec;
   readonly renderer: TableRenderer = new TableRenderer();
   readonly iptables: SharedIptables = new SharedIptables();
+  readonly nftables: SharedNftables = new SharedNftables();
   readonly facts: ClusterFactsReader = new ClusterFactsReader();
   #feed: CalcFeed | undefined;
 

@@ -1,4 +1,4 @@
-import type { NetNamespace } from "@cnilab/linux";
+import type { NetNamespace, SharedSetElements } from "@cnilab/linux";
 import type { IpFamily } from "@cnilab/net";
 import { inTable, nftablesHashes, nftablesRule, nftablesSetName } from "../rules/nftables-text.ts";
 import type { TableChain, TableRule } from "../rules/rule.ts";
@@ -41,8 +41,24 @@ export interface NftablesTable {
   ])[];
 }
 
+/** Members from which on it pays to look whether another node has read them. */
+const WORTH_SHARING = 8;
+
+/** Elements that sets have, for all nodes of a cluster. */
+export class SharedNftables {
+  readonly #elements = new WeakMap<ReadonlySet<string>, SharedSetElements>();
+
+  elements(members: ReadonlySet<string>): SharedSetElements | undefined {
+    return this.#elements.get(members);
+  }
+
+  remember(members: ReadonlySet<string>, elements: SharedSetElements): void {
+    this.#elements.set(members, elements);
+  }
+}
+
 /** The one for policies. */
-function policyTable(family: IpFamily): NftablesTable {
+export function policyTable(family: IpFamily): NftablesTable {
   return { family: family === 4 ? "ip" : "ip6", name: NFTABLES_TABLE, baseChains: BASE_CHAINS };
 }
 
@@ -51,6 +67,7 @@ export class NftablesDataplane {
   readonly #netns: NetNamespace;
   readonly #family: IpFamily;
   readonly #table: NftablesTable;
+  readonly #shared: SharedNftables | undefined;
   #sets: ReadonlyMap<string, WantedIpSet> = new Map();
   /** By the name within the table. */
   #chains = new Map<string, TableChain>();
@@ -58,17 +75,40 @@ export class NftablesDataplane {
   /** Content of base chains as text. */
   #base = new Map<string, string>();
 
-  constructor(netns: NetNamespace, family: IpFamily, table: NftablesTable = policyTable(family)) {
+  /** @param shared of all nodes of a cluster */
+  constructor(
+    netns: NetNamespace,
+    family: IpFamily,
+    table: NftablesTable = policyTable(family),
+    shared?: SharedNftables,
+  ) {
     this.#netns = netns;
     this.#family = family;
     this.#table = table;
+    this.#shared = shared;
   }
 
   apply(tables: WantedTables, sets: ReadonlyMap<string, WantedIpSet>): void {
     const { nftables } = this.#netns;
     if (!nftables.hasTable(this.#table.family, this.#table.name)) this.#forget();
-    const text = this.changes(tables, sets);
+    const changed = [...sets].filter(([name, { members }]) => {
+      return members.size >= WORTH_SHARING && this.#sets.get(name)?.members !== members;
+    });
+    const known = new Map(
+      changed.flatMap(([name, { members }]) => {
+        const elements = this.#shared?.elements(members);
+        return elements === undefined ? [] : [[name, elements] as const];
+      }),
+    );
+    const text = this.changes(tables, sets, known);
     if (text !== "") nftables.apply(text, { origin: this.#originOf(tables) });
+    const { family, name: table } = this.#table;
+    for (const [name, { members }] of changed) {
+      const inNft = nftablesSetName(name);
+      const elements = known.get(name);
+      if (elements !== undefined) nftables.adoptSet(family, table, inNft, elements);
+      else this.#shared?.remember(members, nftables.shareSet(family, table, inNft));
+    }
     this.remember(tables, sets);
   }
 
@@ -81,8 +121,12 @@ export class NftablesDataplane {
     this.#forget();
   }
 
-  /** The commands that make what is there what is wanted. */
-  changes(tables: WantedTables, sets: ReadonlyMap<string, WantedIpSet>): string {
+  /** The commands that make what is there what is wanted. @param known sets whose elements come from elsewhere */
+  changes(
+    tables: WantedTables,
+    sets: ReadonlyMap<string, WantedIpSet>,
+    known: ReadonlyMap<string, unknown> = new Map(),
+  ): string {
     const chains = this.#wantedChains(tables);
     const maps = this.#wantedMaps(tables);
     const lines: string[] = [];
@@ -94,7 +138,7 @@ export class NftablesDataplane {
         say(`add chain ${table} ${name} { type ${type} hook ${hook} priority ${priority}; }`);
       }
     }
-    this.#setChanges(sets, table, say);
+    this.#setChanges(sets, table, known, say);
     for (const name of maps.keys()) {
       if (!this.#maps.has(name)) {
         say(`add map ${table} ${name} { type ifname : verdict; }`);
@@ -142,6 +186,7 @@ export class NftablesDataplane {
   #setChanges(
     sets: ReadonlyMap<string, WantedIpSet>,
     table: string,
+    known: ReadonlyMap<string, unknown>,
     say: (line: string) => void,
   ): void {
     for (const [name, wanted] of sets) {
@@ -150,6 +195,7 @@ export class NftablesDataplane {
       if (there?.members === members) continue;
       const inNft = nftablesSetName(name);
       if (there === undefined) say(`add set ${table} ${inNft} { ${setType(kind, this.#family)} }`);
+      if (known.has(name)) continue;
       const { added, removed } = memberChanges(there, wanted);
       if (removed.length > 0) {
         say(`delete element ${table} ${inNft} { ${elements(removed, kind)} }`);

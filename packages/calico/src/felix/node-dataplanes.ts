@@ -10,7 +10,7 @@ import { type FelixConfig, felixConfig } from "./felix-config.ts";
 import type { HostInterfaces } from "./host-interfaces.ts";
 import { wantedIpSets } from "./ip-sets.ts";
 import { IptablesDataplane } from "./iptables-dataplane.ts";
-import { NftablesDataplane } from "./nftables-dataplane.ts";
+import { NftablesDataplane, policyTable } from "./nftables-dataplane.ts";
 import { keepEqualChains, type WantedTables } from "./tables.ts";
 
 /** What a node's kernel is to have. */
@@ -113,7 +113,8 @@ export class NodeDataplanes {
   #nftablesOf(family: IpFamily): NftablesDataplane {
     let dataplane = this.#nftables.get(family);
     if (dataplane === undefined) {
-      dataplane = new NftablesDataplane(this.#netns, family);
+      const shared = this.#cluster.nftables;
+      dataplane = new NftablesDataplane(this.#netns, family, policyTable(family), shared);
       this.#nftables.set(family, dataplane);
     }
     return dataplane;
