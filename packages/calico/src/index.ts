@@ -185,6 +185,7 @@ export {
 } from "./names/workload-endpoint-name.ts";
 export { RELEASE } from "./release.ts";
 export { CalicoNode, type CalicoNodeEnvironment } from "./routing/calico-node.ts";
+export type { TunnelAddressRequest, TunnelIpam } from "./routing/tunnel-addresses.ts";
 export {
   type LabelRestriction,
   type LabelRestrictions,
