@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { calico } from "@cnilab/calico";
+import { CALICO_RESOURCES, calico } from "@cnilab/calico";
 import { type Cluster, createCluster, parseManifests } from "@cnilab/cluster";
 import type { ClusterConfig, CniOptionValues } from "@cnilab/core";
 import { registerKubeProxy } from "@cnilab/kube-proxy";
@@ -10,6 +10,11 @@ const MANIFESTS = [
   fileURLToPath(import.meta.resolve("@cnilab/examples/shop")),
   fileURLToPath(new URL("services.yaml", import.meta.url)),
 ];
+
+export const POLICIES: string = fileURLToPath(new URL("policies.yaml", import.meta.url));
+export const CALICO_POLICIES: string = fileURLToPath(
+  new URL("calico-policies.yaml", import.meta.url),
+);
 
 export interface CalicoShop {
   readonly name: string;
@@ -28,7 +33,8 @@ export async function bringUpShop({ options, config, files = [] }: CalicoShop): 
     register: (root) => registerKubeProxy(root),
   });
   const objects = [...MANIFESTS, ...files].flatMap(
-    (file) => parseManifests(readFileSync(file, "utf8"), file).objects,
+    (file) =>
+      parseManifests(readFileSync(file, "utf8"), file, { resources: CALICO_RESOURCES }).objects,
   );
   cluster.apply(config.ipFamilies === undefined ? objects : objects.map(inBothFamilies));
   await cluster.settled();
