@@ -51,8 +51,8 @@ export class Network {
   #running = false;
 
   /**
-   * Rules that drop nothing for now, as if they were not there: for the question what would become of a packet
-   * without them. Those that reject still do.
+   * Rules that do nothing for now, as if they were not there: for the question what would become of a packet without
+   * them. What only marks a packet for another to drop it must be among them.
    */
   overlooks: ((rule: FilterRule) => boolean) | undefined = undefined;
 

@@ -51,7 +51,7 @@ export interface ExchangeRequest {
   readonly length?: number;
   /** Of what a TCP client sends. */
   readonly ttl?: number | undefined;
-  /** Rules that drop nothing of this exchange, as in {@link Network.overlooks}. */
+  /** Rules that do nothing to this exchange, as in {@link Network.overlooks}. */
   readonly overlooks?: ((rule: FilterRule) => boolean) | undefined;
 }
 

@@ -62,6 +62,7 @@ function leave(walk: Walk, position: number, verdict: TargetVerdict): TargetVerd
 function runRule(table: Table, entry: RuleEntry, position: number, walk: Walk): TargetVerdict {
   const { rule } = entry;
   if (!rule.fits(walk)) return XT_CONTINUE;
+  if (walk.netns.network.overlooks?.(entry) === true) return XT_CONTINUE;
   table.count(entry, walk.packet.length);
   const { jump, target } = rule;
   const step = walk.skb.trace === undefined ? undefined : traceRule(entry, position, walk);
@@ -73,10 +74,7 @@ function runRule(table: Table, entry: RuleEntry, position: number, walk: Walk): 
   if (target === undefined) return XT_CONTINUE;
   const verdict = target.run(walk);
   if (step !== undefined) step.effect = target.effect(walk);
-  if (verdict === NF_DROP && target.dropsItself !== true) {
-    if (walk.netns.network.overlooks?.(entry) === true) return XT_CONTINUE;
-    walk.dropRule = entry;
-  }
+  if (verdict === NF_DROP && target.dropsItself !== true) walk.dropRule = entry;
   return verdict;
 }
 

@@ -123,6 +123,7 @@ class ChainRun {
   }
 
   run(): NfVerdict {
+    const { overlooks } = this.#walk.netns.network;
     for (;;) {
       const plan = this.#plan[this.#next];
       if (plan === undefined) {
@@ -133,6 +134,7 @@ class ChainRun {
       }
       this.#next++;
       this.#evaluated++;
+      if (overlooks?.(plan.rule) === true) continue;
       let outcome: Outcome = GO_ON;
       for (const operation of plan.operations) {
         outcome = operation.run(this.#walk);
@@ -146,7 +148,6 @@ class ChainRun {
         case ACCEPT:
           return this.#end(NF_ACCEPT);
         case DROP:
-          if (this.#walk.netns.network.overlooks?.(plan.rule) === true) continue;
           return this.#drop(plan.rule);
         case DROPPED:
           return this.#end(NF_DROP);
