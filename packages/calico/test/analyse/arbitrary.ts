@@ -119,14 +119,21 @@ const rule = (isIngress: boolean): fc.Arbitrary<Rule> =>
     .map(withoutUndefined<Rule>);
 
 function matching(protocol: fc.Arbitrary<Rule["protocol"]>, hasPorts: boolean): fc.Arbitrary<Rule> {
-  return fc.record({
-    action,
-    protocol,
-    ipVersion: maybe(fc.constantFrom(4, 6)),
-    notProtocol: maybe(fc.constantFrom("TCP", "ICMP", 47)),
-    source: entity(hasPorts),
-    destination: entity(hasPorts),
-  }) as fc.Arbitrary<Rule>;
+  return (
+    fc
+      .record({
+        action,
+        protocol,
+        ipVersion: maybe(fc.constantFrom(4, 6)),
+        notProtocol: maybe(fc.constantFrom("TCP", "ICMP", 47)),
+        source: entity(hasPorts),
+        destination: entity(hasPorts),
+      })
+      // iptables has room for one of them.
+      .map(({ notProtocol, ...each }) =>
+        each.protocol === undefined ? { ...each, notProtocol } : each,
+      ) as fc.Arbitrary<Rule>
+  );
 }
 
 const types = fc.constantFrom(["Ingress"], ["Egress"], ["Ingress", "Egress"]);
@@ -175,13 +182,16 @@ export const policies: fc.Arbitrary<readonly KubeObject[]> = fc
     ),
   );
 
-const container = few(
-  fc.record({
-    name: fc.constantFrom(...PORT_NAMES),
-    containerPort: fc.constantFrom(...PORTS),
-    protocol: fc.constantFrom<Protocol>("TCP", "UDP"),
-  }),
-).map((ports) => ({ name: "c", ports }));
+const container = fc
+  .uniqueArray(
+    fc.record({
+      name: fc.constantFrom(...PORT_NAMES),
+      containerPort: fc.constantFrom(...PORTS),
+      protocol: fc.constantFrom<Protocol>("TCP", "UDP"),
+    }),
+    { maxLength: 2, selector: ({ name }) => name },
+  )
+  .map((ports) => ({ name: "c", ports }));
 
 const pods = fc
   .array(fc.record({ namespace, labels, container, account: fc.constantFrom(...ACCOUNTS) }), {
