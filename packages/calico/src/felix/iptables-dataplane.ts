@@ -23,7 +23,8 @@ export class IptablesDataplane {
   readonly #family: IpFamily;
   readonly #append: boolean;
   readonly #shared: SharedIptables;
-  #sets: ReadonlyMap<string, WantedIpSet> = new Map();
+  /** Sets that are there, whatever became of the rules. */
+  readonly #sets = new Map<string, WantedIpSet>();
   /** What stands in built-in chains, by table and chain, as text. */
   #hooks = new Map<string, string>();
 
@@ -46,7 +47,6 @@ export class IptablesDataplane {
     iptables.setLayer(LAYER, this.#layer(tables));
     for (const table of TABLES) this.#hook(iptables, table, tables);
     this.#deleteSets(sets);
-    this.#sets = sets;
   }
 
   /** Takes all away, as Felix does with what it programmed before it was told to use nftables. */
@@ -61,7 +61,6 @@ export class IptablesDataplane {
     this.#hooks.clear();
     iptables.setLayer(LAYER, undefined);
     this.#deleteSets(new Map());
-    this.#sets = new Map();
   }
 
   #updateSets(sets: ReadonlyMap<string, WantedIpSet>, maxIpsetSize: number): void {
@@ -69,22 +68,28 @@ export class IptablesDataplane {
     for (const [name, wanted] of sets) {
       const there = ipsets.find(name) === undefined ? undefined : this.#sets.get(name);
       if (there?.members === wanted.members) continue;
-      if (there === undefined) ipsets.run(createIpSet(name, wanted, this.#family, maxIpsetSize));
+      if (there === undefined) {
+        ipsets.run(createIpSet(name, wanted, this.#family, maxIpsetSize));
+        this.#sets.set(name, { kind: wanted.kind, members: NONE });
+      }
       const set = ipsets.find(name) as Ipset;
       const known = this.#shared.elements(wanted.members);
       if (known !== undefined && wanted.members.size <= maxIpsetSize) {
         set.adopt(known);
-        continue;
+      } else {
+        ipsets.restore(ipSetChanges(name, there, wanted).join("\n"), { exist: true });
+        this.#shared.remember(wanted.members, set.share());
       }
-      ipsets.restore(ipSetChanges(name, there, wanted).join("\n"));
-      this.#shared.remember(wanted.members, set.share());
+      this.#sets.set(name, wanted);
     }
   }
 
   #deleteSets(wanted: ReadonlyMap<string, WantedIpSet>): void {
     const { ipsets } = this.#netns;
-    for (const name of this.#sets.keys()) {
-      if (!wanted.has(name) && ipsets.find(name) !== undefined) ipsets.run(`destroy ${name}`);
+    for (const name of [...this.#sets.keys()]) {
+      if (wanted.has(name)) continue;
+      if (ipsets.find(name) !== undefined) ipsets.run(`destroy ${name}`);
+      this.#sets.delete(name);
     }
   }
 
@@ -166,3 +171,5 @@ export class SharedIptables {
     return read;
   }
 }
+
+const NONE: ReadonlySet<string> = new Set();

@@ -212,6 +212,17 @@ test("a node's own FelixConfiguration is stronger than the cluster's, and the Da
   expect(action(saved(environment, ofNode, ofCluster))).toBe("ACCEPT");
 });
 
+test("what the kernel refused is made good with the next configuration that it takes", () => {
+  const { netns, felix } = felixAfter({});
+  const state = [NAMESPACE as KubeObject, WEB, CLIENT, ALLOW_CLIENT];
+  const reject = v3("FelixConfiguration", "default", { iptablesFilterDenyAction: "Reject" });
+  expect(() => felix.apply([...state, reject])).toThrow(/REJECT|Invalid argument/);
+  expect(netns.iptables(4).save()).not.toContain("cali-");
+  felix.apply(state);
+  expect(netns.iptables(4).save()).toContain("-j cali-pi-np/default/web");
+  expect(netns.ipsets.save()).toMatch(/^add cali40s:\S+ 10\.244\.2\.2$/m);
+});
+
 test("endpoints have marks with IPVS", () => {
   const kernel = new Kernel(new Network(new VirtualClock(), new SeededRandom(1)), "node1");
   new Dummy(kernel.initNs, { name: "kube-ipvs0" });
