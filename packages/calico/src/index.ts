@@ -185,6 +185,8 @@ export {
 } from "./names/workload-endpoint-name.ts";
 export { RELEASE } from "./release.ts";
 export { CalicoNode, type CalicoNodeEnvironment } from "./routing/calico-node.ts";
+export { ClusterRoutes, type RouteSources } from "./routing/cluster-routes.ts";
+export type { DefaultPools } from "./routing/startup.ts";
 export type { TunnelAddressRequest, TunnelIpam } from "./routing/tunnel-addresses.ts";
 export {
   type LabelRestriction,
