@@ -48,14 +48,14 @@ export async function expectAgreement(
   }
 }
 
-/** The same in a virtual machine with Debian's kernel, where every sixth asks: it computes some 27 times slower. */
+/** The same in a virtual machine with Debian's kernel, where every ninth asks: it computes some 27 times slower. */
 export async function expectAgreementInSecondKernel(
   cluster: Cluster,
   prefix: string,
   answered: number,
 ): Promise<void> {
   const made = script(cluster.network, { prefix });
-  const sources = sourcesOf(cluster).filter((_, i) => i % 6 === 0);
+  const sources = sourcesOf(cluster).filter((_, i) => i % 9 === 0);
   const probes = probesOf(cluster, sources);
   const ask: Ask = (asked) => askInSecondKernel(cluster.network, made, asked);
   judge(probes, await compare(probes, prefix, ask, LOOKS_IN_MACHINE), answered);
