@@ -1,3 +1,4 @@
+import type { Iptables } from "@cnilab/linux";
 import { type IpFamily, isLoopback, parseIp, tryParsePrefix } from "@cnilab/net";
 import type { KubeProxyConfig } from "../config.ts";
 import { localTraffic } from "../local-traffic.ts";
@@ -20,7 +21,8 @@ export class IptablesProxier implements Proxier {
   readonly #layers: Layers;
   /** As it is when kube-proxy starts. */
   readonly #conntrackTcpLiberal: boolean;
-  #jumps = false;
+  /** Held from the first sync on: whoever else has put off rules here need not write them for a layer that stands beside them. */
+  #iptables: Iptables | undefined;
 
   constructor(family: IpFamily, config: KubeProxyConfig, node: ProxierNode, layers: Layers) {
     this.#family = family;
@@ -38,10 +40,10 @@ export class IptablesProxier implements Proxier {
   }
 
   sync(state: ServiceState): void {
-    const iptables = this.#node.netns.iptables(this.#family);
+    const iptables = this.#iptables ?? this.#node.netns.iptables(this.#family);
     iptables.setLayer(LAYER, this.#layers.of(state, this.#facts()));
-    if (this.#jumps) return;
-    this.#jumps = true;
+    if (this.#iptables !== undefined) return;
+    this.#iptables = iptables;
     for (const table of ["filter", "nat"]) {
       const missing = JUMPS.filter(
         ({ table: of, chain, rule }) =>

@@ -1,3 +1,4 @@
+import type { Nftables } from "@cnilab/linux";
 import { type IpFamily, isLoopback, parseIp } from "@cnilab/net";
 import { type KubeProxyConfig, nodePortAddresses } from "../config.ts";
 import { localTraffic } from "../local-traffic.ts";
@@ -20,6 +21,8 @@ export class NftablesProxier implements Proxier {
   readonly #config: KubeProxyConfig;
   readonly #node: ProxierNode;
   readonly #tables: SharedTables;
+  /** Held: whoever else has put off rules here need not write them for a table of kube-proxy's own. */
+  #nftables: Nftables | undefined;
   #synced: SyncedTable | undefined;
   #state: ServiceState | undefined;
   #syncedAt = 0;
@@ -32,7 +35,8 @@ export class NftablesProxier implements Proxier {
   }
 
   sync(state: ServiceState, now: number): void {
-    const { nftables } = this.#node.netns;
+    this.#nftables ??= this.#node.netns.nftables;
+    const nftables = this.#nftables;
     const isThere = nftables.hasTable(FAMILY_WORDS[this.#family].ip, TABLE);
     // Only the family in which something changed syncs.
     if (isThere && state === this.#state) return;
@@ -44,17 +48,17 @@ export class NftablesProxier implements Proxier {
     this.#state = state;
     this.#syncedAt = now;
     nftables.setLayer(table.layer);
-    if (before === undefined) this.#addNodePortIps();
+    if (before === undefined) this.#addNodePortIps(nftables);
   }
 
   /** Into the set that is each node's own. */
-  #addNodePortIps(): void {
+  #addNodePortIps(nftables: Nftables): void {
     const { ip } = FAMILY_WORDS[this.#family];
     for (const address of this.#nodePortIps() ?? []) {
       // Node ports do not answer on loopback addresses in this mode.
       if (isLoopback(parseIp(address))) continue;
       const element = `add element ${ip} ${TABLE} nodeport-ips { ${address} }`;
-      this.#node.netns.nftables.apply(element);
+      nftables.apply(element);
     }
   }
 
