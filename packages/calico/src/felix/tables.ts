@@ -1,5 +1,12 @@
 import type { IpFamily } from "@cnilab/net";
-import type { HostEndpoint, Policy, PolicyId, Profile, TierInfo } from "../calc/messages.ts";
+import type {
+  HostEndpoint,
+  Policy,
+  PolicyId,
+  Profile,
+  TierInfo,
+  WorkloadEndpoint,
+} from "../calc/messages.ts";
 import { policyIdText } from "../names/policy-id.ts";
 import {
   endpointMarkDispatchChains,
@@ -101,6 +108,7 @@ export class TableRenderer {
   readonly #policies = new WeakMap<Policy, Map<string, readonly TableChain[]>>();
   readonly #profiles = new WeakMap<Profile, Map<string, readonly TableChain[]>>();
   readonly #groups = new Map<string, TableChain>();
+  readonly #workloads = new WeakMap<WorkloadEndpoint, RenderedWorkload>();
   /** Equal configurations have one short name. */
   readonly #configs = new WeakMap<RulesConfig, string>();
   readonly #configNames = new Map<string, string>();
@@ -161,6 +169,36 @@ export class TableRenderer {
     return chain;
   }
 
+  /** The same one as before where nothing that it depends on is different. @param selectorOf the text of a policy's selector */
+  workload(
+    endpoint: WorkloadEndpoint,
+    config: RulesConfig,
+    selectorOf: (id: PolicyId) => string,
+  ): RenderedWorkload {
+    const key = this.#key(config);
+    const selectors = endpoint.tiers.flatMap(({ ingressPolicies, egressPolicies }) =>
+      [...ingressPolicies, ...egressPolicies].map(selectorOf),
+    );
+    const known = this.#workloads.get(endpoint);
+    if (known?.config === key && known.selectors.every((text, i) => text === selectors[i])) {
+      return known;
+    }
+    const groups = groupTiers(endpoint.tiers, selectorOf);
+    const chains = workloadChains(
+      {
+        interfaceName: endpoint.name,
+        adminUp: endpoint.state === "active",
+        tiers: groups,
+        profiles: endpoint.profileIds,
+        ...(endpoint.qosControls === undefined ? {} : { qos: endpoint.qosControls }),
+      },
+      config,
+    );
+    const rendered = { config: key, selectors, groups, chains };
+    this.#workloads.set(endpoint, rendered);
+    return rendered;
+  }
+
   #once<T extends object>(
     cache: WeakMap<T, Map<string, readonly TableChain[]>>,
     of: T,
@@ -192,6 +230,16 @@ export class TableRenderer {
     }
     return key;
   }
+}
+
+/** What one workload comes to, alike in both families. */
+interface RenderedWorkload {
+  /** Name of the configuration. */
+  readonly config: string;
+  /** Of the policies of its tiers, in order. */
+  readonly selectors: readonly string[];
+  readonly groups: readonly TierGroups[];
+  readonly chains: readonly TableChain[];
 }
 
 /** The tables of one node and family. */
@@ -252,19 +300,9 @@ class NodeTables {
     const names: string[] = [];
     for (const workload of policy.workloads.values()) {
       names.push(workload.name);
-      this.#add(
-        "filter",
-        workloadChains(
-          {
-            interfaceName: workload.name,
-            adminUp: workload.state === "active",
-            tiers: this.#groups(workload.tiers),
-            profiles: workload.profileIds,
-            ...(workload.qosControls === undefined ? {} : { qos: workload.qosControls }),
-          },
-          this.#config,
-        ),
-      );
+      const { groups, chains } = this.#shared.workload(workload, this.#config, this.#selectorOf);
+      this.#addGroups(groups);
+      this.#add("filter", chains);
       if (this.#config.ipvs) {
         this.#add("filter", [
           setMarkChain(workload.name, endpointMarks.of(workload.name), this.#config),
@@ -402,20 +440,23 @@ class NodeTables {
     return { dnats, snats };
   }
 
+  readonly #selectorOf = (id: PolicyId): string =>
+    this.#input.policy.policies.get(policyIdText(id))?.policy.originalSelector ?? "";
+
   #groups(tiers: readonly TierInfo[]): TierGroups[] {
-    const { policies } = this.#input.policy;
-    const groups = groupTiers(
-      tiers,
-      (id) => policies.get(policyIdText(id))?.policy.originalSelector ?? "",
-    );
-    for (const { inbound, outbound } of groups) {
+    const groups = groupTiers(tiers, this.#selectorOf);
+    this.#addGroups(groups);
+    return groups;
+  }
+
+  #addGroups(tiers: readonly TierGroups[]): void {
+    for (const { inbound, outbound } of tiers) {
       for (const group of [...inbound, ...outbound]) {
         if (!hasOwnChain(group)) continue;
         const chain = this.#shared.groupChain(group, this.#config);
         for (const table of ["raw", "mangle", "filter"] as const) this.#add(table, [chain]);
       }
     }
-    return groups;
   }
 
   /** Chains that nothing leads to are not programmed (`felix/iptables/table.go` chainRefCounts). */

@@ -11,7 +11,7 @@ const SHORTENED = "_";
  */
 export function lengthLimitedId(prefix: string, suffix: string, maxLength: number): string {
   const whole = suffix === "" ? SHORTENED : suffix;
-  const length = utf8ToBytes(prefix).length + utf8ToBytes(whole).length;
+  const length = byteLength(prefix) + byteLength(whole);
   if (length < maxLength || (length === maxLength && !whole.startsWith(SHORTENED)))
     return prefix + whole;
   const room = maxLength - SHORTENED.length - prefix.length;
@@ -20,4 +20,11 @@ export function lengthLimitedId(prefix: string, suffix: string, maxLength: numbe
       `${maxLength} characters hold no id after ${prefix}: give at least ${prefix.length + 2}`,
     );
   return prefix + SHORTENED + base64urlnopad.encode(sha256(utf8ToBytes(whole))).slice(0, room);
+}
+
+const ASCII = /^[\0-\x7f]*$/;
+
+/** In UTF-8. Names of Kubernetes' objects are ASCII. */
+function byteLength(text: string): number {
+  return ASCII.test(text) ? text.length : utf8ToBytes(text).length;
 }

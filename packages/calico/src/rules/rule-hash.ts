@@ -1,5 +1,5 @@
 import { sha224 } from "@noble/hashes/sha2.js";
-import { concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
+import { utf8ToBytes } from "@noble/hashes/utils.js";
 import { base64urlnopad } from "@scure/base";
 
 /** Characters of a hash that are written. */
@@ -11,8 +11,16 @@ const LENGTH = 16;
  */
 export function ruleHashes(chain: string, rules: readonly string[]): string[] {
   let hash = sha224(utf8ToBytes(chain));
+  const longest = rules.reduce((most, rule) => Math.max(most, rule.length), 0);
+  const buffer = new Uint8Array(hash.length + MAX_BYTES * longest);
   return rules.map((rule) => {
-    hash = sha224(concatBytes(hash, utf8ToBytes(rule)));
+    buffer.set(hash);
+    const { written } = ENCODER.encodeInto(rule, buffer.subarray(hash.length));
+    hash = sha224(buffer.subarray(0, hash.length + written));
     return base64urlnopad.encode(hash).slice(0, LENGTH);
   });
 }
+
+const ENCODER = new TextEncoder();
+/** That a UTF-16 code unit takes in UTF-8. */
+const MAX_BYTES = 3;
