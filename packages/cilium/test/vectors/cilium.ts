@@ -1,11 +1,33 @@
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { VectorCase } from "../../../../tools/vector-suite.ts";
+import { cidrLabels } from "../golden/cidr-labels.ts";
 import type { GoldenRun } from "../golden/golden-run.ts";
+import { hubblePrint, monitorTables } from "../golden/hubble.ts";
+import { labelFilter } from "../golden/label-filter.ts";
+import { labelKeys } from "../golden/label-keys.ts";
+import { maglev, murmur } from "../golden/maglev.ts";
+import { cidrSelectors, selectors } from "../golden/selectors.ts";
+import { fqdnPatterns, identityRanges, ifnames, mtu, portRanges } from "../golden/small-suites.ts";
 
 /** What runs the cases of a suite; the file says which suite it is. */
 // biome-ignore lint/suspicious/noExplicitAny: each suite has cases of its own form
-const RUNS: Readonly<Record<string, GoldenRun<any, any>>> = {};
+const RUNS: Readonly<Record<string, GoldenRun<any, any>>> = {
+  "label-filter": labelFilter,
+  "label-keys": labelKeys,
+  selectors,
+  "cidr-selectors": cidrSelectors,
+  "cidr-labels": cidrLabels,
+  "identity-ranges": identityRanges,
+  "port-ranges": portRanges,
+  ifnames,
+  mtu,
+  "fqdn-patterns": fqdnPatterns,
+  maglev,
+  murmur3: murmur,
+  "hubble-print": hubblePrint,
+  "monitor-tables": monitorTables,
+};
 
 interface VectorFile {
   readonly suite: string;
