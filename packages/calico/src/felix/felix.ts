@@ -31,6 +31,7 @@ export class Felix implements PolicyEngine {
   readonly #dataplane: NodeDataplanes;
   #subscription: Subscription | undefined;
   #timer: Timer | undefined;
+  #check: Timer | undefined;
   #calc: NodeCalc | undefined;
   #sources: FactSources | undefined;
   /** What is programmed, or put off. */
@@ -80,6 +81,8 @@ export class Felix implements PolicyEngine {
     this.#subscription = undefined;
     this.#timer?.cancel();
     this.#timer = undefined;
+    this.#check?.cancel();
+    this.#check = undefined;
     this.#ready.next(false);
   }
 
@@ -114,10 +117,20 @@ export class Felix implements PolicyEngine {
     try {
       this.#dataplane.program({ name, policy: calc, facts, specs, families: config.ipFamilies });
       this.#tell(undefined);
+      this.#checkLater();
     } catch (error) {
       if (!isRefusal(error)) throw error;
       this.#tell(`Felix cannot program its dataplane: ${error.message.split("\n", 1)[0]}`);
     }
+  }
+
+  /** `iptablesPostWriteCheckInterval`, but within the same moment: kube-proxy, who starts with Felix, puts its rules before all others. */
+  #checkLater(): void {
+    const { clock, machine } = this.#node;
+    this.#check ??= clock.schedule(0, () => {
+      this.#check = undefined;
+      machine.initNs.putOff("felix check", () => this.#dataplane.check());
+    });
   }
 
   #tell(problem: string | undefined): void {

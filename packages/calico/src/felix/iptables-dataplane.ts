@@ -25,8 +25,8 @@ export class IptablesDataplane {
   readonly #shared: SharedIptables;
   /** Sets that are there, whatever became of the rules. */
   readonly #sets = new Map<string, WantedIpSet>();
-  /** What stands in built-in chains, by table and chain, as text. */
-  #hooks = new Map<string, string>();
+  /** What is to stand in built-in chains, by table and chain. */
+  readonly #hooks = new Map<string, HookRules>();
 
   /** @param shared of all nodes of a cluster */
   constructor(
@@ -45,19 +45,14 @@ export class IptablesDataplane {
     this.#updateSets(sets, maxIpsetSize);
     const iptables = this.#netns.iptables(this.#family);
     iptables.setLayer(LAYER, this.#layer(tables));
-    for (const table of TABLES) this.#hook(iptables, table, tables);
+    for (const table of TABLES) this.#hook(iptables, table, tables[table]);
     this.#deleteSets(sets);
   }
 
   /** Takes all away, as Felix does with what it programmed before it was told to use nftables. */
   clear(): void {
     const iptables = this.#netns.iptables(this.#family);
-    for (const [key, text] of this.#hooks) {
-      const [table = "", chain = ""] = key.split(" ");
-      for (const rule of text.split("\n")) {
-        if (iptables.check(table, chain, rule)) iptables.delete(table, chain, rule);
-      }
-    }
+    for (const key of this.#hooks.keys()) this.#bring(iptables, key, NO_RULES);
     this.#hooks.clear();
     iptables.setLayer(LAYER, undefined);
     this.#deleteSets(new Map());
@@ -103,38 +98,67 @@ export class IptablesDataplane {
     return ChainLayer.of(this.#family, chains);
   }
 
-  /** Puts the jumps into built-in chains, and again where somebody has flushed them. */
-  #hook(iptables: Iptables, table: TableName, tables: WantedTables): void {
-    for (const [chain, rules] of tables[table].inserted) {
-      this.#bring(iptables, table, chain, hashedRules(chain, rules), this.#append ? "-A" : "-I");
+  /** Puts right what others have done to the rules in built-in chains since: kube-proxy puts its own before all that are there. */
+  check(): void {
+    const iptables = this.#netns.iptables(this.#family);
+    for (const [key, hooks] of this.#hooks) this.#bring(iptables, key, hooks);
+  }
+
+  /** Rules in built-in chains. */
+  #hook(
+    iptables: Iptables,
+    table: TableName,
+    { inserted, appended }: WantedTables[TableName],
+  ): void {
+    const wanted = new Map<string, HookRules>();
+    for (const chain of [...inserted.keys(), ...appended.keys()]) {
+      wanted.set(`${table} ${chain}`, {
+        inserted: hashedRules(chain, inserted.get(chain) ?? []),
+        appended: hashedRules(chain, appended.get(chain) ?? [], "*appends*"),
+      });
     }
-    for (const [chain, rules] of tables[table].appended) {
-      this.#bring(iptables, table, chain, hashedRules(chain, rules, "*appends*"), "-A");
+    for (const key of this.#hooks.keys()) {
+      if (key.startsWith(`${table} `) && !wanted.has(key)) wanted.set(key, NO_RULES);
+    }
+    for (const [key, hooks] of wanted) {
+      this.#bring(iptables, key, hooks);
+      this.#hooks.set(key, hooks);
     }
   }
 
-  #bring(
-    iptables: Iptables,
-    table: TableName,
-    chain: string,
-    rules: readonly string[],
-    how: "-A" | "-I",
-  ): void {
-    const key = `${table} ${chain} ${how}`;
-    const text = rules.join("\n");
-    const before = this.#hooks.get(key);
-    const isThere = rules.every((rule) => iptables.check(table, chain, rule));
-    if (before === text && isThere) return;
-    const old = before === undefined || before === "" ? [] : before.split("\n");
-    for (const rule of old) {
-      if (iptables.check(table, chain, rule)) iptables.delete(table, chain, rule);
-    }
+  /** As Felix finds its rules by their hashes, and wants them where they belong (`felix/iptables/table.go` expectedHashesForInsertAppendChain). */
+  #bring(iptables: Iptables, key: string, { inserted, appended }: HookRules): void {
+    const [table = "", chain = ""] = key.split(" ");
+    const there = iptables.list(table, chain).filter((line) => line.startsWith("-A "));
+    const hashes = there.map(hashOf);
+    const others = hashes.filter((hash) => hash === undefined);
+    const ours = inserted.map(hashOf);
+    const expected = this.#append ? [...others, ...ours] : [...ours, ...others];
+    expected.push(...appended.map(hashOf));
+    if (expected.length === hashes.length && expected.every((hash, i) => hash === hashes[i]))
+      return;
+    const lines = there
+      .filter((line) => hashOf(line) !== undefined)
+      .map((line) => `-D${line.slice(2)}`);
     // The last one inserted stands first.
-    const ordered = how === "-I" ? rules.toReversed() : rules;
-    const lines = ordered.map((rule) => `${how} ${chain} ${rule}`);
+    const ordered = this.#append ? inserted : inserted.toReversed();
+    for (const rule of ordered) lines.push(`${this.#append ? "-A" : "-I"} ${chain} ${rule}`);
+    for (const rule of appended) lines.push(`-A ${chain} ${rule}`);
     iptables.restore(`*${table}\n${lines.join("\n")}\nCOMMIT\n`, { noflush: true });
-    this.#hooks.set(key, text);
   }
+}
+
+/** Felix's rules in one built-in chain. */
+interface HookRules {
+  readonly inserted: readonly string[];
+  readonly appended: readonly string[];
+}
+
+const NO_RULES: HookRules = { inserted: [], appended: [] };
+
+/** By which Felix knows a rule as its own. */
+function hashOf(rule: string): string | undefined {
+  return /--comment "?cali:([a-zA-Z0-9_-]+)/.exec(rule)?.[1];
 }
 
 /** Chains that have been read and elements that sets have, for all nodes of a cluster. */

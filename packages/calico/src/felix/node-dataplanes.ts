@@ -65,6 +65,11 @@ export class NodeDataplanes {
     }
   }
 
+  /** Felix's rules in the built-in chains of iptables stand where they belong again. */
+  check(): void {
+    for (const dataplane of this.#iptables.values()) dataplane.check();
+  }
+
   /** All that decides what is programmed. */
   input({ name, policy, facts, specs }: NodeProgram): DataplaneInput {
     const netns = this.#netns;

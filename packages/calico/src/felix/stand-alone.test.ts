@@ -96,6 +96,21 @@ test("rules that are flushed are put back with the next change", () => {
 });
 
 test.each([
+  ["Insert", ["cali:", "others", "cali:", "cali:"]],
+  ["Append", ["others", "cali:", "cali:", "cali:"]],
+])(
+  "its rules stand where they belong though others come in between, %s",
+  (chainInsertMode, order) => {
+    const state = [NAMESPACE as KubeObject, WEB];
+    const { netns, felix } = felixAfter({ chainInsertMode }, state);
+    netns.iptables(4).insert("filter", "FORWARD", "-m comment --comment others -j ACCEPT");
+    felix.apply([...state, CLIENT]);
+    const [, ...rules] = netns.iptables(4).list("filter", "FORWARD");
+    expect(rules).toEqual(order.map((part) => expect.stringContaining(part)));
+  },
+);
+
+test.each([
   ["Disabled", "Enabled"],
   ["Enabled", "Disabled"],
 ] as const)("of two dataplanes the one that is left, %s for %s, is cleaned", (from, to) => {
