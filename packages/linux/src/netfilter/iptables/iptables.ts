@@ -73,7 +73,7 @@ export class Iptables {
   list(table: string, chain?: string): string[] {
     return this.#run(() => {
       const found = this.#table(table);
-      const chains = found.listed.filter((c) => chain === undefined || c.name === chain);
+      const chains = chain === undefined ? found.listed : listOf(found.findListed(chain));
       if (chain !== undefined && chains.length === 0) {
         throw parameterProblem(
           `chain \`${chain}' in table \`${table}' is incompatible, use 'nft' tool.`,
@@ -280,4 +280,8 @@ function overlap(x: ReadonlyMap<string, unknown>, y: ReadonlyMap<string, unknown
   const [few, many] = x.size < y.size ? [x, y] : [y, x];
   for (const key of few.keys()) if (many.has(key)) return true;
   return false;
+}
+
+function listOf<T>(item: T | undefined): readonly T[] {
+  return item === undefined ? [] : [item];
 }

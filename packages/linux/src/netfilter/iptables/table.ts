@@ -82,14 +82,22 @@ export class Table {
 
   /** All chains as the tool lists them: builtin ones, also those nobody has used, then the others by name. */
   get listed(): Chain[] {
-    const builtin = this.builtin.hooks.map((hook) => {
-      const place = { table: this.name, chain: HOOK_NAMES[hook] };
-      return this.#base[hook] ?? new Chain(place, [], NF_ACCEPT);
-    });
+    const builtin = this.builtin.hooks.map((hook) => this.#listedBase(hook));
     const users = [...this.#chains.values()].filter((chain) => !chain.isBuiltin);
     for (const { chains } of this.#shared) users.push(...chains.values());
     users.sort((x, y) => (x.name < y.name ? -1 : 1));
     return [...builtin, ...users];
+  }
+
+  /** One of those that are {@link listed}, without sorting them all. */
+  findListed(name: string): Chain | undefined {
+    const hook = this.builtin.hooks.find((number) => HOOK_NAMES[number] === name);
+    return hook === undefined ? this.find(name) : this.#listedBase(hook);
+  }
+
+  #listedBase(hook: HookNumber): Chain {
+    const place = { table: this.name, chain: HOOK_NAMES[hook] };
+    return this.#base[hook] ?? new Chain(place, [], NF_ACCEPT);
   }
 
   /** Rules that name objects of the namespace. */
