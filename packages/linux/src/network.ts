@@ -36,6 +36,8 @@ export class Network {
   readonly kernels: Map<string, Kernel> = new Map();
   /** Grows with every change of state that can change a packet's way; see `FlowCache`. */
   epoch = 0;
+  /** Grows with every such change but those of what is known of neighbours. */
+  configuration = 0;
   /** Frames and answers that are on their way and arrive later: the clock brings them. */
   inFlight = 0;
   /** Addresses that are asked for on a link and have not answered yet. */
@@ -101,6 +103,12 @@ export class Network {
 
   /** Tells caches that kernel state has changed. */
   touch(): void {
+    this.configuration++;
+    this.touchNeighbours();
+  }
+
+  /** Tells caches that something else is known of a neighbour. */
+  touchNeighbours(): void {
     this.epoch++;
     // A flow's next packet is walked, and must find the state that its cached packets left.
     if (this.#pendingFlows.length > 0) this.settleFlows();

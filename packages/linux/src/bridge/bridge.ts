@@ -65,6 +65,7 @@ export class Bridge extends NetDevice {
     dev.master = this;
     dev.bridgePort = port;
     dev.receiveHandler = this.#receiver;
+    this.network.touch();
     dev.promiscuity++;
     this.fdb.add(dev.mac, port, true);
     this.portStateChanged();
@@ -81,6 +82,7 @@ export class Bridge extends NetDevice {
     dev.master = undefined;
     dev.bridgePort = undefined;
     dev.receiveHandler = undefined;
+    this.network.touch();
     dev.promiscuity--;
     this.portStateChanged();
     this.#followLowestMac();

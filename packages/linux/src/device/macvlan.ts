@@ -104,6 +104,7 @@ export class Macvlan extends NetDevice {
     this.mode = mode;
     this.#port = receiveHandler ?? new MacvlanPort(lower);
     lower.receiveHandler = this.#port;
+    this.network.touch();
     this.#port.macvlans.set(this.mac, this);
   }
 
@@ -121,6 +122,7 @@ export class Macvlan extends NetDevice {
     super.remove();
     this.#port.macvlans.delete(this.mac);
     if (this.#port.macvlans.size === 0) this.lower.receiveHandler = undefined;
+    this.network.touch();
   }
 
   /** `macvlan_queue_xmit`. */

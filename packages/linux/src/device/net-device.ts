@@ -18,6 +18,7 @@ import {
   NEIGHBOUR_PARAMETERS6,
   type NeighbourParameters,
 } from "../neighbour/neighbour-parameters.ts";
+import type { Neighbour } from "../neighbour/neighbour.ts";
 import type { NeighbourTable } from "../neighbour/neighbour-table.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import type { Network } from "../network.ts";
@@ -306,6 +307,9 @@ export abstract class NetDevice {
   ipv6Toggled(): void {
     this.netns.ipv6Toggled(this);
   }
+
+  /** Something else is known of a neighbour on the device, or nothing any more. */
+  neighbourNoted(_neighbour: Neighbour, _isGone: boolean): void {}
 
   /** Whether it must stay in its namespace (`NETIF_F_NETNS_LOCAL`). */
   get isNetnsLocal(): boolean {

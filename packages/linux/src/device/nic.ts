@@ -1,5 +1,6 @@
 import type { ArpPacket } from "@cnilab/net";
 import { ignoresArp } from "../neighbour/arp.ts";
+import type { Neighbour } from "../neighbour/neighbour.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import type { Skb } from "../skb.ts";
 import { type DeviceOptions, NetDevice } from "./net-device.ts";
@@ -41,6 +42,10 @@ export class Nic extends NetDevice {
     }
     skb.gso = false; // the hardware cuts it
     this.segment.carry(this, skb);
+  }
+
+  override neighbourNoted(neighbour: Neighbour, isGone: boolean): void {
+    this.segment.arpAudience.noted(this, neighbour, isGone);
   }
 
   /** Whether a flooded frame can have any effect here. */

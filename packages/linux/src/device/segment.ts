@@ -1,6 +1,13 @@
-import { ETHERNET_HEADER_LENGTH, isGroupMac, type Mac } from "@cnilab/net";
+import {
+  type ArpPacket,
+  BROADCAST_MAC,
+  ETHERNET_HEADER_LENGTH,
+  isGroupMac,
+  type Mac,
+} from "@cnilab/net";
 import type { Network } from "../network.ts";
 import type { Skb } from "../skb.ts";
+import { ArpAudience } from "./arp-audience.ts";
 import type { Nic } from "./nic.ts";
 
 /** What goes wrong between two machines on a segment, or with everything from one. */
@@ -29,6 +36,7 @@ export class Segment {
   /** Frames with more bytes behind the Ethernet header are lost here, without a word. */
   mtu: number;
   readonly nics: Set<Nic> = new Set();
+  readonly arpAudience: ArpAudience;
   readonly #macs = new Map<Mac, Nic>();
   readonly #faults = new Map<string, SegmentFault>();
 
@@ -36,16 +44,19 @@ export class Segment {
     this.network = network;
     this.name = name;
     this.mtu = mtu;
+    this.arpAudience = new ArpAudience(network, this.nics);
   }
 
   plug(nic: Nic): void {
     this.nics.add(nic);
+    this.arpAudience.changed();
     this.#macs.set(nic.mac, nic);
     this.network.touch();
   }
 
   unplug(nic: Nic): void {
     this.nics.delete(nic);
+    this.arpAudience.changed();
     for (const [mac, there] of this.#macs) if (there === nic) this.#macs.delete(mac);
     this.network.touch();
   }
@@ -94,7 +105,9 @@ export class Segment {
     }
     let delivered = false;
     this.network.recording?.unrepeatable();
-    for (const to of this.nics) {
+    const isQuestion = skb.isArp && skb.dstMac === BROADCAST_MAC;
+    const audience = isQuestion ? this.arpAudience.of(skb.packet as ArpPacket) : this.nics;
+    for (const to of audience) {
       if (to === from || !to.wants(skb)) continue;
       delivered = true;
       this.#deliver(from, to, skb.clone());

@@ -69,19 +69,27 @@ function sendArp(
  */
 export function ignoresArp(dev: NetDevice, question: ArpPacket): boolean {
   const { op, targetIp, senderIp, senderMac } = question;
-  if (op !== ARP_REQUEST || dev.receiveHandler !== undefined || dev.tc !== undefined) return false;
-  if (dev.netns.packetSockets !== undefined) return false;
+  if (op !== ARP_REQUEST || mayAnswerArp(dev, targetIp)) return false;
+  return !learnsFrom(dev.neighbours?.get(senderIp), senderMac);
+}
+
+/**
+ * Whether a question for an address may mean something to a device, whoever asks: the address is its machine's, it answers for others,
+ * it learns from all, or somebody sees what comes in. Only configuration decides, see `Network.configuration`.
+ */
+export function mayAnswerArp(dev: NetDevice, targetIp: Ipv4Address): boolean {
+  if (dev.receiveHandler !== undefined || dev.tc !== undefined) return true;
+  if (dev.netns.packetSockets !== undefined) return true;
   const { conf4All } = dev.netns.sysctl;
   const { conf4, neighbours } = dev;
   return (
-    !dev.netns.isLocalAddress(targetIp) &&
-    conf4All.proxy_arp === 0 &&
-    conf4.proxy_arp === 0 &&
-    conf4.proxy_arp_pvlan === 0 &&
-    conf4All.arp_accept === 0 &&
-    conf4.arp_accept === 0 &&
-    (neighbours === undefined ||
-      (neighbours.proxies.size === 0 && !learnsFrom(neighbours.get(senderIp), senderMac)))
+    conf4All.proxy_arp !== 0 ||
+    conf4.proxy_arp !== 0 ||
+    conf4.proxy_arp_pvlan !== 0 ||
+    conf4All.arp_accept !== 0 ||
+    conf4.arp_accept !== 0 ||
+    (neighbours !== undefined && (neighbours.proxies.size > 0 || neighbours.layer !== undefined)) ||
+    dev.netns.isLocalAddress(targetIp)
   );
 }
 

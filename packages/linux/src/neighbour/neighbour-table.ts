@@ -69,7 +69,7 @@ export class NeighbourTable {
   /** `ip neigh replace`. */
   replace(ip: IpAddress, mac: Mac, state: NeighbourState = "PERMANENT"): void {
     this.#update(this.#make(ip), mac, state, "admin");
-    this.#dev.network.touch();
+    this.#dev.network.touchNeighbours();
   }
 
   /** `ip neigh del`. False when there was none. */
@@ -77,7 +77,7 @@ export class NeighbourTable {
     const own = this.#neighbours.get(ip);
     if (own !== undefined) {
       this.#stop(own);
-      this.#neighbours.delete(ip);
+      this.#forget(own);
     } else if (this.#layer?.has(ip) && !this.#withoutFromLayer?.has(ip)) {
       this.#withoutFromLayer ??= new Set();
       this.#withoutFromLayer.add(ip);
@@ -106,6 +106,7 @@ export class NeighbourTable {
     }
     this.#proxies ??= new Set();
     this.#proxies.add(ip);
+    this.#dev.network.touch();
   }
 
   get layer(): NeighbourLayer | undefined {
@@ -124,10 +125,10 @@ export class NeighbourTable {
 
   /** Forgets all but permanent entries, or these too (`neigh_ifdown`). */
   flush(alsoPermanent: boolean): void {
-    for (const [ip, neighbour] of this.#neighbours) {
+    for (const neighbour of this.#neighbours.values()) {
       if (!alsoPermanent && neighbour.state === "PERMANENT") continue;
       this.#stop(neighbour);
-      this.#neighbours.delete(ip);
+      this.#forget(neighbour);
     }
     if (alsoPermanent) {
       this.#proxies = undefined; // pneigh_ifdown
@@ -184,7 +185,7 @@ export class NeighbourTable {
       neighbour.state = "INCOMPLETE";
       neighbour.updated = now;
       neighbour.probes = 0;
-      this.#dev.network.touch();
+      this.#noted(neighbour);
       this.#probe(neighbour, skb);
     }
     return undefined;
@@ -250,17 +251,18 @@ export class NeighbourTable {
         // Somebody else claims the address: keep what there is, but look again.
         neighbour.state = "STALE";
         neighbour.updated = now;
+        this.#dev.neighbourNoted(neighbour, false);
         return;
       }
       if (same && state === "STALE" && override !== "admin") return;
     }
     if (old !== state || neighbour.mac !== mac) neighbour.updated = now;
-    if (neighbour.mac !== mac || !wasValid) {
-      neighbour.mac = mac;
-      this.#dev.network.touch();
-    }
+    const isOther = neighbour.mac !== mac || !wasValid;
+    neighbour.mac = mac;
     neighbour.state = state;
     neighbour.probes = 0;
+    if (isOther) this.#noted(neighbour);
+    else this.#dev.neighbourNoted(neighbour, false);
     if (!wasValid) this.#release(neighbour);
   }
 
@@ -275,6 +277,17 @@ export class NeighbourTable {
       skb.srcMac = this.#dev.mac;
       this.#dev.queueTransmit(skb);
     }
+  }
+
+  /** Packets may take another way now. */
+  #noted(neighbour: Neighbour): void {
+    this.#dev.network.touchNeighbours();
+    this.#dev.neighbourNoted(neighbour, false);
+  }
+
+  #forget(neighbour: Neighbour): void {
+    this.#neighbours.delete(neighbour.ip);
+    this.#dev.neighbourNoted(neighbour, true);
   }
 
   #make(ip: IpAddress): Neighbour {
@@ -300,7 +313,7 @@ export class NeighbourTable {
       neighbour.queue = undefined;
       neighbour.state = "FAILED";
       neighbour.updated = this.#dev.network.clock.now;
-      this.#dev.network.touch();
+      this.#noted(neighbour);
       this.#solicitor.unreachable(this.#dev, neighbour.ip, waiting);
       this.#dev.network.run();
       return;
@@ -348,13 +361,14 @@ export class NeighbourTable {
           }
           neighbour.state = "PROBE";
           neighbour.updated = now;
+          this.#dev.neighbourNoted(neighbour, false);
           this.#solicitor.solicit(this.#dev, neighbour.ip, neighbour.mac, undefined);
           return;
         case "PROBE":
           if (now > neighbour.updated + unicastSolicit * retransTime) {
             neighbour.state = "FAILED";
             neighbour.updated = now;
-            this.#dev.network.touch();
+            this.#noted(neighbour);
           }
           return;
         default:

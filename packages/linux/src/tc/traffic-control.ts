@@ -28,6 +28,7 @@ export class TrafficControl {
 
   constructor(dev: NetDevice) {
     this.#dev = dev;
+    dev.network.touch();
   }
 
   /** A packet leaves. False: it was dropped. */

@@ -61,6 +61,7 @@ export class VSwitch implements FrameSwitch, ReceiveHandler, WalkContext {
     this.netns = external.netns;
     this.external = external;
     external.receiveHandler = this;
+    this.netns.network.touch();
   }
 
   get nics(): Iterable<VmNic> {
@@ -89,6 +90,7 @@ export class VSwitch implements FrameSwitch, ReceiveHandler, WalkContext {
   /** The switch is deleted: the card is the machine's again. */
   remove(): void {
     this.external.receiveHandler = undefined;
+    this.netns.network.touch();
   }
 
   forgetFlows(): void {
