@@ -12,12 +12,13 @@ export function earlyDemux({ ip, packetType }: Skb, netns: NetNamespace): Socket
   if (packetType !== PACKET_HOST) return undefined;
   const { payload, src, dst } = ip;
   if (payload instanceof TcpSegment) {
-    return netns.sockets.tcpConnections
-      .on(payload.dstPort)
-      ?.find(
-        (c) =>
-          c.remotePort === payload.srcPort && c.remoteAddress === src && c.localAddress === dst,
-      );
+    const { srcPort, dstPort } = payload;
+    return netns.sockets.tcpConnections.find({
+      localAddress: dst,
+      localPort: dstPort,
+      remoteAddress: src,
+      remotePort: srcPort,
+    });
   }
   if (!(payload instanceof UdpDatagram)) return undefined;
   return netns.sockets.udp

@@ -389,14 +389,12 @@ export class SctpAssociation implements Socket {
 export function sctpReceive(skb: Skb, netns: NetNamespace): void {
   const packet = skb.ip;
   const chunk = packet.payload as SctpPacket;
-  const association = netns.sockets.sctpAssociations
-    .on(chunk.dstPort)
-    ?.find(
-      (a) =>
-        a.remotePort === chunk.srcPort &&
-        a.remoteAddress === packet.src &&
-        a.localAddress === packet.dst,
-    );
+  const association = netns.sockets.sctpAssociations.find({
+    localAddress: packet.dst,
+    localPort: chunk.dstPort,
+    remoteAddress: packet.src,
+    remotePort: chunk.srcPort,
+  });
   const text = describeChunk(chunk.chunkType);
   const listener = bestBound(netns.sockets.sctpListeners.on(chunk.dstPort), packet.dst);
   skb.trace?.steps.push({
@@ -497,10 +495,13 @@ function answer(
 /** An ICMP error about a packet that was sent from here. */
 export function sctpError(netns: NetNamespace, quoted: IpPacket, error: SocketError): void {
   const chunk = quoted.payload as SctpPacket;
-  netns.sockets.sctpAssociations
-    .on(chunk.srcPort)
-    ?.find((a) => a.remotePort === chunk.dstPort && a.remoteAddress === quoted.dst)
-    ?.icmpError(error);
+  const association = netns.sockets.sctpAssociations.find({
+    localAddress: quoted.src,
+    localPort: chunk.srcPort,
+    remoteAddress: quoted.dst,
+    remotePort: chunk.dstPort,
+  });
+  association?.icmpError(error);
 }
 
 const CHUNK_NAMES: Readonly<Record<number, string>> = {

@@ -8,6 +8,7 @@ import {
 } from "@cnilab/net";
 import { KernelError } from "../kernel-error.ts";
 import type { NetNamespace } from "../net-namespace.ts";
+import { ConnectedSockets } from "./connected-sockets.ts";
 import type { PingSocket } from "./ping-socket.ts";
 import type { SctpAssociation, SctpListener } from "./sctp.ts";
 import type { Socket } from "./socket.ts";
@@ -54,9 +55,9 @@ export class SocketTable {
   readonly #netns: NetNamespace;
   #udp: BoundSockets<UdpSocket> | undefined;
   #tcpListeners: BoundSockets<TcpListener> | undefined;
-  #tcpConnections: BoundSockets<TcpConnection> | undefined;
+  #tcpConnections: ConnectedSockets<TcpConnection> | undefined;
   #sctpListeners: BoundSockets<SctpListener> | undefined;
-  #sctpAssociations: BoundSockets<SctpAssociation> | undefined;
+  #sctpAssociations: ConnectedSockets<SctpAssociation> | undefined;
   #pings: BoundSockets<PingSocket> | undefined;
   /** Takes whatever arrives on a port that nobody has. */
   catchAll: CatchAll | undefined = undefined;
@@ -75,8 +76,8 @@ export class SocketTable {
     return this.#tcpListeners;
   }
 
-  get tcpConnections(): BoundSockets<TcpConnection> {
-    this.#tcpConnections ??= new BoundSockets();
+  get tcpConnections(): ConnectedSockets<TcpConnection> {
+    this.#tcpConnections ??= new ConnectedSockets();
     return this.#tcpConnections;
   }
 
@@ -85,8 +86,8 @@ export class SocketTable {
     return this.#sctpListeners;
   }
 
-  get sctpAssociations(): BoundSockets<SctpAssociation> {
-    this.#sctpAssociations ??= new BoundSockets();
+  get sctpAssociations(): ConnectedSockets<SctpAssociation> {
+    this.#sctpAssociations ??= new ConnectedSockets();
     return this.#sctpAssociations;
   }
 
@@ -141,13 +142,9 @@ export class SocketTable {
       case IPPROTO_UDP:
         return this.udp.on(port) !== undefined;
       case IPPROTO_TCP:
-        return (
-          this.tcpListeners.on(port) !== undefined || this.tcpConnections.on(port) !== undefined
-        );
+        return this.tcpListeners.on(port) !== undefined || this.tcpConnections.has(port);
       default:
-        return (
-          this.sctpListeners.on(port) !== undefined || this.sctpAssociations.on(port) !== undefined
-        );
+        return this.sctpListeners.on(port) !== undefined || this.sctpAssociations.has(port);
     }
   }
 

@@ -539,14 +539,12 @@ function advertisedMss(dst: Dst, remote: IpAddress): number {
 export function tcpReceive(skb: Skb, netns: NetNamespace): void {
   const packet = skb.ip;
   const segment = packet.payload as TcpSegment;
-  const connection = netns.sockets.tcpConnections
-    .on(segment.dstPort)
-    ?.find(
-      (c) =>
-        c.remotePort === segment.srcPort &&
-        c.remoteAddress === packet.src &&
-        c.localAddress === packet.dst,
-    );
+  const connection = netns.sockets.tcpConnections.find({
+    localAddress: packet.dst,
+    localPort: segment.dstPort,
+    remoteAddress: packet.src,
+    remotePort: segment.srcPort,
+  });
   const traceTo = (socket: Socket | undefined) =>
     skb.trace?.steps.push({
       kind: "deliver",
@@ -658,15 +656,13 @@ export function tcpError(
   trace: Trace | undefined,
 ): void {
   const segment = quoted.payload as TcpSegment;
-  netns.sockets.tcpConnections
-    .on(segment.srcPort)
-    ?.find(
-      (c) =>
-        c.remotePort === segment.dstPort &&
-        c.remoteAddress === quoted.dst &&
-        c.localAddress === quoted.src,
-    )
-    ?.icmpError(error, trace);
+  const connection = netns.sockets.tcpConnections.find({
+    localAddress: quoted.src,
+    localPort: segment.srcPort,
+    remoteAddress: quoted.dst,
+    remotePort: segment.dstPort,
+  });
+  connection?.icmpError(error, trace);
 }
 
 /** As `SYN-ACK`, `1400 bytes` or, where somebody says something that is modelled, `77 bytes of GET /cart`. */

@@ -42,10 +42,12 @@ function findSocket(walk: Walk): Socket | undefined {
   if (dstPort < 0) return undefined;
   const { src, dst, protocol } = walk.packet;
   if (protocol === IPPROTO_TCP) {
-    const connected = sockets.tcpConnections.on(dstPort);
-    const own = connected?.find(
-      (c) => c.remotePort === srcPort && c.remoteAddress === src && c.localAddress === dst,
-    );
+    const own = sockets.tcpConnections.find({
+      localAddress: dst,
+      localPort: dstPort,
+      remoteAddress: src,
+      remotePort: srcPort,
+    });
     if (own !== undefined) return own;
   }
   if (protocol !== IPPROTO_TCP && protocol !== IPPROTO_UDP) return undefined;
