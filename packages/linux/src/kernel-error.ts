@@ -1,5 +1,6 @@
 /** Names of the error numbers that the modelled calls return (errno(3)). */
 export type Errno =
+  | "E2BIG"
   | "EACCES"
   | "EADDRINUSE"
   | "EADDRNOTAVAIL"
@@ -16,6 +17,7 @@ export type Errno =
   | "ENOBUFS"
   | "ENODEV"
   | "ENOENT"
+  | "ENOMEM"
   | "ENOSPC"
   | "EOPNOTSUPP"
   | "EPERM"

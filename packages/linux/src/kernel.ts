@@ -1,5 +1,6 @@
 import { type HostFiles, type Machine, MemoryFiles, type Random } from "@cnilab/core";
 import { localMac, type Mac } from "@cnilab/net";
+import { BpfSubsystem } from "./bpf/bpf-subsystem.ts";
 import type { IcmpSockets } from "./ip/icmp-socket.ts";
 import { KernelError } from "./kernel-error.ts";
 import { NetNamespace } from "./net-namespace.ts";
@@ -43,6 +44,7 @@ export class Kernel implements Machine {
   /** The namespace that the machine boots with. */
   readonly initNs: NetNamespace;
   readonly #namespaces = new Map<string, NetNamespace>();
+  #bpf: BpfSubsystem | undefined;
 
   constructor(network: Network, hostname: string) {
     if (network.kernels.has(hostname)) {
@@ -79,6 +81,16 @@ export class Kernel implements Machine {
       throw new KernelError("ENOENT", `netns ${netns.name}`);
     for (const dev of [...netns.devices].reverse()) dev.remove();
     this.network.touch();
+  }
+
+  /** Maps, programs and cgroups, made on demand. */
+  get bpf(): BpfSubsystem {
+    this.#bpf ??= new BpfSubsystem(this.network);
+    return this.#bpf;
+  }
+
+  findBpf(): BpfSubsystem | undefined {
+    return this.#bpf;
   }
 
   /** What keys the hashes of flows since this machine's start (net/core/flow_dissector.c `hashrnd`). */

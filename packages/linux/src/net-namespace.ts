@@ -1,4 +1,5 @@
 import { type IpAddress, type IpFamily, type Ipv6Address, ipv6 } from "@cnilab/net";
+import type { Cgroup } from "./bpf/cgroup.ts";
 import { IPV6_MIN_MTU } from "./device/interface-address.ts";
 import { Loopback } from "./device/loopback.ts";
 import type { NetDevice } from "./device/net-device.ts";
@@ -92,6 +93,8 @@ export class NetNamespace {
   packetSockets: readonly PacketSocket[] | undefined = undefined;
   #pathMtus: Map<IpAddress, PathMtu> | undefined;
   #linkListeners: Set<(dev: NetDevice) => void> | undefined;
+  /** The control group of the namespace's programs; the machine's root one where it is absent. */
+  cgroup: Cgroup | undefined = undefined;
   #packetId = 0;
   /** By the name of the program. */
   #putOff: Map<string, () => void> | undefined;
@@ -259,6 +262,21 @@ export class NetNamespace {
 
   findDevice(name: string): NetDevice | undefined {
     for (const dev of this.#devices) if (dev.name === name) return dev;
+    return undefined;
+  }
+
+  /** `dev_get_by_index`. */
+  findDeviceByIndex(ifindex: number): NetDevice | undefined {
+    const devices = this.#devices;
+    let low = 0;
+    let high = devices.length - 1;
+    while (low <= high) {
+      const middle = (low + high) >>> 1;
+      const dev = devices[middle] as NetDevice;
+      if (dev.ifindex === ifindex) return dev;
+      if (dev.ifindex < ifindex) low = middle + 1;
+      else high = middle - 1;
+    }
     return undefined;
   }
 

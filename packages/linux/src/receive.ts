@@ -18,7 +18,9 @@ export function netifReceive(dev: NetDevice, skb: Skb): void {
   dev.network.recording?.count(dev, true, bytes);
   if (skb.trace !== undefined) dev.traceFrame("receive", skb);
   skb.iif = dev;
+  if (dev.xdp !== undefined && !dev.xdp.run(skb)) return;
   if (dev.tc !== undefined && !dev.tc.ingress(skb)) return;
+  skb.bpf = undefined; // what follows uses the room (skb->cb), and its own route
   if (dev.receiveHandler?.handle(dev, skb)) return;
   if (dev.netns.packetSockets !== undefined) tapFrame(dev, skb);
   switch (skb.etherType) {

@@ -8,6 +8,7 @@ import {
   type Mac,
   type NetworkPacket,
 } from "@cnilab/net";
+import type { SkbBpf } from "./bpf/skb-bpf.ts";
 import type { NetDevice } from "./device/net-device.ts";
 import type { Dst } from "./fib/dst.ts";
 import type { ConntrackEntry, ConntrackInfo } from "./netfilter/conntrack-entry.ts";
@@ -93,6 +94,8 @@ export class Skb {
   gso = false;
   /** Which flow it belongs to, once somebody has asked (ip/flow-hash.ts). */
   flowHash: number | undefined = undefined;
+  /** What eBPF programs and the tunnels that they use keep with it. */
+  bpf: SkbBpf | undefined = undefined;
   /** What the call that sent it fails with, once the machine that sent it has refused it. */
   sendErrno: SocketError["errno"] | undefined = undefined;
   /** Records every step while set. */
@@ -161,6 +164,7 @@ export class Skb {
     copy.summedBySender = this.summedBySender;
     copy.summedHeader = this.summedHeader;
     copy.flowHash = this.flowHash;
+    copy.bpf = this.bpf?.clone();
     return copy;
   }
 
@@ -184,6 +188,11 @@ export class Skb {
     this.fragMaxSize = 0;
     this.ignoreDf = false;
     this.priority = 0;
+    if (this.bpf !== undefined) {
+      // skb_dst_drop: a tunnel's metadata stands for a route
+      this.bpf.tunnelTx = undefined;
+      this.bpf.tunnelRx = undefined;
+    }
     if (crossesNamespace) {
       this.mark = 0;
       this.ipvsProperty = false;

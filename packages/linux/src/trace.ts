@@ -1,4 +1,6 @@
+import type { Origin } from "@cnilab/core";
 import type { EthernetFrame, IpAddress, IpPacket, Mac } from "@cnilab/net";
+import type { AnyBpfMap } from "./bpf/bpf-map.ts";
 import type { FdbEntry } from "./bridge/fdb.ts";
 import type { NetDevice } from "./device/net-device.ts";
 import type { DropReason } from "./drop-reason.ts";
@@ -157,7 +159,38 @@ export interface DropStep extends StepBase {
   readonly rule: FilterRule | undefined;
 }
 
-/** Anything worth a line that has no step of its own, as an eBPF program's decision. */
+/** An eBPF program has asked a map, written to it, or gone on with another program; before the {@link BpfStep} of the run. */
+export interface BpfMapStep extends StepBase {
+  readonly kind: "bpf-map";
+  /** `undefined` for programs on sockets. */
+  readonly dev: NetDevice | undefined;
+  /** The program that did. */
+  readonly program: string;
+  /** `lookup`, `update`, `delete`, `tail-call`, `missed tail-call`, or the error number of what failed. */
+  readonly operation: string;
+  readonly map: AnyBpfMap;
+  readonly key: string;
+  /** `undefined` where there was none. */
+  readonly value: string | undefined;
+  /** The object that made an agent write the entry. */
+  readonly origin: Origin | undefined;
+}
+
+/** The end of an eBPF program's run at a hook. */
+export interface BpfStep extends StepBase {
+  readonly kind: "bpf";
+  /** `undefined` for programs on sockets. */
+  readonly dev: NetDevice | undefined;
+  /** As `tcx/ingress`, `tc/egress`, `xdp/native`, `cgroup/connect4`. */
+  readonly hook: string;
+  readonly program: string;
+  /** As `TC_ACT_REDIRECT to eth0 (peer)`. */
+  readonly verdict: string;
+  /** Map look-ups of this run. */
+  readonly lookups: number;
+}
+
+/** Anything worth a line that has no step of its own. */
 export interface NoteStep extends StepBase {
   readonly kind: "note";
   readonly dev: NetDevice | undefined;
@@ -179,6 +212,8 @@ export type TraceStep =
   | ForwardStep
   | SocketStep
   | DropStep
+  | BpfMapStep
+  | BpfStep
   | NoteStep;
 
 /** A place in a record. */

@@ -1,5 +1,6 @@
 import { formatOrigin } from "@cnilab/core";
 import type {
+  BpfMapStep,
   BridgeStep,
   ConntrackStep,
   DropStep,
@@ -116,6 +117,14 @@ export function stepText({ step, before, idle }: TracedStep, nameOf?: NameOf): S
     }
     case "drop":
       return dropText(step);
+    case "bpf-map":
+      return bpfMapText(step);
+    case "bpf": {
+      const { hook, program, verdict, lookups } = step;
+      const at = step.dev === undefined ? hook : `${step.dev.name} ${hook}`;
+      const asked = lookups === 1 ? "1 map look-up" : `${lookups} map look-ups`;
+      return line("bpf", `${at}: ${program} says ${verdict}, after ${asked}`, "summary", ["eBPF"]);
+    }
     case "note": {
       const dev = step.dev === undefined ? "" : `${step.dev.name}: `;
       return line("note", `${dev}${step.text}`, "normal", []);
@@ -282,6 +291,42 @@ function ipvsText({ event, service, scheduler, server, detail }: IpvsStep): Step
       return line("ipvs", `the connection goes on to ${server}`, "normal", ["IPVS"]);
     case "reply":
       return line("ipvs", `an answer of ${server}`, "normal", ["IPVS"]);
+  }
+}
+
+function bpfMapText({ program, operation, map, key, value, origin }: BpfMapStep): StepText {
+  const cause = origin === undefined ? [] : [`from ${formatOrigin(origin)}`];
+  const what = value === undefined ? "nothing" : value;
+  switch (operation) {
+    case "lookup":
+      return line(
+        "bpf map",
+        `${program}: ${map.name} has for ${key}: ${what}`,
+        "normal",
+        ["eBPF"],
+        cause,
+      );
+    case "update":
+      return line("bpf map", `${program} writes ${key}: ${what} to ${map.name}`, "normal", [
+        "eBPF",
+      ]);
+    case "delete":
+      return line("bpf map", `${program} deletes ${key} from ${map.name}`, "normal", ["eBPF"]);
+    case "tail-call":
+      return line("bpf map", `${program} goes on with ${what}, ${map.name}[${key}]`, "verbose", [
+        "eBPF",
+      ]);
+    case "missed tail-call":
+      return line("bpf map", `${program} finds no program at ${map.name}[${key}]`, "summary", [
+        "eBPF",
+      ]);
+    default:
+      return line(
+        "bpf map",
+        `${program} fails to change ${key} in ${map.name}: ${operation}`,
+        "summary",
+        ["eBPF"],
+      );
   }
 }
 

@@ -156,6 +156,26 @@ export type TraceStepJson = { readonly text: string } & (
       readonly hint: string;
       readonly rule?: RuleJson;
     }
+  | {
+      readonly kind: "bpf-map";
+      readonly dev?: string;
+      readonly program: string;
+      readonly operation: string;
+      readonly map: string;
+      readonly key: string;
+      /** Absent where there was none. */
+      readonly value?: string;
+      readonly origin?: OriginJson;
+    }
+  | {
+      readonly kind: "bpf";
+      readonly dev?: string;
+      readonly hook: string;
+      readonly program: string;
+      readonly verdict: string;
+      /** Map look-ups of the run. */
+      readonly lookups: number;
+    }
   | { readonly kind: "note"; readonly dev?: string }
 );
 
@@ -291,6 +311,25 @@ function stepJson(traced: TracedStep, nameOf: NameOf | undefined): TraceStepJson
         hint: DROP_EXPLANATIONS[reason].hint,
         ...(rule === undefined ? {} : { rule: ruleJson(rule) }),
       };
+    }
+    case "bpf-map": {
+      const { kind, dev, program, operation, map, key, value, origin } = step;
+      return {
+        kind,
+        text,
+        ...(dev === undefined ? {} : { dev: dev.name }),
+        program,
+        operation,
+        map: map.name,
+        key,
+        ...(value === undefined ? {} : { value }),
+        ...originJson(origin),
+      };
+    }
+    case "bpf": {
+      const { kind, dev, hook, program, verdict, lookups } = step;
+      const at = dev === undefined ? {} : { dev: dev.name };
+      return { kind, text, ...at, hook, program, verdict, lookups };
     }
     case "note":
       return { kind: step.kind, text, ...(step.dev === undefined ? {} : { dev: step.dev.name }) };

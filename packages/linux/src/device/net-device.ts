@@ -8,17 +8,18 @@ import {
   linkLocalFromMac,
   type Mac,
 } from "@cnilab/net";
+import type { XdpHook } from "../bpf/xdp-hook.ts";
 import type { Bridge } from "../bridge/bridge.ts";
 import type { BridgePort } from "../bridge/bridge-port.ts";
 import type { DropReason } from "../drop-reason.ts";
 import type { AddressOptions } from "../ip/address.ts";
 import { KernelError } from "../kernel-error.ts";
+import type { Neighbour } from "../neighbour/neighbour.ts";
 import {
   NEIGHBOUR_PARAMETERS,
   NEIGHBOUR_PARAMETERS6,
   type NeighbourParameters,
 } from "../neighbour/neighbour-parameters.ts";
-import type { Neighbour } from "../neighbour/neighbour.ts";
 import type { NeighbourTable } from "../neighbour/neighbour-table.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import type { Network } from "../network.ts";
@@ -80,6 +81,8 @@ export abstract class NetDevice {
   neighbours: NeighbourTable | undefined = undefined;
   /** Queueing disciplines and filters, when there are any. */
   tc: TrafficControl | undefined = undefined;
+  /** The eBPF program that sees what comes in first. */
+  xdp: XdpHook | undefined = undefined;
   rxPackets = 0;
   rxBytes = 0;
   txPackets = 0;
@@ -139,6 +142,11 @@ export abstract class NetDevice {
   /** The link-local address that the kernel gives it; tunnels of IP packets mostly get none (`addrconf_dev_config`). */
   ipv6LinkLocal(): Ipv6Address | undefined {
     return this.isEthernet ? linkLocalFromMac(this.mac) : undefined;
+  }
+
+  /** The other end of a pair of devices (`ndo_get_peer_dev`). */
+  get peerDevice(): NetDevice | undefined {
+    return undefined;
   }
 
   get isLoopback(): boolean {
@@ -353,6 +361,11 @@ export abstract class NetDevice {
       return;
     }
     if (this.tc !== undefined && !this.tc.egress(skb)) return;
+    this.startXmit(skb);
+  }
+
+  /** Sends a frame past traffic control (`netdev_start_xmit`). */
+  startXmit(skb: Skb): void {
     const bytes = skb.packet.length + (this.isEthernet ? ETHERNET_HEADER_LENGTH : 0);
     this.txPackets++;
     this.txBytes += bytes;

@@ -40,6 +40,10 @@ export class Veth extends NetDevice {
     return this.#peer;
   }
 
+  override get peerDevice(): Veth | undefined {
+    return this.#peer;
+  }
+
   protected override stateChanged(): void {
     // veth_open, veth_close: there is a carrier while both ends are up.
     const carrier = this.up && this.#peer?.up === true;
@@ -67,7 +71,9 @@ export class Veth extends NetDevice {
   override sendIgnored(skb: Skb): boolean {
     const peer = this.#peer;
     if (!skb.isArp || skb.trace !== undefined || this.tc !== undefined) return false;
-    if (!this.up || peer?.up !== true || !ignoresArp(peer, skb.packet as ArpPacket)) return false;
+    if (!this.up || peer?.up !== true || peer.tc !== undefined || peer.xdp !== undefined)
+      return false;
+    if (!ignoresArp(peer, skb.packet as ArpPacket)) return false;
     const bytes = skb.packet.length + ETHERNET_HEADER_LENGTH;
     this.txPackets++;
     this.txBytes += bytes;

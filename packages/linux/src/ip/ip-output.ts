@@ -69,7 +69,7 @@ function ipFinishOutput(skb: Skb, netns: NetNamespace): void {
   const dst = skb.dst as Dst;
   const mtu = outputMtu(skb, netns, dst);
   if (packet.length <= mtu && (skb.fragMaxSize === 0 || packet.length <= skb.fragMaxSize)) {
-    ipFinishOutput2(skb, netns);
+    finishOutput2(skb, netns);
     return;
   }
   // A packet that came in fragments leaves in fragments no larger than those. Where br_netfilter forgot how large they
@@ -110,7 +110,7 @@ function ipFinishOutput(skb: Skb, netns: NetNamespace): void {
     piece.checksumValid = skb.checksumValid && limit === asBefore && piece.ip.fragmentOffset === 0;
     piece.ipvsProperty = skb.ipvsProperty;
     piece.flowHash = skb.flowHash;
-    ipFinishOutput2(piece, netns);
+    finishOutput2(piece, netns);
     if (piece.sendErrno !== undefined) {
       skb.sendErrno = piece.sendErrno;
       return; // ip_do_fragment
@@ -127,7 +127,7 @@ function outputMtu({ iif, ip }: Skb, netns: NetNamespace, dst: Dst): number {
 }
 
 /** Finds the neighbour and hands the packet to the device (`ip_finish_output2`). */
-function ipFinishOutput2(skb: Skb, netns: NetNamespace): void {
+export function finishOutput2(skb: Skb, netns: NetNamespace): void {
   const dst = skb.dst as Dst;
   const dev = dst.dev;
   const packet: IpPacket = skb.ip;

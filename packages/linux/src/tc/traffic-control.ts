@@ -1,3 +1,4 @@
+import type { TcHook } from "../bpf/tc-hook.ts";
 import type { NetDevice } from "../device/net-device.ts";
 import type { Skb } from "../skb.ts";
 
@@ -25,14 +26,23 @@ export class TrafficControl {
   root: TokenBucket | undefined = undefined;
   /** Set by an `ingress` qdisc with a catch-all filter. */
   redirect: MirredRedirect | undefined = undefined;
+  /** eBPF programs on the way in, and on the way out. */
+  ingressHook: TcHook | undefined = undefined;
+  egressHook: TcHook | undefined = undefined;
 
   constructor(dev: NetDevice) {
     this.#dev = dev;
     dev.network.touch();
   }
 
-  /** A packet leaves. False: it was dropped. */
+  /** A packet leaves. False: it was dropped, or sent elsewhere. */
   egress(skb: Skb): boolean {
+    if (this.egressHook !== undefined && !this.egressHook.run(skb)) return false;
+    return this.enqueue(skb);
+  }
+
+  /** The root queueing discipline's part of it. */
+  enqueue(skb: Skb): boolean {
     if (this.root !== undefined && skb.packet.length + 14 > this.root.burst) {
       // A packet that can never have enough tokens is lost (tbf_segment, tbf_enqueue).
       this.#dev.drop(skb, "QDISC_DROP", `longer than the burst of ${this.root.burst} bytes`);
@@ -41,8 +51,9 @@ export class TrafficControl {
     return true;
   }
 
-  /** A packet came in. False: it was dropped. */
+  /** A packet came in. False: it was dropped, or sent elsewhere. */
   ingress(skb: Skb): boolean {
+    if (this.ingressHook !== undefined && !this.ingressHook.run(skb)) return false;
     const to = this.redirect?.to;
     if (to === undefined) return true;
     this.#dev.network.recording?.unrepeatable();

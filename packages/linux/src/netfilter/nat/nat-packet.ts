@@ -53,7 +53,7 @@ export function translate(
   // It shall look like the inverse of the other direction.
   const { src, dst, srcPort, dstPort } = entry.tuple(opposite(direction));
   const packet = skb.ip;
-  const before = skb.trace && describe(packet, manip);
+  const before = skb.trace && describeEnd(packet, manip);
   const icmp = isIcmp(packet.protocol);
   if (manip === NF_NAT_MANIP_SRC) setSource(packet, dst, icmp ? srcPort : dstPort);
   else setDestination(packet, src, srcPort);
@@ -91,7 +91,7 @@ export function translateIcmpError(
     if (manip === NF_NAT_MANIP_SRC) setDestination(quoted.packet, other.dst, port);
     else setSource(quoted.packet, other.src, other.srcPort);
   }
-  const before = skb.trace && describe(packet, manip);
+  const before = skb.trace && describeEnd(packet, manip);
   if (manip === NF_NAT_MANIP_SRC) packet.src = other.dst;
   else packet.dst = other.src;
   if (before !== undefined) traceNat(skb, netns, manip, before, direction);
@@ -99,7 +99,7 @@ export function translateIcmpError(
 }
 
 /** @param port a port, or the identifier of an ICMP query */
-function setSource(packet: IpPacket, src: IpAddress, port: number): void {
+export function setSource(packet: IpPacket, src: IpAddress, port: number): void {
   const header = transportHeader(packet);
   if (header instanceof IcmpMessage) setIdentifier(header, port);
   else if (header !== undefined && tupleHasPorts(packet.protocol)) {
@@ -108,7 +108,7 @@ function setSource(packet: IpPacket, src: IpAddress, port: number): void {
   packet.src = src;
 }
 
-function setDestination(packet: IpPacket, dst: IpAddress, port: number): void {
+export function setDestination(packet: IpPacket, dst: IpAddress, port: number): void {
   const header = transportHeader(packet);
   if (header instanceof IcmpMessage) setIdentifier(header, port);
   else if (header !== undefined && tupleHasPorts(packet.protocol)) {
@@ -136,7 +136,7 @@ function setIdentifier(message: IcmpMessage, id: number): void {
 }
 
 /** The end of a packet that is translated, for traces. */
-function describe(packet: IpPacket, manip: NatManip): string {
+export function describeEnd(packet: IpPacket, manip: NatManip): string {
   const address = manip === NF_NAT_MANIP_SRC ? packet.src : packet.dst;
   const header = transportHeader(packet);
   if (header !== undefined && tupleHasPorts(packet.protocol)) {
@@ -162,7 +162,7 @@ function traceNat(
     packet: skb.number,
     manip: manip === NF_NAT_MANIP_DST ? "destination" : "source",
     from,
-    to: describe(skb.ip, manip),
+    to: describeEnd(skb.ip, manip),
     reply: direction === IP_CT_DIR_REPLY,
   });
 }

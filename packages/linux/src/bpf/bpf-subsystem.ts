@@ -1,0 +1,85 @@
+import type { NetNamespace } from "../net-namespace.ts";
+import type { Network } from "../network.ts";
+import type { AnyBpfMap } from "./bpf-map.ts";
+import type { BpfProgram } from "./bpf-program.ts";
+import { Cgroup } from "./cgroup.ts";
+
+/**
+ * What eBPF keeps for one machine: its maps and programs, with their numbers. They outlive the agent that made them,
+ * as those do that are pinned.
+ */
+export class BpfSubsystem {
+  /** Maps by number. */
+  readonly maps: Map<number, AnyBpfMap> = new Map();
+  /** Programs by number. */
+  readonly programs: Map<number, BpfProgram> = new Map();
+  /** Look-ups of all programs so far. */
+  lookups = 0;
+  /** Devices that packets are being redirected through at this moment (`dev_xmit_recursion`). */
+  redirects = 0;
+  #cgroup: Cgroup | undefined;
+  readonly #network: Network;
+  #nextMap = 1;
+  #nextProgram = 1;
+  #nextCookie = 1;
+  #netnsCookies: WeakMap<NetNamespace, number> | undefined;
+  /** The initial namespace has 1. */
+  #nextNetnsCookie = 2;
+
+  constructor(network: Network) {
+    this.#network = network;
+  }
+
+  /** The control group that all programs of the machine are in, made on demand. */
+  get cgroup(): Cgroup {
+    this.#cgroup ??= new Cgroup("/", undefined, () => this.#network.touch());
+    return this.#cgroup;
+  }
+
+  /** The same; `undefined` where nobody has put a program there. */
+  findCgroup(): Cgroup | undefined {
+    return this.#cgroup;
+  }
+
+  /** `mkdir` below the root of cgroup2. */
+  addCgroup(path: string, parent: Cgroup = this.cgroup): Cgroup {
+    return new Cgroup(path, parent, () => this.#network.touch());
+  }
+
+  addMap(map: AnyBpfMap): number {
+    const id = this.#nextMap++;
+    this.maps.set(id, map);
+    return id;
+  }
+
+  addProgram(program: BpfProgram): number {
+    const id = this.#nextProgram++;
+    this.programs.set(id, program);
+    return id;
+  }
+
+  /** Nobody refers to the map any more. */
+  removeMap(map: AnyBpfMap): void {
+    this.maps.delete(map.id);
+  }
+
+  removeProgram(program: BpfProgram): void {
+    this.programs.delete(program.id);
+  }
+
+  /** A number that no socket has had (`sock_gen_cookie`). */
+  nextSocketCookie(): number {
+    return this.#nextCookie++;
+  }
+
+  /** A namespace's number; the initial one has 1 (`bpf_get_netns_cookie`). */
+  netnsCookie(netns: NetNamespace): number {
+    this.#netnsCookies ??= new WeakMap([[netns.kernel.initNs, 1]]);
+    let cookie = this.#netnsCookies.get(netns);
+    if (cookie === undefined) {
+      cookie = this.#nextNetnsCookie++;
+      this.#netnsCookies.set(netns, cookie);
+    }
+    return cookie;
+  }
+}
