@@ -23,12 +23,10 @@ const EVENTS: Readonly<Record<string, (nic: Nic, about: number, clock: VirtualCl
   local: (nic, about) =>
     nic.netns.addRoute({ dst: Prefix.host(address(about)), type: "local", dev: nic }, "replace"),
   learn: (nic, about) =>
-    nic.netns
-      .neighboursOf(nic)
-      .learn(address(about), 0x020000000000 + about, "REACHABLE", {
-        create: true,
-        override: "yes",
-      }),
+    nic.netns.neighboursOf(nic).learn(address(about), 0x020000000000 + about, "REACHABLE", {
+      create: true,
+      override: "yes",
+    }),
   relearn: (nic, about) =>
     nic.netns
       .neighboursOf(nic)
