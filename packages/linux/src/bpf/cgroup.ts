@@ -92,8 +92,10 @@ export class Cgroup {
     hook: CgroupHook,
     make: (program: BpfProgram) => C,
   ): C | undefined {
+    const links = this.effective(hook);
+    if (links.length === 0) return undefined;
     let ctx: C | undefined;
-    for (const { program } of this.effective(hook)) {
+    for (const { program } of links) {
       if (ctx === undefined) ctx = make(program as unknown as BpfProgram);
       else ctx.next(program as unknown as BpfProgram);
       const before = ctx.lookups;

@@ -175,6 +175,7 @@ function datagram(netns: NetNamespace, request: ExchangeRequest): Attempt {
     remoteAddress: request.dst,
     remotePort: request.port,
     owner: request.owner ?? "client",
+    trace: request.trace,
     onReceive: ({ payload }) => {
       answered = true;
       if (payload instanceof Message && payload.message instanceof ServerReport) {

@@ -13,9 +13,12 @@ import {
   TCP_SYN,
   TcpSegment,
 } from "@cnilab/net";
+import type { CgroupSocket } from "../bpf/sock-context.ts";
+import { cgroupOf, runSock, runSockAddr } from "../bpf/socket-hooks.ts";
 import type { Dst } from "../fib/dst.ts";
 import { setLabelHash, setSocketHash } from "../ip/flow-hash.ts";
 import { routeConnect, routeOutput } from "../ip/route-output.ts";
+import { KernelError } from "../kernel-error.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { Skb } from "../skb.ts";
 import type { Trace } from "../trace.ts";
@@ -64,7 +67,7 @@ export class TcpListener implements Socket {
   readonly owner: string;
   readonly onAccept: ((connection: TcpConnection) => void) | undefined;
 
-  /** @throws KernelError EADDRINUSE */
+  /** @throws KernelError EADDRINUSE, or what a program of the control group refuses the port with */
   constructor(netns: NetNamespace, options: ListenOptions) {
     this.netns = netns;
     this.localAddress = options.address;
@@ -72,6 +75,15 @@ export class TcpListener implements Socket {
     this.owner = options.owner;
     this.onAccept = options.onAccept;
     netns.sockets.checkFree(IPPROTO_TCP, options.address, options.port);
+    const cgroup = cgroupOf(netns);
+    if (cgroup !== undefined) {
+      const { address, port } = options;
+      const cookie = netns.kernel.bpf.nextSocketCookie();
+      const hook = typeof address === "object" ? "post_bind6" : "post_bind4";
+      const socket = { netns, protocol: IPPROTO_TCP, cookie, mark: 0 };
+      const refused = runSock(cgroup, hook, socket, address, port);
+      if (refused !== undefined) throw new KernelError(refused.errno, `TCP port ${port}`);
+    }
     netns.sockets.tcpListeners.add(this);
     netns.network.touch();
   }
@@ -116,7 +128,7 @@ export interface TcpConnectOptions {
  * One TCP connection: handshake, data in order, acknowledgement of every segment, retransmission on a
  * timer, path MTU discovery, reset. No congestion control, no window, no options but MSS.
  */
-export class TcpConnection implements Socket {
+export class TcpConnection implements Socket, CgroupSocket {
   readonly netns: NetNamespace;
   readonly protocol: number = IPPROTO_TCP;
   readonly localAddress: IpAddress;
@@ -156,6 +168,7 @@ export class TcpConnection implements Socket {
   #timer: Timer | undefined;
   #rto = INITIAL_RTO_MS;
   #retries = 0;
+  #cookie: number;
   readonly #accept: ((connection: TcpConnection) => void) | undefined;
 
   constructor(
@@ -174,6 +187,8 @@ export class TcpConnection implements Socket {
       readonly routeSource: IpAddress | undefined;
       readonly state: TcpState;
       readonly trace: Trace | undefined;
+      /** The number that programs of its control group know it by, where they have seen it. */
+      readonly cookie?: number;
       readonly onAccept?: ((connection: TcpConnection) => void) | undefined;
     },
   ) {
@@ -190,6 +205,7 @@ export class TcpConnection implements Socket {
     this.#dst = options.dst;
     this.#fixedMtu = fixedMtu(netns, options.dst, ends.remoteAddress);
     this.#routeSource = options.routeSource;
+    this.#cookie = options.cookie ?? 0;
     this.#accept = options.onAccept;
     this.#sendNext = netns.kernel.random.uint32();
     netns.sockets.tcpConnections.add(this);
@@ -200,32 +216,44 @@ export class TcpConnection implements Socket {
    * failure is returned instead of a connection.
    */
   static connect(netns: NetNamespace, options: TcpConnectOptions): TcpConnection | SocketError {
+    let { dst, port } = options;
+    let cookie = 0;
+    const cgroup = cgroupOf(netns);
+    if (cgroup !== undefined) {
+      cookie = netns.kernel.bpf.nextSocketCookie();
+      const socket = { netns, protocol: IPPROTO_TCP, cookie, mark: options.mark ?? 0 };
+      const hooked = runSockAddr(cgroup, "connect", socket, dst, port, options.trace);
+      if (hooked?.error !== undefined) return hooked.error;
+      dst = hooked?.address ?? dst;
+      port = hooked?.port ?? port;
+    }
     const localPort = options.localPort ?? netns.sockets.ephemeralPort(IPPROTO_TCP);
     const route = routeConnect(netns, {
-      dst: options.dst,
+      dst,
       src: options.src,
       mark: options.mark ?? 0,
       protocol: IPPROTO_TCP,
       srcPort: localPort,
-      dstPort: options.port,
+      dstPort: port,
     });
     if (typeof route === "string") {
-      return { errno: route, from: undefined, message: `no route to ${formatIp(options.dst)}` };
+      return { errno: route, from: undefined, message: `no route to ${formatIp(dst)}` };
     }
     const connection = new TcpConnection(
       netns,
       {
         localAddress: route.src,
         localPort,
-        remoteAddress: options.dst,
-        remotePort: options.port,
+        remoteAddress: dst,
+        remotePort: port,
       },
       {
         owner: options.owner,
         mark: options.mark ?? 0,
         ttl: options.ttl,
         dst: route.dst,
-        routeSource: typeof options.dst === "number" ? route.src : options.src,
+        routeSource: typeof dst === "number" ? route.src : options.src,
+        cookie,
         state: "SYN-SENT",
         trace: options.trace,
       },
@@ -234,6 +262,23 @@ export class TcpConnection implements Socket {
     connection.#queue(TCP_SYN, 1);
     netns.network.run();
     return connection;
+  }
+
+  get cookie(): number {
+    this.#cookie ||= this.netns.kernel.bpf.nextSocketCookie();
+    return this.#cookie;
+  }
+
+  /** Who is at the other end, as programs are told (`getpeername`). */
+  get peerName(): { readonly address: IpAddress; readonly port: number } {
+    const { remoteAddress: address, remotePort: port, netns } = this;
+    const cgroup = cgroupOf(netns);
+    return (
+      (cgroup && runSockAddr(cgroup, "getpeername", this, address, port, undefined)) ?? {
+        address,
+        port,
+      }
+    );
   }
 
   /** Bytes of data that one segment may carry now. */
@@ -282,6 +327,10 @@ export class TcpConnection implements Socket {
     this.#timer = undefined;
     this.#unacked = [];
     this.netns.sockets.tcpConnections.remove(this);
+    const cgroup = cgroupOf(this.netns);
+    if (cgroup !== undefined) {
+      runSock(cgroup, "sock_release", this, this.localAddress, this.localPort);
+    }
   }
 
   /** Sends something that the other side must acknowledge. */

@@ -6,10 +6,13 @@ import {
   type Payload,
   UdpDatagram,
 } from "@cnilab/net";
+import type { CgroupSocket } from "../bpf/sock-context.ts";
+import { cgroupOf, runSock, runSockAddr } from "../bpf/socket-hooks.ts";
 import type { NetDevice } from "../device/net-device.ts";
 import type { CachedFlow, FlowReceiver } from "../flow-cache.ts";
 import { setLabelHash } from "../ip/flow-hash.ts";
 import { routeConnect, routeOutput } from "../ip/route-output.ts";
+import { KernelError } from "../kernel-error.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { Skb } from "../skb.ts";
 import type { Trace } from "../trace.ts";
@@ -40,6 +43,10 @@ export interface UdpOptions {
   readonly transparent?: boolean;
   /** A tunnel of the kernel's own: datagrams go on as other packets. */
   readonly tunnel?: boolean;
+  /** It stands for a server's socket that answers one client: nobody has called connect. */
+  readonly accepted?: boolean;
+  /** Of the calls that make it: what programs of its control group say. */
+  readonly trace?: Trace | undefined;
   readonly onReceive?: (datagram: ReceivedDatagram, socket: UdpSocket) => void;
   readonly onError?: (error: SocketError, socket: UdpSocket) => void;
 }
@@ -60,7 +67,7 @@ interface FlowKey {
 }
 
 /** A UDP socket. */
-export class UdpSocket implements Socket, FlowReceiver {
+export class UdpSocket implements Socket, FlowReceiver, CgroupSocket {
   readonly netns: NetNamespace;
   readonly protocol: number = IPPROTO_UDP;
   readonly localAddress: IpAddress | undefined;
@@ -74,17 +81,21 @@ export class UdpSocket implements Socket, FlowReceiver {
   readonly isEndpoint: boolean;
   onReceive: ((datagram: ReceivedDatagram, socket: UdpSocket) => void) | undefined;
   onError: ((error: SocketError, socket: UdpSocket) => void) | undefined;
+  #cookie = 0;
+  /** What connect was asked for, where a program of the control group has put another address in its place. */
+  #connectedTo: { readonly address: IpAddress; readonly port: number } | undefined;
+  /** What connect failed with: what is sent fails with it, too. */
+  #connectError: SocketError | undefined;
   /** The last datagram's flow, kept from the second one on. */
   #flow: { readonly key: FlowKey; readonly cached: CachedFlow | undefined } | undefined;
 
-  /** @throws KernelError EADDRINUSE */
+  /** @throws KernelError EADDRINUSE, or what a program of the control group refuses the port with */
   constructor(netns: NetNamespace, options: UdpOptions) {
     const { sockets } = netns;
     this.netns = netns;
     this.localAddress = options.localAddress;
     this.localPort = options.localPort ?? sockets.ephemeralPort(IPPROTO_UDP);
-    this.remoteAddress = options.remoteAddress;
-    this.remotePort = options.remotePort ?? 0;
+    let { remoteAddress, remotePort = 0 } = options;
     this.owner = options.owner;
     this.mark = options.mark ?? 0;
     this.#transparent = options.transparent ?? false;
@@ -94,6 +105,24 @@ export class UdpSocket implements Socket, FlowReceiver {
     if (options.localPort !== undefined && options.remoteAddress === undefined) {
       sockets.checkFree(IPPROTO_UDP, options.localAddress, options.localPort);
     }
+    const cgroup = this.isEndpoint ? cgroupOf(netns) : undefined;
+    if (cgroup !== undefined && options.localPort !== undefined && options.accepted !== true) {
+      const { localAddress, localPort } = this;
+      const hook = typeof localAddress === "object" ? "post_bind6" : "post_bind4";
+      const refused = runSock(cgroup, hook, this, localAddress, localPort);
+      if (refused !== undefined) throw new KernelError(refused.errno, `UDP port ${localPort}`);
+    }
+    if (cgroup !== undefined && remoteAddress !== undefined && options.accepted !== true) {
+      const hooked = runSockAddr(cgroup, "connect", this, remoteAddress, remotePort, options.trace);
+      if (hooked !== undefined) {
+        this.#connectError = hooked.error;
+        this.#connectedTo = { address: remoteAddress, port: remotePort };
+        remoteAddress = hooked.address;
+        remotePort = hooked.port;
+      }
+    }
+    this.remoteAddress = remoteAddress;
+    this.remotePort = remotePort;
     sockets.udp.add(this);
     netns.network.touch();
   }
@@ -102,7 +131,30 @@ export class UdpSocket implements Socket, FlowReceiver {
     return this.remoteAddress === undefined ? "UNCONN" : "ESTAB";
   }
 
+  get cookie(): number {
+    this.#cookie ||= this.netns.kernel.bpf.nextSocketCookie();
+    return this.#cookie;
+  }
+
+  /** Who is at the other end, as programs are told (`getpeername`). */
+  get peerName(): { readonly address: IpAddress; readonly port: number } | undefined {
+    const { remoteAddress, remotePort, netns } = this;
+    if (remoteAddress === undefined) return undefined;
+    const cgroup = cgroupOf(netns);
+    return (
+      (cgroup &&
+        runSockAddr(cgroup, "getpeername", this, remoteAddress, remotePort, undefined)) ?? {
+        address: remoteAddress,
+        port: remotePort,
+      }
+    );
+  }
+
   close(): void {
+    const cgroup = this.isEndpoint ? cgroupOf(this.netns) : undefined;
+    if (cgroup !== undefined) {
+      runSock(cgroup, "sock_release", this, this.localAddress, this.localPort);
+    }
     this.netns.sockets.udp.remove(this);
     this.netns.network.touch();
   }
@@ -116,6 +168,31 @@ export class UdpSocket implements Socket, FlowReceiver {
     dstPort: number,
     payload: Payload,
     options: SendOptions = NO_OPTIONS,
+  ): SocketError | undefined {
+    if (this.#connectError !== undefined) return this.#connectError;
+    if (this.#connectedTo !== undefined) {
+      if (this.#connectedTo.address === dst && this.#connectedTo.port === dstPort) {
+        return this.#send(this.remoteAddress as IpAddress, this.remotePort, payload, options);
+      }
+    } else if (this.isEndpoint && this.remoteAddress === undefined) {
+      const cgroup = cgroupOf(this.netns);
+      const { trace, src } = options;
+      const hooked = cgroup && runSockAddr(cgroup, "sendmsg", this, dst, dstPort, trace, src);
+      if (hooked?.error !== undefined) return hooked.error;
+      if (hooked !== undefined) {
+        const sent =
+          hooked.source === src ? options : { ...options, src: hooked.source as IpAddress };
+        return this.#send(hooked.address, hooked.port, payload, sent);
+      }
+    }
+    return this.#send(dst, dstPort, payload, options);
+  }
+
+  #send(
+    dst: IpAddress,
+    dstPort: number,
+    payload: Payload,
+    options: SendOptions,
   ): SocketError | undefined {
     if (options !== NO_OPTIONS) return this.#walk(dst, dstPort, payload, options);
     const flow = this.#flow;
@@ -188,13 +265,19 @@ export class UdpSocket implements Socket, FlowReceiver {
 
   /** A packet of a cached flow for this socket. */
   receiveCached(skb: Skb, payload: Payload): void {
-    const packet = skb.ip;
-    const { srcPort, dstPort } = packet.payload as UdpDatagram;
+    this.take(skb, payload);
+  }
+
+  /** Hands a datagram to the program that has the socket. */
+  take(skb: Skb, payload: Payload): void {
+    if (this.onReceive === undefined) return;
+    const { src, dst, payload: datagram } = skb.ip;
+    const { srcPort, dstPort } = datagram as UdpDatagram;
     const dev = skb.dev as NetDevice;
-    this.onReceive?.(
-      { src: packet.src, srcPort, dst: packet.dst, dstPort, payload, dev, skb },
-      this,
-    );
+    const cgroup = this.isEndpoint ? cgroupOf(this.netns) : undefined;
+    const hooked = cgroup && runSockAddr(cgroup, "recvmsg", this, src, srcPort, skb.trace);
+    const from = { src: hooked?.address ?? src, srcPort: hooked?.port ?? srcPort };
+    this.onReceive({ ...from, dst, dstPort, payload, dev, skb }, this);
   }
 }
 
@@ -217,18 +300,7 @@ export function udpDeliver(skb: Skb, netns: NetNamespace): boolean {
     recording.delivery = { receiver: socket, skb };
     netns.network.recording = undefined;
   }
-  socket.onReceive?.(
-    {
-      src: packet.src,
-      srcPort: datagram.srcPort,
-      dst: packet.dst,
-      dstPort: datagram.dstPort,
-      payload: datagram.payload,
-      dev: skb.dev as NetDevice,
-      skb,
-    },
-    socket,
-  );
+  socket.take(skb, datagram.payload);
   return true;
 }
 
@@ -245,6 +317,7 @@ function catchAll(
     localPort: datagram.dstPort,
     remoteAddress: packet.src,
     remotePort: datagram.srcPort,
+    accepted: true,
     owner: all.owner,
     onReceive: (received, own) => {
       own.close();
