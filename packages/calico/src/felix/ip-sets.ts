@@ -54,7 +54,7 @@ function fixedSets(input: DataplaneInput, family: IpFamily): Map<string, WantedI
   const { rules } = config;
   const sets = new Map<string, WantedIpSet>();
   const add = (set: keyof typeof FIXED_SET, kind: IpSetKind, members: readonly string[]) => {
-    sets.set(fixedSet(set, family), { kind, members: new Set(members.filter(isOf(family))) });
+    sets.set(fixedSet(set, family), { kind, members: ofFamily(members, family) });
   };
   const forNetwork = pools.filter(
     ({ allowedUses = [] }) => !(allowedUses.length === 1 && allowedUses[0] === "LoadBalancer"),
@@ -78,10 +78,10 @@ function fixedSets(input: DataplaneInput, family: IpFamily): Map<string, WantedI
   const excludesHosts = rules.natOutgoingExclusions === "IPPoolsAndHostIPs";
   if ((family === 4 && rules.ipipEnabled) || excludesHosts) {
     const external = family === 4 ? config.externalNodes : [];
-    add("allHosts", "hash:net", [...input.hostAddresses[family], ...external]);
+    add("allHosts", "hash:net", joined(input.hostAddresses[family], external));
   }
   if (family === 4 ? rules.vxlanEnabled : rules.vxlanEnabledV6) {
-    add("allVxlanHosts", "hash:net", [...config.externalNodes, ...input.vxlanSources[family]]);
+    add("allVxlanHosts", "hash:net", joined(input.vxlanSources[family], config.externalNodes));
   }
   return sets;
 }
@@ -128,6 +128,28 @@ function part({ type, members, version, since }: IpSetMembers, family: IpFamily)
       removed: since.removed.filter(isOwn),
     },
   };
+}
+
+/** The same list where nothing is to be added. */
+function joined(list: readonly string[], more: readonly string[]): readonly string[] {
+  return more.length === 0 ? list : [...list, ...more];
+}
+
+const byFamily = new WeakMap<readonly string[], Map<IpFamily, ReadonlySet<string>>>();
+
+/** Members in a list that is not changed any more; the same object for the same list. */
+function ofFamily(list: readonly string[], family: IpFamily): ReadonlySet<string> {
+  let both = byFamily.get(list);
+  if (both === undefined) {
+    both = new Map();
+    byFamily.set(list, both);
+  }
+  let members = both.get(family);
+  if (members === undefined) {
+    members = new Set(list.filter(isOf(family)));
+    both.set(family, members);
+  }
+  return members;
 }
 
 /** Of a member with a port, only the address has colons before the comma. */

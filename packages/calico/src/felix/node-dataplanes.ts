@@ -32,6 +32,9 @@ export class NodeDataplanes {
   readonly #iptables = new Map<IpFamily, IptablesDataplane>();
   readonly #nftables = new Map<IpFamily, NftablesDataplane>();
   #backend: string | undefined;
+  #others:
+    | { readonly facts: ClusterFacts; readonly sources: DataplaneInput["vxlanSources"] }
+    | undefined;
   #lastArp: WantedTables | undefined;
   readonly #last = new Map<IpFamily, WantedTables>();
   #marks: { readonly bits: number; readonly of: EndpointMarks } | undefined;
@@ -80,18 +83,26 @@ export class NodeDataplanes {
       encapsulation: facts.encapsulation,
       ...facts.tunnels.get(name),
     });
-    const others = (family: IpFamily) =>
-      [...facts.vxlanSources[family]].filter(([node]) => node !== name).map(([, from]) => from);
     return {
       config,
       policy,
       pools: facts.pools,
       hostAddresses: facts.hostAddresses,
-      vxlanSources: { 4: others(4), 6: others(6) },
+      vxlanSources: this.#othersOf(name, facts),
       bgp: facts.bgp,
       interfaces: hostInterfaces(netns, config.rules.interfacePrefixes),
       endpointMarks: this.#endpointMarks(config),
     };
+  }
+
+  /** From where other nodes' tunnels may send; the same lists as long as nobody comes or goes. */
+  #othersOf(name: string, facts: ClusterFacts): DataplaneInput["vxlanSources"] {
+    if (this.#others?.facts !== facts) {
+      const others = (family: IpFamily) =>
+        [...facts.vxlanSources[family]].filter(([node]) => node !== name).map(([, from]) => from);
+      this.#others = { facts, sources: { 4: others(4), 6: others(6) } };
+    }
+    return this.#others.sources;
   }
 
   #endpointMarks({ rules: { marks } }: FelixConfig): EndpointMarks {
