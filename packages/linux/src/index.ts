@@ -158,3 +158,4 @@ export * from "./socket/udp.ts";
 export * from "./sysctl.ts";
 export * from "./tc/traffic-control.ts";
 export * from "./trace.ts";
+export type { Tracepoints } from "./tracepoints.ts";

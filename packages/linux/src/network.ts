@@ -8,6 +8,7 @@ import type { NetNamespace } from "./net-namespace.ts";
 import type { FilterRule } from "./netfilter/filter-rule.ts";
 import { netifReceive } from "./receive.ts";
 import type { Skb } from "./skb.ts";
+import type { Tracepoints } from "./tracepoints.ts";
 
 /** A packet that ended on the way. */
 export interface Drop {
@@ -60,6 +61,7 @@ export class Network {
 
   /** Notes what the walk under way does, while somebody wants to repeat it. */
   recording: FlowRecording | undefined = undefined;
+  #tracepoints: Tracepoints | undefined = undefined;
   /** Flows that have sent packets whose effects are not in kernel state yet. */
   #pendingFlows: CachedFlow[] = [];
 
@@ -69,11 +71,26 @@ export class Network {
     clock.beforeAdvance(() => this.settleFlows());
   }
 
+  /** Who hears of every packet, if anybody does. */
+  get tracepoints(): Tracepoints | undefined {
+    return this.#tracepoints;
+  }
+
+  /** While somebody listens, no packet takes a short cut. */
+  set tracepoints(tracepoints: Tracepoints | undefined) {
+    this.#tracepoints = tracepoints;
+    this.touch();
+  }
+
   /**
    * Runs `send`, which sends one packet, and notes the walk. `undefined` when it cannot be repeated,
-   * or when other packets are on their way as well.
+   * or when other packets are on their way as well, or somebody wants to hear of each.
    */
   record(send: () => void): CachedFlow | undefined {
+    if (this.#tracepoints !== undefined) {
+      send();
+      return undefined;
+    }
     if (this.#running || this.#length > 0 || this.recording !== undefined) {
       send();
       return undefined;
@@ -187,6 +204,7 @@ export class Network {
       detail,
       rule,
     });
+    this.#tracepoints?.kfreeSkb(skb, netns, reason, dev, detail, rule);
     if (this.#drops.length < 64) this.#drops.push({ reason, netns, dev, detail, rule, skb });
   }
 

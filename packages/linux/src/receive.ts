@@ -17,6 +17,7 @@ export function netifReceive(dev: NetDevice, skb: Skb): void {
   dev.rxBytes += bytes;
   dev.network.recording?.count(dev, true, bytes);
   if (skb.trace !== undefined) dev.traceFrame("receive", skb);
+  dev.network.tracepoints?.netifReceiveSkb(dev, skb);
   skb.iif = dev;
   if (dev.xdp !== undefined && !dev.xdp.run(skb)) return;
   if (dev.tc !== undefined && !dev.tc.ingress(skb)) return;

@@ -371,6 +371,7 @@ export abstract class NetDevice {
     this.txBytes += bytes;
     this.network.recording?.count(this, false, bytes);
     if (skb.trace !== undefined) this.traceFrame("transmit", skb);
+    this.network.tracepoints?.netDevStartXmit(this, skb);
     this.transmit(skb);
   }
 
