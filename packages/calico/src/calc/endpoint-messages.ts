@@ -1,12 +1,13 @@
 import type { ModelHostEndpoint, ModelWorkloadEndpoint } from "../conversion/model.ts";
 import type { EndpointTiers } from "./endpoint-tiers.ts";
-import type { HostEndpoint, WorkloadEndpoint } from "./messages.ts";
+import type { HostEndpoint, WorkloadBpfSkipRedir, WorkloadEndpoint } from "./messages.ts";
 
 /** `felix/calc/event_sequencer.go` ModelWorkloadEndpointToProto. */
 export function workloadEndpointMessage(
   endpoint: ModelWorkloadEndpoint,
   { normal }: EndpointTiers,
 ): WorkloadEndpoint {
+  const skipRedir = skippedRedirection(endpoint);
   return {
     state: endpoint.state,
     name: endpoint.name,
@@ -22,6 +23,7 @@ export function workloadEndpointMessage(
     ...(endpoint.annotations !== undefined && { annotations: endpoint.annotations }),
     ...(endpoint.qosControls !== undefined && { qosControls: endpoint.qosControls }),
     ...(endpoint.dscp !== undefined && { qosPolicies: [{ dscp: endpoint.dscp }] }),
+    ...(skipRedir !== undefined && { skipRedir }),
   };
 }
 
@@ -41,4 +43,17 @@ export function hostEndpointMessage(
     expectedIpv6Addrs: endpoint.expectedIpv6Addrs,
     ...(endpoint.dscp !== undefined && { qosPolicies: [{ dscp: endpoint.dscp }] }),
   };
+}
+
+/** Limits of rate need the host's queues; a virtual machine's packets, its bridge. */
+function skippedRedirection({
+  labels,
+  qosControls: qos = {},
+}: ModelWorkloadEndpoint): WorkloadBpfSkipRedir | undefined {
+  const virtualMachine = labels.get("kubevirt.io") === "virt-launcher";
+  const ingress =
+    virtualMachine || qos.ingressBandwidth !== undefined || qos.ingressPacketRate !== undefined;
+  const egress = qos.egressBandwidth !== undefined || qos.egressPacketRate !== undefined;
+  if (!ingress && !egress) return undefined;
+  return { ...(ingress && { ingress }), ...(egress && { egress }) };
 }

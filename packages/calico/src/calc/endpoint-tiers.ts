@@ -1,6 +1,6 @@
 import type { ModelPolicy, ModelTier } from "../conversion/model.ts";
 import { compareUtf8 } from "../selector/compare-utf8.ts";
-import type { PolicyId, TierInfo } from "./messages.ts";
+import type { PolicyId, TierDefaultAction, TierInfo } from "./messages.ts";
 
 /** A policy that selects an endpoint. */
 export interface SelectingPolicy {
@@ -41,7 +41,7 @@ export function endpointTiers(
   const names = [...byTier.keys()].sort((x, y) => compareTiers(x, tiers.get(x), y, tiers.get(y)));
   for (const name of names) {
     const ordered = (byTier.get(name) ?? []).sort(comparePolicies);
-    const defaultAction = tiers.get(name)?.defaultAction ?? "Deny";
+    const defaultAction = tiers.get(name)?.defaultAction;
     const tracked = ordered.filter(({ policy }) => !policy.doNotTrack && !policy.preDnat);
     // Where only some packets are asked about, a tier never ends with a verdict of its own.
     add(
@@ -83,7 +83,7 @@ function add(
   tiers: TierInfo[],
   name: string,
   policies: readonly SelectingPolicy[],
-  defaultAction: TierInfo["defaultAction"],
+  defaultAction: TierDefaultAction | undefined,
   withEgress = true,
 ): void {
   const ingressPolicies = policies
@@ -93,7 +93,12 @@ function add(
     ? policies.filter(({ policy }) => governs(policy, "egress")).map(({ id }) => id)
     : [];
   if (ingressPolicies.length + egressPolicies.length > 0)
-    tiers.push({ name, ingressPolicies, egressPolicies, defaultAction });
+    tiers.push({
+      name,
+      ingressPolicies,
+      egressPolicies,
+      ...(defaultAction !== undefined && { defaultAction }),
+    });
 }
 
 /** Without types it is about both (ExtractPolicyMetadata); the API server fills them in. */

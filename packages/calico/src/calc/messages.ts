@@ -127,7 +127,8 @@ export interface TierInfo {
   readonly name: string;
   readonly ingressPolicies: readonly PolicyId[];
   readonly egressPolicies: readonly PolicyId[];
-  readonly defaultAction: TierDefaultAction;
+  /** None where there is no such tier, which ends as with `Deny`. */
+  readonly defaultAction?: TierDefaultAction;
 }
 
 /** `felix.NatInfo`: a floating IP. */
@@ -159,6 +160,12 @@ export interface QosPolicy {
   readonly dscp: number;
 }
 
+/** `felix.WorkloadBpfSkipRedir`: directions in which the eBPF dataplane must let a packet pass the host's queues. */
+export interface WorkloadBpfSkipRedir {
+  readonly ingress?: true;
+  readonly egress?: true;
+}
+
 /** `felix.WorkloadEndpointID`. */
 export interface WorkloadEndpointId {
   readonly orchestratorId: string;
@@ -183,6 +190,7 @@ export interface WorkloadEndpoint {
   readonly annotations?: Readonly<Record<string, string>>;
   readonly qosControls?: QosControls;
   readonly qosPolicies?: readonly QosPolicy[];
+  readonly skipRedir?: WorkloadBpfSkipRedir;
 }
 
 /** `felix.HostEndpointID`: the name of the HostEndpoint. */

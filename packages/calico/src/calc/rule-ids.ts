@@ -25,7 +25,7 @@ export function withRuleIds(rules: readonly Omit<Rule, "ruleId">[], seed: string
   });
 }
 
-/** Field numbers of `message Rule` in `felix/proto/felixbackend.proto`. */
+/** Field numbers of `message Rule` in `felix/proto/felixbackend.proto`. Go writes what stands in a oneof behind all else. */
 function encode(rule: Omit<Rule, "ruleId">): ProtobufWriter {
   const ipVersion = rule.ipVersion === undefined ? 0 : rule.ipVersion === "IPV4" ? 4 : 6;
   return new ProtobufWriter()
@@ -36,8 +36,6 @@ function encode(rule: Omit<Rule, "ruleId">): ProtobufWriter {
     .messages(5, rule.srcPorts, portRange)
     .strings(6, rule.dstNet)
     .messages(7, rule.dstPorts, portRange)
-    .int(8, rule.icmpType, true)
-    .message(9, icmp(rule.icmpTypeCode))
     .strings(10, rule.srcIpSetIds)
     .strings(11, rule.dstIpSetIds)
     .strings(12, rule.srcNamedPortIpSetIds)
@@ -48,8 +46,6 @@ function encode(rule: Omit<Rule, "ruleId">): ProtobufWriter {
     .messages(104, rule.notSrcPorts, portRange)
     .strings(105, rule.notDstNet)
     .messages(106, rule.notDstPorts, portRange)
-    .int(107, rule.notIcmpType, true)
-    .message(108, icmp(rule.notIcmpTypeCode))
     .strings(109, rule.notSrcIpSetIds)
     .strings(110, rule.notDstIpSetIds)
     .strings(112, rule.notSrcNamedPortIpSetIds)
@@ -67,7 +63,11 @@ function encode(rule: Omit<Rule, "ruleId">): ProtobufWriter {
     .string(130, rule.originalDstService)
     .string(131, rule.originalDstServiceNamespace)
     .string(132, rule.originalSrcService)
-    .string(133, rule.originalSrcServiceNamespace);
+    .string(133, rule.originalSrcServiceNamespace)
+    .int(8, rule.icmpType, true)
+    .message(9, icmp(rule.icmpTypeCode))
+    .int(107, rule.notIcmpType, true)
+    .message(108, icmp(rule.notIcmpTypeCode));
 }
 
 function protocol(value: RuleProtocol | undefined): ProtobufWriter | undefined {

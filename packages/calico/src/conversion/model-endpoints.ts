@@ -66,7 +66,7 @@ export function modelWorkloadEndpoint({
       .map(({ name, protocol, port }) => ({ name, protocol: ruleProtocol(protocol), port })),
     allowSpoofedSourcePrefixes: normalisedNets(spec.allowSpoofedSourcePrefixes),
     ...(metadata.annotations !== undefined && { annotations: metadata.annotations }),
-    ...(Object.keys(limits).length > 0 && { qosControls: limits }),
+    ...(spec.qosControls !== undefined && { qosControls: limits }),
     ...(dscp !== undefined && { dscp }),
   };
 }

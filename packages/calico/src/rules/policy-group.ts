@@ -18,7 +18,7 @@ export interface PolicyGroup {
 /** A tier with its policies in groups. */
 export interface TierGroups {
   readonly name: string;
-  readonly defaultAction: TierDefaultAction;
+  readonly defaultAction?: TierDefaultAction;
   readonly inbound: readonly PolicyGroup[];
   readonly outbound: readonly PolicyGroup[];
 }
@@ -77,7 +77,7 @@ export function groupTiers(
 ): TierGroups[] {
   return tiers.map((tier) => ({
     name: tier.name,
-    defaultAction: tier.defaultAction,
+    ...(tier.defaultAction !== undefined && { defaultAction: tier.defaultAction }),
     inbound: groupPolicies("inbound", tier.ingressPolicies, selectorOf),
     outbound: groupPolicies("outbound", tier.egressPolicies, selectorOf),
   }));

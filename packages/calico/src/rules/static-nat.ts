@@ -134,16 +134,10 @@ function natOutgoingRule(
   }
   if (name !== undefined) matches.push(protocol(name));
   if (config.natOutgoingInterfaceFilter !== "") {
-    matches.push(interfaceFilter(config.natOutgoingInterfaceFilter));
+    // As the user wrote it: a `+` at its end means all that start so to iptables, and nothing that nft can read.
+    matches.push({ match: "interface", direction: "out", name: config.natOutgoingInterfaceFilter });
   }
   return { matches, action };
-}
-
-/** An interface, or with `+` (`*`) at its end all that start so. */
-function interfaceFilter(name: string): RuleMatch {
-  return /[+*]$/.test(name)
-    ? { match: "interface", direction: "out", name: name.slice(0, -1), prefix: true }
-    : { match: "interface", direction: "out", name };
 }
 
 /** Floating IPs: what is sent to one goes to its pod (`felix/rules/nat.go` DNATsToIptablesChains). @param addresses from the outer to the inner */

@@ -48,14 +48,30 @@ export const felixCalc: GoldenRun<CalcVector> = ({ node: name, resources, ...wan
   return differences.length === 0 ? undefined : differences.join("\n");
 };
 
+/** Messages whose fields the protocol gives a capital. */
+const CAPITALISED: ReadonlySet<string> = new Set(["qosControls", "skipRedir"]);
+
 /** JSON with keys in order, and as protojson without empty lists. */
 function protojson(value: unknown): string {
-  return JSON.stringify(value, (_, each) => {
+  return JSON.stringify(value, (key, each) => {
     if (typeof each !== "object" || each === null || Array.isArray(each)) return each;
+    if (CAPITALISED.has(key)) return capitalised(each);
     return Object.fromEntries(
       Object.entries(each)
         .filter(([, v]) => v !== null && !(Array.isArray(v) && v.length === 0) && v !== 0)
         .sort(([a], [b]) => (a < b ? -1 : 1)),
     );
   });
+}
+
+/** protojson writes a number of 64 bits as a text. */
+function capitalised(message: object): unknown {
+  return Object.fromEntries(
+    Object.entries(message)
+      .map(([name, value]) => [
+        (name[0] as string).toUpperCase() + name.slice(1),
+        typeof value === "number" ? String(value) : value,
+      ])
+      .sort(([a], [b]) => ((a as string) < (b as string) ? -1 : 1)),
+  );
 }
