@@ -321,8 +321,9 @@ class NodeTables {
       const name = iface === WILDCARD ? ALL_INTERFACES : iface;
       const tiers = this.#groups(host.tiers);
       const forward = this.#groups(host.forwardTiers);
-      this.#add("filter", hostFilterChains(name, tiers, forward, host.profileIds, config));
-      this.#add("mangle", [hostMangleEgressChain(name, tiers, host.profileIds, config)]);
+      const { endpointId, profileIds } = host;
+      this.#add("filter", hostFilterChains(name, tiers, forward, profileIds, config, endpointId));
+      this.#add("mangle", [hostMangleEgressChain(name, tiers, profileIds, config, endpointId)]);
       if (host.preDnatTiers.length > 0) {
         preDnat.push(iface);
         const preDnatTiers = this.#groups(host.preDnatTiers);

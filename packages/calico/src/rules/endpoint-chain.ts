@@ -45,8 +45,8 @@ export interface EndpointChainInput {
   readonly allow: TableAction;
   readonly failsafe?: string;
   readonly adminUp?: boolean;
-  /** It belongs to a host endpoint. */
-  readonly ofHost?: boolean;
+  /** Name of the host endpoint, if it is one. */
+  readonly hostEndpoint?: string;
   /** Whether encapsulated packets are dropped. */
   readonly fromWorkload?: boolean;
   readonly qos?: QosControls;
@@ -95,8 +95,8 @@ export function endpointChain(input: EndpointChainInput, config: RulesConfig): T
       comments: [`${denyWord(config)} if no profiles matched`],
       action: deny,
       origin: {
-        kind: input.ofHost === true ? "HostEndpoint" : "WorkloadEndpoint",
-        name: input.interfaceName,
+        kind: input.hostEndpoint === undefined ? "WorkloadEndpoint" : "HostEndpoint",
+        name: input.hostEndpoint ?? input.interfaceName,
         detail,
         enforcesPolicy: true,
       },

@@ -31,20 +31,20 @@ export function workloadChains(input: WorkloadChainsInput, config: RulesConfig):
 const TO = { prefix: "cali-th-", direction: "outbound", failsafe: CHAIN.failsafeOut } as const;
 const FROM = { prefix: "cali-fh-", direction: "inbound", failsafe: CHAIN.failsafeIn } as const;
 
-/** Normal and applyOnForward policy (`felix/rules/endpoints.go` HostEndpointToFilterChains). */
+/**
+ * Normal and applyOnForward policy (`felix/rules/endpoints.go` HostEndpointToFilterChains).
+ * @param hostEndpoint name of the object, for whoever asks where a rule comes from
+ */
 export function hostFilterChains(
   interfaceName: string,
   tiers: readonly TierGroups[],
   forwardTiers: readonly TierGroups[],
   profiles: readonly string[],
   config: RulesConfig,
+  hostEndpoint: string = interfaceName,
 ): TableChain[] {
-  const common = {
-    interfaceName,
-    profiles,
-    allow: filterAllowAction(config),
-    ofHost: true,
-  } as const;
+  const allow = filterAllowAction(config);
+  const common = { interfaceName, hostEndpoint, profiles, allow } as const;
   const normal = { ...common, type: "normal", tiers } as const;
   const forward = { ...common, type: "forward", tiers: forwardTiers } as const;
   return [
@@ -61,9 +61,10 @@ export function hostMangleEgressChain(
   tiers: readonly TierGroups[],
   profiles: readonly string[],
   config: RulesConfig,
+  hostEndpoint: string = interfaceName,
 ): TableChain {
   // Whoever else uses the table wants to see what is allowed.
-  const common = { interfaceName, profiles, tiers, ofHost: true } as const;
+  const common = { interfaceName, hostEndpoint, profiles, tiers } as const;
   const input = { ...common, type: "normal", allow: RETURN } as const;
   return endpointChain({ ...input, ...TO }, config);
 }
