@@ -27,9 +27,6 @@ const WAIT_S = 3;
 /** After which the program hangs. */
 const PROGRAM_LIMIT_MS = 120_000;
 
-/** Clients at once, where the machine's processors are this one's. */
-const AT_ONCE = 128;
-
 /** The program that serves and asks. */
 export const SOCKETS: string = fileURLToPath(new URL("sockets.py", import.meta.url));
 
@@ -38,14 +35,14 @@ export function requestTo(
   network: Network,
   prefix: string,
   probes: readonly RealProbe[],
-  how: { readonly wait: number; readonly atOnce: number },
+  wait: number,
 ): object {
   const servers = listening(network).map(({ netns, ...socket }) => ({
     ...socket,
     netns: realName(prefix, netns),
   }));
   const machines = machinesOf(network).map((netns) => realName(prefix, netns));
-  return { servers, probes, machines, ...how };
+  return { servers, probes, machines, wait };
 }
 
 /** Opens every listening socket of the network for real, then sends all the probes. */
@@ -59,7 +56,7 @@ export async function askForReal(
     timeout: PROGRAM_LIMIT_MS,
     killSignal: "SIGKILL",
   });
-  const request = requestTo(network, prefix, probes, { wait: WAIT_S, atOnce: AT_ONCE });
+  const request = requestTo(network, prefix, probes, WAIT_S);
   child.stdin.end(JSON.stringify(request));
   return JSON.parse(await text(child.stdout));
 }

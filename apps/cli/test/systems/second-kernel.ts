@@ -15,8 +15,6 @@ const RUN_IN_VM =
 const MACHINE_LIMIT_S = 900;
 /** Seconds that a client waits there. */
 const WAIT_S = 20;
-/** Clients at once, for whom that is enough. */
-const AT_ONCE = 16;
 
 /** Why no virtual machine can be started here, or `undefined`. */
 export function whyNoMachine(): string | undefined {
@@ -46,7 +44,7 @@ export async function askInSecondKernel(
   const path = (name: string): string => join(folder, name);
   try {
     writeFileSync(path("make"), standalone(made));
-    const request = requestTo(network, made.prefix, probes, { wait: WAIT_S, atOnce: AT_ONCE });
+    const request = requestTo(network, made.prefix, probes, WAIT_S);
     writeFileSync(path("request"), JSON.stringify(request));
     writeFileSync(
       path("run"),

@@ -1,17 +1,27 @@
 """Serves and connects in namespaces that others made: one JSON request on stdin, one answer on stdout."""
 
-import concurrent.futures, ctypes, errno, json, select, socket, struct, subprocess, sys, threading
+import ctypes, errno, json, resource, select, socket, struct, subprocess, sys, time
 
 libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_PKTINFO = 8, 49, 50
+BACKLOG = 4096
+STARTED_AT_ONCE = 16
 
 
 def enter(netns):
-    """Takes the calling thread into a namespace; sockets stay in the one that they were made in."""
+    """Takes this process into a namespace; sockets stay in the one that they were made in."""
     with open(f"/run/netns/{netns}") as there:
         if libc.setns(there.fileno(), CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), f"setns {netns}")
+
+
+def limit_no_errors(netns):
+    """Everybody asks at once, and the model's machines answer each of them (sysctl-inert.ts)."""
+    enter(netns)
+    for mask, none in (("ipv4/icmp_ratemask", "0"), ("ipv6/icmp/ratemask", "")):
+        with open(f"/proc/sys/net/{mask}", "w") as file:
+            file.write(f"{none}\n")
 
 
 def plain(address):
@@ -27,11 +37,35 @@ def is_whole(got):
     return len(got) >= 8 and len(got) >= int(got[:8])
 
 
+class Loop:
+    """Servers and clients all wait here, so that it takes no longer to wait for many than for one."""
+
+    def __init__(self):
+        self.poll, self.handlers = select.epoll(), {}
+
+    def add(self, sock, events, handler):
+        self.handlers[sock.fileno()] = handler
+        self.poll.register(sock, events)
+
+    def remove(self, sock):
+        del self.handlers[sock.fileno()]
+        self.poll.unregister(sock)
+        sock.close()
+
+    def turn(self, seconds):
+        """Returns whether anything was there."""
+        ready = self.poll.poll(seconds)
+        for fd, _ in ready:
+            if fd in self.handlers:  # else one that was handled before it has closed it
+                self.handlers[fd]()
+        return bool(ready)
+
+
 class Servers:
     """They tell who they are and whom they see, TCP in a segment as full as it can be."""
 
-    def __init__(self, servers):
-        self.poll, self.handlers = select.poll(), {}
+    def __init__(self, servers, loop):
+        self.loop = loop
         for server in servers:
             enter(server["netns"])
             for family in (socket.AF_INET, socket.AF_INET6):
@@ -39,7 +73,6 @@ class Servers:
                 if address and (":" in address) != (family == socket.AF_INET6):
                     continue
                 self.open(family, address or ("" if family == socket.AF_INET else "::"), server)
-        threading.Thread(target=self.serve, daemon=True).start()
 
     def open(self, family, address, server):
         is_tcp = server["protocol"] == "TCP"
@@ -54,57 +87,167 @@ class Servers:
                 sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
         sock.bind((address, server["port"]))
         if is_tcp:
-            sock.listen(128)
+            sock.listen(BACKLOG)
         handler = self.accept if is_tcp else self.datagram
-        self.add(sock, lambda: handler(sock, server["owner"]))
-
-    def add(self, sock, handler):
-        self.handlers[sock.fileno()] = handler
-        self.poll.register(sock, select.POLLIN)
-
-    def serve(self):
-        while True:
-            for fd, _ in self.poll.poll():
-                try:
-                    self.handlers[fd]()
-                except OSError:
-                    pass
+        self.loop.add(sock, select.EPOLLIN, lambda: handler(sock, server["owner"]))
 
     def accept(self, listener, owner):
-        sock, peer = listener.accept()
+        try:
+            sock, peer = listener.accept()
+        except OSError:  # it went before it was met
+            return
         sock.setblocking(False)
         got = bytearray()
 
         def data():
             try:
                 chunk = sock.recv(65536)
+                got.extend(chunk)
+                if chunk and is_whole(got):
+                    length = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+                    sock.send(framed(length, report(owner, peer)))
+            except BlockingIOError:
+                return
             except OSError:
                 chunk = b""
-            got.extend(chunk)
             if not chunk:
-                self.poll.unregister(sock)
-                sock.close()
-            elif is_whole(got):
-                length = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
-                sock.send(framed(length, report(owner, peer)))
+                self.loop.remove(sock)
 
-        self.add(sock, data)
+        self.loop.add(sock, select.EPOLLIN, data)
 
     def datagram(self, sock, owner):
-        _, controls, _, peer = sock.recvmsg(65536, 512)
-        answer = []
-        for level, kind, value in controls:
-            if (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO):
-                _, asked, _ = struct.unpack("I4s4s", value)
-                answer = [(level, kind, struct.pack("I4s4s", 0, asked, bytes(4)))]
-            elif (level, kind) == (socket.IPPROTO_IPV6, IPV6_PKTINFO):
-                answer = [(level, kind, value[:16] + struct.pack("I", 0))]
-        content = report(owner, peer)
-        sock.sendmsg([framed(8 + len(content), content)], answer, 0, peer)
+        try:
+            _, controls, _, peer = sock.recvmsg(65536, 512)
+            content = report(owner, peer)
+            sock.sendmsg([framed(8 + len(content), content)], answer_from(controls), 0, peer)
+        except OSError:  # what an earlier answer met with
+            pass
+
+
+def answer_from(controls):
+    for level, kind, value in controls:
+        if (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO):
+            _, asked, _ = struct.unpack("I4s4s", value)
+            return [(level, kind, struct.pack("I4s4s", 0, asked, bytes(4)))]
+        if (level, kind) == (socket.IPPROTO_IPV6, IPV6_PKTINFO):
+            return [(level, kind, value[:16] + struct.pack("I", 0))]
+    return []
 
 
 def report(owner, peer):
     return json.dumps({"owner": owner, "seen": plain(peer[0])}).encode()
+
+
+class Late(Exception):
+    """Nothing came in the time that one waits."""
+
+
+class Clients:
+    """Each asks and waits; what it heard is kept under its number."""
+
+    def __init__(self, loop, wait):
+        self.loop, self.wait = loop, wait
+        self.waiting, self.answers = {}, {}  # who has waited longest comes first
+
+    def ask(self, probes):
+        """By namespaces, so that each is entered once."""
+        netns = None
+        for started, number in enumerate(sorted(probes, key=lambda number: probes[number]["netns"])):
+            probe = probes[number]
+            if probe["netns"] != netns:
+                netns = probe["netns"]
+                enter(netns)
+            self.start(number, probe)
+            if started % STARTED_AT_ONCE == 0:
+                self.meet()
+        while self.waiting:
+            until, *_ = next(iter(self.waiting.values()))
+            left = until - time.monotonic()
+            if not self.loop.turn(max(left, 0)) and left <= 0:
+                self.go_on(next(iter(self.waiting)), late=True)
+
+    def meet(self):
+        while self.loop.turn(0):
+            pass
+
+    def start(self, number, probe):
+        family = socket.AF_INET6 if ":" in probe["address"] else socket.AF_INET
+        is_tcp = probe["protocol"] == "TCP"
+        sock = socket.socket(family, socket.SOCK_STREAM if is_tcp else socket.SOCK_DGRAM)
+        sock.setblocking(False)
+        self.loop.add(sock, 0, lambda: self.go_on(number))
+        asking = (stream if is_tcp else datagram)(sock, (probe["address"], probe["port"]))
+        self.waiting[number] = (0, 0, sock, asking)
+        self.go_on(number)
+
+    def go_on(self, number, late=False):
+        """Until it waits again, for what it yields."""
+        _, awaited, sock, asking = self.waiting[number]
+        try:
+            events = asking.throw(Late()) if late else next(asking)
+        except StopIteration as end:
+            self.end(number, end.value)
+        except OSError as error:
+            self.end(number, {"errno": errno.errorcode.get(error.errno, str(error))})
+        else:
+            if events != awaited:
+                self.loop.poll.modify(sock, events)
+                del self.waiting[number]
+                self.waiting[number] = (time.monotonic() + self.wait, events, sock, asking)
+
+    def end(self, number, answer):
+        _, _, sock, _ = self.waiting.pop(number)
+        self.loop.remove(sock)
+        self.answers[number] = answer
+
+
+def stream(sock, there):
+    # closes by a reset: nothing waits for stragglers
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    try:
+        # Asked again, connect tells what became of it; SO_ERROR would also tell of errors that end nothing.
+        while (state := sock.connect_ex(there)) in (errno.EINPROGRESS, errno.EALREADY):
+            forget_errors(sock)
+            yield select.EPOLLOUT
+    except Late:
+        return {"errno": "ETIMEDOUT"}
+    if state not in (0, errno.EISCONN):
+        raise OSError(state, "connect")
+    sock.send(framed(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)))
+    got = b""
+    try:
+        while not is_whole(got):
+            yield select.EPOLLIN
+            chunk = sock.recv(65536)
+            if not chunk:
+                return {"stalled": True}
+            got += chunk
+    except Late:
+        return {"stalled": True}
+    return content(got)
+
+
+def forget_errors(sock):
+    """Those that do not end an attempt are kept (tcp_v4_err), and would be there each time that one looks."""
+    try:
+        while True:
+            sock.recvmsg(0, 0, socket.MSG_ERRQUEUE)
+    except BlockingIOError:
+        pass
+
+
+def datagram(sock, there):
+    sock.connect(there)
+    sock.send(framed(64))
+    try:
+        yield select.EPOLLIN
+    except Late:
+        return {"errno": "ETIMEDOUT"}
+    return content(sock.recv(65536))
+
+
+def content(got):
+    return json.loads(got[8:].rstrip(b"\0"))
 
 
 def forget_path_mtus(netns):
@@ -113,57 +256,20 @@ def forget_path_mtus(netns):
         subprocess.run(command, check=True, capture_output=True)
 
 
-def ask_alone(probe, machines, wait):
-    for netns in machines:
-        forget_path_mtus(netns)
-    return ask(probe, wait)
-
-
-def ask(probe, wait):
-    try:
-        enter(probe["netns"])
-        family = socket.AF_INET6 if ":" in probe["address"] else socket.AF_INET
-        kind = socket.SOCK_STREAM if probe["protocol"] == "TCP" else socket.SOCK_DGRAM
-        with socket.socket(family, kind) as sock:
-            return talk(sock, probe, wait)
-    except OSError as error:
-        return {"errno": errno.errorcode.get(error.errno, str(error))}
-
-
-def talk(sock, probe, wait):
-    is_tcp = probe["protocol"] == "TCP"
-    limit = struct.pack("ll", wait, 0)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-    if is_tcp:  # closes by a reset: nothing waits for stragglers
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    try:
-        sock.connect((probe["address"], probe["port"]))
-    except BlockingIOError:
-        return {"errno": "ETIMEDOUT"}
-    length = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) if is_tcp else 64
-    try:
-        sock.sendall(framed(length))
-        got = b""
-        while not is_whole(got):
-            chunk = sock.recv(65536)
-            if not chunk:
-                return {"stalled": True}
-            got += chunk
-    except BlockingIOError:
-        return {"stalled": True} if is_tcp else {"errno": "ETIMEDOUT"}
-    return json.loads(got[8:].rstrip(b"\0"))
-
-
+_, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
 request = json.load(sys.stdin)
-probes, machines, wait = request["probes"], request["machines"], request["wait"]
-Servers(request["servers"])
-answers = [None] * len(probes)
-together = [i for i, probe in enumerate(probes) if not probe["alone"]]
-with concurrent.futures.ThreadPoolExecutor(request["atOnce"]) as pool:
-    for i, answer in zip(together, pool.map(lambda i: ask(probes[i], wait), together)):
-        answers[i] = answer
-for i, probe in enumerate(probes):
+machines = request["machines"]
+for netns in machines:
+    limit_no_errors(netns)
+loop = Loop()
+Servers(request["servers"], loop)
+clients = Clients(loop, request["wait"])
+probes = dict(enumerate(request["probes"]))
+clients.ask({number: probe for number, probe in probes.items() if not probe["alone"]})
+for number, probe in probes.items():
     if probe["alone"]:
-        answers[i] = ask_alone(probe, machines, wait)
-json.dump(answers, sys.stdout)
+        for netns in machines:
+            forget_path_mtus(netns)
+        clients.ask({number: probe})
+json.dump([clients.answers[number] for number in probes], sys.stdout)
