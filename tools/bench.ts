@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { BringUp } from "./bench/bring-up.ts";
+import type { CalicoBench } from "./bench/calico.ts";
 import type { DnsBench } from "./bench/dns.ts";
 import type { DnsPathBench } from "./bench/dns-path.ts";
 import { perCpuSecond } from "./bench/measure.ts";
@@ -34,6 +35,18 @@ const POLICY_SIZES = [
   [1000, 500],
   [10_000, 1000],
   [100_000, 1000],
+] as const;
+
+/** Nodes with 30 pods each, encapsulation, BGP and Felix's dataplane; growth is between the first and the last size of each kind. */
+const CALICO = [
+  [250, "VXLAN", "none", "Iptables"],
+  [1000, "VXLAN", "none", "Iptables"],
+  [250, "VXLAN", "none", "Nftables"],
+  [1000, "VXLAN", "none", "Nftables"],
+  [100, "IPIP", "mesh", "Iptables"],
+  [250, "IPIP", "mesh", "Iptables"],
+  [250, "IPIP", "reflectors", "Iptables"],
+  [1000, "IPIP", "reflectors", "Iptables"],
 ] as const;
 
 const json = process.argv.includes("--json");
@@ -96,6 +109,21 @@ results["memory.bytesPerPod"] = large.bytes / large.pods;
 // 1 is linear: ten times the pods for ten times the cost.
 results["setup.growth"] = large.cpuSeconds / large.pods / (middle.cpuSeconds / middle.pods);
 results["memory.growth"] = large.bytes / large.pods / (middle.bytes / middle.pods);
+for (const [kind, runs] of calicoRuns()) {
+  for (const run of runs) {
+    const name = `calico.${kind}.${run.nodes}x${run.pods / run.nodes}`;
+    for (const [what, seconds] of costs(run)) results[`${name}.${what}.cpuMs`] = seconds * 1000;
+    results[`${name}.bytesPerPod`] = run.bytes / run.pods;
+  }
+  const [small, large] = runs as [CalicoBench, CalicoBench];
+  const before = new Map(costs(small));
+  for (const [what, seconds] of costs(large)) {
+    const growth = seconds / (before.get(what) as number);
+    // A policy for pods of three nodes is no more work in a larger cluster; 1 means that.
+    results[`calico.${kind}.${what}.growth`] =
+      what === "few" ? growth : growth / (large.nodes / small.nodes);
+  }
+}
 
 if (json) console.log(JSON.stringify(results));
 else printTable();
@@ -109,6 +137,21 @@ function reference(): number {
     for (let i = 0; i < times; i++) sum += map.get(keys[i % keys.length] as number) as number;
     if (sum < 0) throw new Error("impossible");
   });
+}
+
+function calicoRuns(): Map<string, CalicoBench[]> {
+  const runs = new Map<string, CalicoBench[]>();
+  for (const [nodes, ...kind] of CALICO) {
+    note(`Calico: ${nodes} nodes × 30 pods, ${kind.join(", ")}`);
+    const found = alone<CalicoBench>("bench/calico.ts", [nodes, 30, ...kind]);
+    const name = kind.join(".");
+    runs.set(name, [...(runs.get(name) ?? []), found]);
+  }
+  return runs;
+}
+
+function costs({ bringUp, programAll, changes }: CalicoBench): [string, number][] {
+  return [["setup", bringUp], ["program", programAll], ...Object.entries(changes)];
 }
 
 /** What a program prints as JSON that runs in a process of its own: what ran before it changes how code is compiled. */

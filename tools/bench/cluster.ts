@@ -1,5 +1,5 @@
 import { type Cluster, createCluster } from "@cnilab/cluster";
-import type { KubeObject, Pod, ProxyMode } from "@cnilab/core";
+import type { CniModel, CniOptionValues, KubeObject, Pod, ProxyMode } from "@cnilab/core";
 import { flannel } from "@cnilab/flannel";
 import { registerKubeProxy } from "@cnilab/kube-proxy";
 import type { NetNamespace } from "@cnilab/linux";
@@ -12,14 +12,24 @@ export interface ClusterSize {
   readonly services: number;
 }
 
-/** Flannel with vxlan and kube-proxy; every pod listens on TCP port 8080. */
+/** How a cluster is networked; Flannel with vxlan unless given. */
+export interface Networking {
+  readonly cni?: CniModel;
+  readonly cniOptions?: CniOptionValues;
+  readonly proxyMode?: ProxyMode;
+  /** Objects beside the pods and Services. */
+  readonly more?: readonly KubeObject[];
+}
+
+/** A CNI and kube-proxy; every pod listens on TCP port 8080. */
 export function makeCluster(
   { nodes, podsPerNode, services }: ClusterSize,
-  proxyMode: ProxyMode = "iptables",
+  { cni = flannel, cniOptions = {}, proxyMode = "iptables", more = [] }: Networking = {},
 ): Cluster {
   const cluster = createCluster({
     nodes,
-    cni: flannel,
+    cni,
+    cniOptions,
     // Room for a /24 for each node.
     config: {
       clusterCidrs: [parsePrefix("10.128.0.0/9")],
@@ -28,7 +38,7 @@ export function makeCluster(
     },
     register: (root) => registerKubeProxy(root),
   });
-  cluster.apply(objects({ nodes, podsPerNode, services }));
+  cluster.apply([...more, ...objects({ nodes, podsPerNode, services })]);
   cluster.settle();
   return cluster;
 }

@@ -41,7 +41,7 @@ export function firstPacketResults(): Results {
 export function ipvsResults(): Results {
   const results: Results = {};
   for (const services of [10, 10_000]) {
-    const cluster = makeCluster({ nodes: 3, podsPerNode: 10, services }, "ipvs");
+    const cluster = makeCluster({ nodes: 3, podsPerNode: 10, services }, { proxyMode: "ipvs" });
     const to = clusterIpOf(cluster, `service-${services - 1}`);
     const send = sender(cluster, new Sinks(cluster), to, 80);
     const name = `clusterip.ipvs.${services}`;
@@ -65,7 +65,7 @@ function firstPacketGrowth(mode: ProxyMode): number {
 
 /** CPU seconds for first packets of 1,000 connections to the last Service; calling it again forgets them before. */
 function firstPackets(mode: ProxyMode, services: number): () => number {
-  const cluster = makeCluster({ nodes: 3, podsPerNode: 10, services }, mode);
+  const cluster = makeCluster({ nodes: 3, podsPerNode: 10, services }, { proxyMode: mode });
   const netns = netnsOf(cluster, "pod-1-0");
   const dst = clusterIpOf(cluster, `service-${services - 1}`);
   return () => {
