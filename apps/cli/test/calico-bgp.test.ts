@@ -280,6 +280,29 @@ describe("a router outside", () => {
     expect(talk(made, ROUTER, "198.51.100.2").verdict).toBe("allowed");
   });
 
+  test("that is the nodes' own lets the world in to Services' ranges, and to nothing else", () => {
+    const peer = { ...PEER, spec: { peerIP: "192.168.0.1", asNumber: 65001 } } as KubeObject;
+    const made = cluster({}, [
+      peer,
+      settings({ nodeToNodeMeshEnabled: false, serviceExternalIPs: [{ cidr: "198.51.100.0/28" }] }),
+      service("everywhere", "Cluster", "198.51.100.1"),
+      service("here", "Local", "198.51.100.2"),
+      service("elsewhere", "Local", "198.51.100.99"),
+    ]);
+    const everywhere = talk(made, "internet", "198.51.100.1");
+    expect(everywhere.verdict).toBe("allowed");
+    expect(everywhere.seenAs).toMatch(/^192\.168\.0\./);
+    const here = talk(made, "internet", "198.51.100.2");
+    expect([here.verdict, here.seenAs]).toEqual(["allowed", "203.0.113.10"]);
+    expect(talk(made, "internet", "198.51.100.99").verdict).toBe("unreachable");
+    expect(talk(made, "internet", "p1").verdict).toBe("unreachable");
+    made.delete("BGPPeer.projectcalico.org", "rack");
+    made.settle();
+    expect(talk(made, "internet", "198.51.100.2").verdict).toBe("unreachable");
+    const router = made.underlay.router.initNs;
+    expect(router.iptables(4).save()).not.toContain("198.51.100");
+  });
+
   test("hears of no pool that is not to be exported, and what a BGPFilter lets out", () => {
     const filter = {
       apiVersion: "projectcalico.org/v3",

@@ -7,15 +7,22 @@ import {
   Speaker,
   type SpeakerConfig,
 } from "@cnilab/bgp";
-import { type ClusterContext, type ClusterController, InputError, type Node } from "@cnilab/core";
+import {
+  type ClusterContext,
+  type ClusterController,
+  InputError,
+  type Node,
+  type Origin,
+} from "@cnilab/core";
 import type { Kernel } from "@cnilab/linux";
-import { familyOf, formatIp, type IpAddress, tryParseIp } from "@cnilab/net";
+import { familyOf, formatIp, type IpAddress, type Prefix, tryParseIp } from "@cnilab/net";
 import { combineLatest, Subscription } from "rxjs";
 import type {} from "../api/kinds.ts";
 import { asNumber, type BgpNode } from "./bgp-node.ts";
 import type { BgpCore } from "./bgp-view.ts";
 import type { ClusterBgp } from "./bird-agent.ts";
 import { DEFAULT_AS, type Peering } from "./peerings.ts";
+import { rangesOf } from "./service-routes.ts";
 
 const BGP_PORT = 179;
 
@@ -36,13 +43,16 @@ interface Router {
 /**
  * The routers that BGPPeers name by an address which no node has: each is a machine beside the nodes, or the nodes' own router, and
  * runs a BGP speaker of that AS. It takes all routes into its kernel, equally good ones together, and passes on what it has heard; to
- * peers of its own AS it is a route reflector, as a rack's switch is.
+ * peers of its own AS it is a route reflector, as a rack's switch is. The nodes' own router lets the world in to the Services'
+ * ranges that it is told of, and to nothing else.
  */
 export class OutsidePeers implements ClusterController {
   readonly name = "bgp-routers";
   readonly #cluster: ClusterContext<Kernel>;
   readonly #bgp: ClusterBgp;
   readonly #speakers = new Map<IpAddress, Speaker>();
+  /** Ranges of Services that the nodes' router lets the world in to. */
+  #open: readonly Prefix[] = [];
   #subscription = new Subscription();
   #core: BgpCore | undefined;
 
@@ -72,6 +82,7 @@ export class OutsidePeers implements ClusterController {
       if (core === this.#core) return;
       this.#core = core;
       this.#update(routersOf(core, addressesOf(sources.nodes.objects.values())));
+      this.#openRouter(core);
     });
   }
 
@@ -79,6 +90,7 @@ export class OutsidePeers implements ClusterController {
     this.#subscription.unsubscribe();
     for (const speaker of this.#speakers.values()) speaker.kill();
     this.#speakers.clear();
+    this.#letIn([]);
   }
 
   #update(routers: ReadonlyMap<IpAddress, Router>): void {
@@ -103,6 +115,29 @@ export class OutsidePeers implements ClusterController {
     }
   }
 
+  /** Of the families in which the nodes' router peers. */
+  #openRouter({ settings }: BgpCore): void {
+    const { initNs } = this.#cluster.router;
+    const families = new Set(
+      [...this.#speakers.keys()].filter((a) => initNs.hasAddress(a)).map(familyOf),
+    );
+    this.#letIn(rangesOf(settings).filter(({ family }) => families.has(family)));
+  }
+
+  #letIn(ranges: readonly Prefix[]): void {
+    const { initNs } = this.#cluster.router;
+    const isIn = (range: Prefix, all: readonly Prefix[]) => all.some((p) => p.equals(range));
+    for (const range of this.#open) {
+      if (!isIn(range, ranges))
+        initNs.iptables(range.family).delete("filter", "FORWARD", opening(range));
+    }
+    for (const range of ranges) {
+      if (isIn(range, this.#open)) continue;
+      initNs.iptables(range.family).insert("filter", "FORWARD", opening(range), 1, OPENED_BY);
+    }
+    this.#open = ranges;
+  }
+
   /** The nodes' router where the address is its own, else one of their neighbours; `undefined` where the address is another machine's. */
   #machine(address: IpAddress): Kernel | undefined {
     const { router } = this.#cluster;
@@ -117,6 +152,16 @@ export class OutsidePeers implements ClusterController {
       throw error;
     }
   }
+}
+
+const OPENED_BY: Origin = {
+  kind: "BGPConfiguration",
+  name: "default",
+  detail: "range of Services",
+};
+
+function opening(range: Prefix): string {
+  return `-d ${range} -j ACCEPT`;
 }
 
 /** Addresses of nodes, whether calico-node has written them down already or not. */

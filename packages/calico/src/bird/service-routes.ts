@@ -23,11 +23,17 @@ const NOTHING: ServiceRoutes = { advertised: [], rejected: [] };
 
 /** Whether Services are advertised at all, so that anybody needs to look at them. */
 export function advertisesServices(settings: v3.BGPConfigurationSpec): boolean {
-  return [
-    settings.serviceClusterIPs,
-    settings.serviceExternalIPs,
-    settings.serviceLoadBalancerIPs,
-  ].some((blocks) => (blocks ?? []).some(({ cidr }) => Boolean(cidr)));
+  return blocksOf(settings).some(({ cidr }) => Boolean(cidr));
+}
+
+/** Where addresses of Services that are advertised can be, each range once. */
+export function rangesOf(settings: v3.BGPConfigurationSpec): Prefix[] {
+  return [...new Map(prefixesOf(blocksOf(settings)).map((p) => [String(p), p])).values()];
+}
+
+function blocksOf(settings: v3.BGPConfigurationSpec): readonly v3.ServiceIPBlock[] {
+  const { serviceClusterIPs, serviceExternalIPs, serviceLoadBalancerIPs } = settings;
+  return [serviceClusterIPs, serviceExternalIPs, serviceLoadBalancerIPs].flatMap((b) => b ?? []);
 }
 
 /** The route generator of confd (`confd/pkg/backends/calico/routes.go`), worked out once for all nodes. */
