@@ -140,21 +140,19 @@ export function checkKernel(script: Script): void {
     throw new UnrealizableError(`this kernel has no ${feature}`);
   }
   for (const netns of new Set(script.ruleSets.map((rules) => rules.netns))) {
-    const own = script.ruleSets.filter((rules) => rules.netns === netns);
     // Rules name sets and counters, which are loaded before them.
-    for (const [i, { command }] of own.entries()) {
-      const tried = shell(
-        own
-          .slice(0, i + 1)
-          .map(loading)
-          .join("\n"),
-      );
-      if (tried.status === 0) continue;
-      throw new UnrealizableError(`${netns}: ${command}: ${tried.stderr.trim()}`);
-    }
+    const own = script.ruleSets.filter((rules) => rules.netns === netns);
+    const tried = shell(own.map((rules) => `${loading(rules)}\n${LOADED}`).join("\n"));
+    if (tried.status === 0) continue;
+    const refused = own[tried.stdout.split(LOADED_LINE).length - 1];
+    throw new UnrealizableError(`${netns}: ${refused?.command}: ${tried.stderr.trim()}`);
   }
 }
 
-function shell(commands: string): { status: number | null; stderr: string } {
+/** What a shell is told behind each rule set, and says when it got so far. */
+const LOADED = "echo loaded";
+const LOADED_LINE = "loaded\n";
+
+function shell(commands: string): { status: number | null; stdout: string; stderr: string } {
   return spawnSync("unshare", ["-n", "bash"], { input: `set -e\n${commands}\n`, encoding: "utf8" });
 }

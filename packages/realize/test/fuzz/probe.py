@@ -198,6 +198,7 @@ class ErrorLimit:
             self.write(int(burst.read()) // self.SAVED_UP)
 
     def write(self, jiffies):
+        self.file.seek(0)  # elsewhere nothing is taken (kernel.sysctl_writes_strict)
         self.file.write(str(jiffies))
         self.file.flush()
 
