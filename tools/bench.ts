@@ -45,8 +45,8 @@ const CALICO = [
   [1000, "VXLAN", "none", "Nftables"],
   [100, "IPIP", "mesh", "Iptables"],
   [250, "IPIP", "mesh", "Iptables"],
+  [100, "IPIP", "reflectors", "Iptables"],
   [250, "IPIP", "reflectors", "Iptables"],
-  [1000, "IPIP", "reflectors", "Iptables"],
 ] as const;
 
 const json = process.argv.includes("--json");
