@@ -25,6 +25,7 @@ export class EndpointSelector {
   readonly matchExpressions: readonly LabelSelectorRequirement[];
   readonly #requirements: readonly Requirement[];
   #text: string | undefined;
+  #structure: string | undefined;
 
   /** @param matchLabels with keys that have their sources */
   constructor(
@@ -143,6 +144,12 @@ export class EndpointSelector {
         matchExpressions: matchExpressions.map((each) => ({ ...each, key: policyKey(each.key) })),
       }),
     };
+  }
+
+  /** What two selectors share that were written the same way; the order of labels does not count, that of expressions does. */
+  get structure(): string {
+    this.#structure ??= JSON.stringify([[...this.matchLabels].sort(), this.matchExpressions]);
+    return this.#structure;
   }
 
   /** As Kubernetes writes selectors; two of one text select the same. */

@@ -7,6 +7,7 @@ import { hubblePrint, monitorTables } from "../golden/hubble.ts";
 import { labelFilter } from "../golden/label-filter.ts";
 import { labelKeys } from "../golden/label-keys.ts";
 import { maglev, murmur } from "../golden/maglev.ts";
+import { policy } from "../golden/policy.ts";
 import { cidrSelectors, selectors } from "../golden/selectors.ts";
 import { fqdnPatterns, identityRanges, ifnames, mtu, portRanges } from "../golden/small-suites.ts";
 
@@ -23,6 +24,13 @@ const RUNS: Readonly<Record<string, GoldenRun<any, any>>> = {
   ifnames,
   mtu,
   "fqdn-patterns": fqdnPatterns,
+  "policy-basic": policy,
+  "policy-l4": policy,
+  "policy-deny": policy,
+  "policy-cidr": policy,
+  "policy-entities": policy,
+  "policy-l7": policy,
+  "policy-k8s": policy,
   maglev,
   murmur3: murmur,
   "hubble-print": hubblePrint,

@@ -69,9 +69,11 @@ export interface TLSContext {
   readonly privateKey?: string;
 }
 
+export type ListenerKind = "CiliumEnvoyConfig" | "CiliumClusterwideEnvoyConfig";
+
 export interface Listener {
   readonly envoyConfig: {
-    readonly kind?: "CiliumEnvoyConfig" | "CiliumClusterwideEnvoyConfig";
+    readonly kind?: ListenerKind;
     readonly name: string;
   };
   readonly name: string;
