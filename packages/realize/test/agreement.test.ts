@@ -38,7 +38,8 @@ describe.skipIf(missing !== undefined)(
   () => {
     let flowsInAll = 0;
 
-    test.each(Array.from({ length: SLICES }, (_, i) => i * TOPOLOGIES))(
+    // At once, as each waits most of the time.
+    test.concurrent.each(Array.from({ length: SLICES }, (_, i) => i * TOPOLOGIES))(
       `on ${TOPOLOGIES} random networks from number %i on`,
       async (first) => {
         const amount = { first, topologies: TOPOLOGIES, flows: 4, seconds: 150 };
