@@ -19,6 +19,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<AddCommand>> = new Map([
   ["dns", async () => (await import("./commands/dns.ts")).addDnsCommand],
   ["probe", async () => (await import("./commands/probe.ts")).addProbeCommand],
   ["reach", async () => (await import("./commands/reach.ts")).addReachCommand],
+  ["observe", async () => (await import("./commands/observe.ts")).addObserveCommand],
   ["get", async () => (await import("./commands/get.ts")).addGetCommand],
   ["show", async () => (await import("./commands/show.ts")).addShowCommand],
   ["explain", async () => (await import("./commands/explain.ts")).addExplainCommand],

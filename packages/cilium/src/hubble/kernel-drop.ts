@@ -11,6 +11,8 @@ export interface KernelDrop {
   readonly detail?: string;
   /** The rule that did it, in its own tool's syntax. */
   readonly rule?: string;
+  /** The object that made an agent program the rule. */
+  readonly origin?: string;
 }
 
 export function kernelDropExtension(drop: KernelDrop): FlowExtensions {
