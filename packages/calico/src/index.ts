@@ -1,3 +1,4 @@
+export { labelExpression } from "./analyse/label-expression.ts";
 export { calicoPolicyReader } from "./analyse/policy-reader.ts";
 export { type RuleHit, ruleHits } from "./analyse/rule-hits.ts";
 export { GROUP, VERSION_CURRENT } from "./api/kinds.ts";

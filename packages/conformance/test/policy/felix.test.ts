@@ -12,8 +12,8 @@ import {
 } from "@cnilab/network-policy";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import * as ofCalico from "../../../calico/test/analyse/arbitrary.ts";
 import * as ofKubernetes from "./arbitrary.ts";
+import * as ofCalico from "./arbitrary-calico.ts";
 
 const OUTSIDE = ["198.51.100.7", "100.64.0.9"].map((text) => outsideEndpoint(parseIp(text)));
 

@@ -1,3 +1,4 @@
+import { calicoPolicyReader, labelExpression, parseSelector } from "@cnilab/calico";
 import { parseIp } from "@cnilab/net";
 import {
   evaluate,
@@ -10,10 +11,7 @@ import {
 } from "@cnilab/network-policy";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { labelExpression } from "../../src/analyse/label-expression.ts";
-import { calicoPolicyReader } from "../../src/analyse/policy-reader.ts";
-import { parseSelector } from "../../src/selector/selector.ts";
-import { clusters, policies, selectors } from "./arbitrary.ts";
+import { clusters, policies, selectors } from "./arbitrary-calico.ts";
 
 const OUTSIDE = ["192.0.2.9", "203.0.113.1", "fd01::1"].map((text) =>
   outsideEndpoint(parseIp(text)),

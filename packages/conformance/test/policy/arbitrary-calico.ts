@@ -1,6 +1,6 @@
+import type { v3 } from "@cnilab/calico";
 import type { KubeObject, Labels, Protocol } from "@cnilab/core";
 import fc from "fast-check";
-import type { EntityRule, ICMPFields, Rule } from "../../src/api/v3/rule.ts";
 
 // Random clusters and policies out of small vocabularies, so that selectors, ranges and ports often meet.
 
@@ -61,7 +61,7 @@ const port = fc.oneof(
 );
 
 /** @param hasPorts whether the rule's protocol has some */
-const entity = (hasPorts: boolean): fc.Arbitrary<EntityRule> =>
+const entity = (hasPorts: boolean): fc.Arbitrary<v3.EntityRule> =>
   fc
     .record({
       selector: maybe(selectors),
@@ -73,12 +73,12 @@ const entity = (hasPorts: boolean): fc.Arbitrary<EntityRule> =>
       ports: hasPorts ? maybe(few(port, 1)) : fc.constant(undefined),
       notPorts: hasPorts ? maybe(few(port, 1)) : fc.constant(undefined),
     })
-    .map(withoutUndefined<EntityRule>);
+    .map(withoutUndefined<v3.EntityRule>);
 
 const icmp = fc
   .record({ type: fc.constantFrom(0, 8), code: maybe(fc.constantFrom(0, 1)) })
-  .map(withoutUndefined<ICMPFields>);
-const action = fc.constantFrom<Rule["action"]>(
+  .map(withoutUndefined<v3.ICMPFields>);
+const action = fc.constantFrom<v3.Rule["action"]>(
   "Allow",
   "Allow",
   "Allow",
@@ -90,16 +90,16 @@ const action = fc.constantFrom<Rule["action"]>(
 const service = fc.record({ name: fc.constantFrom(...SERVICES), namespace });
 
 /** @param isIngress of which direction: rules about Services are not the same in both */
-const rule = (isIngress: boolean): fc.Arbitrary<Rule> =>
+const rule = (isIngress: boolean): fc.Arbitrary<v3.Rule> =>
   fc
     .oneof(
       {
         weight: 4,
-        arbitrary: matching(fc.constantFrom<Rule["protocol"]>("TCP", "UDP", 132), true),
+        arbitrary: matching(fc.constantFrom<v3.Rule["protocol"]>("TCP", "UDP", 132), true),
       },
       {
         weight: 2,
-        arbitrary: matching(fc.constantFrom<Rule["protocol"]>(undefined, "ICMP", 47), false),
+        arbitrary: matching(fc.constantFrom<v3.Rule["protocol"]>(undefined, "ICMP", 47), false),
       },
       {
         weight: 1,
@@ -108,7 +108,7 @@ const rule = (isIngress: boolean): fc.Arbitrary<Rule> =>
       {
         weight: 1,
         arbitrary: service.chain((services) =>
-          fc.record<Rule>(
+          fc.record<v3.Rule>(
             isIngress
               ? { action, source: fc.constant({ services }) }
               : { action, destination: fc.constant({ services }) },
@@ -116,9 +116,12 @@ const rule = (isIngress: boolean): fc.Arbitrary<Rule> =>
         ),
       },
     )
-    .map(withoutUndefined<Rule>);
+    .map(withoutUndefined<v3.Rule>);
 
-function matching(protocol: fc.Arbitrary<Rule["protocol"]>, hasPorts: boolean): fc.Arbitrary<Rule> {
+function matching(
+  protocol: fc.Arbitrary<v3.Rule["protocol"]>,
+  hasPorts: boolean,
+): fc.Arbitrary<v3.Rule> {
   return (
     fc
       .record({
@@ -132,7 +135,7 @@ function matching(protocol: fc.Arbitrary<Rule["protocol"]>, hasPorts: boolean): 
       // iptables has room for one of them.
       .map(({ notProtocol, ...each }) =>
         each.protocol === undefined ? { ...each, notProtocol } : each,
-      ) as fc.Arbitrary<Rule>
+      ) as fc.Arbitrary<v3.Rule>
   );
 }
 
