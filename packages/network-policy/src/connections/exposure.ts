@@ -1,7 +1,7 @@
 import type { KubeObject } from "@cnilab/core";
 import { type PortClass, portClasses } from "../analyse/port-classes.ts";
 import { askTiers } from "../policy/evaluate.ts";
-import { allPorts, protocolName } from "../policy/ip-protocol.ts";
+import { allPorts } from "../policy/ip-protocol.ts";
 import { peerMatches, portMatches } from "../policy/match.ts";
 import {
   DIRECTIONS,
@@ -13,7 +13,7 @@ import {
 } from "../policy/policy.ts";
 import type { PolicyEndpoint } from "../policy/policy-endpoint.ts";
 import { KUBERNETES_POLICIES, type PolicyReader } from "../policy/policy-reader.ts";
-import { rangeText } from "../policy/range-text.ts";
+import { protocolText } from "../policy/protocol-text.ts";
 import { PortSet } from "./port-set.ts";
 import { admits, ENTIRE_CLUSTER, type PossiblePeer, possiblePeers } from "./possible-peer.ts";
 import { type Workload, workloads } from "./workloads.ts";
@@ -62,12 +62,9 @@ export class ExposedPorts {
         const whole = ranges.some(([first, last]) => first === all.first && last === all.last);
         // Who may open every port may open those with names.
         const names = whole ? [] : this.#names.filter((term) => term.protocol === protocol);
-        const texts = [
-          ...ranges.map(([first, last]) => rangeText(first, last)),
-          ...names.map(({ portName }) => portName).sort(),
-        ];
-        const name = protocol === undefined ? "" : protocolName(protocol);
-        return texts.length === 0 ? "" : `${name} ${texts.join(",")}`;
+        const portNames = names.map(({ portName }) => portName).sort();
+        if (protocol !== undefined) return protocolText(protocol, ranges, portNames);
+        return portNames.length === 0 ? "" : ` ${portNames.join(",")}`;
       })
       .filter((text) => text !== "")
       .sort()

@@ -1,7 +1,7 @@
 import { type Bits, countBits, emptyBits, forEachBit, orInto, setBit } from "../analyse/bits.ts";
 import type { PortClass } from "../analyse/port-classes.ts";
-import { type IpProtocol, PROTOCOLS, protocolName } from "../policy/ip-protocol.ts";
-import { rangeText } from "../policy/range-text.ts";
+import { type IpProtocol, PROTOCOLS } from "../policy/ip-protocol.ts";
+import { protocolText } from "../policy/protocol-text.ts";
 
 /** Destination ports, as a set of the classes of one analysis. */
 export class PortSet {
@@ -60,10 +60,8 @@ export class PortSet {
     if (this.isAll) return "All Connections";
     if (this.isEmpty) return "No Connections";
     return this.protocols
-      .flatMap((protocol) => {
-        const ranges = this.ranges(protocol).map(([first, last]) => rangeText(first, last));
-        return ranges.length === 0 ? [] : [`${protocolName(protocol)} ${ranges.join(",")}`];
-      })
+      .map((protocol) => protocolText(protocol, this.ranges(protocol)))
+      .filter((text) => text !== "")
       .sort()
       .join(",");
   }

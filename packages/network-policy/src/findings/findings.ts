@@ -6,6 +6,7 @@ import { outsideRanges } from "../connections/connections.ts";
 import { selectedWorkloads } from "../connections/selected.ts";
 import { type Workload, workloadName, workloads } from "../connections/workloads.ts";
 import { CLUSTER_DNS } from "../intent/cluster-dns.ts";
+import { type IpProtocol, PROTOCOLS } from "../policy/ip-protocol.ts";
 import { peerMatches, portMatches } from "../policy/match.ts";
 import {
   DIRECTIONS,
@@ -83,6 +84,9 @@ function undeclaredPorts(policy: Policy, all: readonly Workload[]): readonly Fin
   if (declared.length === 0) return [];
   return (policy.ingress ?? []).flatMap((rule) =>
     (rule.ports ?? []).flatMap((term) => {
+      // No container declares ICMP.
+      if ("first" in term && !(PROTOCOLS as readonly IpProtocol[]).includes(term.protocol))
+        return [];
       const isDeclared =
         "portName" in term
           ? selected.some(({ pods }) =>
