@@ -1,6 +1,8 @@
 import { StandAloneFelix, type v3 } from "@cnilab/calico";
+import { parseManifests } from "@cnilab/cluster";
 import { InputError } from "@cnilab/core";
 import { IpsetError, IptablesError, type NetNamespace, NftablesError } from "@cnilab/linux";
+import { RESOURCES } from "./custom-resources.ts";
 import { type RenderFlags, readJson, readObjects } from "./render-input.ts";
 import { renderMachine } from "./render-machine.ts";
 
@@ -50,7 +52,15 @@ async function environment({ config, output }: RenderFlags): Promise<v3.FelixCon
     throw new InputError("is no JSON object, as a FelixConfiguration's spec is", config);
   }
   const { spec = given } = given as { readonly spec?: object };
+  checkSpec(spec, config);
   return { ...preset, ...spec };
+}
+
+/** As where FelixConfiguration `default` is among the objects. @throws InputError */
+function checkSpec(spec: object, path: string): void {
+  const metadata = { name: "default" };
+  const object = { apiVersion: "projectcalico.org/v3", kind: "FelixConfiguration", metadata, spec };
+  parseManifests(JSON.stringify(object), path, { resources: RESOURCES });
 }
 
 function isRefusal(error: unknown): error is Error {

@@ -95,6 +95,10 @@ test("takes FelixConfiguration's fields, and refuses what is none", async () => 
   );
   const bad = await render("--config", file("bad.json", "[]"));
   expect([bad.status, bad.stdout]).toEqual([2, ""]);
+  const unknown = file("unknown.json", '{ "defaultEndpointToHostAktion": "RETURN" }');
+  expect((await render("--config", unknown)).stderr).toContain(
+    "unknown.json:1: FelixConfiguration default: spec.defaultEndpointToHostAktion is no field there",
+  );
   const output = await render("-o", "routes");
   expect(output.stderr).toContain('calico has no output "routes"');
 });
