@@ -173,7 +173,8 @@ function answer(connection: Answer): Record<string, unknown> {
 }
 
 function text({ verdict, reason, backend, seenAs }: Answer): string {
-  const by =
-    backend === undefined ? "" : `\nanswered by ${backend}, which saw ${seenAs ?? "nobody"}`;
+  // A ping has no server that could see anybody.
+  const saw = seenAs === undefined ? "" : `, which saw ${seenAs}`;
+  const by = backend === undefined ? "" : `\nanswered by ${backend}${saw}`;
   return `${verdict}: ${reason}${by}`;
 }
