@@ -23,7 +23,9 @@ export function kindFields(dev: NetDevice): readonly Field[] {
 }
 
 function vxlanFields(dev: Vxlan): Field[] {
-  const fields: Field[] = [field("id", dev.vni)];
+  const fields: Field[] = [flag("external", dev.external), field("id", dev.vni)].slice(
+    dev.external ? 0 : 1,
+  );
   const { remote, local, link } = dev;
   if (remote !== undefined) {
     fields.push(field(isMulticast(remote) ? "group" : "remote", formatIp(remote)));
@@ -49,6 +51,15 @@ function vxlanFields(dev: Vxlan): Field[] {
 function geneveFields(dev: Geneve): Field[] {
   const { remote } = dev;
   const isIpv4 = typeof remote === "number";
+  if (dev.external) {
+    return [
+      flag("external", true),
+      field("id", 0),
+      { text: "ttl auto", key: "ttl", value: 0 },
+      jsonOnly("df", "unset"),
+      field("dstport", dev.port, "port"),
+    ];
+  }
   return [
     field("id", dev.vni),
     field("remote", formatIp(remote), isIpv4 ? "remote" : "remote6"),

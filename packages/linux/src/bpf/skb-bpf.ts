@@ -1,14 +1,4 @@
-import type { IpAddress } from "@cnilab/net";
-
-/** A Geneve option (RFC 8926 section 3.5). */
-export interface TunnelOption {
-  /** 16 bits. */
-  readonly optionClass: number;
-  /** 8 bits, the first of which says that who does not know it must drop the packet. */
-  readonly type: number;
-  /** A multiple of four, at most 124. */
-  readonly data: Uint8Array;
-}
+import type { GeneveOption, IpAddress } from "@cnilab/net";
 
 /** What a collect-metadata tunnel is told of a packet that it is to send, and tells of one it got (`struct bpf_tunnel_key`). */
 export interface TunnelKey {
@@ -24,7 +14,8 @@ export interface TunnelKey {
   readonly dontFragment?: boolean;
   /** Without a UDP checksum over IPv4 (`BPF_F_ZERO_CSUM_TX`). */
   readonly zeroChecksum?: boolean;
-  readonly options?: readonly TunnelOption[] | undefined;
+  /** Of Geneve alone (`bpf_skb_set_tunnel_opt`). */
+  readonly options?: readonly GeneveOption[] | undefined;
 }
 
 /** What programs keep with a packet, and tunnels tell them: part of `skb->cb`, and the metadata that stands for a route. */

@@ -1,6 +1,7 @@
 import {
   familyOf,
   formatIp,
+  type GeneveOption,
   IPPROTO_UDP,
   type IpAddress,
   IpPacket,
@@ -8,6 +9,7 @@ import {
   type Payload,
   UdpDatagram,
 } from "@cnilab/net";
+import type { TunnelKey } from "../bpf/skb-bpf.ts";
 import { flowHash } from "../ip/flow-hash.ts";
 import { sendVia } from "../ip/ip-output.ts";
 import { routeOutput } from "../ip/route-output.ts";
@@ -30,6 +32,7 @@ export interface UdpTunnel extends NetDevice {
 /**
  * Puts a frame with the tunnel's header into UDP and sends that (`udp_tunnel_xmit_skb`).
  * @param oif the device that it must leave by, where that is said
+ * @param key what a program has said of the way, for a device that asks for it
  */
 export function udpTunnelTransmit(
   dev: UdpTunnel,
@@ -40,11 +43,12 @@ export function udpTunnelTransmit(
   carried: Payload,
   noChecksum: boolean,
   protocol: string,
+  key?: TunnelKey,
 ): void {
   const netns = dev.underlay;
   const route = routeOutput(netns, {
     dst: remote,
-    src: dev.local,
+    src: key === undefined ? dev.local : key.local,
     oif,
     mark: skb.mark,
     protocol: IPPROTO_UDP,
@@ -67,11 +71,13 @@ export function udpTunnelTransmit(
   const datagram = new UdpDatagram(srcPort, dev.port, carried);
   datagram.noChecksum = noChecksum;
   const family = familyOf(remote);
-  const ttl = dev.ttl || (isMulticast(remote) ? 1 : netns.defaultTtl(family));
+  const ttl =
+    (key === undefined ? dev.ttl : key.ttl) || (isMulticast(remote) ? 1 : netns.defaultTtl(family));
   const outer = new IpPacket(route.src, remote, IPPROTO_UDP, datagram, ttl);
   // Over IPv4 it may be cut; over IPv6 only who sets ignore_df is let (skb_scrub_packet, ip6_fragment).
-  outer.dontFragment = family === 6;
+  outer.dontFragment = family === 6 || key?.dontFragment === true;
   if (skb.isIp) outer.tos = skb.ip.tos & 3; // ECN goes along (RFC 6040)
+  if (key?.tos) outer.tos |= key.tos & ~3;
   if (skb.isIp && skb.dst !== undefined) {
     // skb_tunnel_check_pmtu: the inner route learns, the outer packet is cut.
     const room = netns.pathMtu(route.dst, remote) - (outer.length - skb.packet.length);
@@ -99,4 +105,14 @@ export function udpTunnelTransmit(
 /** A port from `min` to `max` that spreads flows, always the same for one flow (`udp_flow_src_port`). */
 export function udpFlowSourcePort(skb: Skb, min: number, max: number): number {
   return min + (flowHash(skb) % (max - min + 1));
+}
+
+/** What a device that takes frames from everywhere says of one (`udp_tun_rx_dst`). */
+export function receivedFrom(
+  outer: IpPacket,
+  tunnelId: number,
+  options?: readonly GeneveOption[],
+): TunnelKey {
+  const { src: remote, dst: local, ttl, tos } = outer;
+  return { tunnelId, remote, local, ttl, tos, options };
 }

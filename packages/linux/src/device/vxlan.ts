@@ -12,13 +12,14 @@ import {
   parseIp,
   VxlanPacket,
 } from "@cnilab/net";
+import { SkbBpf } from "../bpf/skb-bpf.ts";
 import { Dst } from "../fib/dst.ts";
 import { KernelError } from "../kernel-error.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { PACKET_HOST, type Skb } from "../skb.ts";
 import { type ReceivedDatagram, UdpSocket } from "../socket/udp.ts";
 import { type DeviceOptions, NetDevice } from "./net-device.ts";
-import { udpFlowSourcePort, udpTunnelTransmit } from "./udp-tunnel.ts";
+import { receivedFrom, udpFlowSourcePort, udpTunnelTransmit } from "./udp-tunnel.ts";
 
 /** Bytes that VXLAN adds: outer IP header, UDP, VXLAN, inner Ethernet header. */
 export const VXLAN_OVERHEAD = { 4: 50, 6: 70 } as const;
@@ -41,6 +42,11 @@ export interface VxlanOptions extends DeviceOptions {
   readonly ageing?: number;
   readonly groupPolicy?: boolean;
   readonly udpChecksum?: boolean;
+  /**
+   * Where each frame goes is said by what comes with it, and each frame comes with where it is from (`external`,
+   * VXLAN_F_COLLECT_METADATA): one device for all VNIs. {@link vni} is 0.
+   */
+  readonly external?: boolean;
 }
 
 /** Where a MAC is (`bridge fdb show dev vxlan…`). */
@@ -76,6 +82,7 @@ export class Vxlan extends NetDevice {
   readonly ageing: number;
   readonly groupPolicy: boolean;
   readonly udpChecksum: boolean;
+  readonly external: boolean;
   /** The namespace in which it was made: its UDP packets live there wherever it moves. */
   readonly underlay: NetNamespace;
   readonly #fdb = new Map<Mac, VxlanFdbEntry>();
@@ -108,7 +115,8 @@ export class Vxlan extends NetDevice {
     this.local = options.local;
     this.remote = options.remote;
     this.port = port;
-    this.learning = options.learning ?? true;
+    this.external = options.external ?? false;
+    this.learning = options.learning ?? !this.external;
     this.ttl = options.ttl ?? 0;
     this.ageing = options.ageing ?? 300;
     this.groupPolicy = options.groupPolicy ?? false;
@@ -151,12 +159,21 @@ export class Vxlan extends NetDevice {
     const here = endpoints(this.underlay, this.port);
     const end = this.remote ?? this.local;
     const key = endpointKey(this.vni, end === undefined ? 4 : familyOf(end));
+    // It listens for both families (vxlan_sock_add), and no device that does not can have the socket with it.
+    const other = this.external ? key ^ 1 : undefined;
     if (this.up) {
       if (here.has(key)) throw new KernelError("EEXIST", `VNI ${this.vni} on port ${this.port}`);
+      for (const there of here.values()) {
+        if (there.external !== this.external) {
+          throw new KernelError("EADDRINUSE", `port ${this.port} is taken by ${there.name}`);
+        }
+      }
       if (here.size === 0) openSocket(this.underlay, this.port, here);
       here.set(key, this);
+      if (other !== undefined) here.set(other, this);
     } else if (here.get(key) === this) {
       here.delete(key);
+      if (other !== undefined) here.delete(other);
       if (here.size === 0) closeSocket(this.underlay, this.port);
       for (const [mac, entry] of this.#fdb) if (!entry.permanent) this.#fdb.delete(mac);
     }
@@ -264,6 +281,10 @@ export class Vxlan extends NetDevice {
   }
 
   protected transmit(skb: Skb): void {
+    if (this.external) {
+      this.#transmitAsSaid(skb);
+      return;
+    }
     // Learned entries age, and flooding makes copies.
     if (this.learning || this.remote !== undefined) this.network.recording?.unrepeatable();
     const known = this.#use(skb.dstMac);
@@ -278,6 +299,29 @@ export class Vxlan extends NetDevice {
       const copy = i === remotes.length - 1 ? skb : skb.clone();
       this.#encapsulate(copy, remote, i === 0 ? oif : undefined);
     });
+  }
+
+  /** Where to is said by what a program has left with the packet (`vxlan_xmit` with `skb_tunnel_info`). */
+  #transmitAsSaid(skb: Skb): void {
+    const key = skb.bpf?.tunnelTx;
+    if (key === undefined) {
+      this.txDropped++;
+      this.drop(skb, "TUNNEL_TXINFO", `nobody has said where ${this.name} is to send it`);
+      return;
+    }
+    const inner = new EthernetFrame(skb.dstMac, skb.srcMac, skb.etherType, skb.packet);
+    const srcPort = udpFlowSourcePort(skb, 32768, 60999);
+    udpTunnelTransmit(
+      this,
+      skb,
+      key.remote,
+      this.link,
+      srcPort,
+      new VxlanPacket(key.tunnelId, inner),
+      key.zeroChecksum === true,
+      `VXLAN VNI ${key.tunnelId}`,
+      key,
+    );
   }
 
   /** Puts a frame into UDP and sends that (`vxlan_xmit_one`). */
@@ -335,9 +379,14 @@ export class Vxlan extends NetDevice {
       packet: skb.number,
       dev: this,
       outer: skb.ip.withPayload(skb.ip.payload),
-      protocol: `VXLAN VNI ${this.vni}`,
+      protocol: `VXLAN VNI ${this.external ? vxlan.vni : this.vni}`,
     });
+    const outer = skb.ip;
     skb.scrub(this.netns !== this.underlay);
+    if (this.external) {
+      skb.bpf ??= new SkbBpf();
+      skb.bpf.tunnelRx = receivedFrom(outer, vxlan.vni);
+    }
     // What the outer datagram's checksum was found to be is said of the buffer (`udp4_csum_init`).
     skb.checksumValid = true;
     skb.packet = frame.payload;
@@ -403,7 +452,13 @@ function openSocket(netns: NetNamespace, port: number, devices: Map<number, Vxla
         datagram.dev.drop(datagram.skb, "VXLAN_INVALID_HDR", "not a VXLAN packet");
         return;
       }
-      const dev = devices.get(endpointKey(vxlan.vni, familyOf(datagram.src)));
+      const family = familyOf(datagram.src);
+      let dev = devices.get(endpointKey(vxlan.vni, family));
+      if (dev === undefined) {
+        // A device for all VNIs is there under 0 (vxlan_vs_find_vni).
+        const forAll = devices.get(endpointKey(0, family));
+        if (forAll?.external) dev = forAll;
+      }
       if (dev === undefined) {
         datagram.dev.drop(datagram.skb, "VXLAN_VNI_NOT_FOUND", `no device has VNI ${vxlan.vni}`);
         return;

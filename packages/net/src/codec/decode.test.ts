@@ -310,7 +310,8 @@ describe("Geneve", () => {
   // RFC 8926 section 3.4: version and length of options, O and C flags, protocol, VNI
   test.each([
     ["without options", "00 00 6558 001092 00", 4242],
-    ["with options, which are dropped", "01 00 6558 001092 00 01020304", 4242],
+    ["with an option", "02 00 6558 001092 00 01029101 0a600001", 4242],
+    ["with an option that is longer than all", "01 00 6558 001092 00 01029101", undefined],
     ["with options that do not fit", "3f 00 6558 001092 00", undefined],
     ["of a later version", "40 00 6558 001092 00", undefined],
     ["that carries no frame", "00 00 0800 001092 00", undefined],

@@ -200,7 +200,8 @@ class Decoder {
   #geneve(octets: DataView, depth: number): GenevePacket | undefined {
     const header = readGeneveHeader(octets);
     if (header === undefined) return undefined;
-    return new GenevePacket(header.vni, this.ethernet(slice(octets, header.length), depth));
+    const frame = this.ethernet(slice(octets, header.length), depth);
+    return new GenevePacket(header.vni, frame, header.options);
   }
 
   #icmp(octets: DataView, depth: number): Payload {

@@ -1,6 +1,6 @@
 import { ArpPacket } from "../arp.ts";
 import { ETHERNET_HEADER_LENGTH, EthernetFrame } from "../ethernet.ts";
-import { GENEVE_HEADER_LENGTH, GenevePacket } from "../geneve.ts";
+import { GenevePacket } from "../geneve.ts";
 import { IcmpMessage, NeighbourMessage, QuotedPacket } from "../icmp.ts";
 import {
   FragmentPayload,
@@ -89,7 +89,7 @@ function write(octets: DataView, payload: Payload, ip: IpPacket | undefined): vo
     write(slice(octets, VXLAN_HEADER_LENGTH), payload.frame, undefined);
   } else if (payload instanceof GenevePacket) {
     writeGeneveHeader(octets, payload);
-    write(slice(octets, GENEVE_HEADER_LENGTH), payload.frame, undefined);
+    write(slice(octets, payload.headerLength), payload.frame, undefined);
   } else if (payload instanceof WireguardData || payload instanceof WireguardHandshake) {
     writeWireguardType(octets, payload);
   } else if (payload instanceof FragmentPayload) {
