@@ -76,6 +76,8 @@ export interface SessionOwner {
   /** Whether it has just started anew and hears its neighbours first. */
   readonly isRecovering: boolean;
   nextPathId(): number;
+  /** What it says first to a peer of this configuration. */
+  openOf(peer: PeerConfig): BgpMessages;
   /** @param tellsAll the neighbour will say when it has told everything it knows */
   established(session: BgpSession, tellsAll: boolean): void;
   /** The neighbour has told all there was. */
@@ -113,8 +115,10 @@ export class BgpSession implements BgpSender {
   #waitsForRestart = false;
   #addPath = false;
   #told = false;
-  /** Own names of the neighbour's paths. */
-  readonly #pathIds = new Map<number, number>();
+  /** Own name of the one path to each prefix, while the neighbour tells no more. */
+  #onlyPathId = 0;
+  /** Own names of the neighbour's other paths. */
+  #pathIds: Map<number, number> | undefined = undefined;
   /** When the neighbour was last known to be there; see {@link keepAlive}. */
   #lastHeard = 0;
   #heardEpoch = -1;
@@ -280,7 +284,7 @@ export class BgpSession implements BgpSender {
     const { now } = this.#speaker.clock;
     const { epoch } = this.#speaker.netns.network;
     if (this.#sentEpoch !== epoch || now - this.#lastSent >= LONGEST_SILENCE_MS) {
-      this.#say(connection, new BgpMessages([KEEPALIVE]));
+      this.#say(connection, KEEPALIVES);
     }
     if (this.#established !== connection) return;
     if (this.#heardEpoch === epoch) this.#lastHeard = now;
@@ -344,6 +348,7 @@ export class BgpSession implements BgpSender {
     tcp.onEstablished = () => {
       this.#connectTimer?.cancel();
       this.#connectTimer = undefined;
+      tcp.onEstablished = undefined;
       this.#sendOpen(connection);
     };
     this.#connectTimer = this.#later(CONNECT_RETRY_MS, () => {
@@ -368,22 +373,8 @@ export class BgpSession implements BgpSender {
   }
 
   #sendOpen(connection: PeerConnection): void {
-    const { localAs, addPaths, gracefulRestartTime } = this.config;
-    const { config, isRecovering } = this.#speaker;
     connection.state = "OpenSent";
-    const open: Open = {
-      type: "OPEN",
-      as: localAs,
-      holdTime: this.config.holdTime ?? HOLD_TIME,
-      routerId: config.routerId,
-      family: config.family,
-      addPath: addPaths,
-      gracefulRestart:
-        gracefulRestartTime === undefined
-          ? undefined
-          : { restarting: isRecovering, time: gracefulRestartTime, forwarding: isRecovering },
-    };
-    this.#say(connection, new BgpMessages([open]));
+    this.#say(connection, this.#speaker.openOf(this.config));
   }
 
   #say(connection: PeerConnection, messages: BgpMessages): void {
@@ -449,7 +440,7 @@ export class BgpSession implements BgpSender {
     this.#remoteId = open.routerId;
     this.#holdTime = Math.min(this.config.holdTime ?? HOLD_TIME, open.holdTime);
     this.#addPath = this.config.addPaths && open.addPath;
-    this.#say(connection, new BgpMessages([KEEPALIVE]));
+    this.#say(connection, KEEPALIVES);
   }
 
   /** `bgp_conn_enter_established_state`. */
@@ -553,6 +544,11 @@ export class BgpSession implements BgpSender {
   }
 
   #pathId(remote: number): number {
+    if (remote === 0) {
+      if (this.#onlyPathId === 0) this.#onlyPathId = this.#speaker.nextPathId();
+      return this.#onlyPathId;
+    }
+    this.#pathIds ??= new Map();
     let own = this.#pathIds.get(remote);
     if (own === undefined) {
       own = this.#speaker.nextPathId();
@@ -688,6 +684,8 @@ export class BgpSession implements BgpSender {
     return `${this.name} (${formatIp(this.neighbor)})`;
   }
 }
+
+const KEEPALIVES = new BgpMessages([KEEPALIVE]);
 
 /** However quiet it is, so often a keepalive is sent, so that connection tracking remembers the session. */
 const LONGEST_SILENCE_MS = 24 * 3_600_000;

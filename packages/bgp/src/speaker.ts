@@ -2,10 +2,11 @@ import type { Clock, Timer } from "@cnilab/core";
 import { KernelError, type NetNamespace, type TcpConnection, TcpListener } from "@cnilab/linux";
 import type { IpAddress } from "@cnilab/net";
 import { BgpSession, type SessionOwner, type SessionStatus } from "./bgp-session.ts";
-import type { PeerConfig, SpeakerConfig } from "./config.ts";
+import { HOLD_TIME, type PeerConfig, type SpeakerConfig } from "./config.ts";
 import { DirectProtocol } from "./direct-protocol.ts";
 import { ExportGroup } from "./export-group.ts";
 import { KernelProtocol } from "./kernel-protocol.ts";
+import { BgpMessages } from "./message.ts";
 import { StaticProtocol } from "./static-protocol.ts";
 import { RouteTable, type TableEntry } from "./table.ts";
 
@@ -58,6 +59,8 @@ export class Speaker implements SessionOwner {
   #recoveryTimer: Timer | undefined;
   /** Sessions that a restarted speaker waits for; `undefined` once it waits no more. */
   #awaited: Set<BgpSession> | undefined;
+  /** What it says first, by what it depends on: most peers are told the same. */
+  readonly #opens = new Map<string, BgpMessages>();
   #lastPathId = 0;
   #running = false;
   #since = 0;
@@ -197,6 +200,41 @@ export class Speaker implements SessionOwner {
 
   nextPathId(): number {
     return ++this.#lastPathId;
+  }
+
+  openOf({
+    localAs,
+    addPaths,
+    gracefulRestartTime,
+    holdTime = HOLD_TIME,
+  }: PeerConfig): BgpMessages {
+    const { routerId, family } = this.#config;
+    const { isRecovering } = this;
+    const key = [routerId, localAs, addPaths, gracefulRestartTime, holdTime, isRecovering].join();
+    let messages = this.#opens.get(key);
+    if (messages === undefined) {
+      const gracefulRestart =
+        gracefulRestartTime === undefined
+          ? undefined
+          : {
+              restarting: isRecovering,
+              time: gracefulRestartTime,
+              forwarding: isRecovering,
+            };
+      messages = new BgpMessages([
+        {
+          type: "OPEN",
+          as: localAs,
+          holdTime,
+          routerId,
+          family,
+          addPath: addPaths,
+          gracefulRestart,
+        },
+      ]);
+      this.#opens.set(key, messages);
+    }
+    return messages;
   }
 
   /** @param tellsAll the neighbour will say when it has told everything it knows */
