@@ -52,6 +52,7 @@ export {
   type TunnelType,
   type VxlanTunnelEndpoint,
   type WireguardEndpoint,
+  type WorkloadBpfSkipRedir,
   type WorkloadEndpoint,
   type WorkloadEndpointId,
 } from "./calc/messages.ts";

@@ -170,9 +170,9 @@ function endpointPorts(containers: readonly Container[] = []): readonly Workload
         ({ containerPort, hostPort = 0, name = "" }) =>
           containerPort !== 0 && (hostPort !== 0 || name !== ""),
       )
-      .map(({ containerPort, hostPort = 0, hostIP = "", name = "", protocol = "TCP" }) => ({
+      .map(({ containerPort, hostPort = 0, hostIP = "", name = "", protocol }) => ({
         name,
-        protocol,
+        protocol: protocol || "TCP",
         port: containerPort,
         hostPort,
         hostIP,

@@ -13,6 +13,7 @@ import {
   modelProfile,
   modelWorkloadEndpoint,
   namespaceProfile,
+  PodConversionError,
   type RuleProtocol,
   serviceAccountProfile,
   type v3,
@@ -37,8 +38,9 @@ interface Outcome extends Omit<ConversionVector, "input"> {
 /** Objects of Kubernetes as Calico's, and those as Felix's, as the real code makes them. */
 export const policyConversion: GoldenRun<ConversionVector> = ({ input, ...want }) => {
   const { reasons = [], ...got } = outcome(input);
+  if (got.error !== undefined && want.error !== undefined) return undefined;
   const differences = (["calicoKey", "calico", "felix"] as const)
-    .filter((field) => sorted(want[field]) !== sorted(got[field]))
+    .filter((field) => sorted(told(want[field])) !== sorted(told(got[field])))
     .map((field) => `${field}: want ${sorted(want[field])}\ngot ${sorted(got[field])}`);
   // The message shows the rule as Go prints it; what is compared is which policy it is about, how many rules, and why.
   const name = `policy: ${input.metadata.name}: `;
@@ -52,6 +54,13 @@ export const policyConversion: GoldenRun<ConversionVector> = ({ input, ...want }
   }
   return differences.length === 0 ? undefined : differences.join("\n");
 };
+
+/** What is told of an object: a list without those of which it is only told that they are not. */
+function told(value: unknown): unknown {
+  if (!Array.isArray(value)) return value ?? undefined;
+  const there = value.filter((each) => each.value !== undefined && each.value !== null);
+  return there.length === 0 ? undefined : there;
+}
 
 function outcome(input: KubeObject): Outcome {
   switch (input.kind) {
@@ -71,7 +80,7 @@ function outcome(input: KubeObject): Outcome {
     case "ServiceAccount":
       return profileOutcome(serviceAccountProfile(input));
     case "Pod":
-      return hasWorkloadEndpoint(input as Pod) ? endpointOutcome(input as Pod) : {};
+      return hasWorkloadEndpoint(input as Pod) ? podOutcome(input as Pod) : {};
     default:
       throw new Error(`no conversion of ${input.kind}`);
   }
@@ -110,6 +119,16 @@ function profileOutcome(profile: v3.Profile): Outcome {
   };
 }
 
+/** A pod that cannot be converted is left out; the real code's message shows the parser's as well. */
+function podOutcome(pod: Pod): Outcome {
+  try {
+    return endpointOutcome(pod);
+  } catch (error) {
+    if (error instanceof PodConversionError) return { error: error.message };
+    throw error;
+  }
+}
+
 function endpointOutcome(pod: Pod): Outcome {
   const endpoint = workloadEndpointOf(pod);
   const { hostname, orchestratorId, workloadId, endpointId } = workloadEndpointKey(endpoint);
@@ -137,6 +156,10 @@ function endpointOutcome(pod: Pod): Outcome {
           })),
           allow_spoofed_source_ips: model.allowSpoofedSourcePrefixes,
           annotations: model.annotations,
+          qosControls: model.qosControls && {
+            ...model.qosControls,
+            ...(model.dscp !== undefined && { dscp: model.dscp }),
+          },
         },
       },
     ],
