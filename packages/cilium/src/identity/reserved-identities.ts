@@ -1,28 +1,9 @@
-import { type LabelSet, sameLabels } from "../labels/label-set.ts";
-import { type ReservedLabel, reservedLabel } from "../labels/reserved-labels.ts";
+import { LABEL_SOURCE } from "../labels/label.ts";
+import type { LabelSet } from "../labels/label-set.ts";
+import { isReserved, type ReservedLabel, reservedLabel } from "../labels/reserved-labels.ts";
 import { type NumericIdentity, RESERVED_IDENTITY } from "./numeric-identity.ts";
 
-/** Labels of each reserved identity (pkg/identity/reserved.go, pkg/identity/identity.go). */
-export const RESERVED_LABELS: ReadonlyMap<NumericIdentity, LabelSet> = new Map([
-  [RESERVED_IDENTITY.unknown, labels("unknown")],
-  [RESERVED_IDENTITY.host, labels("host")],
-  [RESERVED_IDENTITY.world, labels("world")],
-  [RESERVED_IDENTITY.unmanaged, labels("unmanaged")],
-  [RESERVED_IDENTITY.health, labels("health")],
-  [RESERVED_IDENTITY.init, labels("init")],
-  [RESERVED_IDENTITY.remoteNode, labels("remote-node")],
-  [RESERVED_IDENTITY.kubeApiServer, labels("kube-apiserver", "remote-node")],
-  [RESERVED_IDENTITY.ingress, labels("ingress")],
-  [RESERVED_IDENTITY.worldIpv4, labels("world-ipv4")],
-  [RESERVED_IDENTITY.worldIpv6, labels("world-ipv6")],
-  [RESERVED_IDENTITY.encryptedOverlay, labels("overlay-to-encrypt")],
-]);
-
-function labels(...names: readonly ReservedLabel[]): LabelSet {
-  return names.map(reservedLabel);
-}
-
-/** What `cidr`, `identity get` and flows call a reserved identity. */
+/** What flows and tables call a reserved identity (pkg/identity/numericidentity.go reservedIdentityNames). */
 export const RESERVED_NAMES: ReadonlyMap<NumericIdentity, ReservedLabel> = new Map([
   [RESERVED_IDENTITY.unknown, "unknown"],
   [RESERVED_IDENTITY.host, "host"],
@@ -38,10 +19,34 @@ export const RESERVED_NAMES: ReadonlyMap<NumericIdentity, ReservedLabel> = new M
   [RESERVED_IDENTITY.encryptedOverlay, "overlay-to-encrypt"],
 ]);
 
-/** The identity that needs no allocation, as the labels are those of a reserved one. */
-export function reservedIdentityOf(of: LabelSet): NumericIdentity | undefined {
-  for (const [identity, reserved] of RESERVED_LABELS) {
-    if (sameLabels(of, reserved)) return identity;
+/** Labels of each reserved identity: its name, and of a node that serves the API, that it is one. */
+export const RESERVED_LABELS: ReadonlyMap<NumericIdentity, LabelSet> = new Map(
+  [...RESERVED_NAMES].map(([identity, name]) => [
+    identity,
+    identity === RESERVED_IDENTITY.kubeApiServer
+      ? [reservedLabel(name), reservedLabel("remote-node")]
+      : [reservedLabel(name)],
+  ]),
+);
+
+const NUMBERS: ReadonlyMap<string, NumericIdentity> = new Map(
+  [...RESERVED_NAMES].map(([identity, name]) => [name, identity]),
+);
+
+/**
+ * The identity that needs no allocation (pkg/identity/identity.go LookupReservedIdentityByLabels).
+ * @param perNode whether other nodes have identities of their own, as labels of nodes or ranges that match nodes ask for
+ */
+export function reservedIdentityOf(labels: LabelSet, perNode = false): NumericIdentity | undefined {
+  if (!labels.some(({ source }) => source === LABEL_SOURCE.reserved)) return undefined;
+  if (isReserved(labels, "host")) return RESERVED_IDENTITY.host;
+  if (isReserved(labels, "remote-node")) {
+    if (perNode) return undefined;
+    return isReserved(labels, "kube-apiserver")
+      ? RESERVED_IDENTITY.kubeApiServer
+      : RESERVED_IDENTITY.remoteNode;
   }
-  return undefined;
+  const [only] = labels;
+  if (labels.length !== 1 || only === undefined) return undefined;
+  return NUMBERS.get(only.key) || undefined;
 }
