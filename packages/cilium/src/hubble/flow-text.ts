@@ -92,7 +92,7 @@ export function flowType(flow: Flow): string {
     case MESSAGE_TYPE.trace:
       return tracePointText(sub_type);
     case MESSAGE_TYPE.drop:
-      return kernelDropOf(flow)?.reason ?? dropReasonText(sub_type);
+      return (sub_type === 0 ? kernelDropOf(flow)?.reason : undefined) ?? dropReasonText(sub_type);
     case MESSAGE_TYPE["policy-verdict"]: {
       const match = policyMatchText(flow.policy_match_type ?? 0);
       return `policy-verdict:${match} ${flow.traffic_direction ?? "TRAFFIC_DIRECTION_UNKNOWN"}`;

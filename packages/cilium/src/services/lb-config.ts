@@ -1,0 +1,30 @@
+import type { IpAddress, IpFamily } from "@cnilab/net";
+import type { MaglevConfig } from "../maglev/maglev-config.ts";
+
+export type ForwardingMode = "snat" | "dsr";
+
+/** What an agent's settings say of load balancing (pkg/loadbalancer/config.go), and what its node has. */
+export interface LbConfig {
+  readonly node: string;
+  readonly families: readonly IpFamily[];
+  /** Helm `kubeProxyReplacement`: without it there are only ClusterIPs, and kube-proxy has the rest. */
+  readonly kubeProxyReplacement: boolean;
+  /** Helm `loadBalancer.mode`. */
+  readonly mode: ForwardingMode | "hybrid";
+  /** Helm `loadBalancer.algorithm`. */
+  readonly algorithm: "random" | "maglev";
+  readonly maglev: MaglevConfig;
+  /** Whether annotations of Services choose mode and algorithm (`bpf-lb-mode-annotation`, `bpf-lb-algorithm-annotation`). */
+  readonly annotations: { readonly mode: boolean; readonly algorithm: boolean };
+  /** `bpf-lb-external-clusterip`: the network may ask for ClusterIPs. */
+  readonly externalClusterIp: boolean;
+  /** `bpf-lb-source-range-all-types`: `loadBalancerSourceRanges` guard other addresses, too. */
+  readonly sourceRangeAllTypes: boolean;
+  /** Helm `loadBalancer.serviceTopology`. */
+  readonly serviceTopology: boolean;
+  /** The node's zone. */
+  readonly zone: string | undefined;
+  /** Addresses of the node at which NodePorts answer. */
+  readonly nodePortAddresses: readonly IpAddress[];
+  readonly nodePortRange: { readonly first: number; readonly last: number };
+}
