@@ -78,6 +78,7 @@ export class BpfLpmTrie<K, V> extends BpfMap<K, V> {
   /** The value of the longest prefix of `key`, whose own length is the most that counts. */
   override find(key: K): V | undefined {
     const sought = this.#encode(key);
+    if (!this.#own.fits(sought)) return undefined;
     if (this.#shared === undefined) return this.#own.lookup(sought)?.value;
     return this.#findInBoth(sought);
   }
