@@ -1,10 +1,7 @@
-import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { defineConfig } from "vitest/config";
 import { StallWatch } from "./tools/stall-watch.ts";
 
-/** What a package has to do once before its tests. */
-const SETUP = "test/global-setup.ts";
 const inNpmTest = process.env["TURBO_HASH"] !== undefined;
 
 // Shared by every package: `vitest run --config ../../vitest.config.ts` with the package as root.
@@ -21,7 +18,6 @@ export default defineConfig({
     // Turbo runs as many packages at once as there are cores; each of them takes one. The command's tests are the last
     // and the longest, and are alone for most of their time.
     ...(inNpmTest ? { maxWorkers: basename(process.cwd()) === "cli" ? 2 : 1 } : {}),
-    globalSetup: existsSync(SETUP) ? [SETUP] : [],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     passWithNoTests: true,

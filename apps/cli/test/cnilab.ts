@@ -4,8 +4,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 
 export const ROOT: string = fileURLToPath(new URL("../../..", import.meta.url));
-/** Made of `src/main.ts` by global-setup.ts. */
-const MAIN = fileURLToPath(new URL("../out/main.mjs", import.meta.url));
+const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 
 /** Manifests of others, which a clone alone does not have. */
 export const MANIFESTS: string = fileURLToPath(
@@ -41,7 +40,11 @@ export interface Call {
 
 /** Runs the command as a user would, in a process of its own. */
 export function cnilab(args: readonly string[], call: Call = {}): Promise<Answer> {
-  const [file = "", ...first] = call.program ?? [process.execPath, MAIN];
+  const [file = "", ...first] = call.program ?? [
+    process.execPath,
+    "--disable-warning=ExperimentalWarning",
+    MAIN,
+  ];
   const child = spawn(file, [...first, ...args], {
     cwd: call.cwd,
     env: {
