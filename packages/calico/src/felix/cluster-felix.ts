@@ -2,8 +2,8 @@ import type { NodeContext } from "@cnilab/core";
 import type { Kernel } from "@cnilab/linux";
 import type { FelixConfigurationSpec } from "../api/v3/felix-configuration.ts";
 import { CalcFeed } from "../calc/calc-feed.ts";
+import type { CalcGraphOptions } from "../calc/calc-graph.ts";
 import type { NodeCalc } from "../calc/node-calc.ts";
-import { felixSpecs } from "../routing/felix-settings.ts";
 import { ClusterFactsReader } from "./cluster-facts.ts";
 import { usesSourceSpoofing } from "./felix-config.ts";
 import { SharedIptables } from "./iptables-dataplane.ts";
@@ -19,26 +19,39 @@ export class ClusterFelix {
   readonly nftables: SharedNftables = new SharedNftables();
   readonly facts: ClusterFactsReader = new ClusterFactsReader();
   #feed: CalcFeed | undefined;
+  #options: CalcGraphOptions | undefined;
 
   constructor(environment: FelixConfigurationSpec = {}) {
     this.environment = environment;
   }
 
-  /** Policies of the cluster; made when the first node starts. */
+  /**
+   * Policies of the cluster as a node sees them, made anew where the configuration says how else: the real Felix starts again
+   * then. What it looks at is that of the whole cluster, as all nodes share what is made.
+   */
   attach({ api, clock, name }: NodeContext<Kernel>): NodeCalc {
-    this.#feed ??= new CalcFeed({
-      suppressOverlaps: this.#specs(api, name).nftablesMode !== "Disabled",
-      sourceSpoofing: usesSourceSpoofing(this.#specs(api, name)),
-    });
+    const spec: FelixConfigurationSpec = Object.assign(
+      {},
+      api.get("FelixConfiguration.projectcalico.org", "default")?.spec,
+      this.environment,
+    );
+    const suppressOverlaps = spec.nftablesMode !== "Disabled";
+    const sourceSpoofing = usesSourceSpoofing(spec);
+    const before = this.#options;
+    if (
+      this.#feed === undefined ||
+      before?.suppressOverlaps !== suppressOverlaps ||
+      before.sourceSpoofing !== sourceSpoofing
+    ) {
+      this.#feed?.stop();
+      this.#options = { suppressOverlaps, sourceSpoofing };
+      this.#feed = new CalcFeed(this.#options);
+    }
     return this.#feed.attach(name, { api, clock });
   }
 
   /** Objects that Felix cannot use, and why. */
   get problems(): ReadonlyMap<string, string> {
     return this.#feed?.problems ?? new Map();
-  }
-
-  #specs(api: NodeContext<Kernel>["api"], name: string): FelixConfigurationSpec {
-    return Object.assign({}, ...felixSpecs(api, name), this.environment);
   }
 }

@@ -33,6 +33,7 @@ export class Felix implements PolicyEngine {
   #timer: Timer | undefined;
   #check: Timer | undefined;
   #calc: NodeCalc | undefined;
+  #forget: (() => void) | undefined;
   #sources: FactSources | undefined;
   /** What is programmed, or put off. */
   #facts: ClusterFacts | undefined;
@@ -58,10 +59,11 @@ export class Felix implements PolicyEngine {
     const { api } = this.#node;
     createDefaultTiers(api);
     this.#subscription = new Subscription();
-    const calc = this.#cluster.attach(this.#node);
-    this.#calc = calc;
-    const forget = calc.onChange(() => this.#schedule());
-    this.#subscription.add(forget);
+    this.#attach();
+    this.#subscription.add(() => {
+      this.#forget?.();
+      this.#forget = undefined;
+    });
     this.#subscription.add(
       combineLatest({
         nodes: api.snapshots("Node"),
@@ -94,8 +96,23 @@ export class Felix implements PolicyEngine {
     });
   }
 
+  /** @returns whether there is another calculation graph than before */
+  #attach(): boolean {
+    const calc = this.#cluster.attach(this.#node);
+    if (calc === this.#calc && this.#forget !== undefined) return false;
+    this.#forget?.();
+    this.#calc = calc;
+    this.#forget = calc.onChange(() => this.#schedule());
+    return true;
+  }
+
   #sync(): void {
     if (this.#sources === undefined || this.#calc === undefined) return;
+    if (this.#attach()) {
+      // It has yet to be told of everything, until when all stays as it is.
+      this.#schedule();
+      return;
+    }
     const { api, name, machine } = this.#node;
     const facts = this.#cluster.facts.at(this.#sources);
     const specs = felixSpecs(api, name);

@@ -2,11 +2,14 @@ import {
   type ApiClient,
   type KubeObject,
   kindOf,
+  type NodeContext,
   VirtualClock,
   type WatchEvent,
 } from "@cnilab/core";
+import type { Kernel } from "@cnilab/linux";
 import { concat, defer, filter, from, type Observable, Subject } from "rxjs";
 import { expect, test } from "vitest";
+import { ClusterFelix } from "../../src/felix/cluster-felix.ts";
 import { CalcFeed } from "../../src/index.ts";
 
 test("one watch of each kind feeds all nodes, and changes of one moment come together", async () => {
@@ -86,6 +89,44 @@ test("a service account that goes while pods name it leaves its labels behind it
   expect(node.profiles.get("ksa.red.default")).toEqual({ inboundRules: [], outboundRules: [] });
 });
 
+test("what FelixConfiguration says of endpoints counts for all nodes as soon as it is said", () => {
+  const clock = new VirtualClock();
+  const server = new FakeApi();
+  const spoofer = pod("p0", "node-a", "10.0.0.1");
+  server.put({
+    ...spoofer,
+    metadata: {
+      ...spoofer.metadata,
+      annotations: { "cni.projectcalico.org/allowedSourcePrefixes": '["8.8.8.8/32"]' },
+    },
+  });
+  const cluster = new ClusterFelix();
+  const attach = () => {
+    const node = cluster.attach({
+      api: server.client,
+      clock,
+      name: "node-a",
+    } as unknown as NodeContext<Kernel>);
+    node.take();
+    return node;
+  };
+  const before = attach();
+  expect(before.workloads.size).toBe(0);
+  server.put({
+    apiVersion: "projectcalico.org/v3",
+    kind: "FelixConfiguration",
+    metadata: { name: "default" },
+    ...{ spec: { workloadSourceSpoofing: "Any" } },
+  });
+  const after = attach();
+  expect([...after.workloads.keys()]).toEqual(["k8s/red/p0/eth0"]);
+  expect(attach()).toBe(after);
+  // Of what there was before nobody is told any more.
+  server.put(pod("p1", "node-a", "10.0.0.2"));
+  before.take();
+  expect(before.workloads.size).toBe(0);
+});
+
 /** What of an API server the feed uses. */
 class FakeApi {
   readonly watched: string[] = [];
@@ -107,7 +148,9 @@ class FakeApi {
         this.#changes.pipe(filter(of)),
       );
     };
-    return { watch } as unknown as ApiClient;
+    const get = (kind: string, key: string) =>
+      [...this.#objects.values()].find((o) => kindOf(o) === kind && o.metadata.name === key);
+    return { watch, get } as unknown as ApiClient;
   }
 
   put(object: KubeObject): void {
