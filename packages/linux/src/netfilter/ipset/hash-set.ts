@@ -60,7 +60,8 @@ class Elements implements SharedElements {
 
   /** One that may be changed. */
   copy(): Elements {
-    const entries = this.entries.map((entry) => entry && Object.assign(new Entry(), entry));
+    // Entries that are shared are replaced, not changed.
+    const entries = this.entries.slice();
     const lengths = this.lengths.map((each) => ({ ...each, counts: [...each.counts] }));
     return new Elements(this, this.table.clone(), entries, lengths, new Set(this.wildcards));
   }
@@ -333,7 +334,9 @@ export class HashSet extends Ipset {
     const there = number < 0 ? undefined : (this.#entries[number] as Entry);
     if (there !== undefined && there.expires > this.now) {
       if (!options.exist) throw alreadyAdded();
-      this.update(there, options);
+      const entry = this.options.counters ? there : Object.assign(new Entry(), there);
+      this.update(entry, options);
+      this.#entries[number] = entry;
       this.changed();
       return;
     }

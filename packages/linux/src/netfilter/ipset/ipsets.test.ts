@@ -261,6 +261,22 @@ describe("shared elements", () => {
     );
   });
 
+  test("keep what is said of them to themselves", () => {
+    const sets = ["a", "b"].map((name) => {
+      const { ipsets } = new Lab().machine(name)[0];
+      ipsets.run("create s hash:net comment");
+      return ipsets;
+    });
+    sets[0]?.run('add s 10.0.0.0/8 comment "first"');
+    const elements = sets[0]?.find("s")?.share();
+    if (elements !== undefined) sets[1]?.find("s")?.adopt(elements);
+    sets[1]?.run('add s 10.0.0.0/8 comment "second" -exist');
+    expect(sets.map((each) => each.find("s")?.elements())).toEqual([
+      ['10.0.0.0/8 comment "first"'],
+      ['10.0.0.0/8 comment "second"'],
+    ]);
+  });
+
   test("are for sets of their kind", () => {
     const [netns] = new Lab().machine("test");
     for (const line of ["a hash:net", "b hash:ip", "c hash:net family inet6", "d list:set"]) {

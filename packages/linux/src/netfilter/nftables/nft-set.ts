@@ -59,6 +59,7 @@ export class NftSet {
 
   /** A copy that another table may change. */
   cloneFor(owner: object, now: number): NftSet {
-    return new NftSet(this.options, owner, this.elements.clone(now));
+    const { elements } = this;
+    return new NftSet(this.options, owner, this.volatile ? elements.clone(now) : elements.share());
   }
 }

@@ -36,7 +36,7 @@ export class SetElements {
   readonly interval: boolean;
   readonly #words: number;
   readonly #table: WordTable | undefined;
-  /** By number in the table; for intervals by position. */
+  /** By number in the table; single intervals, which never overlap, in order; concatenated ones as they came. */
   #elements: (StoredElement | undefined)[] = [];
   #catchAll: StoredElement | undefined = undefined;
   /** Ends of the intervals as words; made anew when something has changed. */
@@ -45,11 +45,12 @@ export class SetElements {
   /** Takes what undoes each change, while a transaction is under way. */
   journal: (() => void)[] | undefined = undefined;
 
-  constructor(parts: readonly KeyPart[], interval: boolean) {
+  /** @param table where the elements' numbers are known */
+  constructor(parts: readonly KeyPart[], interval: boolean, table?: WordTable) {
     this.parts = parts;
     this.interval = interval;
     this.#words = wordsOfKey(parts);
-    this.#table = interval ? undefined : new WordTable(this.#words);
+    this.#table = interval ? undefined : (table ?? new WordTable(this.#words));
     this.#scratch = new Uint32Array(this.#words);
   }
 
@@ -109,7 +110,6 @@ export class SetElements {
   }
 
   #makeBounds(): { readonly from: Uint32Array; readonly to: Uint32Array } {
-    if (this.parts.length === 1) this.#elements.sort(byStart);
     const count = this.#elements.length;
     const from = new Uint32Array(count * this.#words);
     const to = new Uint32Array(count * this.#words);
@@ -133,19 +133,49 @@ export class SetElements {
   get(key: ElementKey | undefined): StoredElement | undefined {
     if (key === undefined) return this.#catchAll;
     if (this.#table !== undefined) return this.#elements[this.#number(key)];
-    return this.#elements.find((e) => e !== undefined && sameKey(e.key as ElementKey, key));
+    return this.#elements[this.#position(key)];
+  }
+
+  /** Where the interval with exactly this key is; -1 when it is not there. */
+  #position(key: ElementKey): number {
+    const elements = this.#elements;
+    if (this.parts.length > 1) {
+      return elements.findIndex((e) => sameKey(e?.key as ElementKey, key));
+    }
+    const at = this.#firstEndingFrom(key.from[0] as bigint);
+    return at < elements.length && sameKey(elements[at]?.key as ElementKey, key) ? at : -1;
+  }
+
+  /** The place of the first single interval that ends at a value or behind it. */
+  #firstEndingFrom(value: bigint): number {
+    let low = 0;
+    let high = this.#elements.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#elements[middle]?.key?.to[0] as bigint) < value) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   /** Elements that share a value with this key, but do not equal it; only of interval sets. */
   overlapping(key: ElementKey): StoredElement[] {
     if (this.#table !== undefined) return [];
-    return this.#elements.filter((e): e is StoredElement => {
+    const isOther = (e: StoredElement | undefined): e is StoredElement => {
       const other = e?.key as ElementKey;
       return overlaps(other, key) && !sameKey(other, key);
-    });
+    };
+    if (this.parts.length > 1) return this.#elements.filter(isOther);
+    const first = this.#firstEndingFrom(key.from[0] as bigint);
+    let end = first;
+    while (end < this.#elements.length) {
+      if ((this.#elements[end]?.key?.from[0] as bigint) > (key.to[0] as bigint)) break;
+      end++;
+    }
+    return this.#elements.slice(first, end).filter(isOther);
   }
 
-  /** Adds an element, or puts it in the place of the one with the same key. */
+  /** Adds an element, or puts it in the place of the one with the same key. A single interval must not be {@link overlapping} others. */
   put(element: StoredElement): void {
     const before = this.#place(element);
     this.journal?.push(() => {
@@ -169,10 +199,11 @@ export class SetElements {
       elements[number < 0 ? this.#table.add(this.#scratch) : number] = element;
       return before;
     }
-    const at = elements.findIndex((e) => sameKey(e?.key as ElementKey, key));
+    const at = this.#position(key);
     this.#bounds = undefined;
     if (at < 0) {
-      elements.push(element);
+      if (this.parts.length > 1) elements.push(element);
+      else elements.splice(this.#firstEndingFrom(key.from[0] as bigint), 0, element);
       return undefined;
     }
     const before = elements[at];
@@ -212,7 +243,7 @@ export class SetElements {
       elements[number] = undefined;
       return before;
     }
-    const at = elements.findIndex((e) => sameKey(e?.key as ElementKey, key));
+    const at = this.#position(key);
     if (at < 0) return undefined;
     this.#bounds = undefined;
     return elements.splice(at, 1)[0];
@@ -257,6 +288,15 @@ export class SetElements {
     return keyed.map(({ element }) => element);
   }
 
+  /** One with the same elements, for a set whose elements only commands change: these put others in their places. */
+  share(): SetElements {
+    const copy = new SetElements(this.parts, this.interval, this.#table?.clone());
+    copy.#elements = this.#elements.slice();
+    copy.#catchAll = this.#catchAll;
+    copy.#bounds = this.#bounds;
+    return copy;
+  }
+
   /** An independent copy; elements with a time to live begin it at `now`. */
   clone(now: number): SetElements {
     const copy = new SetElements(this.parts, this.interval);
@@ -272,12 +312,6 @@ export class SetElements {
     this.#write(key.from, this.#scratch, 0);
     return (this.#table as WordTable).find(this.#scratch);
   }
-}
-
-function byStart(x: StoredElement | undefined, y: StoredElement | undefined): number {
-  const a = x?.key?.from[0] as bigint;
-  const b = y?.key?.from[0] as bigint;
-  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 function sameKey(x: ElementKey, y: ElementKey): boolean {
