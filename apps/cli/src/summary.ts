@@ -87,6 +87,9 @@ function nodes({ cluster }: SummaryInput): string[] {
   ];
 }
 
+/** How the kubelet begins to tell of any plugin's error. */
+const SANDBOX_FAILURE = /^Failed to create pod sandbox: failed to setup network for sandbox: /;
+
 /** Pods that do not run, and why the first of them does not. */
 function waiting({ cluster }: SummaryInput): string[] {
   const pods = podsOfInput(cluster).filter((p) => !isSettled(p));
@@ -95,8 +98,11 @@ function waiting({ cluster }: SummaryInput): string[] {
   const told = cluster.api
     .list("Event")
     .findLast((e) => e.type === "Warning" && e.involvedObject.uid === first.metadata.uid);
-  const why = [podStatus(first), told?.message].filter(Boolean).join(", ");
-  return [clip(`Waiting: ${plural(pods.length, "pod")}, as ${objectKey(first)}: ${why}`)];
+  const message = told?.message.replace(SANDBOX_FAILURE, "");
+  const why = [podStatus(first), message].filter(Boolean).join(", ");
+  const line = `Waiting: ${plural(pods.length, "pod")}, as ${objectKey(first)}: ${why}`;
+  const clipped = clip(line);
+  return clipped === line ? [line] : [clipped, "  all of it: get events -A"];
 }
 
 /** Without what the cluster brings along itself. */
