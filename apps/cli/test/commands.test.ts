@@ -74,7 +74,8 @@ describe.concurrent("run", () => {
     const { status, stdout } = await cnilab(["run", "-o", "json"]);
     const { nodes, pods, services, warnings } = JSON.parse(stdout);
     expect(status).toBe(0);
-    expect(nodes[2]).toEqual({ name: "node3", ready: true, podCIDRs: ["10.244.2.0/24"] });
+    const range = ["10.244.2.0/24"];
+    expect(nodes[2]).toEqual({ name: "node3", ready: true, podCIDRs: range, podRanges: range });
     expect(pods.filter((pod: { phase: string }) => pod.phase !== "Running")).toEqual([]);
     expect(services).toHaveLength(12);
     expect(services.filter((service: { answers: boolean }) => !service.answers)).toEqual([]);
