@@ -133,7 +133,7 @@ async function observe(
   const { allow, deny } = filterFlags.filters();
   const filters = { allow: [...allow, ...flags.allowlist], deny: [...deny, ...flags.denylist] };
   const passes = flowPredicate(filters.allow, filters.deny);
-  checkNumbers(flags);
+  checkSelection(flags);
   if (flags.printRawFilters === true) {
     const lines = (name: string, list: readonly FlowFilter[]) =>
       list.length === 0 ? [] : [`${name}:`, ...list.map((f) => `    - '${JSON.stringify(f)}'`)];
@@ -161,10 +161,13 @@ async function observe(
   process.stdout.write(printer.close());
 }
 
-function checkNumbers(flags: ObserveFlags): void {
+function checkSelection(flags: ObserveFlags): void {
   const given = (["first", "last", "all"] as const).filter((name) => flags[name] !== undefined);
   if (given.length > 1)
     throw new InputError(`cannot be combined with --${given[1]}`, `--${given[0]}`);
+  // Understood before a cluster is brought up for nothing; how long ago it is, the cluster's clock says.
+  if (flags.since !== undefined) readMoment(flags.since, "--since", timestamp);
+  if (flags.until !== undefined) readMoment(flags.until, "--until", timestamp);
   if (flags.follow !== true) return;
   if (flags.first !== undefined)
     throw new InputError("cannot be combined with --follow", "--first");

@@ -77,7 +77,7 @@ const DURATION_PARTS: ReadonlyMap<string, number> = new Map([
 
 /**
  * Reads `--since` and `--until`: a time, or how long ago as `1h30m`. @returns RFC 3339 with nine digits, which compare as
- * texts do. @param now formats the moment so many milliseconds ago in that way. @throws InputError
+ * texts do. @param ago the moment so many milliseconds ago, in RFC 3339. @throws InputError
  */
 export function readMoment(text: string, flag: string, ago: (ms: number) => string): string {
   if (/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/.test(text)) {
