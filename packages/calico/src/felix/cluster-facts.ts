@@ -24,11 +24,16 @@ export interface ClusterFacts {
   };
   /** Calico's nodes. */
   readonly hostAddresses: Readonly<Record<IpFamily, readonly string[]>>;
-  /** From where a node sends VXLAN, by its name; nodes without a tunnel are not there. */
-  readonly vxlanSources: Readonly<Record<IpFamily, ReadonlyMap<string, string>>>;
+  /** From where nodes send VXLAN, all of them and by name; nodes without a tunnel are not there. */
+  readonly vxlanSources: Readonly<Record<IpFamily, ClusterVxlanSources>>;
   /** Addresses of a node's tunnels, by its name. */
   readonly tunnels: ReadonlyMap<string, TunnelAddresses>;
   readonly bgp: GlobalBgpConfig;
+}
+
+export interface ClusterVxlanSources {
+  readonly all: readonly string[];
+  readonly of: ReadonlyMap<string, string>;
 }
 
 export interface TunnelAddresses {
@@ -66,12 +71,14 @@ export class ClusterFactsReader {
     const specs = [...pools.objects.values()].map(({ spec }) => spec);
     const sideOf = (family: IpFamily) =>
       all.flatMap((node) => node[family].address ?? []).map(formatIp);
-    const sources = (family: IpFamily) =>
-      new Map(
+    const sources = (family: IpFamily): ClusterVxlanSources => {
+      const of = new Map(
         all
           .filter((node) => hasVtep(node, family))
           .map((node) => [node.name, formatIp(node[family].address as IpAddress)]),
       );
+      return { all: [...of.values()], of };
+    };
     return {
       pools: specs.map(({ cidr, natOutgoing, allowedUses }) => ({
         cidr,

@@ -12,10 +12,17 @@ export interface DataplaneInput {
   readonly pools: readonly IpamPool[];
   /** Addresses of Calico's nodes. */
   readonly hostAddresses: Readonly<Record<IpFamily, readonly string[]>>;
-  /** Addresses from which other nodes send VXLAN. */
-  readonly vxlanSources: Readonly<Record<IpFamily, readonly string[]>>;
+  /** Addresses from which nodes send VXLAN. */
+  readonly vxlanSources: Readonly<Record<IpFamily, VxlanSources>>;
   readonly bgp: GlobalBgpConfig;
   readonly interfaces: HostInterfaces;
   /** Only with IPVS. */
   readonly endpointMarks: EndpointMarks;
+}
+
+export interface VxlanSources {
+  /** The same list for all nodes. */
+  readonly all: readonly string[];
+  /** This node's among them. */
+  readonly own?: string | undefined;
 }

@@ -13,6 +13,8 @@ export interface WantedIpSet {
   readonly kind: IpSetKind;
   /** Of one family; the same object as long as they are the same. */
   readonly members: ReadonlySet<string>;
+  /** Which of {@link members} this node's set does not have: so all nodes have the same members where each leaves itself out. */
+  readonly except?: string | undefined;
   /** Of a set that policies name. */
   readonly version?: number;
   /** What is different from an older version: whoever has that need not compare. */
@@ -22,15 +24,24 @@ export interface WantedIpSet {
 /** What makes the members of a set those that are wanted. */
 export function memberChanges(
   there: WantedIpSet | undefined,
-  { members, since }: WantedIpSet,
+  wanted: WantedIpSet,
 ): { readonly added: readonly string[]; readonly removed: readonly string[] } {
-  if (there === undefined) return { added: [...members], removed: [] };
-  if (there.members === members) return { added: [], removed: [] };
-  if (since !== undefined && since.version === there.version) return since;
-  return {
-    added: [...members].filter((member) => !there.members.has(member)),
-    removed: [...there.members].filter((member) => !members.has(member)),
-  };
+  if (there !== undefined && sameMembers(there, wanted)) return { added: [], removed: [] };
+  const { since } = wanted;
+  if (since !== undefined && since.version === there?.version) return since;
+  return { added: notIn(there, wanted), removed: there === undefined ? [] : notIn(wanted, there) };
+}
+
+/** Whether both are known to have the same members without a look at them. */
+export function sameMembers(x: WantedIpSet, y: WantedIpSet): boolean {
+  return x.members === y.members && x.except === y.except;
+}
+
+function notIn(set: WantedIpSet | undefined, { members, except }: WantedIpSet): string[] {
+  return [...members].filter((member) => {
+    const isThere = set !== undefined && member !== set.except && set.members.has(member);
+    return member !== except && !isThere;
+  });
 }
 
 const KINDS: Readonly<Record<IpSetType, IpSetKind>> = {
@@ -81,7 +92,12 @@ function fixedSets(input: DataplaneInput, family: IpFamily): Map<string, WantedI
     add("allHosts", "hash:net", joined(input.hostAddresses[family], external));
   }
   if (family === 4 ? rules.vxlanEnabled : rules.vxlanEnabledV6) {
-    add("allVxlanHosts", "hash:net", joined(input.vxlanSources[family], config.externalNodes));
+    const { all, own } = input.vxlanSources[family];
+    const from = joined(all, config.externalNodes);
+    // Where somebody else has the node's address as well, it is in the set.
+    const except = from.indexOf(own ?? "") === from.lastIndexOf(own ?? "") ? own : undefined;
+    const members = ofFamily(from, family);
+    sets.set(fixedSet("allVxlanHosts", family), { kind: "hash:net", members, except });
   }
   return sets;
 }

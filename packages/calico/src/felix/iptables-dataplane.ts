@@ -10,7 +10,7 @@ import type { IpFamily } from "@cnilab/net";
 import { iptablesHashes, iptablesRule } from "../rules/iptables-text.ts";
 import type { TableChain } from "../rules/rule.ts";
 import { createIpSet, ipSetChanges } from "./ip-set-commands.ts";
-import type { WantedIpSet } from "./ip-sets.ts";
+import { sameMembers, type WantedIpSet } from "./ip-sets.ts";
 import { hashedRules } from "./restore-input.ts";
 import { TABLES, type TableName, type WantedTables } from "./tables.ts";
 
@@ -62,21 +62,32 @@ export class IptablesDataplane {
     const { ipsets } = this.#netns;
     for (const [name, wanted] of sets) {
       const there = ipsets.find(name) === undefined ? undefined : this.#sets.get(name);
-      if (there?.members === wanted.members) continue;
+      if (there !== undefined && sameMembers(there, wanted)) continue;
       if (there === undefined) {
         ipsets.run(createIpSet(name, wanted, this.#family, maxIpsetSize));
         this.#sets.set(name, { kind: wanted.kind, members: NONE });
       }
-      const set = ipsets.find(name) as Ipset;
-      const known = this.#shared.elements(wanted.members);
-      if (known !== undefined && wanted.members.size <= maxIpsetSize) {
-        set.adopt(known);
-      } else {
-        ipsets.restore(ipSetChanges(name, there, wanted).join("\n"), { exist: true });
-        this.#shared.remember(wanted.members, set.share());
-      }
+      if (wanted.members.size <= maxIpsetSize) this.#shareMembers(name, there, wanted);
+      else ipsets.restore(ipSetChanges(name, there, wanted).join("\n"), { exist: true });
       this.#sets.set(name, wanted);
     }
+  }
+
+  /** All members as other nodes have them, and then without the node's own. */
+  #shareMembers(name: string, there: WantedIpSet | undefined, wanted: WantedIpSet): void {
+    const { ipsets } = this.#netns;
+    const set = ipsets.find(name) as Ipset;
+    const { members, except } = wanted;
+    const all = { ...wanted, except: undefined };
+    const known = this.#shared.elements(members);
+    if (known !== undefined) {
+      set.adopt(known);
+    } else {
+      ipsets.restore(ipSetChanges(name, there, all).join("\n"), { exist: true });
+      this.#shared.remember(members, set.share());
+    }
+    if (except === undefined) return;
+    ipsets.restore(ipSetChanges(name, all, wanted).join("\n"), { exist: true });
   }
 
   #deleteSets(wanted: ReadonlyMap<string, WantedIpSet>): void {

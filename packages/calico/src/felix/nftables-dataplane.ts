@@ -2,7 +2,7 @@ import type { NetNamespace, SharedSetElements } from "@cnilab/linux";
 import type { IpFamily } from "@cnilab/net";
 import { inTable, nftablesHashes, nftablesRule, nftablesSetName } from "../rules/nftables-text.ts";
 import type { TableChain, TableRule } from "../rules/rule.ts";
-import { type IpSetKind, memberChanges, type WantedIpSet } from "./ip-sets.ts";
+import { type IpSetKind, memberChanges, sameMembers, type WantedIpSet } from "./ip-sets.ts";
 import { TABLES, type TableName, type WantedTables } from "./tables.ts";
 
 /** The one table of each family that is Felix's. */
@@ -91,23 +91,30 @@ export class NftablesDataplane {
   apply(tables: WantedTables, sets: ReadonlyMap<string, WantedIpSet>): void {
     const { nftables } = this.#netns;
     if (!nftables.hasTable(this.#table.family, this.#table.name)) this.#forget();
-    const changed = [...sets].filter(([name, { members }]) => {
-      return members.size >= WORTH_SHARING && this.#sets.get(name)?.members !== members;
+    const changed = [...sets].filter(([name, wanted]) => {
+      if (this.#shared === undefined || wanted.members.size < WORTH_SHARING) return false;
+      const there = this.#sets.get(name);
+      return there === undefined || !sameMembers(there, wanted);
     });
+    // First with all members, as other nodes have them.
+    const shared = new Map(sets);
+    for (const [name, wanted] of changed) shared.set(name, { ...wanted, except: undefined });
     const known = new Map(
       changed.flatMap(([name, { members }]) => {
         const elements = this.#shared?.elements(members);
         return elements === undefined ? [] : [[name, elements] as const];
       }),
     );
-    const text = this.changes(tables, sets, known);
+    const text = this.changes(tables, shared, known);
     if (text !== "") nftables.apply(text, { origin: this.#originOf(tables) });
     const { family, name: table } = this.#table;
-    for (const [name, { members }] of changed) {
+    for (const [name, { kind, members, except }] of changed) {
       const inNft = nftablesSetName(name);
-      const elements = known.get(name);
-      if (elements !== undefined) nftables.adoptSet(family, table, inNft, elements);
+      const there = known.get(name);
+      if (there !== undefined) nftables.adoptSet(family, table, inNft, there);
       else this.#shared?.remember(members, nftables.shareSet(family, table, inNft));
+      if (except === undefined) continue;
+      nftables.apply(`delete element ${family} ${table} ${inNft} { ${elements([except], kind)} }`);
     }
     this.remember(tables, sets);
   }
@@ -190,9 +197,9 @@ export class NftablesDataplane {
     say: (line: string) => void,
   ): void {
     for (const [name, wanted] of sets) {
-      const { kind, members } = wanted;
+      const { kind } = wanted;
       const there = this.#sets.get(name);
-      if (there?.members === members) continue;
+      if (there !== undefined && sameMembers(there, wanted)) continue;
       const inNft = nftablesSetName(name);
       if (there === undefined) say(`add set ${table} ${inNft} { ${setType(kind, this.#family)} }`);
       if (known.has(name)) continue;

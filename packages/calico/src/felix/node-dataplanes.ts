@@ -5,7 +5,7 @@ import { EndpointMarks } from "../rules/endpoint-marks.ts";
 import { ARP_TABLE, arpTables } from "./arp-tables.ts";
 import type { ClusterFacts } from "./cluster-facts.ts";
 import type { ClusterFelix } from "./cluster-felix.ts";
-import type { DataplaneInput } from "./dataplane-input.ts";
+import type { DataplaneInput, VxlanSources } from "./dataplane-input.ts";
 import { type FelixConfig, felixConfig } from "./felix-config.ts";
 import type { HostInterfaces } from "./host-interfaces.ts";
 import { wantedIpSets } from "./ip-sets.ts";
@@ -32,9 +32,6 @@ export class NodeDataplanes {
   readonly #iptables = new Map<IpFamily, IptablesDataplane>();
   readonly #nftables = new Map<IpFamily, NftablesDataplane>();
   #backend: string | undefined;
-  #others:
-    | { readonly facts: ClusterFacts; readonly sources: DataplaneInput["vxlanSources"] }
-    | undefined;
   #lastArp: WantedTables | undefined;
   readonly #last = new Map<IpFamily, WantedTables>();
   #marks: { readonly bits: number; readonly of: EndpointMarks } | undefined;
@@ -88,21 +85,11 @@ export class NodeDataplanes {
       policy,
       pools: facts.pools,
       hostAddresses: facts.hostAddresses,
-      vxlanSources: this.#othersOf(name, facts),
+      vxlanSources: { 4: vxlanSources(facts, 4, name), 6: vxlanSources(facts, 6, name) },
       bgp: facts.bgp,
       interfaces: hostInterfaces(netns, config.rules.interfacePrefixes),
       endpointMarks: this.#endpointMarks(config),
     };
-  }
-
-  /** From where other nodes' tunnels may send; the same lists as long as nobody comes or goes. */
-  #othersOf(name: string, facts: ClusterFacts): DataplaneInput["vxlanSources"] {
-    if (this.#others?.facts !== facts) {
-      const others = (family: IpFamily) =>
-        [...facts.vxlanSources[family]].filter(([node]) => node !== name).map(([, from]) => from);
-      this.#others = { facts, sources: { 4: others(4), 6: others(6) } };
-    }
-    return this.#others.sources;
   }
 
   #endpointMarks({ rules: { marks } }: FelixConfig): EndpointMarks {
@@ -135,6 +122,11 @@ export class NodeDataplanes {
     }
     return dataplane;
   }
+}
+
+function vxlanSources(facts: ClusterFacts, family: IpFamily, node: string): VxlanSources {
+  const from = facts.vxlanSources[family];
+  return { all: from.all, own: from.of.get(node) };
 }
 
 function clearAll(dataplanes: Map<IpFamily, { clear(): void }>): void {

@@ -58,10 +58,28 @@ function hookLines({ inserted, appended }: WantedTable, append: boolean): string
   return lines;
 }
 
+/** Texts by chain and suffix. */
+const hashed = new WeakMap<readonly TableRule[], Map<string, readonly string[]>>();
+
 /** Rules of a built-in chain with their hashes. @param suffix tells appended ones from inserted ones (`felix/iptables/table.go`) */
-export function hashedRules(chain: string, rules: readonly TableRule[], suffix = ""): string[] {
-  const hashes = iptablesHashes({ name: chain + suffix, rules });
-  return rules.map((rule, i) => iptablesRule(rule, hashes[i]));
+export function hashedRules(
+  chain: string,
+  rules: readonly TableRule[],
+  suffix = "",
+): readonly string[] {
+  const name = chain + suffix;
+  let byName = hashed.get(rules);
+  if (byName === undefined) {
+    byName = new Map();
+    hashed.set(rules, byName);
+  }
+  let texts = byName.get(name);
+  if (texts === undefined) {
+    const hashes = iptablesHashes({ name, rules });
+    texts = rules.map((rule, i) => iptablesRule(rule, hashes[i]));
+    byName.set(name, texts);
+  }
+  return texts;
 }
 
 function sameHashes(

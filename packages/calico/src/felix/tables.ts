@@ -99,6 +99,20 @@ const HOOKS: Readonly<Record<TableName, Readonly<Record<string, string>>>> = {
   filter: { FORWARD: CHAIN.forward, INPUT: CHAIN.input, OUTPUT: CHAIN.output },
 };
 
+/** The same rules for all nodes: whoever has read them need not do so again. */
+const INSERTED = Object.fromEntries(
+  TABLES.map((table) => [table, jumps(Object.entries(HOOKS[table]))]),
+) as Readonly<Record<TableName, WantedTable["inserted"]>>;
+
+const NOTHING_APPENDED: WantedTable["appended"] = new Map();
+
+/** After kube-proxy, whose chain takes its mark off what it masquerades: a tunnel would copy the mark to the outer packet. */
+const APPENDED_TO_NAT = jumps([["POSTROUTING", CHAIN.postrouting]]);
+
+function jumps(to: readonly (readonly [hook: string, chain: string])[]): WantedTable["inserted"] {
+  return new Map(to.map(([hook, chain]) => [hook, [{ action: jump(chain) }]]));
+}
+
 /**
  * Renders what nodes have in common once: chains of policies and profiles, and those that only the configuration decides about.
  * One for all nodes of a cluster.
@@ -108,6 +122,7 @@ export class TableRenderer {
   readonly #policies = new WeakMap<Policy, Map<string, readonly TableChain[]>>();
   readonly #profiles = new WeakMap<Profile, Map<string, readonly TableChain[]>>();
   readonly #groups = new Map<string, TableChain>();
+  readonly #appendedToFilter = new Map<string, WantedTable["appended"]>();
   readonly #workloads = new WeakMap<WorkloadEndpoint, RenderedWorkload>();
   /** Equal configurations have one short name. */
   readonly #configs = new WeakMap<RulesConfig, string>();
@@ -134,6 +149,17 @@ export class TableRenderer {
       this.#static.set(key, chains);
     }
     return chains;
+  }
+
+  /** Rules at the end of built-in chains of the table filter. */
+  appendedToFilter(config: RulesConfig): WantedTable["appended"] {
+    const key = this.#key(config);
+    let appended = this.#appendedToFilter.get(key);
+    if (appended === undefined) {
+      appended = new Map([["FORWARD", forwardAppendRules(config)]]);
+      this.#appendedToFilter.set(key, appended);
+    }
+    return appended;
   }
 
   policyChains(
@@ -270,11 +296,10 @@ class NodeTables {
     this.#addHosts();
     this.#addNat();
     return {
-      raw: this.#wanted("raw", new Map()),
-      mangle: this.#wanted("mangle", new Map()),
-      // After kube-proxy, whose chain takes its mark off what it masquerades: a tunnel would copy the mark to the outer packet.
-      nat: this.#wanted("nat", new Map([["POSTROUTING", [{ action: jump(CHAIN.postrouting) }]]])),
-      filter: this.#wanted("filter", new Map([["FORWARD", forwardAppendRules(this.#config)]])),
+      raw: this.#wanted("raw", NOTHING_APPENDED),
+      mangle: this.#wanted("mangle", NOTHING_APPENDED),
+      nat: this.#wanted("nat", APPENDED_TO_NAT),
+      filter: this.#wanted("filter", this.#shared.appendedToFilter(this.#config)),
     };
   }
 
@@ -463,9 +488,7 @@ class NodeTables {
   /** Chains that nothing leads to are not programmed (`felix/iptables/table.go` chainRefCounts). */
   #wanted(table: TableName, appended: ReadonlyMap<string, readonly TableRule[]>): WantedTable {
     const all = this.#chains[table];
-    const inserted = new Map<string, readonly TableRule[]>(
-      Object.entries(HOOKS[table]).map(([hook, chain]) => [hook, [{ action: jump(chain) }]]),
-    );
+    const inserted = INSERTED[table];
     const chains = new Map<string, TableChain>();
     const maps = new Map<string, ReadonlyMap<string, string>>();
     const dispatch =

@@ -85,7 +85,7 @@ export class PolicyNode {
       policy,
       pools: [],
       hostAddresses: { 4: [], 6: [] },
-      vxlanSources: { 4: [], 6: [] },
+      vxlanSources: { 4: { all: [] }, 6: { all: [] } },
       bgp: { serviceClusterCidrs: [], serviceExternalCidrs: [], serviceLoadbalancerCidrs: [] },
       interfaces: new Map([["eth0", ["172.18.0.2"]]]),
       endpointMarks: new EndpointMarks(config.rules.marks.endpoint, 0),
