@@ -43,6 +43,11 @@ export class CalcFeed {
           spec: { ingress: [{ action: "Allow" }], egress: [{ action: "Allow" }] },
         }),
       );
+      this.#subscription.add(
+        api.watch("Node").subscribe(({ type, object }) => {
+          if (type === "DELETED") this.graph.forgetNode(object.metadata.name);
+        }),
+      );
       for (const kind of CALC_KINDS) {
         const events = api.watch(kind) as Observable<WatchEvent<KubeObject>>;
         this.#subscription.add(

@@ -116,6 +116,14 @@ export class CalcGraph {
     return node;
   }
 
+  /** The node is gone. One of the same name that comes later starts with nothing. */
+  forgetNode(name: string): void {
+    const node = this.#nodes.get(name);
+    if (node === undefined) return;
+    this.#nodes.delete(name);
+    this.#toldNodes.delete(node);
+  }
+
   setTier(name: string, tier: ModelTier | undefined): void {
     if (sameValue(this.#tiers.get(name), tier)) return;
     if (tier === undefined) this.#tiers.delete(name);

@@ -89,6 +89,25 @@ test("a service account that goes while pods name it leaves its labels behind it
   expect(node.profiles.get("ksa.red.default")).toEqual({ inboundRules: [], outboundRules: [] });
 });
 
+test("a node that is gone is told of nothing any more, and its successor of everything", async () => {
+  const clock = new VirtualClock();
+  const server = new FakeApi();
+  const feed = new CalcFeed();
+  const context = { api: server.client, clock };
+  const gone = feed.attach("node-a", context);
+  let told = 0;
+  gone.onChange(() => told++);
+  server.put({ apiVersion: "v1", kind: "Node", metadata: { name: "node-a" } });
+  server.remove({ apiVersion: "v1", kind: "Node", metadata: { name: "node-a" } });
+  server.put(pod("p0", "node-a", "10.0.0.1"));
+  await clock.settle();
+  expect(told).toBe(0);
+  const successor = feed.attach("node-a", context);
+  expect(successor).not.toBe(gone);
+  successor.take();
+  expect([...successor.workloads.keys()]).toEqual(["k8s/red/p0/eth0"]);
+});
+
 test("what FelixConfiguration says of endpoints counts for all nodes as soon as it is said", () => {
   const clock = new VirtualClock();
   const server = new FakeApi();
