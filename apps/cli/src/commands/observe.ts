@@ -10,13 +10,14 @@ import {
   type FlowPainter,
   type FlowPredicate,
   FlowPrinter,
-  type FlowResponse,
   type FlowRing,
   flowPredicate,
   Hubble,
   MONITOR_AGGREGATIONS,
   type MonitorAggregation,
+  readFlowFilter,
   readMoment,
+  readSavedFlow,
   TIME_FORMATS,
   type TimeFormat,
 } from "@cnilab/cilium/hubble";
@@ -115,11 +116,7 @@ export function addObserveCommand(program: Command): void {
 function rawFilters(flag: string, about: string): Option {
   return new Option(`${flag} <json>`, `${about}; repeatable`)
     .argParser((text: string, previous: readonly FlowFilter[]) => {
-      try {
-        return [...previous, JSON.parse(text) as FlowFilter];
-      } catch {
-        throw new InputError('is not JSON; write {"source_pod":["shop/cart"]}', flag);
-      }
+      return [...previous, readFlowFilter(text, flag)];
     })
     .default([], "none");
 }
@@ -242,18 +239,7 @@ async function readFlows(file: string): Promise<Flow[]> {
   const { name, text } = await readSource(file);
   return text.split("\n").flatMap((line, i) => {
     if (line.trim() === "") return [];
-    const where = `${name}:${i + 1}`;
-    let response: FlowResponse | null;
-    try {
-      response = JSON.parse(line) as FlowResponse | null;
-    } catch {
-      throw new InputError("is not JSON; save flows with -o jsonpb, one a line", where);
-    }
-    const flow = response?.flow;
-    if (typeof flow === "object" && flow !== null) return [flow];
-    // Lost events and states of nodes stand between flows.
-    if (typeof response === "object" && response !== null) return [];
-    throw new InputError('must be an object, as {"flow":{…}}', where);
+    return readSavedFlow(line, `${name}:${i + 1}`) ?? [];
   });
 }
 

@@ -14,4 +14,5 @@ export { DEFAULT_FLOW_CAPACITY, type FlowRequest, FlowRing } from "./flow-ring.t
 export { EVENTS_MAP, Hubble, type HubbleOptions } from "./hubble.ts";
 export { MONITOR_AGGREGATIONS, type MonitorAggregation } from "./monitor-aggregation.ts";
 export type * from "./monitor-message.ts";
+export { readFlowFilter, readSavedFlow } from "./saved-flow.ts";
 export { comparable, readMoment, TIME_FORMATS, type TimeFormat } from "./time-format.ts";
