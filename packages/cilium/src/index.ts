@@ -135,7 +135,12 @@ export {
   type ResolvedPolicy,
   selectsSubject,
 } from "./policy/policy-repository.ts";
-export { formatRule, type PeerRule, type PolicyRule } from "./policy/policy-rule.ts";
+export {
+  formatRule,
+  type PeerRule,
+  type PolicyRule,
+  requiresDerivative,
+} from "./policy/policy-rule.ts";
 export { DEFAULT_POLICY_SETTINGS, type PolicySettings } from "./policy/policy-settings.ts";
 export { type MaskedPort, maskedPorts, prefixLengthOf } from "./policy/port-range.ts";
 export { SelectorCache, type SelectorUser } from "./policy/selector-cache.ts";

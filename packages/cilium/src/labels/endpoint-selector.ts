@@ -141,7 +141,11 @@ export class EndpointSelector {
         ),
       }),
       ...(matchExpressions.length > 0 && {
-        matchExpressions: matchExpressions.map((each) => ({ ...each, key: policyKey(each.key) })),
+        matchExpressions: matchExpressions.map(({ key, operator, values = [] }) => ({
+          key: policyKey(key),
+          operator,
+          ...(values.length > 0 && { values }),
+        })),
       }),
     };
   }

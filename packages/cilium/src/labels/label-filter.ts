@@ -1,3 +1,4 @@
+import { goExpression } from "./go-expression.ts";
 import type { Label } from "./label.ts";
 import type { LabelSet } from "./label-set.ts";
 
@@ -91,7 +92,7 @@ function parsePattern(text: string): LabelPattern {
   }
   try {
     // Sticky: a match that does not start with the key counts for nothing.
-    return { source, ignore, expression: new RegExp(pattern, "y") };
+    return { source, ignore, expression: goExpression(pattern, "y") };
   } catch {
     throw new LabelPatternError(`${text} holds no regular expression: ${pattern}`);
   }

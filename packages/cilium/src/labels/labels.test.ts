@@ -34,6 +34,16 @@ test.each([
   expect(hasKey(parseLabel(text), parseSelectLabel(wanted))).toBe(is);
 });
 
+test.each([
+  ["(?i)APP", "k8s:app=web", true],
+  ["!(?P<all>t[iI]er)", "k8s:tier=front", false],
+  ["!tier", "k8s:frontier=1", true],
+  ["!tier", "k8s:tier-1=x", false],
+])("with the pattern %s %s is kept: %s", (pattern, text, kept) => {
+  const filter = new LabelFilter([pattern]);
+  expect(filter.isKept(parseLabel(text))).toBe(kept);
+});
+
 test("a pod cannot say of itself which cluster it is in", () => {
   const labels = podLabels({
     namespace: "shop",

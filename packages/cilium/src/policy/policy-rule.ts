@@ -49,6 +49,17 @@ export interface PolicyRule {
   readonly log?: string;
 }
 
+/**
+ * Whether a rule names groups of a cloud. Agents leave the whole object out, and wait for the one that the operator derives from it
+ * with the groups' addresses (pkg/policy/k8s/cilium_network_policy.go).
+ */
+export function requiresDerivative(rule: PolicyRule): boolean {
+  const { ingress, ingressDeny, egress, egressDeny } = rule;
+  return [ingress, ingressDeny, egress, egressDeny].some((rules) =>
+    rules.some(({ groups = [] }) => groups.length > 0),
+  );
+}
+
 /** As `cilium-dbg policy get` shows a rule: what is empty is left out. */
 export function formatRule(rule: PolicyRule): Rule {
   const { defaultDeny } = rule;

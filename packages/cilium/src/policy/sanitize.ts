@@ -15,6 +15,7 @@ import type {
   Rule,
 } from "../api/v2/rule.ts";
 import { EndpointSelector } from "../labels/endpoint-selector.ts";
+import { goExpression } from "../labels/go-expression.ts";
 import { isEntity } from "./entities.ts";
 import { icmpType } from "./icmp-types.ts";
 import { hasL7Rules } from "./l7-rules.ts";
@@ -279,7 +280,7 @@ function checkL7Rules(rules: L7Rules, ports: readonly PortProtocol[], path: Fiel
 function checkExpression(text: string | undefined, path: FieldPath): void {
   if (text === undefined || text === "") return;
   try {
-    new RegExp(text);
+    goExpression(text);
   } catch {
     fail(path, `must be a regular expression, not ${JSON.stringify(text)}`);
   }

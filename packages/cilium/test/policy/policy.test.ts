@@ -17,7 +17,7 @@ import { ALL_FEATURES, MapState } from "../../src/policy/map-state.ts";
 import { ALLOW, type PolicyMapEntry } from "../../src/policy/policy-map-entry.ts";
 import { coversPorts, type PolicyMapKey } from "../../src/policy/policy-map-key.ts";
 import { PolicyRepository } from "../../src/policy/policy-repository.ts";
-import { formatRule } from "../../src/policy/policy-rule.ts";
+import { formatRule, requiresDerivative } from "../../src/policy/policy-rule.ts";
 import { DEFAULT_POLICY_SETTINGS, type PolicySettings } from "../../src/policy/policy-settings.ts";
 import { SelectorCache } from "../../src/policy/selector-cache.ts";
 import { resolveServices } from "../../src/policy/to-services.ts";
@@ -110,6 +110,14 @@ test.each<[rule: object, message: string]>([
   ],
 ])("an agent refuses %j", (rule, message) => {
   expect(refusal(policy(rule))).toContain(message);
+});
+
+test("flags and named groups of Go's expressions are understood", () => {
+  const rules = { http: [{ method: "(?i)get", path: "/(?P<id>[0-9]+)" }] };
+  const given = policy({
+    ingress: [{ toPorts: [{ ports: [{ port: "80", protocol: "TCP" }], rules }] }],
+  });
+  expect(refusal(given)).toBeUndefined();
 });
 
 test("nodes are selected by clusterwide policies alone, and HTTP is not read on their way in", () => {
@@ -338,6 +346,14 @@ test("Services stand for what they select, or for their backends", () => {
     },
     { toCIDRSet: [{ cidr: "192.0.2.25/32" }] },
   ]);
+});
+
+test.each<[rule: object, is: boolean]>([
+  [{ egress: [{ toGroups: [{ aws: { region: "eu-west-1" } }] }] }, true],
+  [{ ingressDeny: [{ fromGroups: [{}] }] }, true],
+  [{ egress: [{ toGroups: [] }] }, false],
+])("%j needs what the operator derives from it: %s", (given, is) => {
+  expect(ciliumPolicyRules(policy(given), SETTINGS).some(requiresDerivative)).toBe(is);
 });
 
 /** Anything in any place of a rule that the API server takes as a mapping. */
