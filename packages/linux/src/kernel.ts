@@ -1,6 +1,7 @@
 import { type HostFiles, type Machine, MemoryFiles, type Random } from "@cnilab/core";
 import { localMac, type Mac } from "@cnilab/net";
 import { BpfSubsystem } from "./bpf/bpf-subsystem.ts";
+import type { Cgroup } from "./bpf/cgroup.ts";
 import type { IcmpSockets } from "./ip/icmp-socket.ts";
 import { KernelError } from "./kernel-error.ts";
 import { NetNamespace } from "./net-namespace.ts";
@@ -43,6 +44,8 @@ export class Kernel implements Machine {
   readonly icmpSockets: IcmpSockets = { 4: false, 6: false };
   /** The namespace that the machine boots with. */
   readonly initNs: NetNamespace;
+  /** The root of cgroup2, once somebody has put a program into a control group. */
+  cgroup: Cgroup | undefined = undefined;
   readonly #namespaces = new Map<string, NetNamespace>();
   #bpf: BpfSubsystem | undefined;
 
@@ -85,7 +88,7 @@ export class Kernel implements Machine {
 
   /** Maps, programs and cgroups, made on demand. */
   get bpf(): BpfSubsystem {
-    this.#bpf ??= new BpfSubsystem(this.network);
+    this.#bpf ??= new BpfSubsystem(this);
     return this.#bpf;
   }
 

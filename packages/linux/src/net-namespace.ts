@@ -93,8 +93,7 @@ export class NetNamespace {
   packetSockets: readonly PacketSocket[] | undefined = undefined;
   #pathMtus: Map<IpAddress, PathMtu> | undefined;
   #linkListeners: Set<(dev: NetDevice) => void> | undefined;
-  /** The control group of the namespace's programs; the machine's root one where it is absent. */
-  cgroup: Cgroup | undefined = undefined;
+  #cgroup: Cgroup | undefined = undefined;
   #packetId = 0;
   /** By the name of the program. */
   #putOff: Map<string, () => void> | undefined;
@@ -132,6 +131,16 @@ export class NetNamespace {
     // What runs now asks for rules and sets itself.
     this.#putOff = undefined;
     for (const program of waiting.values()) program();
+  }
+
+  /** The control group of the namespace's programs; the machine's root one where it is absent. */
+  get cgroup(): Cgroup | undefined {
+    return this.#cgroup;
+  }
+
+  set cgroup(cgroup: Cgroup | undefined) {
+    this.#cgroup = cgroup;
+    this.network.touch();
   }
 
   /** In order of their index. */

@@ -15,9 +15,10 @@ export function netifReceive(dev: NetDevice, skb: Skb): void {
   const bytes = skb.packet.length + (dev.isEthernet ? ETHERNET_HEADER_LENGTH : 0);
   dev.rxPackets++;
   dev.rxBytes += bytes;
-  dev.network.recording?.count(dev, true, bytes);
+  const { network } = dev;
+  network.recording?.count(dev, true, bytes);
   if (skb.trace !== undefined) dev.traceFrame("receive", skb);
-  dev.network.tracepoints?.netifReceiveSkb(dev, skb);
+  network.tracepoints?.netifReceiveSkb(dev, skb);
   skb.iif = dev;
   if (dev.xdp !== undefined && !dev.xdp.run(skb)) return;
   if (dev.tc !== undefined && !dev.tc.ingress(skb)) return;

@@ -1,5 +1,5 @@
+import type { Kernel } from "../kernel.ts";
 import type { NetNamespace } from "../net-namespace.ts";
-import type { Network } from "../network.ts";
 import type { AnyBpfMap } from "./bpf-map.ts";
 import type { BpfProgram } from "./bpf-program.ts";
 import { Cgroup } from "./cgroup.ts";
@@ -17,8 +17,7 @@ export class BpfSubsystem {
   lookups = 0;
   /** Devices that packets are being redirected through at this moment (`dev_xmit_recursion`). */
   redirects = 0;
-  #cgroup: Cgroup | undefined;
-  readonly #network: Network;
+  readonly #kernel: Kernel;
   #nextMap = 1;
   #nextProgram = 1;
   #nextCookie = 1;
@@ -26,24 +25,21 @@ export class BpfSubsystem {
   /** The initial namespace has 1. */
   #nextNetnsCookie = 2;
 
-  constructor(network: Network) {
-    this.#network = network;
+  constructor(kernel: Kernel) {
+    this.#kernel = kernel;
   }
 
   /** The control group that all programs of the machine are in, made on demand. */
   get cgroup(): Cgroup {
-    this.#cgroup ??= new Cgroup("/", undefined, () => this.#network.touch());
-    return this.#cgroup;
-  }
-
-  /** The same; `undefined` where nobody has put a program there. */
-  findCgroup(): Cgroup | undefined {
-    return this.#cgroup;
+    const { network } = this.#kernel;
+    this.#kernel.cgroup ??= new Cgroup("/", undefined, () => network.touch());
+    return this.#kernel.cgroup;
   }
 
   /** `mkdir` below the root of cgroup2. */
   addCgroup(path: string, parent: Cgroup = this.cgroup): Cgroup {
-    return new Cgroup(path, parent, () => this.#network.touch());
+    const { network } = this.#kernel;
+    return new Cgroup(path, parent, () => network.touch());
   }
 
   addMap(map: AnyBpfMap): number {

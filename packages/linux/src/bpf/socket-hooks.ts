@@ -18,7 +18,7 @@ export interface HookedAddress {
 
 /** The control group of a namespace's programs, if anybody has put a program into one. */
 export function cgroupOf(netns: NetNamespace): Cgroup | undefined {
-  return netns.cgroup ?? netns.kernel.findBpf()?.findCgroup();
+  return netns.cgroup ?? netns.kernel.cgroup;
 }
 
 /**

@@ -369,9 +369,10 @@ export abstract class NetDevice {
     const bytes = skb.packet.length + (this.isEthernet ? ETHERNET_HEADER_LENGTH : 0);
     this.txPackets++;
     this.txBytes += bytes;
-    this.network.recording?.count(this, false, bytes);
+    const { network } = this;
+    network.recording?.count(this, false, bytes);
     if (skb.trace !== undefined) this.traceFrame("transmit", skb);
-    this.network.tracepoints?.netDevStartXmit(this, skb);
+    network.tracepoints?.netDevStartXmit(this, skb);
     this.transmit(skb);
   }
 

@@ -60,10 +60,14 @@ export interface SendOptions {
 
 const NO_OPTIONS: SendOptions = {};
 
-interface FlowKey {
+/** Where datagrams of one length went last. */
+interface RememberedFlow {
   readonly dst: IpAddress;
   readonly dstPort: number;
   readonly length: number;
+  /** Programs of the control group have no say in where it goes. */
+  readonly isPlain: boolean;
+  readonly cached: CachedFlow | undefined;
 }
 
 /** A UDP socket. */
@@ -87,7 +91,7 @@ export class UdpSocket implements Socket, FlowReceiver, CgroupSocket {
   /** What connect failed with: what is sent fails with it, too. */
   #connectError: SocketError | undefined;
   /** The last datagram's flow, kept from the second one on. */
-  #flow: { readonly key: FlowKey; readonly cached: CachedFlow | undefined } | undefined;
+  #flow: RememberedFlow | undefined;
 
   /** @throws KernelError EADDRINUSE, or what a program of the control group refuses the port with */
   constructor(netns: NetNamespace, options: UdpOptions) {
@@ -169,23 +173,34 @@ export class UdpSocket implements Socket, FlowReceiver, CgroupSocket {
     payload: Payload,
     options: SendOptions = NO_OPTIONS,
   ): SocketError | undefined {
+    const flow = this.#flow;
+    if (
+      options === NO_OPTIONS &&
+      flow !== undefined &&
+      flow.isPlain &&
+      isOf(flow, dst, dstPort, payload) &&
+      flow.cached?.valid
+    ) {
+      flow.cached.send(payload);
+      this.netns.network.run();
+      return undefined;
+    }
     if (this.#connectError !== undefined) return this.#connectError;
     if (this.#connectedTo !== undefined) {
-      if (this.#connectedTo.address === dst && this.#connectedTo.port === dstPort) {
-        return this.#send(this.remoteAddress as IpAddress, this.remotePort, payload, options);
-      }
-    } else if (this.isEndpoint && this.remoteAddress === undefined) {
-      const cgroup = cgroupOf(this.netns);
-      const { trace, src } = options;
-      const hooked = cgroup && runSockAddr(cgroup, "sendmsg", this, dst, dstPort, trace, src);
-      if (hooked?.error !== undefined) return hooked.error;
-      if (hooked !== undefined) {
-        const sent =
-          hooked.source === src ? options : { ...options, src: hooked.source as IpAddress };
-        return this.#send(hooked.address, hooked.port, payload, sent);
-      }
+      const { address, port } = this.#connectedTo;
+      return address === dst && port === dstPort
+        ? this.#send(this.remoteAddress as IpAddress, this.remotePort, payload, options, false)
+        : this.#send(dst, dstPort, payload, options, false);
     }
-    return this.#send(dst, dstPort, payload, options);
+    const asked = this.isEndpoint && this.remoteAddress === undefined;
+    const cgroup = asked ? cgroupOf(this.netns) : undefined;
+    if (cgroup === undefined) return this.#send(dst, dstPort, payload, options, true);
+    const { trace, src } = options;
+    const hooked = runSockAddr(cgroup, "sendmsg", this, dst, dstPort, trace, src);
+    if (hooked === undefined) return this.#send(dst, dstPort, payload, options, false);
+    if (hooked.error !== undefined) return hooked.error;
+    const sent = hooked.source === src ? options : { ...options, src: hooked.source as IpAddress };
+    return this.#send(hooked.address, hooked.port, payload, sent, false);
   }
 
   #send(
@@ -193,16 +208,13 @@ export class UdpSocket implements Socket, FlowReceiver, CgroupSocket {
     dstPort: number,
     payload: Payload,
     options: SendOptions,
+    isPlain: boolean,
   ): SocketError | undefined {
     if (options !== NO_OPTIONS) return this.#walk(dst, dstPort, payload, options);
     const flow = this.#flow;
-    if (
-      flow === undefined ||
-      flow.key.dst !== dst ||
-      flow.key.dstPort !== dstPort ||
-      flow.key.length !== payload.length
-    ) {
-      this.#flow = { key: { dst, dstPort, length: payload.length }, cached: undefined };
+    const { length } = payload;
+    if (flow === undefined || !isOf(flow, dst, dstPort, payload)) {
+      this.#flow = { dst, dstPort, length, isPlain, cached: undefined };
       return this.#walk(dst, dstPort, payload, options);
     }
     if (flow.cached?.valid) {
@@ -214,7 +226,7 @@ export class UdpSocket implements Socket, FlowReceiver, CgroupSocket {
     const cached = this.netns.network.record(() => {
       error = this.#walk(dst, dstPort, payload, options);
     });
-    this.#flow = { key: flow.key, cached };
+    this.#flow = { dst, dstPort, length, isPlain, cached };
     return error;
   }
 
@@ -275,10 +287,18 @@ export class UdpSocket implements Socket, FlowReceiver, CgroupSocket {
     const { srcPort, dstPort } = datagram as UdpDatagram;
     const dev = skb.dev as NetDevice;
     const cgroup = this.isEndpoint ? cgroupOf(this.netns) : undefined;
-    const hooked = cgroup && runSockAddr(cgroup, "recvmsg", this, src, srcPort, skb.trace);
+    if (cgroup === undefined) {
+      this.onReceive({ src, srcPort, dst, dstPort, payload, dev, skb }, this);
+      return;
+    }
+    const hooked = runSockAddr(cgroup, "recvmsg", this, src, srcPort, skb.trace);
     const from = { src: hooked?.address ?? src, srcPort: hooked?.port ?? srcPort };
     this.onReceive({ ...from, dst, dstPort, payload, dev, skb }, this);
   }
+}
+
+function isOf(flow: RememberedFlow, dst: IpAddress, dstPort: number, { length }: Payload): boolean {
+  return flow.dst === dst && flow.dstPort === dstPort && flow.length === length;
 }
 
 /** Finds the socket for a datagram and hands it over (`__udp4_lib_rcv`). False when there is none. */
