@@ -108,10 +108,6 @@ async function serveDns(flags: DnsServeFlags): Promise<void> {
   for (const zone of hidden) say(hiddenText(zone));
   const servers = await listenOn(listeners, listen, offset);
   dns.start();
-  const where = listeners.map(
-    ({ port, zones }) => `${formatEndpoint(listen, port + offset)} (${zones.join(" ")})`,
-  );
-  say(`ready: DNS over UDP and TCP on ${where.join(", ")}`);
   const end = (code: number): void => {
     for (const server of servers) server.close();
     dns.close();
@@ -119,6 +115,10 @@ async function serveDns(flags: DnsServeFlags): Promise<void> {
   };
   process.once("SIGINT", () => end(EXIT_INTERRUPTED));
   process.once("SIGTERM", () => end(0));
+  const where = listeners.map(
+    ({ port, zones }) => `${formatEndpoint(listen, port + offset)} (${zones.join(" ")})`,
+  );
+  say(`ready: DNS over UDP and TCP on ${where.join(", ")}`);
 }
 
 /** Blocks with one zone and port, told apart by `bind`, are one too many on a single address. */
