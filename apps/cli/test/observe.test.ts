@@ -97,6 +97,20 @@ describe.concurrent("observe", () => {
     expect(followed).toEqual(shown);
   });
 
+  test("names the pod behind a translated source", async () => {
+    const shown = await lines([
+      "shop/deploy/cart",
+      "192.0.2.77",
+      "--traffic-protocol",
+      "icmp",
+      "--snat-ip",
+      "192.168.0.0/16",
+    ]);
+    expect(shown.map(plain)).toEqual([
+      "shop/cart (unknown) -> 192.0.2.77 (world) to-network FORWARDED (ICMPv4 EchoRequest)",
+    ]);
+  });
+
   test("shows flows that were saved as it showed them", async () => {
     const { stdout: saved } = await cnilab(["observe", ...PAIR, "-o", "jsonpb"]);
     const input = `${saved}\n{"node_status":{"state_change":"NODE_CONNECTED"}}\n`;

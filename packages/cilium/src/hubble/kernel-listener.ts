@@ -86,6 +86,8 @@ export class KernelListener implements Tracepoints {
     const l3 = !dev.isEthernet;
     const layers = flowLayers(frame, l3);
     const reason = this.#reasonOf(skb, frame, layers);
+    const origIp = untranslatedSource(skb, layers);
+    const asked = origIp === undefined ? layers : { ...layers, src: origIp };
     this.#tell({
       type: MESSAGE_TYPE.trace,
       node,
@@ -93,13 +95,14 @@ export class KernelListener implements Tracepoints {
       frame,
       l3,
       source: 0,
-      direction: this.#directionOf(node, layers, reason === TRACE_REASON.ctReply),
+      direction: this.#directionOf(node, asked, reason === TRACE_REASON.ctReply),
       obsPoint: TRACE_POINTS.indexOf(place[way]),
       reason,
       srcLabel: 0,
       dstLabel: 0,
       ifindex: dev.ifindex,
       ifname: dev.name,
+      ...(origIp === undefined ? {} : { origIp }),
     });
   }
 
@@ -194,6 +197,17 @@ function placeOf(dev: NetDevice): Place | undefined {
   const peer = dev.peerDevice;
   if (peer !== undefined) return peer.netns === dev.netns ? undefined : ENDPOINT;
   return PLACES[dev.kind];
+}
+
+/** The source before SNAT, of what goes the way in which its connection was opened. */
+function untranslatedSource(
+  { ct, ctInfo }: Skb,
+  { src, fields }: FlowLayers,
+): IpAddress | undefined {
+  if (ct === undefined || fields.tunnel !== undefined) return undefined;
+  if (ctInfo !== IP_CT_NEW && ctInfo !== IP_CT_ESTABLISHED) return undefined;
+  const { original } = ct;
+  return original.src === src ? undefined : original.src;
 }
 
 function policiesOf(rule: FilterRule | undefined): FlowPolicy[] {
