@@ -1,5 +1,6 @@
 import { InputError } from "@cnilab/core";
 import { type Prefix, tryParseIp, tryParsePrefix } from "@cnilab/net";
+import { goExpression } from "../labels/go-expression.ts";
 import { parseLabels } from "../labels/label-set.ts";
 import {
   type Flow,
@@ -306,7 +307,7 @@ function hasHeader(
 
 function regularExpression(pattern: string, flag: string): RegExp {
   try {
-    return new RegExp(pattern);
+    return goExpression(pattern);
   } catch {
     throw new InputError(`"${pattern}" is no regular expression`, flag);
   }
