@@ -9,6 +9,7 @@ import type { Network } from "../network.ts";
 import type { Skb } from "../skb.ts";
 import { ArpAudience } from "./arp-audience.ts";
 import type { Nic } from "./nic.ts";
+import { isSolicitedMac, SolicitedAudience } from "./solicited-audience.ts";
 
 /** What goes wrong between two machines on a segment, or with everything from one. */
 export interface LinkFault {
@@ -37,6 +38,7 @@ export class Segment {
   mtu: number;
   readonly nics: Set<Nic> = new Set();
   readonly arpAudience: ArpAudience;
+  readonly #solicitedAudience: SolicitedAudience;
   readonly #macs = new Map<Mac, Nic>();
   readonly #faults = new Map<string, SegmentFault>();
 
@@ -45,6 +47,7 @@ export class Segment {
     this.name = name;
     this.mtu = mtu;
     this.arpAudience = new ArpAudience(network, this.nics);
+    this.#solicitedAudience = new SolicitedAudience(network, this.nics);
   }
 
   plug(nic: Nic): void {
@@ -105,9 +108,7 @@ export class Segment {
     }
     let delivered = false;
     this.network.recording?.unrepeatable();
-    const isQuestion = skb.isArp && skb.dstMac === BROADCAST_MAC;
-    const audience = isQuestion ? this.arpAudience.of(skb.packet as ArpPacket) : this.nics;
-    for (const to of audience) {
+    for (const to of this.#audience(skb)) {
       if (to === from || !to.wants(skb)) continue;
       delivered = true;
       this.#deliver(from, to, skb.clone());
@@ -115,6 +116,14 @@ export class Segment {
     if (!delivered && !isGroupMac(skb.dstMac)) {
       from.drop(skb, "NO_PEER", `no machine on ${this.name} has the MAC of the frame`);
     }
+  }
+
+  /** All whom a frame without one receiver may concern. */
+  #audience(skb: Skb): Iterable<Nic> {
+    if (skb.isArp && skb.dstMac === BROADCAST_MAC) {
+      return this.arpAudience.of(skb.packet as ArpPacket);
+    }
+    return isSolicitedMac(skb.dstMac) ? this.#solicitedAudience.of(skb.dstMac) : this.nics;
   }
 
   #deliver(from: Nic, to: Nic, skb: Skb): void {
