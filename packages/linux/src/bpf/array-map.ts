@@ -8,7 +8,7 @@ import {
   type BpfResult,
   type UpdateFlag,
 } from "./bpf-map.ts";
-import type { BpfProgram } from "./bpf-program.ts";
+import type { AnyBpfProgram } from "./bpf-program.ts";
 
 /** An array whose elements are all there from the start (kernel/bpf/arraymap.c). */
 export class BpfArray<V> extends BpfMap<number, V> {
@@ -103,10 +103,10 @@ abstract class SparseArray<V> extends BpfMap<number, V> {
 }
 
 /** Programs that others go on with (`BPF_MAP_TYPE_PROG_ARRAY`). */
-export class BpfProgArray extends SparseArray<BpfProgram> {
+export class BpfProgArray extends SparseArray<AnyBpfProgram> {
   readonly type = "prog_array";
 
-  override valueText(program: BpfProgram): string {
+  override valueText(program: AnyBpfProgram): string {
     return program.name;
   }
 }

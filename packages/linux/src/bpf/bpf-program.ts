@@ -49,3 +49,7 @@ export class BpfProgram<T extends BpfProgramType = BpfProgramType> {
     this.id = kernel.bpf.addProgram(this as unknown as BpfProgram);
   }
 }
+
+/** A program of whatever type. */
+// biome-ignore lint/suspicious/noExplicitAny: each type is given another context, so that no other type holds every program
+export type AnyBpfProgram = BpfProgram<any>;

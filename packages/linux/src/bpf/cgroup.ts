@@ -22,11 +22,11 @@ export type SockHook = "sock_create" | "sock_release" | "post_bind4" | "post_bin
 
 export type CgroupHook = SockAddrHook | SockHook;
 
-type ProgramAt<H extends CgroupHook> = H extends SockAddrHook
+export type ProgramAt<H extends CgroupHook> = H extends SockAddrHook
   ? BpfProgram<"cgroup_sock_addr">
   : BpfProgram<"cgroup_sock">;
 
-type LinkAt<H extends CgroupHook> = H extends SockAddrHook
+export type LinkAt<H extends CgroupHook> = H extends SockAddrHook
   ? BpfLink<"cgroup_sock_addr">
   : BpfLink<"cgroup_sock">;
 

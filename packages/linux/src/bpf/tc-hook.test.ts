@@ -2,7 +2,7 @@ import { IPPROTO_ICMP, parseIp } from "@cnilab/net";
 import { expect, test } from "vitest";
 import { cable, Lab, up } from "../../test/lab.ts";
 import { exchange, Trace } from "../index.ts";
-import { BpfArray } from "./array-map.ts";
+import { BpfArray, BpfProgArray } from "./array-map.ts";
 import { BpfProgram } from "./bpf-program.ts";
 import type { TcContext } from "./tc-context.ts";
 import { attachTcx, replaceTcFilter } from "./tc-hook.ts";
@@ -85,4 +85,20 @@ test("a trace says what a program looked up and decided", () => {
   expect(b.kernel.bpf.lookups).toBe(1);
   denied.update(0, 0);
   expect(ping().outcome).toBe("connected");
+});
+
+test("programs that call each other: 33 times, and no more", () => {
+  const { b, eth1, ping } = world();
+  const calls = new BpfProgArray(b.kernel, { name: "calls", maxEntries: 2 });
+  let runs = 0;
+  const run = (ctx: TcContext) => {
+    if (!ctx.isIp) return TC_ACT_OK;
+    runs++;
+    return ctx.tailCall(calls, 0) ?? ctx.shot(`missed after ${runs} runs`);
+  };
+  const program = new BpfProgram(b.kernel, { type: "sched_cls", name: "again", run });
+  calls.update(0, program);
+  attachTcx(eth1, "ingress", program);
+  // The first, and those that it called (MAX_TAIL_CALL_CNT).
+  expect(ping().drops.map((d) => d.detail)).toEqual(["missed after 34 runs"]);
 });
