@@ -21,6 +21,7 @@ export {
   type IpCacheEntry,
   type IpCacheListener,
   type IpSource,
+  SOURCES,
 } from "./identity/ip-cache.ts";
 export { LocalIdentities } from "./identity/local-identities.ts";
 export {

@@ -25,6 +25,7 @@ export * from "./bpf/xdp-hook.ts";
 export * from "./bridge/bridge.ts";
 export * from "./bridge/bridge-port.ts";
 export * from "./bridge/fdb.ts";
+export { ArpAudience } from "./device/arp-audience.ts";
 export * from "./device/dummy.ts";
 export * from "./device/geneve.ts";
 export * from "./device/ifb.ts";
@@ -129,6 +130,7 @@ export { NftTableLayer } from "./netfilter/nftables/table-layer.ts";
 export type { RuleOrigin } from "./netfilter/nftables/transaction.ts";
 export * from "./network.ts";
 export * from "./skb.ts";
+export { type ConnectedSocket, ConnectedSockets } from "./socket/connected-sockets.ts";
 export {
   isWireMessage,
   MessageReader,

@@ -2,7 +2,7 @@ import type { IpAddress, Prefix } from "@cnilab/net";
 import type { NumericIdentity } from "./numeric-identity.ts";
 
 /** Who says what an address is, the strongest first (pkg/source/source.go). */
-const SOURCES = [
+export const SOURCES = [
   "kube-apiserver",
   "local",
   "kvstore",

@@ -59,7 +59,6 @@ export class EndpointPolicy implements SelectorUser {
   readonly #selectors = new Map<string, PeerSelector>();
   readonly #features: PolicyFeatures;
 
-  /** @param onChange told of entries that differ since identities came or went */
   constructor(
     resolved: ResolvedPolicy,
     owner: PolicyOwner,
@@ -67,6 +66,7 @@ export class EndpointPolicy implements SelectorUser {
     options: {
       /** The node may always come in. */
       readonly allowLocalhost: boolean;
+      /** Told of entries that differ since identities came or went. */
       readonly onChange?: (changes: MapStateChanges) => void;
     },
   ) {

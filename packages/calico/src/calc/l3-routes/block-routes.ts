@@ -17,7 +17,7 @@ const known = new WeakMap<IPAMBlock, readonly BlockRoute[]>();
 
 /**
  * The block itself, and each of its addresses that another node has (`NonAffineAllocations`). Blocks change with every pod and their
- * routes hardly ever: a block whose routes are as before makes no difference to {@link sameBlockRoutes}.
+ * routes hardly ever: a block whose routes are as before makes no difference to `sameBlockRoutes`.
  */
 export function blockRoutes(block: IPAMBlock): readonly BlockRoute[] {
   let routes = known.get(block);

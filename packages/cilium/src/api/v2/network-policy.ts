@@ -1,7 +1,7 @@
 import type { Condition, KubeObject } from "@cnilab/core";
 import type { Rule } from "./rule.ts";
 
-interface PolicyStatus {
+export interface PolicyStatus {
   readonly conditions?: readonly Condition[];
 }
 
