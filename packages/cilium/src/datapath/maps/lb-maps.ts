@@ -1,0 +1,217 @@
+import type { Origin } from "@cnilab/core";
+import { BpfHash, BpfLpmTrie, BpfLruHash, type Kernel, type LpmKey } from "@cnilab/linux";
+import { formatEndpoint, formatIp, type IpAddress, type IpFamily } from "@cnilab/net";
+import type { BackendEntry, RevNatEntry, ServiceEntry } from "../../services/lb-maps.ts";
+import { addressNumber, addressWords, packAddress, packPair, protocolText } from "./map-key.ts";
+
+// The maps of the load balancer (bpf/lib/lb.h). Entries are what services/service-maps.ts makes.
+
+/** `struct lb4_key`, `lb6_key`. */
+export interface LbServiceKey {
+  readonly address: IpAddress;
+  readonly port: number;
+  /** 0 is the service itself. */
+  readonly slot: number;
+  /** Number of the protocol; 0 is any. */
+  readonly proto: number;
+  readonly scope: 0 | 1;
+}
+
+/** `struct lb4_service`; of slot 0 the backend's id is affinity's seconds and an algorithm, or an L7 proxy's port. */
+export interface LbService
+  extends Pick<
+    ServiceEntry,
+    "backendId" | "affinityTimeout" | "algorithm" | "count" | "qcount" | "revNat" | "flags"
+  > {
+  readonly l7LbProxyPort?: number;
+  /** The Service. */
+  readonly origin?: Origin | undefined;
+}
+
+/** `struct lb4_backend`. */
+export interface LbBackend extends Pick<BackendEntry, "address" | "port" | "state"> {
+  /** Number of the protocol. */
+  readonly proto: number;
+  readonly origin?: Origin | undefined;
+}
+
+/** `struct lb4_reverse_nat`. */
+export type LbReverseNat = Pick<RevNatEntry, "address" | "port"> & {
+  readonly origin?: Origin | undefined;
+};
+
+/** `struct lb4_affinity_key`: an address, or the cookie of a network namespace. */
+export interface LbAffinityKey {
+  readonly client: IpAddress;
+  readonly netnsCookie: number;
+  readonly revNat: number;
+}
+
+/** `struct lb_affinity_val`; virtual seconds. */
+export interface LbAffinity {
+  lastUsed: number;
+  backendId: number;
+}
+
+export interface LbAffinityMatch {
+  readonly backendId: number;
+  readonly revNat: number;
+}
+
+/** `struct lb4_src_range_key`. */
+export interface LbSourceRangeKey {
+  readonly revNat: number;
+  readonly address: IpAddress;
+  readonly prefixLength: number;
+}
+
+/** `struct ipv4_revnat_tuple`: a socket and the backend that it talks to. */
+export interface ReverseSkKey {
+  readonly cookie: number;
+  readonly address: IpAddress;
+  readonly port: number;
+}
+
+/** `struct ipv4_revnat_entry`: the service that it believes to talk to. */
+export interface ReverseSkEntry {
+  readonly address: IpAddress;
+  readonly port: number;
+  readonly revNat: number;
+}
+
+export function packLbServiceKey(key: LbServiceKey): string {
+  return packAddress(key.address, key.port, key.slot, (key.proto << 8) | key.scope);
+}
+
+export function packAffinityMatch({ backendId, revNat }: LbAffinityMatch): number {
+  return backendId * 65536 + revNat;
+}
+
+export function encodeSourceRange({ revNat, address, prefixLength }: LbSourceRangeKey): LpmKey {
+  return { prefixLength: 32 + prefixLength, words: addressWords(address, revNat) };
+}
+
+export function lbServiceKeyText({ address, port, slot, proto, scope }: LbServiceKey): string {
+  return `${formatEndpoint(address, port)}/${protocolText(proto)}${scope === 1 ? "/i" : ""} (${slot})`;
+}
+
+export function lbServiceText(service: LbService, { slot }: LbServiceKey): string {
+  const { algorithm, affinityTimeout, count, qcount, revNat, flags } = service;
+  const id = slot === 0 ? algorithm * 2 ** 24 + affinityTimeout : service.backendId;
+  const [low, high] = [flags & 0xff, flags >>> 8].map((byte) => `0x${byte.toString(16)}`);
+  return `${id} ${count}[${qcount}] (${revNat}) [${low} ${high}]`;
+}
+
+function valueOrigin(_key: unknown, value: { readonly origin?: Origin | undefined }) {
+  return value.origin;
+}
+
+/** A node's maps of the load balancer of one family. */
+export class LbMaps {
+  /** `cilium_lb4_services_v2` */
+  readonly services: BpfHash<LbServiceKey, LbService>;
+  /** `cilium_lb4_backends_v3`, by id */
+  readonly backends: BpfHash<number, LbBackend>;
+  /** `cilium_lb4_reverse_nat` */
+  readonly reverseNat: BpfHash<number, LbReverseNat>;
+  /** `cilium_lb4_affinity` */
+  readonly affinity: BpfLruHash<LbAffinityKey, LbAffinity>;
+  /** `cilium_lb4_source_range` */
+  readonly sourceRange: BpfLpmTrie<LbSourceRangeKey, true>;
+  /** `cilium_lb4_maglev`: tables by service; each is an array of one element, the look-up table. */
+  readonly maglev: BpfHash<number, MaglevInner>;
+  /** `cilium_lb4_reverse_sk` */
+  readonly reverseSk: BpfLruHash<ReverseSkKey, ReverseSkEntry>;
+
+  constructor(kernel: Kernel, family: IpFamily, sizes: LbMapSizes) {
+    const name = (rest: string) => `cilium_lb${family}_${rest}`;
+    this.services = new BpfHash<LbServiceKey, LbService>(kernel, {
+      name: name("services_v2"),
+      maxEntries: sizes.services,
+      pack: packLbServiceKey,
+      text: { key: lbServiceKeyText, value: lbServiceText, origin: valueOrigin },
+    });
+    this.backends = new BpfHash<number, LbBackend>(kernel, {
+      name: name("backends_v3"),
+      maxEntries: sizes.backends,
+      pack: (id) => id,
+      text: {
+        value: ({ address, proto }) => `${protocolText(proto)}://${formatIp(address)}`,
+        origin: valueOrigin,
+      },
+    });
+    this.reverseNat = new BpfHash<number, LbReverseNat>(kernel, {
+      name: name("reverse_nat"),
+      maxEntries: sizes.reverseNat,
+      pack: (revNat) => revNat,
+      text: { value: ({ address, port }) => formatEndpoint(address, port), origin: valueOrigin },
+    });
+    this.affinity = new BpfLruHash<LbAffinityKey, LbAffinity>(kernel, {
+      name: name("affinity"),
+      maxEntries: sizes.affinity,
+      pack: ({ client, netnsCookie, revNat }) => packPair(client, 0, netnsCookie % 2 ** 32, revNat),
+      text: {
+        key: ({ client, netnsCookie, revNat }) =>
+          `${netnsCookie === 0 ? formatIp(client) : netnsCookie} ${Number(netnsCookie !== 0)} ${revNat}`,
+        value: ({ backendId, lastUsed }) => `${backendId} ${lastUsed}`,
+      },
+    });
+    this.sourceRange = new BpfLpmTrie<LbSourceRangeKey, true>(kernel, {
+      name: name("source_range"),
+      maxEntries: sizes.sourceRange,
+      bits: 32 + (family === 4 ? 32 : 128),
+      encode: encodeSourceRange,
+      text: {
+        key: ({ address, prefixLength, revNat }) =>
+          `${formatIp(address)}/${prefixLength} (${revNat})`,
+        value: () => "",
+      },
+    });
+    this.maglev = new BpfHash<number, MaglevInner>(
+      kernel,
+      {
+        name: name("maglev"),
+        maxEntries: sizes.maglev,
+        pack: (revNat) => revNat,
+        text: { value: (table) => `[${table.length} slots]` },
+      },
+      "hash_of_maps",
+    );
+    this.reverseSk = new BpfLruHash<ReverseSkKey, ReverseSkEntry>(kernel, {
+      name: name("reverse_sk"),
+      maxEntries: sizes.reverseSk,
+      pack: ({ cookie, address, port }) =>
+        `${cookie} ${addressNumber(address).toString(36)} ${port}`,
+      text: {
+        key: ({ address, port, cookie }) => `[${formatIp(address)}]:${port}, ${cookie}`,
+        value: ({ address, port, revNat }) => `[${formatIp(address)}]:${port}, ${revNat}`,
+      },
+    });
+  }
+}
+
+/** The one element of a table's inner map: backends' ids by slot. Nodes share it. */
+export type MaglevInner = Uint32Array;
+
+export interface LbMapSizes {
+  readonly services: number;
+  readonly backends: number;
+  readonly reverseNat: number;
+  readonly affinity: number;
+  readonly sourceRange: number;
+  readonly maglev: number;
+  readonly reverseSk: number;
+}
+
+/** `cilium_lb_affinity_match`: the service still has this backend. */
+export function affinityMatchMap(
+  kernel: Kernel,
+  maxEntries: number,
+): BpfHash<LbAffinityMatch, true> {
+  return new BpfHash<LbAffinityMatch, true>(kernel, {
+    name: "cilium_lb_affinity_match",
+    maxEntries,
+    pack: packAffinityMatch,
+    text: { key: ({ backendId, revNat }) => `${backendId} ${revNat}`, value: () => "" },
+  });
+}
