@@ -14,6 +14,7 @@ export * from "./ethernet.ts";
 export * from "./geneve.ts";
 export * from "./icmp.ts";
 export * from "./ip-address.ts";
+export { IPOPT_COPY, type IpOption, NO_IP_OPTIONS } from "./ip-option.ts";
 export * from "./ip-packet.ts";
 export * from "./ipv6-address.ts";
 export * from "./lpm-table.ts";

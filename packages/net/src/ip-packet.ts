@@ -1,4 +1,11 @@
 import type { IpAddress, IpFamily } from "./ip-address.ts";
+import {
+  IPOPT_COPY,
+  type IpOption,
+  ipv4OptionsLength,
+  ipv6OptionsLength,
+  NO_IP_OPTIONS,
+} from "./ip-option.ts";
 import type { Payload } from "./payload.ts";
 
 export const IPPROTO_ICMP = 1;
@@ -12,14 +19,16 @@ export const IPPROTO_ESP = 50;
 export const IPPROTO_ICMPV6 = 58;
 /** What the header of an IPv6 fragment names in place of its protocol. */
 export const NEXTHDR_FRAGMENT = 44;
+/** What a header names before IPv6 destination options. */
+export const NEXTHDR_DEST = 60;
 export const IPPROTO_SCTP = 132;
 
 /** Bytes of the IPv6 fragment extension header. */
 const IPV6_FRAGMENT_HEADER_LENGTH = 8;
 
 /**
- * An IPv4 or IPv6 packet in one shape; the type of `src` tells which. IPv4 options and IPv6
- * extension headers other than the fragment header are not modelled.
+ * An IPv4 or IPv6 packet in one shape; the type of `src` tells which. IPv6 extension headers other than one of destination
+ * options, which comes first, and the fragment header are not modelled.
  */
 export class IpPacket implements Payload {
   src: IpAddress;
@@ -39,6 +48,8 @@ export class IpPacket implements Payload {
   fragmentOffset = 0;
   /** IPv6 only. */
   flowLabel = 0;
+  /** IPv4 options, or IPv6 destination options. */
+  options: readonly IpOption[] = NO_IP_OPTIONS;
   payload: Payload;
 
   constructor(src: IpAddress, dst: IpAddress, protocol: number, payload: Payload, ttl = 64) {
@@ -58,8 +69,12 @@ export class IpPacket implements Payload {
   }
 
   get headerLength(): number {
-    if (typeof this.src === "number") return 20;
-    return this.moreFragments || this.fragmentOffset !== 0 ? 40 + IPV6_FRAGMENT_HEADER_LENGTH : 40;
+    const { options } = this;
+    const has = options !== NO_IP_OPTIONS;
+    if (typeof this.src === "number") return has ? 20 + ipv4OptionsLength(options) : 20;
+    const fixed = has ? 40 + ipv6OptionsLength(options) : 40;
+    const isFragment = this.moreFragments || this.fragmentOffset !== 0;
+    return isFragment ? fixed + IPV6_FRAGMENT_HEADER_LENGTH : fixed;
   }
 
   get length(): number {
@@ -79,7 +94,15 @@ export class IpPacket implements Payload {
     copy.moreFragments = this.moreFragments;
     copy.fragmentOffset = this.fragmentOffset;
     copy.flowLabel = this.flowLabel;
+    copy.options = this.options;
     return copy;
+  }
+
+  /** Of an IPv4 packet's options those that its fragments after the first one have, too; of IPv6 all. */
+  get copiedOptions(): readonly IpOption[] {
+    const { options } = this;
+    if (options === NO_IP_OPTIONS || this.version === 6) return options;
+    return options.filter(({ type }) => (type & IPOPT_COPY) !== 0);
   }
 }
 

@@ -157,6 +157,41 @@ test("a port that a program keeps from others cannot be bound", () => {
   new TcpListener(a, { port: 30081, owner: "x" }).close();
 });
 
+test("a program chooses where a socket is bound", () => {
+  const { a, cgroup, program } = world();
+  cgroup.attach(
+    "bind4",
+    program("elsewhere", (ctx) => {
+      if (ctx.userPort === 81) return 0;
+      if (ctx.userPort === 80) ctx.userPort = 8080;
+      if (ctx.userIp === 0) ctx.userIp = parseIp("10.0.0.1");
+      return 1;
+    }),
+  );
+  const tcp = new TcpListener(a, { port: 80, owner: "x" });
+  expect([tcp.localAddress, tcp.localPort]).toEqual([parseIp("10.0.0.1"), 8080]);
+  const udp = new UdpSocket(a, { localPort: 80, owner: "x" });
+  expect([udp.localAddress, udp.localPort]).toEqual([parseIp("10.0.0.1"), 8080]);
+  expect(() => new TcpListener(a, { port: 80, owner: "y" })).toThrow("EADDRINUSE");
+  expect(() => new TcpListener(a, { port: 81, owner: "y" })).toThrow("EPERM");
+});
+
+test("who was connected is told when a socket ends", () => {
+  const { a, cgroup } = world();
+  const ends: unknown[] = [];
+  const run = ({ remoteAddress, remotePort }: SockContext) => {
+    ends.push([remoteAddress, remotePort]);
+    return 1;
+  };
+  cgroup.attach("sock_release", new BpfProgram(a.kernel, { type: "cgroup_sock", name: "n", run }));
+  exchange(a, { protocol: IPPROTO_TCP, dst: VIRTUAL[4], port: 80 });
+  exchange(a, { protocol: IPPROTO_UDP, dst: VIRTUAL[6], port: 80 });
+  expect(ends).toEqual([
+    [SERVER[4], 8080],
+    [SERVER[6], 8080],
+  ]);
+});
+
 test("a socket keeps its cookie from connect to its end", () => {
   const { a, cgroup } = world();
   const cookies: number[] = [];

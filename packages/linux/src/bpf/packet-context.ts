@@ -1,5 +1,5 @@
 import type { Origin } from "@cnilab/core";
-import type { ArpPacket, IpAddress, IpPacket, Mac, NetworkPacket } from "@cnilab/net";
+import type { ArpPacket, IpAddress, IpOption, IpPacket, Mac, NetworkPacket } from "@cnilab/net";
 import type { NetDevice } from "../device/net-device.ts";
 import { describeEnd, setDestination, setSource } from "../netfilter/nat/nat-packet.ts";
 import { NF_NAT_MANIP_DST, NF_NAT_MANIP_SRC } from "../netfilter/nat/nat-range.ts";
@@ -128,6 +128,12 @@ export abstract class PacketContext extends BpfContext {
     skb.flowHash = undefined;
     skb.checksumValid = false;
     skb.forgetFragments();
+  }
+
+  /** Gives the packet other IPv4 options or IPv6 destination options (`bpf_skb_adjust_room` with `BPF_ADJ_ROOM_NET`). */
+  setOptions(options: readonly IpOption[]): void {
+    this.ip.options = options;
+    this.skb.summedHeader = -1;
   }
 
   /** How a packet would go on from here (`bpf_fib_lookup`). */

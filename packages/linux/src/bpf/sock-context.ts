@@ -15,6 +15,14 @@ export interface CgroupSocket {
   readonly mark: number;
 }
 
+/** Where a socket is bound, and connected to. */
+export interface SocketEnds {
+  readonly localAddress: IpAddress | undefined;
+  readonly localPort: number;
+  readonly remoteAddress: IpAddress | undefined;
+  readonly remotePort: number;
+}
+
 /** What all programs on sockets are given. */
 export abstract class CgroupContext extends BpfContext {
   readonly socket: CgroupSocket;
@@ -69,17 +77,21 @@ export abstract class CgroupContext extends BpfContext {
 export class SockContext extends CgroupContext {
   readonly localAddress: IpAddress | undefined;
   readonly localPort: number;
+  /** Of a connected socket. */
+  readonly remoteAddress: IpAddress | undefined;
+  readonly remotePort: number;
 
   constructor(
     program: BpfProgram,
     socket: CgroupSocket,
-    localAddress: IpAddress | undefined,
-    localPort: number,
+    { localAddress, localPort, remoteAddress, remotePort }: SocketEnds,
     trace: Trace | undefined,
   ) {
     super(program, socket, trace);
     this.localAddress = localAddress;
     this.localPort = localPort;
+    this.remoteAddress = remoteAddress;
+    this.remotePort = remotePort;
   }
 
   override get outcome(): string {

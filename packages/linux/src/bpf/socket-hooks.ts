@@ -1,10 +1,10 @@
-import type { IpAddress } from "@cnilab/net";
+import { IPV4_ANY, type IpAddress, isUnspecified } from "@cnilab/net";
 import type { NetNamespace } from "../net-namespace.ts";
 import type { SocketError } from "../socket/socket.ts";
 import type { Trace } from "../trace.ts";
 import type { Cgroup, SockAddrHook, SockHook } from "./cgroup.ts";
 import { SockAddrContext } from "./sock-addr-context.ts";
-import { type CgroupSocket, SockContext } from "./sock-context.ts";
+import { type CgroupSocket, SockContext, type SocketEnds } from "./sock-context.ts";
 
 /** What programs have made of a call with an address. */
 export interface HookedAddress {
@@ -27,7 +27,7 @@ export function cgroupOf(netns: NetNamespace): Cgroup | undefined {
  */
 export function runSockAddr(
   cgroup: Cgroup,
-  call: "connect" | "sendmsg" | "recvmsg" | "getpeername",
+  call: "bind" | "connect" | "sendmsg" | "recvmsg" | "getpeername",
   socket: CgroupSocket,
   address: IpAddress,
   port: number,
@@ -44,18 +44,51 @@ export function runSockAddr(
   return { address: ctx.userIp, port: ctx.userPort, source: ctx.msgSrcIp, error };
 }
 
+/** Where a socket is bound once the programs of a control group were asked, and what they refuse that with. */
+export interface BoundAddress {
+  readonly address: IpAddress | undefined;
+  readonly port: number;
+  readonly error: SocketError | undefined;
+}
+
+/**
+ * Asks the programs of a control group where a socket may be bound (net/ipv4/af_inet.c `inet_bind_sk`, `__inet_bind`): before
+ * that, for another address or port; after it, whether it may stay.
+ * @param address `undefined` for all, which programs see as 0.0.0.0
+ * @param choosePort for one that is given none
+ */
+export function runBind(
+  cgroup: Cgroup,
+  socket: CgroupSocket,
+  address: IpAddress | undefined,
+  port: number,
+  choosePort: () => number,
+): BoundAddress {
+  const asked = address ?? IPV4_ANY;
+  const hooked = runSockAddr(cgroup, "bind", socket, asked, port, undefined);
+  if (hooked?.error !== undefined) return { address, port, error: hooked.error };
+  const given = hooked?.address ?? asked;
+  const bound = {
+    address: isUnspecified(given) ? undefined : given,
+    port: (hooked?.port ?? port) || choosePort(),
+  };
+  const error = runSock(cgroup, typeof asked === "object" ? "post_bind6" : "post_bind4", socket, {
+    localAddress: bound.address,
+    localPort: bound.port,
+    remoteAddress: undefined,
+    remotePort: 0,
+  });
+  return { ...bound, error };
+}
+
 /** Tells the programs of a control group of a socket. @returns the error that they refuse it with */
 export function runSock(
   cgroup: Cgroup,
   hook: SockHook,
   socket: CgroupSocket,
-  localAddress: IpAddress | undefined,
-  localPort: number,
+  ends: SocketEnds,
 ): SocketError | undefined {
-  const ctx = cgroup.run(
-    hook,
-    (program) => new SockContext(program, socket, localAddress, localPort, undefined),
-  );
+  const ctx = cgroup.run(hook, (program) => new SockContext(program, socket, ends, undefined));
   return ctx?.refused ? refusal(ctx.errno ?? "EPERM", hook) : undefined;
 }
 

@@ -21,13 +21,14 @@ export function fragmentPacket(packet: IpPacket, mtu: number): IpPacket[] {
     payload instanceof FragmentPayload
       ? [payload.whole, payload.offset, payload.length]
       : [packet, 0, payload.length];
-  const header = packet.version === 4 ? 20 : 48;
+  const header = packet.headerLength + (packet.version === 6 && !packet.isFragment ? 8 : 0);
   const step = (mtu - header) & ~7;
   const fragments: IpPacket[] = [];
   for (let offset = 0; offset < length; offset += step) {
     const size = Math.min(step, length - offset);
     const fragment = packet.withPayload(new FragmentPayload(whole, start + offset, size));
     fragment.fragmentOffset = start + offset;
+    if (offset > 0) fragment.options = packet.copiedOptions;
     fragment.moreFragments = offset + size < length || packet.moreFragments;
     fragments.push(fragment);
   }

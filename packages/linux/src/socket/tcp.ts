@@ -14,7 +14,7 @@ import {
   TcpSegment,
 } from "@cnilab/net";
 import type { CgroupSocket } from "../bpf/sock-context.ts";
-import { cgroupOf, runSock, runSockAddr } from "../bpf/socket-hooks.ts";
+import { cgroupOf, runBind, runSock, runSockAddr } from "../bpf/socket-hooks.ts";
 import type { Dst } from "../fib/dst.ts";
 import { setLabelHash, setSocketHash } from "../ip/flow-hash.ts";
 import { routeConnect, routeOutput } from "../ip/route-output.ts";
@@ -70,20 +70,22 @@ export class TcpListener implements Socket {
   /** @throws KernelError EADDRINUSE, or what a program of the control group refuses the port with */
   constructor(netns: NetNamespace, options: ListenOptions) {
     this.netns = netns;
-    this.localAddress = options.address;
-    this.localPort = options.port;
     this.owner = options.owner;
     this.onAccept = options.onAccept;
-    netns.sockets.checkFree(IPPROTO_TCP, options.address, options.port);
+    const { sockets } = netns;
     const cgroup = cgroupOf(netns);
+    let { address, port } = options;
     if (cgroup !== undefined) {
-      const { address, port } = options;
       const cookie = netns.kernel.bpf.nextSocketCookie();
-      const hook = typeof address === "object" ? "post_bind6" : "post_bind4";
       const socket = { netns, protocol: IPPROTO_TCP, cookie, mark: 0 };
-      const refused = runSock(cgroup, hook, socket, address, port);
-      if (refused !== undefined) throw new KernelError(refused.errno, `TCP port ${port}`);
+      const choose = () => sockets.ephemeralPort(IPPROTO_TCP);
+      const bound = runBind(cgroup, socket, address, port, choose);
+      if (bound.error !== undefined) throw new KernelError(bound.error.errno, `TCP port ${port}`);
+      ({ address, port } = bound);
     }
+    sockets.checkFree(IPPROTO_TCP, address, port);
+    this.localAddress = address;
+    this.localPort = port;
     netns.sockets.tcpListeners.add(this);
     netns.network.touch();
   }
@@ -329,7 +331,7 @@ export class TcpConnection implements Socket, CgroupSocket {
     this.netns.sockets.tcpConnections.remove(this);
     const cgroup = cgroupOf(this.netns);
     if (cgroup !== undefined) {
-      runSock(cgroup, "sock_release", this, this.localAddress, this.localPort);
+      runSock(cgroup, "sock_release", this, this);
     }
   }
 

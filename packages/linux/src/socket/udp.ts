@@ -7,7 +7,7 @@ import {
   UdpDatagram,
 } from "@cnilab/net";
 import type { CgroupSocket } from "../bpf/sock-context.ts";
-import { cgroupOf, runSock, runSockAddr } from "../bpf/socket-hooks.ts";
+import { cgroupOf, runBind, runSock, runSockAddr } from "../bpf/socket-hooks.ts";
 import type { NetDevice } from "../device/net-device.ts";
 import type { CachedFlow, FlowReceiver } from "../flow-cache.ts";
 import { setLabelHash } from "../ip/flow-hash.ts";
@@ -97,8 +97,7 @@ export class UdpSocket implements Socket, FlowReceiver, CgroupSocket {
   constructor(netns: NetNamespace, options: UdpOptions) {
     const { sockets } = netns;
     this.netns = netns;
-    this.localAddress = options.localAddress;
-    this.localPort = options.localPort ?? sockets.ephemeralPort(IPPROTO_UDP);
+    let { localAddress, localPort } = options;
     let { remoteAddress, remotePort = 0 } = options;
     this.owner = options.owner;
     this.mark = options.mark ?? 0;
@@ -106,16 +105,20 @@ export class UdpSocket implements Socket, FlowReceiver, CgroupSocket {
     this.isEndpoint = options.tunnel !== true;
     this.onReceive = options.onReceive;
     this.onError = options.onError;
-    if (options.localPort !== undefined && options.remoteAddress === undefined) {
-      sockets.checkFree(IPPROTO_UDP, options.localAddress, options.localPort);
-    }
     const cgroup = this.isEndpoint ? cgroupOf(netns) : undefined;
-    if (cgroup !== undefined && options.localPort !== undefined && options.accepted !== true) {
-      const { localAddress, localPort } = this;
-      const hook = typeof localAddress === "object" ? "post_bind6" : "post_bind4";
-      const refused = runSock(cgroup, hook, this, localAddress, localPort);
-      if (refused !== undefined) throw new KernelError(refused.errno, `UDP port ${localPort}`);
+    const choose = () => sockets.ephemeralPort(IPPROTO_UDP);
+    if (cgroup !== undefined && localPort !== undefined && options.accepted !== true) {
+      const bound = runBind(cgroup, this, localAddress, localPort, choose);
+      if (bound.error !== undefined) {
+        throw new KernelError(bound.error.errno, `UDP port ${localPort}`);
+      }
+      ({ address: localAddress, port: localPort } = bound);
     }
+    if (localPort !== undefined && remoteAddress === undefined) {
+      sockets.checkFree(IPPROTO_UDP, localAddress, localPort);
+    }
+    this.localAddress = localAddress;
+    this.localPort = localPort ?? choose();
     if (cgroup !== undefined && remoteAddress !== undefined && options.accepted !== true) {
       const hooked = runSockAddr(cgroup, "connect", this, remoteAddress, remotePort, options.trace);
       if (hooked !== undefined) {
@@ -157,7 +160,7 @@ export class UdpSocket implements Socket, FlowReceiver, CgroupSocket {
   close(): void {
     const cgroup = this.isEndpoint ? cgroupOf(this.netns) : undefined;
     if (cgroup !== undefined) {
-      runSock(cgroup, "sock_release", this, this.localAddress, this.localPort);
+      runSock(cgroup, "sock_release", this, this);
     }
     this.netns.sockets.udp.remove(this);
     this.netns.network.touch();

@@ -180,6 +180,29 @@ describe("what the classes cannot say is skipped", () => {
     expect(packet.payload).toMatchObject(isUdp);
   });
 
+  test.each([
+    ["no operation and the end", "01 01 9a03 07 00 9a 03", [[0x9a, "07"]]],
+    ["one of length 1", "9a01 0000", []],
+    ["one that is longer than all", "9a09 0000", []],
+    ["a type at the very end", "010101 9a", []],
+  ])("IPv4 options: %s", (_, hex, expected) => {
+    const options = octets(hex);
+    const first = (0x40 + 5 + options.length / 4).toString(16);
+    const { packet } = decodeIp(
+      octets(
+        `${first}00 00${(29 + options.length).toString(16)} 0000 0000 4011 0000 ${ADDRESSES} ${hex} ${udp}`,
+      ),
+    );
+    expect(packet.options).toEqual(
+      expected.map(([type, data]) => ({ type, data: octets(data as string) })),
+    );
+  });
+
+  test("of two headers with destination options the first", () => {
+    const { packet } = decodeIp(octets(ipv6("3c", `3c00 1b02aaaa 0000 1100 1b02bbbb 0000 ${udp}`)));
+    expect(packet.options).toEqual([{ type: 0x1b, data: octets("aaaa") }]);
+  });
+
   test("extension headers before a fragment header, not those behind it", () => {
     const { packet } = decodeIp(octets(ipv6("3c", `2c00 010400000000 3c00 0599 12345678 ffff`)));
     expect(packet).toMatchObject({

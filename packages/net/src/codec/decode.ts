@@ -62,8 +62,8 @@ export interface BadChecksum {
 const MAX_DEPTH = 16;
 
 /**
- * Reads an Ethernet frame. What the packet classes cannot say is dropped (IPv4 and TCP options, IPv6
- * extension headers, all but the first SCTP chunk); what they do not know stays {@link Data}: other
+ * Reads an Ethernet frame. What the packet classes cannot say is dropped (TCP options, IPv6
+ * extension headers but for destination options, all but the first SCTP chunk); what they do not know stays {@link Data}: other
  * EtherTypes and protocols, fragments, WireGuard.
  * @throws PacketSyntaxError for anything that is not a frame
  */

@@ -1,9 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { octets } from "../../test/octets.ts";
 import { type IpAddress, parseIp } from "../ip-address.ts";
+import type { IpOption } from "../ip-option.ts";
 import { IPPROTO_UDP, IpPacket } from "../ip-packet.ts";
 import { Data } from "../payload.ts";
 import { UdpDatagram } from "../udp.ts";
+import { decodeIp } from "./decode.ts";
 import { encodeIp } from "./encode.ts";
 
 function udp(src: string, dst: string, datagram: UdpDatagram): IpPacket {
@@ -35,6 +37,49 @@ test("the header of an example known from elsewhere", () => {
   expect(encodeIp(packet).subarray(0, 20)).toEqual(
     octets("4500 0073 0000 4000 4011 b861 c0a8 0001 c0a8 00c7"),
   );
+});
+
+describe("IP options", () => {
+  const payload = new UdpDatagram(1, 2, new Data(1));
+  const v4 = { type: 0x9a, data: octets("0050 0a600001") };
+  const v6 = { type: 0x1b, data: octets(`${"fd".repeat(16)} 0050 0000`) };
+  const short = { type: 0x94, data: octets("00") };
+  const packet = (src: string, options: readonly IpOption[], moreFragments = false) =>
+    Object.assign(new IpPacket(parseIp(src), parseIp(src), 17, payload), {
+      options,
+      moreFragments,
+    });
+
+  test.each([
+    ["IPv4", packet("10.0.0.1", [v4]), 28, "9a08 0050 0a60 0001"],
+    ["IPv4, padded", packet("10.0.0.1", [short]), 24, "9403 0000"],
+    ["IPv4, two", packet("10.0.0.1", [short, v4]), 32, "9403 009a 0800 500a 6000 0100"],
+    ["IPv6", packet("fd00::1", [v6]), 64, `1102 1b14 ${"fd".repeat(16)} 0050 0000`],
+    ["IPv6, padded", packet("fd00::1", [short]), 48, "1100 9401 0000 0000"],
+    ["IPv6 before a fragment header", packet("fd00::1", [short], true), 56, "2c00 9401 0000 0000"],
+  ])("%s", (_, sent, headerLength, hex) => {
+    expect(sent.headerLength).toBe(headerLength);
+    const bytes = encodeIp(sent);
+    const at = sent.version === 4 ? 20 : 40;
+    expect(bytes.subarray(at, at + octets(hex).length)).toEqual(octets(hex));
+    const { packet: received, badChecksums } = decodeIp(bytes);
+    expect(badChecksums).toEqual([]);
+    expect(received.options).toEqual(sent.options);
+    expect(received.headerLength).toBe(headerLength);
+    expect(received.protocol).toBe(17);
+  });
+
+  test("more than an IPv4 header has room for", () => {
+    const many = packet("10.0.0.1", [v4, v4, v4, v4, v4, v4]);
+    expect(() => encodeIp(many)).toThrow(
+      new RangeError("an IPv4 header has at most 60 bytes, not 68"),
+    );
+  });
+
+  test("fragments after the first have those with the copied flag", () => {
+    const plain = { type: 0x07, data: octets("00") };
+    expect(packet("10.0.0.1", [plain, v4]).copiedOptions).toEqual([v4]);
+  });
 });
 
 describe("what cannot be said is a RangeError", () => {

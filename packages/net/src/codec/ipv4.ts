@@ -1,12 +1,14 @@
 import { IpPacket } from "../ip-packet.ts";
 import { Data } from "../payload.ts";
 import { internetChecksum } from "./checksum.ts";
+import { readIpv4Options, writeIpv4Options } from "./ip-options.ts";
 import { requireOctets, slice } from "./octets.ts";
 import { PacketSyntaxError } from "./packet-syntax-error.ts";
 
 export const IPV4_CHECKSUM_FIELD = 10;
 
 export const IPV4_HEADER_LENGTH = 20;
+const MAX_HEADER_LENGTH = 60;
 const DONT_FRAGMENT = 0x4000;
 const MORE_FRAGMENTS = 0x2000;
 
@@ -15,7 +17,11 @@ export function writeIpv4Header(octets: DataView, packet: IpPacket): void {
   if (packet.length > 0xffff) {
     throw new RangeError(`an IPv4 packet has at most 65535 bytes, not ${packet.length}`);
   }
-  octets.setUint8(0, 0x45);
+  const { headerLength } = packet;
+  if (headerLength > MAX_HEADER_LENGTH) {
+    throw new RangeError(`an IPv4 header has at most 60 bytes, not ${headerLength}`);
+  }
+  octets.setUint8(0, 0x40 | (headerLength / 4));
   octets.setUint8(1, packet.tos);
   octets.setUint16(2, packet.length);
   octets.setUint16(4, packet.id);
@@ -29,7 +35,8 @@ export function writeIpv4Header(octets: DataView, packet: IpPacket): void {
   octets.setUint8(9, packet.protocol);
   octets.setUint32(12, packet.src as number);
   octets.setUint32(16, packet.dst as number);
-  const header = slice(octets, 0, IPV4_HEADER_LENGTH);
+  writeIpv4Options(slice(octets, IPV4_HEADER_LENGTH, headerLength), packet.options);
+  const header = slice(octets, 0, headerLength);
   octets.setUint16(IPV4_CHECKSUM_FIELD, internetChecksum(header, IPV4_CHECKSUM_FIELD));
 }
 
@@ -61,6 +68,7 @@ export function readIpv4Header(octets: DataView): {
   packet.dontFragment = (fragment & DONT_FRAGMENT) !== 0;
   packet.moreFragments = (fragment & MORE_FRAGMENTS) !== 0;
   packet.fragmentOffset = (fragment & 0x1fff) * 8;
+  packet.options = readIpv4Options(slice(octets, IPV4_HEADER_LENGTH, headerLength));
   return {
     packet,
     header: slice(octets, 0, headerLength),

@@ -1,6 +1,8 @@
-import { IpPacket, NEXTHDR_FRAGMENT } from "../ip-packet.ts";
+import { NO_IP_OPTIONS } from "../ip-option.ts";
+import { IpPacket, NEXTHDR_DEST, NEXTHDR_FRAGMENT } from "../ip-packet.ts";
 import type { Ipv6Address } from "../ipv6-address.ts";
 import { Data } from "../payload.ts";
+import { readDestinationOptions, writeDestinationOptions } from "./ip-options.ts";
 import { readIpv6, requireOctets, slice, writeIpv6 } from "./octets.ts";
 import { PacketSyntaxError } from "./packet-syntax-error.ts";
 
@@ -10,12 +12,11 @@ export const IPV6_HEADER_LENGTH = 40;
 const NEXTHDR_HOP = 0;
 const NEXTHDR_ROUTING = 43;
 const NEXTHDR_AUTH = 51;
-const NEXTHDR_DEST = 60;
 const NEXTHDR_MOBILITY = 135;
 const NEXTHDR_HIP = 139;
 const NEXTHDR_SHIM6 = 140;
 
-/** Writes the header of a packet, with a fragment header for a fragment. @throws RangeError for what IPv6 cannot say */
+/** Writes the header of a packet, with one of destination options and a fragment header where it has them. @throws RangeError for what IPv6 cannot say */
 export function writeIpv6Header(octets: DataView, packet: IpPacket): void {
   const payloadLength = packet.length - IPV6_HEADER_LENGTH;
   if (payloadLength > 0xffff) {
@@ -23,19 +24,25 @@ export function writeIpv6Header(octets: DataView, packet: IpPacket): void {
   }
   octets.setUint32(0, (6 << 28) | ((packet.tos & 0xff) << 20) | (packet.flowLabel & 0xfffff));
   octets.setUint16(4, payloadLength);
-  octets.setUint8(6, packet.isFragment ? NEXTHDR_FRAGMENT : packet.protocol);
+  const hasOptions = packet.options.length > 0;
+  const next = packet.isFragment ? NEXTHDR_FRAGMENT : packet.protocol;
+  octets.setUint8(6, hasOptions ? NEXTHDR_DEST : next);
   octets.setUint8(7, packet.ttl);
   writeIpv6(octets, 8, packet.src as Ipv6Address);
   writeIpv6(octets, 24, packet.dst as Ipv6Address);
+  const at = packet.headerLength - (packet.isFragment ? 8 : 0);
+  if (hasOptions) {
+    writeDestinationOptions(slice(octets, IPV6_HEADER_LENGTH, at), next, packet.options);
+  }
   if (!packet.isFragment) return;
-  octets.setUint8(40, packet.protocol);
-  octets.setUint16(42, packet.fragmentOffset | (packet.moreFragments ? 1 : 0));
-  octets.setUint32(44, packet.id);
+  octets.setUint8(at, packet.protocol);
+  octets.setUint16(at + 2, packet.fragmentOffset | (packet.moreFragments ? 1 : 0));
+  octets.setUint32(at + 4, packet.id);
 }
 
 /**
- * A packet without its payload, and the octets of its payload. Extension headers are dropped, a
- * fragment header after it was read.
+ * A packet without its payload, and the octets of its payload. Of extension headers the first one with destination options
+ * and a fragment header are read, all others dropped.
  */
 export function readIpv6Header(octets: DataView): {
   packet: IpPacket;
@@ -65,6 +72,9 @@ export function readIpv6Header(octets: DataView): {
     if (extension === NEXTHDR_FRAGMENT) readFragmentHeader(payload, packet);
     const extensionLength = lengthOfExtension(extension, payload);
     requireOctets(payload, extensionLength, "IPv6 extension header");
+    if (extension === NEXTHDR_DEST && packet.options === NO_IP_OPTIONS) {
+      packet.options = readDestinationOptions(slice(payload, 2, extensionLength));
+    }
     payload = slice(payload, extensionLength);
   }
   return { packet, payload, routed };

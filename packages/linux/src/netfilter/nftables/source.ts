@@ -96,8 +96,8 @@ const NETWORK_FIELDS: Readonly<Record<string, Reader<IpPacket>>> = {
   version: (ip, into, at) => {
     into[at] = ip.version;
   },
-  hdrlength: (_ip, into, at) => {
-    into[at] = 5;
+  hdrlength: (ip, into, at) => {
+    into[at] = ip.headerLength >>> 2;
   },
   dscp: (ip, into, at) => {
     into[at] = ip.tos >>> 2;
