@@ -6,6 +6,8 @@ import {
   IpPacket,
   NO_IP_OPTIONS,
   parseIp,
+  TCP_SYN,
+  TcpSegment,
   UdpDatagram,
 } from "@cnilab/net";
 import { expect, test } from "vitest";
@@ -34,7 +36,10 @@ test.each([
         type: "sched_cls",
         name: "p",
         run: (ctx: TcContext) => {
-          if (ctx.isIp && ctx.ip.protocol === IPPROTO_TCP) run(ctx);
+          // Full segments have no room for more.
+          if (ctx.isIp && ctx.ip.payload instanceof TcpSegment && ctx.ip.payload.flags & TCP_SYN) {
+            run(ctx);
+          }
           return TC_ACT_OK;
         },
       });
