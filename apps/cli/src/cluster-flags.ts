@@ -1,4 +1,3 @@
-import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { type Cluster, createCluster } from "@cnilab/cluster";
 import {
@@ -29,6 +28,7 @@ import {
 } from "./load-balancer-flags.ts";
 import { loadModel, MODELS, NO_CNI, readModelOptions } from "./load-model.ts";
 import { type ParsedSources, parseSources } from "./parse-sources.ts";
+import type { ProgramIo } from "./program-io.ts";
 import { showProgress } from "./progress.ts";
 import { readSources, type Source } from "./read-input.ts";
 
@@ -154,11 +154,11 @@ const NO_POLICY: PolicyEngine = {
 };
 
 /** Brings up the cluster that the flags describe. @throws InputError */
-export async function bringUp(flags: ClusterFlags): Promise<BroughtUp> {
-  const model = await loadModel(flags.cni);
+export async function bringUp(io: ProgramIo, flags: ClusterFlags): Promise<BroughtUp> {
+  const model = await loadModel(io, flags.cni);
   const cniOptions = readModelOptions(model, flags.cniSet);
   const registerLoadBalancer = readLoadBalancer(flags);
-  const sources = await readSources(flags.filename.length > 0 ? flags.filename : [shop()]);
+  const sources = await readSources(io, flags.filename.length > 0 ? flags.filename : [shop()]);
   const resources = resourcesWith(model);
   const { objects, warnings } = readObjects(sources, {}, resources);
   const cluster = createCluster({
@@ -181,7 +181,7 @@ export async function bringUp(flags: ClusterFlags): Promise<BroughtUp> {
       if (flags.policy === "none") root.register(POLICY, { useValue: NO_POLICY });
     },
   });
-  const done = showProgress(cluster);
+  const done = showProgress(io, cluster);
   try {
     cluster.apply(objects);
     await cluster.settled();
@@ -217,8 +217,8 @@ function externalIpWarnings(objects: readonly KubeObject[]): string[] {
 }
 
 /** Says on stderr what the user should know before the answer. */
-export function warn(warnings: readonly string[]): void {
-  for (const warning of warnings) process.stderr.write(`cnilab: warning: ${warning}\n`);
+export function warn(io: ProgramIo, warnings: readonly string[]): void {
+  for (const warning of warnings) io.stderr.write(`cnilab: warning: ${warning}\n`);
 }
 
 function clusterConfig(flags: ClusterFlags): Partial<ClusterConfig> {

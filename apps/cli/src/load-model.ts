@@ -5,6 +5,7 @@ import { pathToFileURL } from "node:url";
 import { calico } from "@cnilab/calico";
 import { type CniModel, type CniOption, type CniOptionValues, InputError } from "@cnilab/core";
 import { flannel } from "@cnilab/flannel";
+import type { ProgramIo } from "./program-io.ts";
 
 /** Models that come with cnilab. */
 export const MODELS: readonly CniModel[] = [flannel, calico];
@@ -17,11 +18,11 @@ export const NO_CNI = "none";
  * directory.
  * @throws InputError where there is none, or what is there is no model
  */
-export async function loadModel(name: string): Promise<CniModel | undefined> {
+export async function loadModel(io: ProgramIo, name: string): Promise<CniModel | undefined> {
   if (name === NO_CNI) return undefined;
   const known = MODELS.find((m) => m.name === name);
   if (known !== undefined) return known;
-  const module = await load(find(name), name);
+  const module = await load(find(io, name), name);
   const model = [module["default"], module["cni"], ...Object.values(module)].find(isModel);
   if (model !== undefined) return model;
   throw new InputError(
@@ -31,11 +32,11 @@ export async function loadModel(name: string): Promise<CniModel | undefined> {
 }
 
 /** The file that a path or the name of a package means, seen from the working directory. */
-function find(name: string): string {
-  const path = resolve(name);
+function find(io: ProgramIo, name: string): string {
+  const path = resolve(io.cwd(), name);
   if (statSync(path, { throwIfNoEntry: false })?.isFile()) return path;
   const isPath = name === "" || /^(\.{0,2}\/|[a-z]:)/i.test(name);
-  const found = isPath ? undefined : findPackage(name);
+  const found = isPath ? undefined : findPackage(io, name);
   if (found !== undefined) return found;
   const names = [...MODELS.map((m) => m.name), NO_CNI].join(", ");
   throw new InputError(
@@ -44,8 +45,8 @@ function find(name: string): string {
   );
 }
 
-function findPackage(name: string): string | undefined {
-  const { resolve: find } = createRequire(resolve("package.json"));
+function findPackage(io: ProgramIo, name: string): string | undefined {
+  const { resolve: find } = createRequire(resolve(io.cwd(), "package.json"));
   try {
     return find(name);
   } catch {

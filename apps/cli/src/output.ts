@@ -1,19 +1,20 @@
-import process from "node:process";
 import type { KubeObject } from "@cnilab/core";
 import { stringify } from "yaml";
+import type { ProgramIo } from "./program-io.ts";
 
 /** Writes an answer; stdout carries nothing else. */
-export function print(text: string): void {
-  process.stdout.write(text.endsWith("\n") || text === "" ? text : `${text}\n`);
+export function print(io: ProgramIo, text: string): void {
+  io.stdout.write(text.endsWith("\n") || text === "" ? text : `${text}\n`);
 }
 
-export function printJson(value: unknown): void {
-  print(JSON.stringify(value, undefined, 2));
+export function printJson(io: ProgramIo, value: unknown): void {
+  print(io, JSON.stringify(value, undefined, 2));
 }
 
 /** As kubectl: keys sorted, and quoted what YAML 1.1 would take for a time or a boolean. */
-function printYaml(value: unknown): void {
+function printYaml(io: ProgramIo, value: unknown): void {
   print(
+    io,
     stringify(value, {
       version: "1.1",
       sortMapEntries: true,
@@ -26,6 +27,7 @@ function printYaml(value: unknown): void {
 
 /** Objects as kubectl hands them out: one alone, several in a List. */
 export function printObjects(
+  io: ProgramIo,
   objects: readonly KubeObject[],
   format: "json" | "yaml",
   single: boolean,
@@ -34,11 +36,11 @@ export function printObjects(
     single && objects.length === 1
       ? objects[0]
       : { apiVersion: "v1", kind: "List", metadata: { resourceVersion: "" }, items: objects };
-  if (format === "json") printJson(value);
-  else printYaml(value);
+  if (format === "json") printJson(io, value);
+  else printYaml(io, value);
 }
 
 /** Whether people see colours: on a terminal, unless NO_COLOR says otherwise. */
-export function wantsColour(): boolean {
-  return process.stdout.isTTY === true && !process.env["NO_COLOR"];
+export function wantsColour(io: ProgramIo): boolean {
+  return io.stdout.isTTY === true && !io.env["NO_COLOR"];
 }

@@ -7,13 +7,14 @@ import {
 } from "@cnilab/network-policy";
 import type { ClusterFlags } from "./cluster-flags.ts";
 import { loadModel, MODELS } from "./load-model.ts";
+import type { ProgramIo } from "./program-io.ts";
 
 /** Who reads the policies: the CNI where it enforces them and has a reading of its own. @throws InputError for an unknown CNI */
-export async function policyReader({
-  cni,
-  policy = "cni",
-}: Partial<Pick<ClusterFlags, "cni" | "policy">>): Promise<PolicyReader> {
-  const model = cni === undefined || policy !== "cni" ? undefined : await loadModel(cni);
+export async function policyReader(
+  io: ProgramIo,
+  { cni, policy = "cni" }: Partial<Pick<ClusterFlags, "cni" | "policy">>,
+): Promise<PolicyReader> {
+  const model = cni === undefined || policy !== "cni" ? undefined : await loadModel(io, cni);
   return model?.policyReader ?? KUBERNETES_POLICIES;
 }
 

@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import type { Output, ProgramIo } from "./program-io.ts";
 import { readOwnFile } from "./read-input.ts";
 
 const EXAMPLES = `
@@ -9,7 +10,10 @@ Without -f, every command works on an example: a shop of eleven workloads.
   cnilab show routes --node node1
   cnilab explain VTEP`;
 
-type AddCommand = (program: Command) => void;
+/** Columns of help that no terminal shows. */
+const WIDTH = 80;
+
+type AddCommand = (program: Command, io: ProgramIo) => void;
 
 /** Each command brings its own packages along: only those of the one that is called are loaded. */
 const COMMANDS: ReadonlyMap<string, () => Promise<AddCommand>> = new Map([
@@ -37,7 +41,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<AddCommand>> = new Map([
 const ABOUT_ALL: readonly string[] = ["completion", "help"];
 
 /** The command line as far as these words need it. */
-export async function createProgram(words: readonly string[]): Promise<Command> {
+export async function createProgram(words: readonly string[], io: ProgramIo): Promise<Command> {
   const program = new Command("cnilab")
     .description("Kubernetes networking on your desk: run a cluster, follow any packet.")
     .version(version(), "--version")
@@ -47,11 +51,15 @@ export async function createProgram(words: readonly string[]): Promise<Command> 
     .addHelpText("after", EXAMPLES)
     .showSuggestionAfterError()
     .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+      getOutHelpWidth: () => widthOf(io.stdout),
+      getErrHelpWidth: () => widthOf(io.stderr),
       // One clear line, as with every other bad input.
       outputError: (text, write) => write(`${oneLine(text)}\n`),
     })
     .exitOverride();
-  for (const add of await Promise.all(commandsFor(words).map((load) => load()))) add(program);
+  for (const add of await Promise.all(commandsFor(words).map((load) => load()))) add(program, io);
   return program;
 }
 
@@ -65,7 +73,11 @@ function commandsFor([name = "", sub]: readonly string[]): readonly (() => Promi
 
 async function dnsServeAlone(): Promise<AddCommand> {
   const { addDnsServeCommand } = await import("./commands/dns-serve.ts");
-  return (program) => addDnsServeCommand(program.command("dns").helpCommand(false));
+  return (program, io) => addDnsServeCommand(program.command("dns").helpCommand(false), io);
+}
+
+function widthOf({ isTTY, columns = WIDTH }: Output): number {
+  return isTTY === true ? columns : WIDTH;
 }
 
 function oneLine(text: string): string {

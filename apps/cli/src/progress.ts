@@ -1,12 +1,12 @@
-import process from "node:process";
 import type { Cluster } from "@cnilab/cluster";
+import type { ProgramIo } from "./program-io.ts";
 
 /** Pods between two looks at the terminal, which costs more than a pod does. */
 const STEP = 50;
 
 /** Counts on a terminal's last line how far the cluster is; call what it returns when it is there. */
-export function showProgress(cluster: Cluster): () => void {
-  const { stderr } = process;
+export function showProgress(io: ProgramIo, cluster: Cluster): () => void {
+  const { stderr } = io;
   if (!stderr.isTTY) return () => {};
   let pods = 0;
   let nodes = 0;

@@ -6,9 +6,9 @@ import {
   type Stats,
   statSync,
 } from "node:fs";
-import { join, relative } from "node:path";
-import process from "node:process";
+import { isAbsolute, join, relative } from "node:path";
 import { InputError } from "@cnilab/core";
+import type { ProgramIo } from "./program-io.ts";
 
 /** Text of one source of manifests. */
 export interface Source {
@@ -25,28 +25,29 @@ const MANIFEST = /\.(ya?ml|json)$/i;
  * Reads what `-f` names: files, folders (recursively their *.yaml, *.yml and *.json, by name), `-`.
  * @throws InputError where something is not there or cannot be read
  */
-export async function readSources(paths: readonly string[]): Promise<Source[]> {
+export async function readSources(io: ProgramIo, paths: readonly string[]): Promise<Source[]> {
   if (paths.indexOf("-") !== paths.lastIndexOf("-")) {
     throw new InputError("standard input can be read once only; leave one out", "-f -");
   }
   const sources: Source[] = [];
   for (const path of paths) {
-    const folder = path !== "-" && status(path).isDirectory();
-    for (const file of folder ? manifestsIn(path) : [path]) sources.push(await readSource(file));
+    const folder = path !== "-" && status(io, path).isDirectory();
+    for (const file of folder ? manifestsIn(io, path) : [path])
+      sources.push(await readSource(io, file));
   }
   return sources;
 }
 
 /** Reads one file, or standard input for `-`. @throws InputError */
-export async function readSource(path: string): Promise<Source> {
+export async function readSource(io: ProgramIo, path: string): Promise<Source> {
   const name = path === "-" ? "standard input" : path;
-  if (path !== "-" && status(path).isDirectory()) {
+  if (path !== "-" && status(io, path).isDirectory()) {
     throw new InputError("is a folder; name a file", path);
   }
   const chunks: Uint8Array[] = [];
   let length = 0;
   try {
-    const stream = path === "-" ? process.stdin : createReadStream(path);
+    const stream = path === "-" ? io.stdin : createReadStream(seenFrom(io, path));
     for await (const chunk of stream) {
       length += chunk.length;
       if (length > MAX_BYTES) break;
@@ -64,15 +65,15 @@ export async function readSource(path: string): Promise<Source> {
 }
 
 /** Every file of a folder and of those in it, by path from there, with slashes. @throws InputError */
-export function readFolder(folder: string): Map<string, string> {
-  if (!status(folder).isDirectory()) throw new InputError("is no folder", folder);
+export function readFolder(io: ProgramIo, folder: string): Map<string, string> {
+  if (!status(io, folder).isDirectory()) throw new InputError("is no folder", folder);
   const files = new Map<string, string>();
   let length = 0;
-  for (const path of filesIn(folder)) {
-    if (!status(path).isFile()) continue;
+  for (const path of filesIn(io, folder)) {
+    if (!status(io, path).isFile()) continue;
     let bytes: Uint8Array;
     try {
-      bytes = readFileSync(path);
+      bytes = readFileSync(seenFrom(io, path));
     } catch (error) {
       throw unreadable(error, path);
     }
@@ -93,10 +94,15 @@ export function readOwnFile(url: URL): string {
   return readFileSync(url, "utf8");
 }
 
-function status(path: string): Stats {
+/** The path, seen from where the program was called; what it goes through is left to the system. */
+function seenFrom(io: ProgramIo, path: string): string {
+  return path === "" || isAbsolute(path) ? path : `${io.cwd()}/${path}`;
+}
+
+function status(io: ProgramIo, path: string): Stats {
   let stats: Stats | undefined;
   try {
-    stats = statSync(path, { throwIfNoEntry: false });
+    stats = statSync(seenFrom(io, path), { throwIfNoEntry: false });
   } catch (error) {
     throw unreadable(error, path);
   }
@@ -104,22 +110,22 @@ function status(path: string): Stats {
   throw new InputError("there is no such file or folder; check the path", path || '""');
 }
 
-function manifestsIn(folder: string): string[] {
-  const files = filesIn(folder).filter((path) => MANIFEST.test(path));
+function manifestsIn(io: ProgramIo, folder: string): string[] {
+  const files = filesIn(io, folder).filter((path) => MANIFEST.test(path));
   if (files.length > 0) return files;
   throw new InputError("the folder holds no *.yaml, *.yml or *.json file", folder);
 }
 
-function filesIn(folder: string): string[] {
+function filesIn(io: ProgramIo, folder: string): string[] {
   let entries: Dirent[];
   try {
-    entries = readdirSync(folder, { withFileTypes: true });
+    entries = readdirSync(seenFrom(io, folder), { withFileTypes: true });
   } catch (error) {
     throw unreadable(error, folder);
   }
   return entries.sort(byName).flatMap((entry) => {
     const path = join(folder, entry.name);
-    return entry.isDirectory() ? filesIn(path) : [path];
+    return entry.isDirectory() ? filesIn(io, path) : [path];
   });
 }
 

@@ -2,6 +2,7 @@ import { basename, resolve } from "node:path";
 import { InputError, type KubeObject } from "@cnilab/core";
 import type { SavedFiles } from "@cnilab/import";
 import { readObjects } from "./cluster-flags.ts";
+import type { ProgramIo } from "./program-io.ts";
 import { readFolder, readSources } from "./read-input.ts";
 
 /** A folder as the collect script leaves it. */
@@ -13,10 +14,10 @@ export interface SavedState {
 }
 
 /** Reads nodes' folders, or a single node's own, and objects from what lies beside them. @throws InputError */
-export async function readState(folder: string): Promise<SavedState> {
-  const found = readFolder(folder);
+export async function readState(io: ProgramIo, folder: string): Promise<SavedState> {
+  const found = readFolder(io, folder);
   const single = found.has("links.json");
-  const node = basename(resolve(folder));
+  const node = basename(resolve(io.cwd(), folder));
   const files = single
     ? new Map([...found].map(([path, text]) => [`${node}/${path}`, text]))
     : found;
@@ -28,7 +29,10 @@ export async function readState(folder: string): Promise<SavedState> {
       folder,
     );
   }
-  const sources = await readSources(manifests.map((path) => `${folder}/${path}`));
+  const sources = await readSources(
+    io,
+    manifests.map((path) => `${folder}/${path}`),
+  );
   const { objects, warnings } = readObjects(sources);
   return { files, objects, ignored: warnings };
 }

@@ -3,6 +3,7 @@ import { parseManifests } from "@cnilab/cluster";
 import { InputError } from "@cnilab/core";
 import { IpsetError, IptablesError, type NetNamespace, NftablesError } from "@cnilab/linux";
 import { RESOURCES } from "./custom-resources.ts";
+import type { ProgramIo } from "./program-io.ts";
 import { type RenderFlags, readJson, readObjects } from "./render-input.ts";
 import { renderMachine } from "./render-machine.ts";
 
@@ -20,16 +21,16 @@ const OUTPUTS: Readonly<Record<string, Output>> = {
 };
 
 /** What Felix alone programs about policies, as the real tools print it, or as Felix writes it to them. @throws InputError */
-export async function renderCalico(flags: RenderFlags): Promise<string> {
+export async function renderCalico(io: ProgramIo, flags: RenderFlags): Promise<string> {
   const print = OUTPUTS[flags.output];
   if (print === undefined) {
     const known = Object.keys(OUTPUTS).join(", ");
     throw new InputError(`calico has no output "${flags.output}"; it has ${known}`, "-o");
   }
-  const inputs = [await readObjects(flags.filename)];
-  for (const path of flags.then) inputs.push(await readObjects([path]));
+  const inputs = [await readObjects(io, flags.filename)];
+  for (const path of flags.then) inputs.push(await readObjects(io, [path]));
   const kernel = renderMachine(flags.node, inputs[0] ?? []);
-  const felix = new StandAloneFelix(kernel.initNs, flags.node, await environment(flags));
+  const felix = new StandAloneFelix(kernel.initNs, flags.node, await environment(io, flags));
   try {
     for (const objects of inputs) felix.apply(objects);
   } catch (error) {
@@ -37,17 +38,20 @@ export async function renderCalico(flags: RenderFlags): Promise<string> {
     throw new InputError(`Felix gives up: ${error.message.split("\n", 1)[0]}`, flags.node);
   }
   for (const [object, problem] of felix.problems) {
-    process.stderr.write(`cnilab: warning: Felix passes over ${object}: ${problem}\n`);
+    io.stderr.write(`cnilab: warning: Felix passes over ${object}: ${problem}\n`);
   }
   return print(kernel.initNs, felix);
 }
 
 /** FelixConfiguration's fields, alone or as the object; without a word about it the dataplane is the one that has the output. */
-async function environment({ config, output }: RenderFlags): Promise<v3.FelixConfigurationSpec> {
+async function environment(
+  io: ProgramIo,
+  { config, output }: RenderFlags,
+): Promise<v3.FelixConfigurationSpec> {
   const forNftables = output.startsWith("nftables");
   const preset = { nftablesMode: forNftables ? "Enabled" : "Disabled" } as const;
   if (config === undefined) return preset;
-  const given = await readJson(config);
+  const given = await readJson(io, config);
   if (typeof given !== "object" || given === null || Array.isArray(given)) {
     throw new InputError("is no JSON object, as a FelixConfiguration's spec is", config);
   }

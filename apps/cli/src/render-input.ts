@@ -2,6 +2,7 @@ import { parseManifests } from "@cnilab/cluster";
 import { InputError, type KubeObject, type Node } from "@cnilab/core";
 import type { KubeProxyMode } from "@cnilab/kube-proxy";
 import { RESOURCES } from "./custom-resources.ts";
+import type { ProgramIo } from "./program-io.ts";
 import { readSource, readSources } from "./read-input.ts";
 
 /** What one agent alone is given. */
@@ -15,18 +16,18 @@ export interface RenderFlags {
 }
 
 /** The objects of these files. @throws InputError */
-export async function readObjects(paths: readonly string[]): Promise<KubeObject[]> {
+export async function readObjects(io: ProgramIo, paths: readonly string[]): Promise<KubeObject[]> {
   if (paths.length === 0)
     throw new InputError("name the objects with -f, as -f input.yaml", "render");
-  const sources = await readSources(paths);
+  const sources = await readSources(io, paths);
   return sources.flatMap(
     ({ name, text }) => parseManifests(text, name, { resources: RESOURCES }).objects,
   );
 }
 
 /** @throws InputError */
-export async function readJson(path: string): Promise<unknown> {
-  const { name, text } = await readSource(path);
+export async function readJson(io: ProgramIo, path: string): Promise<unknown> {
+  const { name, text } = await readSource(io, path);
   try {
     return JSON.parse(text);
   } catch (error) {

@@ -12,6 +12,7 @@ import {
   StandAloneKubeProxy,
 } from "@cnilab/kube-proxy";
 import type { NetNamespace } from "@cnilab/linux";
+import type { ProgramIo } from "./program-io.ts";
 import { type RenderFlags, readJson, readObjects } from "./render-input.ts";
 import { renderMachine } from "./render-machine.ts";
 
@@ -36,14 +37,14 @@ const OUTPUTS: Readonly<Record<KubeProxyMode, Readonly<Record<string, Output>>>>
 type Output = (netns: NetNamespace) => string;
 
 /** What kube-proxy alone programs, in the canonical order of the golden vectors. @throws InputError */
-export async function renderKubeProxy(flags: RenderFlags): Promise<string> {
+export async function renderKubeProxy(io: ProgramIo, flags: RenderFlags): Promise<string> {
   const { mode, print } = chooseOutput(flags);
   const config =
     flags.config === undefined
       ? DEFAULT_CONFIG
-      : readConfig(await readJson(flags.config), flags.config);
-  const inputs = [await readObjects(flags.filename)];
-  for (const path of flags.then) inputs.push(await readObjects([path]));
+      : readConfig(await readJson(io, flags.config), flags.config);
+  const inputs = [await readObjects(io, flags.filename)];
+  for (const path of flags.then) inputs.push(await readObjects(io, [path]));
   const kernel = renderMachine(flags.node, inputs[0] ?? []);
   const proxy = new StandAloneKubeProxy(kernel.initNs, flags.node, { ...config, mode });
   for (const objects of inputs) proxy.apply(objects);

@@ -5,6 +5,7 @@ import type { Kernel, NetNamespace, Network } from "@cnilab/linux";
 import type { Command } from "commander";
 import { addClusterFlags, bringUp, type ClusterFlags } from "./cluster-flags.ts";
 import { RESOURCES } from "./custom-resources.ts";
+import type { ProgramIo } from "./program-io.ts";
 import { readState } from "./read-state.ts";
 import { plural } from "./text-layout.ts";
 
@@ -41,16 +42,17 @@ export function addWalkFlags(command: Command): Command {
 
 /** Brings up the cluster that the flags describe, or reads the state that they name. @throws InputError */
 export async function walkable(
+  io: ProgramIo,
   flags: WalkFlags,
 ): Promise<{ readonly cluster: Walkable; readonly warnings: readonly string[] }> {
-  if (flags.state === undefined) return bringUp(flags) satisfies Promise<{ cluster: Cluster }>;
+  if (flags.state === undefined) return bringUp(io, flags) satisfies Promise<{ cluster: Cluster }>;
   if (flags.filename.length > 0) {
     throw new InputError(
       `cannot stand beside --state: objects come from ${flags.state}/*.yaml`,
       "-f",
     );
   }
-  const { files, objects, ignored } = await readState(flags.state);
+  const { files, objects, ignored } = await readState(io, flags.state);
   const listen = flags.listen === "all" ? "all" : "saved";
   const cluster = importCluster(files, objects, {
     seed: flags.seed,

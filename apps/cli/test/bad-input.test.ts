@@ -4,7 +4,8 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { cnilab } from "./cnilab.ts";
+import type { Answer } from "./cnilab.ts";
+import { LimitedHeap } from "./limited-heap.ts";
 
 const pod = (spec: string, name = "a") =>
   `apiVersion: v1\nkind: Pod\nmetadata:\n  name: ${name}\nspec: ${spec}\n`;
@@ -17,6 +18,8 @@ const node = (name: string, range: string) =>
 const ALIASES = Array.from({ length: 12 }, (_, i) =>
   i === 0 ? "  a0: &a0 [x]" : `  a${i}: &a${i} [${`*a${i - 1},`.repeat(9)}]`,
 );
+/** Nothing that is refused may need much memory. */
+const HEAP_MEGABYTES = 512;
 const MEGABYTES_50 = 50 * 1024 * 1024;
 
 const FILES: Readonly<Record<string, string | (() => string | Buffer)>> = {
@@ -71,6 +74,7 @@ const FILES: Readonly<Record<string, string | (() => string | Buffer)>> = {
 };
 
 let folder: string;
+let heap: LimitedHeap;
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "cnilab-bad-input-"));
@@ -79,9 +83,13 @@ beforeAll(() => {
     writeFileSync(join(folder, name), typeof content === "string" ? content : content());
   }
   symlinkSync("loop", join(folder, "loop"));
+  heap = new LimitedHeap(HEAP_MEGABYTES);
 });
 
-afterAll(() => rmSync(folder, { recursive: true }));
+afterAll(async () => {
+  await heap.close();
+  rmSync(folder, { recursive: true });
+});
 
 /** What is wrong, the arguments, and all that the user is told. */
 const MANIFESTS: readonly (readonly [string, string])[] = [
@@ -408,23 +416,22 @@ const ARGUMENTS: readonly (readonly [string, string])[] = [
   ],
 ];
 
-describe.concurrent("manifests", () => {
+describe("manifests", () => {
   test.each(MANIFESTS)("%s", async (path, message) => {
     const { status, stdout, stderr } = await run(["run", "-f", path]);
     expect({ status, stdout, stderr }).toEqual({ status: 2, stdout: "", stderr: line(message) });
   });
 });
 
-describe.concurrent("arguments", () => {
+describe("arguments", () => {
   test.each(ARGUMENTS)("%s", async (args, message) => {
     const { status, stdout, stderr } = await run(args.split(" "));
     expect({ status, stdout, stderr }).toEqual({ status: 2, stdout: "", stderr: line(message) });
   });
 });
 
-/** Nothing that is refused may need much memory. */
-function run(args: readonly string[]) {
-  return cnilab(args, { cwd: folder, env: { NODE_OPTIONS: "--max-old-space-size=512" } });
+function run(args: readonly string[]): Promise<Answer> {
+  return heap.run(args, { cwd: folder });
 }
 
 function line(message: string): string {

@@ -31,7 +31,7 @@ metadata: {name: client}
 spec: {containers: [{name: c}]}
 `;
 
-describe.concurrent("a cluster on Calico", () => {
+describe("a cluster on Calico", () => {
   test.each<[string, readonly string[], RegExp]>([
     [
       "of the mesh",

@@ -14,7 +14,7 @@ const FILE = fileURLToPath(new URL("calico/objects.yaml", import.meta.url));
 const TEXT = readFileSync(FILE, "utf8");
 const parse = (text: string) => parseManifests(text, "in.yaml", { resources: RESOURCES });
 
-describe.concurrent("get", () => {
+describe("get", () => {
   it.each<[args: string, text: string]>([
     [
       "ippools",

@@ -74,7 +74,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const input = () => ["-f", shop, "-f", policies, "--cni", "calico"];
 
-describe.concurrent("policies of Calico without packets", () => {
+describe("policies of Calico without packets", () => {
   test("policy explain goes through the tiers, and says what would allow it", async () => {
     const { stdout, stderr, status } = await cnilab([
       "policy",

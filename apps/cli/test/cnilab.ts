@@ -1,7 +1,10 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import process from "node:process";
+import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
+import type { Output, ProgramIo } from "../src/program-io.ts";
+import { runProgram } from "../src/run-program.ts";
 
 export const ROOT: string = fileURLToPath(new URL("../../..", import.meta.url));
 const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));
@@ -19,8 +22,7 @@ export const hasVectors: boolean = existsSync(VECTORS);
 
 /** What a user gets to see. */
 export interface Answer {
-  readonly status: number | null;
-  readonly signal: NodeJS.Signals | null;
+  readonly status: number;
   readonly stdout: string;
   readonly stderr: string;
   /** stdout as it came. */
@@ -32,14 +34,60 @@ export interface Call {
   readonly input?: string;
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;
+}
+
+/** What the program reads and writes, in this process. */
+class Capture implements ProgramIo {
+  readonly argv: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+  readonly stdin: AsyncIterable<Uint8Array>;
+  readonly out: Buffer[] = [];
+  readonly err: Buffer[] = [];
+  readonly stdout: Output = { write: (chunk) => this.out.push(Buffer.from(chunk)) };
+  readonly stderr: Output = { write: (chunk) => this.err.push(Buffer.from(chunk)) };
+  exitCode?: number;
+  readonly #cwd: string;
+
+  constructor(args: readonly string[], { input = "", cwd, env }: Call) {
+    this.argv = [process.execPath, MAIN, ...args];
+    this.env = { ...process.env, npm_lifecycle_event: undefined, ...env };
+    this.stdin = Readable.from(input === "" ? [] : [Buffer.from(input)]);
+    this.#cwd = cwd ?? process.cwd();
+  }
+
+  cwd(): string {
+    return this.#cwd;
+  }
+}
+
+/** Runs the command as a user would, in the process of the test: there it starts at once. */
+export async function cnilab(args: readonly string[], call: Call = {}): Promise<Answer> {
+  const io = new Capture(args, call);
+  await runProgram(io);
+  const bytes = Buffer.concat(io.out);
+  return {
+    status: io.exitCode ?? 0,
+    bytes,
+    stdout: bytes.toString(),
+    stderr: Buffer.concat(io.err).toString(),
+  };
+}
+
+/** What becomes of a process. */
+export interface Ended extends Omit<Answer, "status"> {
+  readonly status: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export interface ProcessCall extends Call {
   /** In place of Node and the program itself. */
   readonly program?: readonly string[];
   /** Called with the running program. */
-  readonly meanwhile?: (child: ReturnType<typeof spawn>) => void;
+  readonly meanwhile?: (child: ChildProcess) => void;
 }
 
-/** Runs the command as a user would, in a process of its own. */
-export function cnilab(args: readonly string[], call: Call = {}): Promise<Answer> {
+/** Runs the command in a process of its own, for tests that are about the process. */
+export function cnilabProcess(args: readonly string[], call: ProcessCall = {}): Promise<Ended> {
   const [file = "", ...first] = call.program ?? [
     process.execPath,
     "--disable-warning=ExperimentalWarning",

@@ -14,7 +14,7 @@ const DOORS = [
 ] as const;
 const MODES = ["iptables", "nftables", "ipvs"] as const;
 
-describe.concurrent.each(DOORS)("through %s", (_, manifests, namespace, rule) => {
+describe.each(DOORS)("through %s", (_, manifests, namespace, rule) => {
   test.each(MODES)("in %s mode: DNS, load balancer, node, controller, endpoint", async (mode) => {
     const input = changed(manifests, AS_IT_IS);
     const args = ["internet", `http://${HOST}/cart`, "--proxy-mode", mode, "-o", "json"];
@@ -65,7 +65,7 @@ describe.concurrent.each(DOORS)("through %s", (_, manifests, namespace, rule) =>
   });
 });
 
-test.concurrent("a capture has names and requests in their own bytes, on every leg", async () => {
+test("a capture has names and requests in their own bytes, on every leg", async () => {
   const args = ["internet", `http://${HOST}/cart`, "-o", "pcapng"];
   const { status, bytes } = await curl(changed(INGRESS, AS_IT_IS), ...args);
   expect(status).toBe(0);
@@ -76,7 +76,7 @@ test.concurrent("a capture has names and requests in their own bytes, on every l
   expect(text).toMatch(/HTTP\/1.1 200 OK\r\n(?:.+\r\n)+\r\n\{"server":"shop\/cart-/);
 });
 
-test.concurrent.each([
+test.each([
   ["shop/deploy/cart", "http://example.org/", "by node\\d, router to internet, which sees"],
   ["node/node1", "http://example.com/", "by router to internet"],
   ["internet", "https://example.com/", "to internet"],
@@ -88,7 +88,7 @@ test.concurrent.each([
   expect(status).toBe(0);
 });
 
-test.concurrent("run names the doors that are open, and what is amiss", async () => {
+test("run names the doors that are open, and what is amiss", async () => {
   const input = changed(
     [...INGRESS, ...GATEWAY.filter(({ kind }) => kind === "Gateway" || kind === "HTTPRoute")],
     { "Gateway edge": (spec: object) => ({ ...spec, gatewayClassName: "istio" }) },
@@ -101,7 +101,7 @@ test.concurrent("run names the doors that are open, and what is amiss", async ()
   expect(stdout.trimEnd().split("\n").length).toBeLessThanOrEqual(25);
 });
 
-test.concurrent("a pod asks for a public name by its search path, and leaves by the same door", async () => {
+test("a pod asks for a public name by its search path, and leaves by the same door", async () => {
   const args = ["shop/deploy/catalog", `http://${HOST}/cart`, "-o", "json"];
   const { status, stdout } = await curl(changed(INGRESS, AS_IT_IS), ...args);
   const json = JSON.parse(stdout);
@@ -114,7 +114,7 @@ test.concurrent("a pod asks for a public name by its search path, and leaves by 
   expect(json.backend).toMatch(/^shop\/cart-/);
 });
 
-describe.concurrent("the example's door", () => {
+describe("the example's door", () => {
   const file = (name: string) => `${ROOT}/apps/examples/doors/${name}.yaml`;
   test.each([
     ["ingress", 308, "Ingress shop/shop spec.rules[0].http.paths[0]"],
@@ -176,7 +176,7 @@ const withContainer = (more: object) => (spec: DeploymentSpec) => {
   return { ...spec, template: { ...spec.template, spec: { containers } } };
 };
 
-describe.concurrent("a break of an Ingress names the object to mend", () => {
+describe("a break of an Ingress names the object to mend", () => {
   test.each<[string, string, string[], RegExp]>([
     [
       "no endpoints",
@@ -436,7 +436,7 @@ const inOther = (kind: string, name: string, rest: object): Manifest => ({
   ...rest,
 });
 
-describe.concurrent("a break of a Gateway names the object to mend", () => {
+describe("a break of a Gateway names the object to mend", () => {
   test.each<[string, string, string[], RegExp]>([
     [
       "no endpoints",

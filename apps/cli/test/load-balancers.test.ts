@@ -11,7 +11,7 @@ async function run(args: string): Promise<{ status: number | null; stdout: strin
   return cnilab([...args.split(" "), "-f", "-"], { input: INPUT });
 }
 
-describe.concurrent("load balancers", () => {
+describe("load balancers", () => {
   test.each([
     ["by a cloud", "", "198.51.100.1", "198.51.100.2"],
     ["by ARP", " --load-balancer l2", "192.168.255.1", "192.168.255.2"],

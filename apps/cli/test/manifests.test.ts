@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { cnilab, hasManifests, MANIFESTS } from "./cnilab.ts";
 
-describe.concurrent("applications of others (need ../shared)", () => {
+describe("applications of others (need ../shared)", () => {
   it.skipIf(!hasManifests).each([
     ["online-boutique/kubernetes-manifests.yaml", "12 pods on 3 nodes", "13 of 13 answer"],
     ["guestbook", "6 pods on 3 nodes", "4 of 4 answer"],

@@ -18,7 +18,7 @@ function plain(line: string): string {
     .replace(/:\d{5}\b/g, "");
 }
 
-describe.concurrent("observe", () => {
+describe("observe", () => {
   test("shows a connection's way through a Flannel cluster, there and back", async () => {
     const shown = await lines([...PAIR, "--tcp-flags", "syn", "--all"]);
     expect(shown.map(plain)).toEqual([

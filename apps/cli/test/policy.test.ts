@@ -24,7 +24,7 @@ function databaseFile(text = DATABASE): string {
   return file;
 }
 
-describe.concurrent("the database of the guides", () => {
+describe("the database of the guides", () => {
   test.each([
     ["cni", "api", "allowed", 0],
     ["cni", "web", "allowed", 0],

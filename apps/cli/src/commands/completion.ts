@@ -2,8 +2,9 @@ import { Argument, type Command } from "commander";
 import { completionScript, SHELLS, type Shell } from "../completion-script.ts";
 import { KindNames } from "../kinds.ts";
 import { print } from "../output.ts";
+import type { ProgramIo } from "../program-io.ts";
 
-export function addCompletionCommand(program: Command): void {
+export function addCompletionCommand(program: Command, io: ProgramIo): void {
   program
     .command("completion")
     .description(
@@ -11,6 +12,6 @@ export function addCompletionCommand(program: Command): void {
     )
     .addArgument(new Argument("<shell>").choices(SHELLS))
     .action((shell: Shell) =>
-      print(completionScript(shell, program, { get: new KindNames().all })),
+      print(io, completionScript(shell, program, { get: new KindNames().all })),
     );
 }

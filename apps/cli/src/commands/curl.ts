@@ -1,4 +1,3 @@
-import process from "node:process";
 import type { Cluster, HttpConnection } from "@cnilab/cluster";
 import {
   ANSI_STYLE,
@@ -19,6 +18,7 @@ import { type CurlRequest, type RequestFlags, readRequest, redirected } from "..
 import { httpText } from "../http-text.ts";
 import { nameOf } from "../names.ts";
 import { print, printJson, wantsColour } from "../output.ts";
+import type { ProgramIo } from "../program-io.ts";
 
 export interface CurlFlags extends ClusterFlags, RequestFlags {
   readonly namespace?: string;
@@ -32,7 +32,7 @@ export interface CurlFlags extends ClusterFlags, RequestFlags {
 /** Redirects that are followed at most, as curl does. */
 const MOST_REDIRECTS = 50;
 
-export function addCurlCommand(program: Command): void {
+export function addCurlCommand(program: Command, io: ProgramIo): void {
   const command = program
     .command("curl")
     .description("ask a URL: DNS, connection, TLS, Ingress or Gateway, backend")
@@ -68,13 +68,18 @@ export function addCurlCommand(program: Command): void {
         .default("normal"),
     )
     .option("-n, --namespace <name>", "namespace of names that have none");
-  addClusterFlags(command).action(curl);
+  addClusterFlags(command).action((src, url, flags) => curl(io, src, url, flags));
 }
 
 /** Asks a URL, says what came of it, and sets the exit code. @throws InputError */
-export async function curl(src: string, url: string, flags: CurlFlags): Promise<void> {
+export async function curl(
+  io: ProgramIo,
+  src: string,
+  url: string,
+  flags: CurlFlags,
+): Promise<void> {
   const first = readRequest(url, flags);
-  const { cluster, warnings } = await bringUp(flags);
+  const { cluster, warnings } = await bringUp(io, flags);
   cluster.forgetConnections();
   const walk = new Trace();
   const answers: Answer[] = [];
@@ -93,10 +98,10 @@ export async function curl(src: string, url: string, flags: CurlFlags): Promise<
   const problem = endless
     ? `${MOST_REDIRECTS} redirects lead nowhere: ${last.request.url}`
     : last.problem;
-  warn([...warnings, ...cluster.warnings]);
+  warn(io, [...warnings, ...cluster.warnings]);
   switch (flags.output) {
     case "json":
-      printJson({
+      printJson(io, {
         ...asJson(src, last),
         ...(problem === undefined ? {} : { problem }),
         ...(answers.length > 1 && {
@@ -106,22 +111,25 @@ export async function curl(src: string, url: string, flags: CurlFlags): Promise<
       });
       break;
     case "pcapng":
-      process.stdout.write(tracePcapng(walk, captureBytes));
+      io.stdout.write(tracePcapng(walk, captureBytes));
       break;
     case "text": {
-      const style = wantsColour() ? ANSI_STYLE : PLAIN_STYLE;
+      const style = wantsColour(io) ? ANSI_STYLE : PLAIN_STYLE;
       if (flags.trace === true) {
-        print(traceText(walk, { level: flags.level, style, nameOf: nameOf(cluster) }));
-        print("\n");
+        print(io, traceText(walk, { level: flags.level, style, nameOf: nameOf(cluster) }));
+        print(io, "\n");
       }
       for (const [i, answer] of answers.entries()) {
-        if (i > 0) print("\n");
-        print(httpText(answer.request, answer.connection, answer.report, flags.verbose === true));
+        if (i > 0) print(io, "\n");
+        print(
+          io,
+          httpText(answer.request, answer.connection, answer.report, flags.verbose === true),
+        );
       }
-      if (problem !== undefined) print(problem);
+      if (problem !== undefined) print(io, problem);
     }
   }
-  if (problem !== undefined) process.exitCode = 1;
+  if (problem !== undefined) io.exitCode = 1;
 }
 
 interface Answer {

@@ -27,6 +27,7 @@ import { DnsServer } from "../dns/dns-server.ts";
 import { RealTransport } from "../dns/real-transport.ts";
 import { SystemClock } from "../dns/system-clock.ts";
 import { parseSources } from "../parse-sources.ts";
+import type { ProgramIo } from "../program-io.ts";
 import { readSource, readSources } from "../read-input.ts";
 
 const MAX_PORT = 65_535;
@@ -42,7 +43,7 @@ interface DnsServeFlags {
   readonly seed: string;
 }
 
-export function addDnsServeCommand(dns: Command): void {
+export function addDnsServeCommand(dns: Command, io: ProgramIo): void {
   dns
     .command("serve")
     .description("answers real DNS clients as CoreDNS with this Corefile would, from these objects")
@@ -60,10 +61,10 @@ export function addDnsServeCommand(dns: Command): void {
         .default("v1.15"),
     )
     .option("--seed <n>", "of the order in which records come", "1")
-    .action(serveDns);
+    .action((flags) => serveDns(io, flags));
 }
 
-async function serveDns(flags: DnsServeFlags): Promise<void> {
+async function serveDns(io: ProgramIo, flags: DnsServeFlags): Promise<void> {
   const listen = tryParseIp(flags.listen);
   if (listen === undefined) {
     throw new InputError(`"${flags.listen}" is not an address such as 127.0.0.1`, "--listen");
@@ -73,15 +74,15 @@ async function serveDns(flags: DnsServeFlags): Promise<void> {
   if (flags.filename.length === 0) {
     throw new InputError("name the cluster's objects with -f, as -f cluster.yaml", "dns serve");
   }
-  const corefile = await readSource(flags.corefile);
-  const { objects, warnings } = parseSources(await readSources(flags.filename));
-  for (const warning of [...warnings, ...missingNamespaces(objects)]) say(warning);
+  const corefile = await readSource(io, flags.corefile);
+  const { objects, warnings } = parseSources(await readSources(io, flags.filename));
+  for (const warning of [...warnings, ...missingNamespaces(objects)]) say(io, warning);
 
   const clock = new SystemClock();
   const random = new SeededRandom(seed);
   const api = new ApiStore(clock, random.fork("api"));
   for (const object of objects) api.create(object as never);
-  const folder = flags.corefile === "-" ? "." : dirname(flags.corefile);
+  const folder = resolve(io.cwd(), flags.corefile === "-" ? "." : dirname(flags.corefile));
   const readFile = (path: string): string | undefined => readIfThere(resolve(folder, path));
   const bound: { listeners: readonly DnsListener[] } = { listeners: [] };
   const dns = new CoreDns({
@@ -94,10 +95,10 @@ async function serveDns(flags: DnsServeFlags): Promise<void> {
     readFile,
     importFiles: (pattern, from) =>
       importedFiles(resolve(isAbsolute(from) ? dirname(from) : folder, pattern)),
-    environment: environment(),
-    log: ({ level, text }) => process.stderr.write(`[${level}] ${text}\n`),
+    environment: environment(io),
+    log: ({ level, text }) => io.stderr.write(`[${level}] ${text}\n`),
     fatal: (text) => {
-      say(`CoreDNS ends itself: ${text}`);
+      say(io, `CoreDNS ends itself: ${text}`);
       process.exit(EXIT_FATAL);
     },
     pluginOrder: flags.pluginOrder,
@@ -105,7 +106,7 @@ async function serveDns(flags: DnsServeFlags): Promise<void> {
   });
   bound.listeners = dns.listeners;
   const { listeners, hidden } = dns.listenersByPort(listen);
-  for (const zone of hidden) say(hiddenText(zone));
+  for (const zone of hidden) say(io, hiddenText(zone));
   const servers = await listenOn(listeners, listen, offset);
   dns.start();
   const end = (code: number): void => {
@@ -118,7 +119,7 @@ async function serveDns(flags: DnsServeFlags): Promise<void> {
   const where = listeners.map(
     ({ port, zones }) => `${formatEndpoint(listen, port + offset)} (${zones.join(" ")})`,
   );
-  say(`ready: DNS over UDP and TCP on ${where.join(", ")}`);
+  say(io, `ready: DNS over UDP and TCP on ${where.join(", ")}`);
 }
 
 /** Blocks with one zone and port, told apart by `bind`, are one too many on a single address. */
@@ -207,8 +208,8 @@ function readIfThere(path: string): string | undefined {
   }
 }
 
-function environment(): Record<string, string> {
-  const set = Object.entries(process.env).filter(([, value]) => value !== undefined);
+function environment({ env }: ProgramIo): Record<string, string> {
+  const set = Object.entries(env).filter(([, value]) => value !== undefined);
   return Object.fromEntries(set) as Record<string, string>;
 }
 
@@ -235,6 +236,6 @@ function wholeNumber(text: string, where: string, least: number, most: number): 
   throw new InputError(`must be a whole number from ${least} to ${most}, not "${text}"`, where);
 }
 
-function say(text: string): void {
-  process.stderr.write(`cnilab: ${text}\n`);
+function say(io: ProgramIo, text: string): void {
+  io.stderr.write(`cnilab: ${text}\n`);
 }

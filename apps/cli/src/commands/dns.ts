@@ -1,4 +1,3 @@
-import process from "node:process";
 import type { Endpoint, NameAnswer } from "@cnilab/cluster";
 import { InputError } from "@cnilab/core";
 import {
@@ -15,6 +14,7 @@ import { type Command, Option } from "commander";
 import { warn } from "../cluster-flags.ts";
 import { lookupJson } from "../dns/lookup-json.ts";
 import { print, printJson } from "../output.ts";
+import type { ProgramIo } from "../program-io.ts";
 import { addWalkFlags, type WalkFlags, walkable } from "../walkable.ts";
 import { addDnsServeCommand } from "./dns-serve.ts";
 
@@ -23,7 +23,7 @@ interface DnsFlags extends WalkFlags {
   readonly output: "text" | "dig" | "json";
 }
 
-export function addDnsCommand(program: Command): void {
+export function addDnsCommand(program: Command, io: ProgramIo): void {
   const command = program
     .command("dns")
     .description("what a pod's resolver gets for a name, search path and all")
@@ -41,11 +41,12 @@ export function addDnsCommand(program: Command): void {
     )
     .enablePositionalOptions()
     .helpCommand(false);
-  addWalkFlags(command).action(dns);
-  addDnsServeCommand(command);
+  addWalkFlags(command).action((pod, name, type, flags) => dns(io, pod, name, type, flags));
+  addDnsServeCommand(command, io);
 }
 
 async function dns(
+  io: ProgramIo,
   pod: string,
   name: string,
   type: string | undefined,
@@ -53,17 +54,17 @@ async function dns(
 ): Promise<void> {
   if (name === "") throw new InputError("the name is empty; say what to ask for", "dns");
   const wanted = type === undefined ? undefined : readType(type);
-  const { cluster, warnings } = await walkable(flags);
+  const { cluster, warnings } = await walkable(io, flags);
   const scope = flags.namespace === undefined ? {} : { namespace: flags.namespace };
   const from: Endpoint = cluster.endpoint(pod, scope);
   cluster.forgetConnections();
   const found = cluster.lookUp(from, name, { type: wanted });
-  warn([...warnings, ...cluster.warnings]);
+  warn(io, [...warnings, ...cluster.warnings]);
   if ("verdict" in found) throw new InputError(found.reason, pod);
-  if (flags.output === "json") printJson(json(pod, name, wanted, found));
-  else if (flags.output === "dig") print(asDig(name, found));
-  else print(text(pod, name, found));
-  if (found.problem !== undefined) process.exitCode = 1;
+  if (flags.output === "json") printJson(io, json(pod, name, wanted, found));
+  else if (flags.output === "dig") print(io, asDig(name, found));
+  else print(io, text(pod, name, found));
+  if (found.problem !== undefined) io.exitCode = 1;
 }
 
 /** @throws InputError */

@@ -1,4 +1,3 @@
-import process from "node:process";
 import type { Cluster } from "@cnilab/cluster";
 import { isNamespaced } from "@cnilab/cluster";
 import type { CustomResources } from "@cnilab/cluster/objects";
@@ -19,6 +18,7 @@ import { KindNames } from "../kinds.ts";
 import { readLabelSelector } from "../label-selector.ts";
 import { loadModel } from "../load-model.ts";
 import { print, printObjects } from "../output.ts";
+import type { ProgramIo } from "../program-io.ts";
 
 interface GetFlags extends ClusterFlags {
   readonly namespace?: string;
@@ -29,7 +29,7 @@ interface GetFlags extends ClusterFlags {
   readonly output: "text" | "wide" | "name" | "json" | "yaml";
 }
 
-export function addGetCommand(program: Command): void {
+export function addGetCommand(program: Command, io: ProgramIo): void {
   const command = program
     .command("get")
     .description("objects as kubectl prints them")
@@ -45,17 +45,22 @@ export function addGetCommand(program: Command): void {
         .choices(["text", "wide", "name", "json", "yaml"])
         .default("text"),
     );
-  addClusterFlags(command).action(get);
+  addClusterFlags(command).action((what, named, flags) => get(io, what, named, flags));
 }
 
-async function get(what: string, named: readonly string[], flags: GetFlags): Promise<void> {
+async function get(
+  io: ProgramIo,
+  what: string,
+  named: readonly string[],
+  flags: GetFlags,
+): Promise<void> {
   const slash = what.indexOf("/");
-  const names = new KindNames(resourcesWith(await loadModel(flags.cni)));
+  const names = new KindNames(resourcesWith(await loadModel(io, flags.cni)));
   const kinds = names.read(slash < 0 ? what : what.slice(0, slash));
   const wanted = slash < 0 ? named : [what.slice(slash + 1), ...named];
   const selector = flags.selector === undefined ? undefined : readLabelSelector(flags.selector);
-  const { cluster, warnings } = await bringUp(flags);
-  warn(warnings);
+  const { cluster, warnings } = await bringUp(io, flags);
+  warn(io, warnings);
   const byKind = kinds.map((kind) => {
     const found = inScope(cluster, kind, flags).filter(
       (o) =>
@@ -74,11 +79,11 @@ async function get(what: string, named: readonly string[], flags: GetFlags): Pro
     );
   }
   if (flags.output === "json" || flags.output === "yaml") {
-    printObjects(objects, flags.output, wanted.length === 1);
+    printObjects(io, objects, flags.output, wanted.length === 1);
   } else if (objects.length === 0) {
-    process.stderr.write(`No resources found${nowhere(kinds, flags, cluster.api.resources)}\n`);
+    io.stderr.write(`No resources found${nowhere(kinds, flags, cluster.api.resources)}\n`);
   } else if (flags.output === "name") {
-    for (const o of objects) print(`${resource(o)}/${o.metadata.name}`);
+    for (const o of objects) print(io, `${resource(o)}/${o.metadata.name}`);
   } else {
     const filled = byKind.filter((list) => list.length > 0);
     const tables = filled.map((list) => {
@@ -94,7 +99,7 @@ async function get(what: string, named: readonly string[], flags: GetFlags): Pro
         ...(columns === undefined ? {} : { printerColumns: columns }),
       });
     });
-    print(tables.join("\n"));
+    print(io, tables.join("\n"));
   }
 }
 

@@ -5,6 +5,7 @@ import { type Command, Option } from "commander";
 import { warn } from "../cluster-flags.ts";
 import { RESOURCES } from "../custom-resources.ts";
 import { print, printJson } from "../output.ts";
+import type { ProgramIo } from "../program-io.ts";
 import { readOwnFile } from "../read-input.ts";
 import { readState } from "../read-state.ts";
 import { plural, wrap } from "../text-layout.ts";
@@ -14,7 +15,7 @@ interface ImportFlags {
   readonly printCollect?: boolean;
 }
 
-export function addImportNodeCommand(program: Command): void {
+export function addImportNodeCommand(program: Command, io: ProgramIo): void {
   program
     .command("import-node")
     .description("read real machines' saved state: what there is, and what is not modelled")
@@ -23,12 +24,16 @@ export function addImportNodeCommand(program: Command): void {
     .addOption(
       new Option("-o, --output <format>", "text or json").choices(["text", "json"]).default("text"),
     )
-    .action(importNode);
+    .action((folder, flags) => importNode(io, folder, flags));
 }
 
-async function importNode(folder: string | undefined, flags: ImportFlags): Promise<void> {
+async function importNode(
+  io: ProgramIo,
+  folder: string | undefined,
+  flags: ImportFlags,
+): Promise<void> {
   if (flags.printCollect) {
-    print(readOwnFile(new URL(import.meta.resolve("@cnilab/import/collect.sh"))));
+    print(io, readOwnFile(new URL(import.meta.resolve("@cnilab/import/collect.sh"))));
     return;
   }
   if (folder === undefined) {
@@ -37,13 +42,13 @@ async function importNode(folder: string | undefined, flags: ImportFlags): Promi
       "import-node",
     );
   }
-  const { files, objects, ignored } = await readState(folder);
+  const { files, objects, ignored } = await readState(io, folder);
   const cluster = importCluster(files, objects, { resources: RESOURCES });
   const nodes = summarise(cluster);
   if (flags.output === "json")
-    printJson({ nodes, wires: wires(cluster), warnings: cluster.warnings });
-  else print(text(cluster, nodes));
-  warn([...ignored, ...cluster.warnings]);
+    printJson(io, { nodes, wires: wires(cluster), warnings: cluster.warnings });
+  else print(io, text(cluster, nodes));
+  warn(io, [...ignored, ...cluster.warnings]);
 }
 
 function text(cluster: ImportedCluster, nodes: readonly NodeSummary[]): string {

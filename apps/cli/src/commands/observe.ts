@@ -1,4 +1,3 @@
-import process from "node:process";
 import {
   comparable,
   FILTER_FLAGS,
@@ -31,6 +30,7 @@ import {
   wholeNumber,
 } from "../cluster-flags.ts";
 import { wantsColour } from "../output.ts";
+import type { ProgramIo } from "../program-io.ts";
 import { readSource } from "../read-input.ts";
 import { checkServices, clientOf } from "../service-check.ts";
 import { readTarget, type TargetFlags } from "../target.ts";
@@ -63,7 +63,7 @@ const DEFAULT_LAST = 20;
 /** What the rings of many nodes would hold together. */
 const CAPACITY = 65_535;
 
-export function addObserveCommand(program: Command): void {
+export function addObserveCommand(program: Command, io: ProgramIo): void {
   const filters = new FilterFlags();
   const command = program
     .command("observe")
@@ -110,7 +110,7 @@ export function addObserveCommand(program: Command): void {
     option.argParser((text: string) => filters.add(name, text));
     command.addOption(option);
   }
-  addClusterFlags(command).action((src, dst, flags) => observe(src, dst, flags, filters));
+  addClusterFlags(command).action((src, dst, flags) => observe(io, src, dst, flags, filters));
 }
 
 function rawFilters(flag: string, about: string): Option {
@@ -122,6 +122,7 @@ function rawFilters(flag: string, about: string): Option {
 }
 
 async function observe(
+  io: ProgramIo,
   src: string | undefined,
   dst: string | undefined,
   flags: ObserveFlags,
@@ -135,7 +136,7 @@ async function observe(
     const lines = (name: string, list: readonly FlowFilter[]) =>
       list.length === 0 ? [] : [`${name}:`, ...list.map((f) => `    - '${JSON.stringify(f)}'`)];
     const text = [...lines("allowlist", filters.allow), ...lines("denylist", filters.deny)];
-    process.stdout.write(text.map((line) => `${line}\n`).join(""));
+    io.stdout.write(text.map((line) => `${line}\n`).join(""));
     return;
   }
   const printer = new FlowPrinter({
@@ -144,18 +145,18 @@ async function observe(
     policyNames: flags.printPolicyNames === true,
     translate: flags.ipTranslation && flags.numeric !== true,
     timeFormat: flags.timeFormat,
-    ...(inColour(flags) ? { paint } : {}),
+    ...(inColour(io, flags) ? { paint } : {}),
   });
   const show = ({ node_name = "", time = "", ...rest }: Flow) => {
     const flow = { ...rest, node_name, time };
-    process.stdout.write(printer.print({ flow, node_name, time }));
+    io.stdout.write(printer.print({ flow, node_name, time }));
   };
   if (flags.inputFile !== undefined) {
     if (src !== undefined)
       throw new InputError("shows flows that are there: name no SRC", "--input-file");
-    for (const flow of await readFlows(flags.inputFile)) if (passes(flow)) show(flow);
-  } else await observeCluster(src, dst, flags, passes, show);
-  process.stdout.write(printer.close());
+    for (const flow of await readFlows(io, flags.inputFile)) if (passes(flow)) show(flow);
+  } else await observeCluster(io, src, dst, flags, passes, show);
+  io.stdout.write(printer.close());
 }
 
 function checkSelection(flags: ObserveFlags): void {
@@ -177,6 +178,7 @@ function checkSelection(flags: ObserveFlags): void {
 }
 
 async function observeCluster(
+  io: ProgramIo,
   src: string | undefined,
   dst: string | undefined,
   flags: ObserveFlags,
@@ -189,7 +191,7 @@ async function observeCluster(
   if (dst !== undefined && isUrl(dst)) {
     throw new InputError("is a URL: name a host and a port, as web.shop:80", `"${dst}"`);
   }
-  const { cluster, warnings } = await bringUp(flags);
+  const { cluster, warnings } = await bringUp(io, flags);
   const target =
     src === undefined || dst === undefined
       ? undefined
@@ -206,7 +208,7 @@ async function observeCluster(
   if (target === undefined) checkServices(cluster, clientOf(cluster));
   else cluster.connect(target);
   hubble.stop();
-  warn([...warnings, ...cluster.warnings]);
+  warn(io, [...warnings, ...cluster.warnings]);
   if (!follows) {
     const now = cluster.network.clock.now;
     for (const flow of selected(hubble.ring, flags, passes, now)) show(flow);
@@ -235,16 +237,16 @@ function selected(
 }
 
 /** Flows as `-o jsonpb` writes them, of ours or of a real Hubble. */
-async function readFlows(file: string): Promise<Flow[]> {
-  const { name, text } = await readSource(file);
+async function readFlows(io: ProgramIo, file: string): Promise<Flow[]> {
+  const { name, text } = await readSource(io, file);
   return text.split("\n").flatMap((line, i) => {
     if (line.trim() === "") return [];
     return readSavedFlow(line, `${name}:${i + 1}`) ?? [];
   });
 }
 
-function inColour({ color }: ObserveFlags): boolean {
-  return color === "always" || (color === "auto" && wantsColour());
+function inColour(io: ProgramIo, { color }: ObserveFlags): boolean {
+  return color === "always" || (color === "auto" && wantsColour(io));
 }
 
 const COLOURS = { host: 36, identity: 35, forwarded: 32, dropped: 31, other: 33 } as const;

@@ -1,10 +1,10 @@
-import process from "node:process";
 import type { Connection } from "@cnilab/cluster";
 import { InputError } from "@cnilab/core";
 import { type Command, Option } from "commander";
 import { warn } from "../cluster-flags.ts";
 import { print, printJson } from "../output.ts";
 import { policyReader } from "../policy-reader.ts";
+import type { ProgramIo } from "../program-io.ts";
 import { readSource } from "../read-input.ts";
 import { staticAnswers } from "../static-answer.ts";
 import { addTargetFlags, readTarget, type Target, type TargetFlags } from "../target.ts";
@@ -26,7 +26,7 @@ interface ProbeLine {
   readonly [field: string]: unknown;
 }
 
-export function addProbeCommand(program: Command): void {
+export function addProbeCommand(program: Command, io: ProgramIo): void {
   const command = program
     .command("probe")
     .description("the verdict only: does SRC reach DST?")
@@ -39,10 +39,11 @@ export function addProbeCommand(program: Command): void {
         .choices(["text", "json"])
         .default("text"),
     );
-  addTargetFlags(addWalkFlags(command)).action(probe);
+  addTargetFlags(addWalkFlags(command)).action((src, dst, flags) => probe(io, src, dst, flags));
 }
 
 async function probe(
+  io: ProgramIo,
   src: string | undefined,
   dst: string | undefined,
   flags: ProbeFlags,
@@ -51,7 +52,7 @@ async function probe(
     if (src !== undefined) {
       throw new InputError("give either SRC and DST, or --probes with a file, not both", "probe");
     }
-    await probeBatch(flags.probes, flags);
+    await probeBatch(io, flags.probes, flags);
     return;
   }
   if (src === undefined || dst === undefined) {
@@ -63,35 +64,35 @@ async function probe(
   if (isUrl(dst)) {
     throw new InputError(`is a URL: ask with cnilab curl ${src} ${dst}`, `"${dst}"`);
   }
-  const { cluster, warnings } = await walkable(flags);
-  const connection = (await prober(cluster, flags))(readTarget(cluster, src, dst, flags));
-  warn([...warnings, ...cluster.warnings]);
-  if (flags.output === "json") printJson({ src, dst, ...answer(connection) });
-  else print(text(connection));
-  if (connection.verdict !== "allowed") process.exitCode = 1;
+  const { cluster, warnings } = await walkable(io, flags);
+  const connection = (await prober(io, cluster, flags))(readTarget(cluster, src, dst, flags));
+  warn(io, [...warnings, ...cluster.warnings]);
+  if (flags.output === "json") printJson(io, { src, dst, ...answer(connection) });
+  else print(io, text(connection));
+  if (connection.verdict !== "allowed") io.exitCode = 1;
 }
 
-async function probeBatch(file: string, flags: ProbeFlags): Promise<void> {
+async function probeBatch(io: ProgramIo, file: string, flags: ProbeFlags): Promise<void> {
   if (file === "-" && flags.filename.includes("-")) {
     throw new InputError("standard input cannot hold both manifests and probes", "--probes -");
   }
-  const { name, text } = await readSource(file);
+  const { name, text } = await readSource(io, file);
   const lines = readLines(text, name);
-  const { cluster, warnings } = await walkable(flags);
+  const { cluster, warnings } = await walkable(io, flags);
   // Every line is understood before the first is answered.
   const probes = lines.map(({ probe, where }) => ({
     probe,
     target: find(cluster, probe, where, flags),
   }));
-  warn([...warnings, ...cluster.warnings]);
+  warn(io, [...warnings, ...cluster.warnings]);
   let everyAllowed = true;
-  const ask = await prober(cluster, flags);
+  const ask = await prober(io, cluster, flags);
   for (const { probe, target } of probes) {
     const connection = ask(target);
     if (connection.verdict !== "allowed") everyAllowed = false;
-    print(JSON.stringify({ ...probe, ...answer(connection) }));
+    print(io, JSON.stringify({ ...probe, ...answer(connection) }));
   }
-  if (!everyAllowed) process.exitCode = 1;
+  if (!everyAllowed) io.exitCode = 1;
 }
 
 function readLines(
@@ -152,8 +153,12 @@ type Answer = Pick<Connection, "egress" | "ingress" | "reason" | "backend" | "se
 };
 
 /** Answers one after the other, each on fresh connection tracking. */
-async function prober(cluster: Walkable, flags: ProbeFlags): Promise<(target: Target) => Answer> {
-  if (flags.static === true) return staticAnswers(cluster, await policyReader(flags));
+async function prober(
+  io: ProgramIo,
+  cluster: Walkable,
+  flags: ProbeFlags,
+): Promise<(target: Target) => Answer> {
+  if (flags.static === true) return staticAnswers(cluster, await policyReader(io, flags));
   return (target) => {
     cluster.forgetConnections();
     return cluster.connect(target);

@@ -1,4 +1,3 @@
-import process from "node:process";
 import type { Cluster } from "@cnilab/cluster";
 import { InputError, objectKey, type Protocol } from "@cnilab/core";
 import type { PolicyReader } from "@cnilab/network-policy";
@@ -6,6 +5,7 @@ import { type Command, Option } from "commander";
 import { addClusterFlags, bringUp, type ClusterFlags, warn } from "../cluster-flags.ts";
 import { print, printJson } from "../output.ts";
 import { policyReader } from "../policy-reader.ts";
+import type { ProgramIo } from "../program-io.ts";
 import { type ReachMember, reachMembers } from "../reach-members.ts";
 import { type ReachPair, reachCsv, reachMatrix } from "../reach-text.ts";
 import { staticAnswers } from "../static-answer.ts";
@@ -25,7 +25,7 @@ type Ask = (
   port: number,
 ) => Pick<ReachPair, "verdict" | "reason">;
 
-export function addReachCommand(program: Command): void {
+export function addReachCommand(program: Command, io: ProgramIo): void {
   const command = program
     .command("reach")
     .description(
@@ -39,17 +39,17 @@ export function addReachCommand(program: Command): void {
     .addOption(
       new Option("-o, --output <format>").choices(["text", "json", "csv"]).default("text"),
     );
-  addClusterFlags(command).action(reach);
+  addClusterFlags(command).action((flags) => reach(io, flags));
 }
 
-async function reach(flags: ReachFlags): Promise<void> {
+async function reach(io: ProgramIo, flags: ReachFlags): Promise<void> {
   const port = flags.port === undefined ? undefined : readPort(flags.port);
   const protocol = flags.protocol.toUpperCase() as Protocol;
-  const { cluster, warnings } = await bringUp(flags);
+  const { cluster, warnings } = await bringUp(io, flags);
   const members = reachMembers(cluster);
-  warn([...warnings, ...(flags.static === true ? [] : cluster.warnings)]);
+  warn(io, [...warnings, ...(flags.static === true ? [] : cluster.warnings)]);
   const ask =
-    flags.static === true ? byPolicies(cluster, await policyReader(flags)) : byPackets(cluster);
+    flags.static === true ? byPolicies(cluster, await policyReader(io, flags)) : byPackets(cluster);
   const pairs = members.flatMap((source) =>
     members.flatMap((destination) => {
       if (source === destination) return [];
@@ -62,16 +62,17 @@ async function reach(flags: ReachFlags): Promise<void> {
       }));
     }),
   );
-  if (flags.output === "json") printJson(pairs);
-  else if (flags.output === "csv") print(reachCsv(pairs));
+  if (flags.output === "json") printJson(io, pairs);
+  else if (flags.output === "csv") print(io, reachCsv(pairs));
   else
     print(
+      io,
       reachMatrix(
         members.map(({ name }) => name),
         pairs,
       ),
     );
-  if (pairs.some(({ verdict }) => verdict !== "allowed")) process.exitCode = 1;
+  if (pairs.some(({ verdict }) => verdict !== "allowed")) io.exitCode = 1;
 }
 
 /** Without what only single probes tell. */

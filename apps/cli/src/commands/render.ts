@@ -1,5 +1,6 @@
 import { Argument, type Command, Option } from "commander";
 import { print } from "../output.ts";
+import type { ProgramIo } from "../program-io.ts";
 import { renderCalico } from "../render-calico.ts";
 import { renderFlannelNode } from "../render-flannel.ts";
 import type { RenderFlags } from "../render-input.ts";
@@ -12,7 +13,7 @@ const AGENTS = {
 } as const;
 type AgentName = keyof typeof AGENTS;
 
-export function addRenderCommand(program: Command): void {
+export function addRenderCommand(program: Command, io: ProgramIo): void {
   const collect = (value: string, previous: readonly string[]) => [...previous, value];
   program
     .command("render")
@@ -47,5 +48,7 @@ export function addRenderCommand(program: Command): void {
       "iptables, ip6tables, nftables, nftables-json, ipvs, ipset, addrs; of flannel also routes, fdb…; of calico felix: what Felix writes",
       "iptables",
     )
-    .action(async (agent: AgentName, flags: RenderFlags) => print(await AGENTS[agent](flags)));
+    .action(async (agent: AgentName, flags: RenderFlags) =>
+      print(io, await AGENTS[agent](io, flags)),
+    );
 }

@@ -1,9 +1,9 @@
-import process from "node:process";
 import { isAddOn, objectKey } from "@cnilab/core";
 import { type Command, Option } from "commander";
 import { addClusterFlags, bringUp, type ClusterFlags } from "../cluster-flags.ts";
 import { loadModel } from "../load-model.ts";
 import { print, printJson } from "../output.ts";
+import type { ProgramIo } from "../program-io.ts";
 import { checkServices, clientOf } from "../service-check.ts";
 import { summary } from "../summary.ts";
 
@@ -11,23 +11,23 @@ interface RunFlags extends ClusterFlags {
   readonly output: "text" | "json";
 }
 
-export function addRunCommand(program: Command): void {
+export function addRunCommand(program: Command, io: ProgramIo): void {
   const command = program
     .command("run")
     .description("bring the cluster up, check every Service, and tell what is there")
     .addOption(
       new Option("-o, --output <format>", "text or json").choices(["text", "json"]).default("text"),
     );
-  addClusterFlags(command).action(run);
+  addClusterFlags(command).action((flags) => run(io, flags));
 }
 
-async function run(flags: RunFlags): Promise<void> {
-  const { cluster, warnings: ofInput } = await bringUp(flags);
+async function run(io: ProgramIo, flags: RunFlags): Promise<void> {
+  const { cluster, warnings: ofInput } = await bringUp(io, flags);
   const warnings = [...ofInput, ...cluster.warnings];
   const client = clientOf(cluster);
   const checks = checkServices(cluster, client);
   if (flags.output === "json") {
-    printJson({
+    printJson(io, {
       nodes: [...cluster.nodes.values()].map((node) => ({
         name: node.name,
         ready: node.ready,
@@ -59,22 +59,28 @@ async function run(flags: RunFlags): Promise<void> {
       warnings,
     });
   } else {
-    const model = await loadModel(flags.cni);
-    print(summary({ cluster, flags, model, checks, client, warnings, command: ownCommand() }));
+    const model = await loadModel(io, flags.cni);
+    print(
+      io,
+      summary({ cluster, flags, model, checks, client, warnings, command: ownCommand(io) }),
+    );
   }
-  if (checks.some((c) => c.failures.length > 0)) process.exitCode = 1;
+  if (checks.some((c) => c.failures.length > 0)) io.exitCode = 1;
 }
 
 /** How the user called us, so that the commands we suggest can be typed as they stand. */
-function ownCommand(): { readonly before: string; readonly behind: string } {
-  const script = process.env["npm_lifecycle_event"];
+function ownCommand({ argv, env }: ProgramIo): {
+  readonly before: string;
+  readonly behind: string;
+} {
+  const script = env["npm_lifecycle_event"];
   const before =
     script === "start" || script === "cnilab"
       ? "npm start --"
       : script === "npx"
         ? "npx cnilab"
         : "cnilab";
-  const same = process.argv.slice(2).filter((word) => word !== "run");
+  const same = argv.slice(2).filter((word) => word !== "run");
   return { before, behind: same.map((word) => ` ${quoted(word)}`).join("") };
 }
 

@@ -5,6 +5,7 @@ import { Argument, type Command, Option } from "commander";
 import { warn } from "../cluster-flags.ts";
 import { print, printJson } from "../output.ts";
 import { podNamespace } from "../pod-namespace.ts";
+import type { ProgramIo } from "../program-io.ts";
 import { addWalkFlags, type Walkable, type WalkFlags, walkable } from "../walkable.ts";
 
 interface ShowFlags extends WalkFlags {
@@ -15,7 +16,7 @@ interface ShowFlags extends WalkFlags {
   readonly output: "text" | "json";
 }
 
-export function addShowCommand(program: Command): void {
+export function addShowCommand(program: Command, io: ProgramIo): void {
   const command = program
     .command("show")
     .description("kernel state as the real tools print it")
@@ -29,10 +30,10 @@ export function addShowCommand(program: Command): void {
         .choices(["text", "json"])
         .default("text"),
     );
-  addWalkFlags(command).action(showState);
+  addWalkFlags(command).action((what, flags) => showState(io, what, flags));
 }
 
-async function showState(what: ViewName, flags: ShowFlags): Promise<void> {
+async function showState(io: ProgramIo, what: ViewName, flags: ShowFlags): Promise<void> {
   if (flags.node === undefined && flags.pod === undefined) {
     throw new InputError("name a node with --node, or a pod with --pod", "show");
   }
@@ -43,12 +44,12 @@ async function showState(what: ViewName, flags: ShowFlags): Promise<void> {
     );
   }
   const options = flags.table === undefined ? {} : { table: readTable(flags.table) };
-  const { cluster, warnings } = await walkable(flags);
+  const { cluster, warnings } = await walkable(io, flags);
   const netns = namespaceOf(cluster, flags);
   checkSystem(what, netns);
-  warn(warnings);
-  if (flags.output === "json") printJson(showJson(what, netns, options));
-  else print(show(what, netns, options));
+  warn(io, warnings);
+  if (flags.output === "json") printJson(io, showJson(what, netns, options));
+  else print(io, show(what, netns, options));
 }
 
 /** @throws InputError for a view of the other system */

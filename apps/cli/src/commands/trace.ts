@@ -1,4 +1,3 @@
-import process from "node:process";
 import { InputError } from "@cnilab/core";
 import {
   ANSI_STYLE,
@@ -15,6 +14,7 @@ import { captureBytes } from "../dns/capture-bytes.ts";
 import { lookupJson } from "../dns/lookup-json.ts";
 import { nameOf } from "../names.ts";
 import { print, printJson, wantsColour } from "../output.ts";
+import type { ProgramIo } from "../program-io.ts";
 import { addTargetFlags, readTarget, type TargetFlags } from "../target.ts";
 import { addWalkFlags, type WalkFlags, walkable } from "../walkable.ts";
 import { curl, isUrl } from "./curl.ts";
@@ -24,7 +24,7 @@ interface TraceFlags extends WalkFlags, TargetFlags {
   readonly level: "summary" | "normal" | "verbose";
 }
 
-export function addTraceCommand(program: Command): void {
+export function addTraceCommand(program: Command, io: ProgramIo): void {
   const command = program
     .command("trace")
     .description("follow one connection, step by step, there and back")
@@ -43,10 +43,10 @@ export function addTraceCommand(program: Command): void {
         .choices(["summary", "normal", "verbose"])
         .default("normal"),
     );
-  addTargetFlags(addWalkFlags(command)).action(trace);
+  addTargetFlags(addWalkFlags(command)).action((src, dst, flags) => trace(io, src, dst, flags));
 }
 
-async function trace(src: string, dst: string, flags: TraceFlags): Promise<void> {
+async function trace(io: ProgramIo, src: string, dst: string, flags: TraceFlags): Promise<void> {
   if (isUrl(dst)) {
     if (flags.state !== undefined) {
       throw new InputError("a URL needs programs that answer, and saved machines run none", dst);
@@ -54,19 +54,19 @@ async function trace(src: string, dst: string, flags: TraceFlags): Promise<void>
     if (flags.protocol !== "tcp") {
       throw new InputError("a URL is asked for over TCP", `--protocol ${flags.protocol}`);
     }
-    await curl(src, dst, { ...flags, header: [], resolve: [], trace: true });
+    await curl(io, src, dst, { ...flags, header: [], resolve: [], trace: true });
     return;
   }
-  const { cluster, warnings } = await walkable(flags);
+  const { cluster, warnings } = await walkable(io, flags);
   const target = readTarget(cluster, src, dst, flags);
   cluster.forgetConnections();
   const walk = new Trace();
   const connection = cluster.connect({ ...target, trace: walk });
-  warn([...warnings, ...cluster.warnings]);
+  warn(io, [...warnings, ...cluster.warnings]);
   const outcome = `${connection.verdict}: ${connection.reason}`;
   switch (flags.output) {
     case "json":
-      printJson({
+      printJson(io, {
         src,
         dst,
         verdict: connection.verdict,
@@ -79,17 +79,18 @@ async function trace(src: string, dst: string, flags: TraceFlags): Promise<void>
       });
       break;
     case "pcapng":
-      process.stdout.write(tracePcapng(walk, captureBytes));
+      io.stdout.write(tracePcapng(walk, captureBytes));
       break;
     case "text":
       print(
+        io,
         traceText(walk, {
           level: flags.level,
-          style: wantsColour() ? ANSI_STYLE : PLAIN_STYLE,
+          style: wantsColour(io) ? ANSI_STYLE : PLAIN_STYLE,
           nameOf: nameOf(cluster),
         }),
       );
-      print(["", ...serviceSummary(walk, nameOf(cluster)), outcome].join("\n"));
+      print(io, ["", ...serviceSummary(walk, nameOf(cluster)), outcome].join("\n"));
   }
-  if (connection.verdict !== "allowed") process.exitCode = 1;
+  if (connection.verdict !== "allowed") io.exitCode = 1;
 }

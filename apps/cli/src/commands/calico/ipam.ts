@@ -1,4 +1,3 @@
-import process from "node:process";
 import {
   calico,
   checkIpam,
@@ -14,6 +13,7 @@ import { tryParseIp } from "@cnilab/net";
 import { type Command, Option } from "commander";
 import { addClusterFlags, bringUp, type ClusterFlags, warn } from "../../cluster-flags.ts";
 import { print, printJson } from "../../output.ts";
+import type { ProgramIo } from "../../program-io.ts";
 
 interface ShowFlags extends ClusterFlags {
   readonly ip?: string;
@@ -28,7 +28,7 @@ interface CheckFlags extends ClusterFlags {
   readonly output: "text" | "json";
 }
 
-export function addIpamCommand(command: Command): void {
+export function addIpamCommand(command: Command, io: ProgramIo): void {
   const ipam = command
     .command("ipam")
     .description("how Calico's IPAM has handed out addresses, as calicoctl ipam prints it");
@@ -39,7 +39,7 @@ export function addIpamCommand(command: Command): void {
     .option("--show-blocks", "blocks as well as pools")
     .option("--show-borrowed", "addresses out of blocks of other nodes")
     .option("--show-configuration", "what IPAMConfiguration says");
-  withCalico(show).action(showIpam);
+  withCalico(show).action((flags) => showIpam(io, flags));
   const check = ipam
     .command("check")
     .description("whether what is handed out and what is in use are the same; exit code 1 if not")
@@ -50,7 +50,7 @@ export function addIpamCommand(command: Command): void {
         .choices(["text", "json"])
         .default("text"),
     );
-  withCalico(check).action(checkCluster);
+  withCalico(check).action((flags) => checkCluster(io, flags));
 }
 
 /** Flags of a cluster whose CNI is Calico where no other is named. */
@@ -60,17 +60,21 @@ function withCalico(command: Command): Command {
   return command.setOptionValueWithSource("cni", calico.name, "default");
 }
 
-async function showIpam(flags: ShowFlags): Promise<void> {
+async function showIpam(io: ProgramIo, flags: ShowFlags): Promise<void> {
   const address = flags.ip === undefined ? undefined : tryParseIp(flags.ip);
   if (flags.ip !== undefined && address === undefined) {
     throw new InputError(`invalid IP address specified: ${flags.ip}`, "--ip");
   }
-  const { client } = await ipamOf(flags);
-  if (address !== undefined) print(answer(() => showIp(client, address)));
-  else if (flags.showBlocks === true) print(showUtilization(client, true));
-  else if (flags.showBorrowed === true) print(showBorrowed(client));
-  else if (flags.showConfiguration === true) print(showConfiguration(client.settings));
-  else print(showUtilization(client, false));
+  const { client } = await ipamOf(io, flags);
+  if (address !== undefined)
+    print(
+      io,
+      answer(() => showIp(client, address)),
+    );
+  else if (flags.showBlocks === true) print(io, showUtilization(client, true));
+  else if (flags.showBorrowed === true) print(io, showBorrowed(client));
+  else if (flags.showConfiguration === true) print(io, showConfiguration(client.settings));
+  else print(io, showUtilization(client, false));
 }
 
 /** What IPAM cannot tell is told in its words. */
@@ -83,21 +87,21 @@ function answer(tell: () => string): string {
   }
 }
 
-async function checkCluster(flags: CheckFlags): Promise<void> {
-  const { client, cluster } = await ipamOf(flags);
+async function checkCluster(io: ProgramIo, flags: CheckFlags): Promise<void> {
+  const { client, cluster } = await ipamOf(io, flags);
   const { text, problems, report } = checkIpam(cluster.api, client, {
     showAllIps: flags.showAllIps === true,
     showProblemIps: flags.showProblemIps === true,
     version: calico.release,
     now: cluster.clock.now,
   });
-  if (flags.output === "json") printJson(report);
-  else print(text);
-  if (problems > 0) process.exitCode = 1;
+  if (flags.output === "json") printJson(io, report);
+  else print(io, text);
+  if (problems > 0) io.exitCode = 1;
 }
 
-async function ipamOf(flags: ClusterFlags) {
-  const { cluster, warnings } = await bringUp(flags);
-  warn(warnings);
+async function ipamOf(io: ProgramIo, flags: ClusterFlags) {
+  const { cluster, warnings } = await bringUp(io, flags);
+  warn(io, warnings);
   return { cluster, client: IpamClient.of(cluster.api, cluster.clock) };
 }

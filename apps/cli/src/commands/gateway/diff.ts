@@ -1,4 +1,3 @@
-import process from "node:process";
 import { InputError } from "@cnilab/core";
 import {
   type DerivedRequest,
@@ -14,6 +13,7 @@ import { type Command, Option } from "commander";
 import { warn } from "../../cluster-flags.ts";
 import { type Doors, doorsOf, type GatewayDoor } from "../../gateway-doors.ts";
 import { print, printJson } from "../../output.ts";
+import type { ProgramIo } from "../../program-io.ts";
 import { readSource } from "../../read-input.ts";
 import { readRequestLines } from "../../request-lines.ts";
 import { storedObjects } from "../../stored-objects.ts";
@@ -30,7 +30,7 @@ interface DiffFlags extends DoorFlags {
 /** Requests that are shown for one reason. */
 const SHOWN = 5;
 
-export function addDiffCommand(gateway: Command): void {
+export function addDiffCommand(gateway: Command, io: ProgramIo): void {
   const command = gateway
     .command("diff")
     .description("do the same requests go the same way through Ingresses as through HTTPRoutes?")
@@ -46,38 +46,41 @@ export function addDiffCommand(gateway: Command): void {
         .default([], "nothing"),
     )
     .addOption(new Option("-o, --output <format>").choices(["text", "json"]).default("text"));
-  addDoorFlags(command).action(diff);
+  addDoorFlags(command).action((flags) => diff(io, flags));
 }
 
-async function diff(flags: DiffFlags): Promise<void> {
+async function diff(io: ProgramIo, flags: DiffFlags): Promise<void> {
   if (flags.filename.length === 0) {
     throw new InputError(
       "name the Ingress with -f, and the routes with -f or --with",
       "gateway diff",
     );
   }
-  const { objects, warnings } = await storedObjects([...flags.filename, ...flags.with]);
+  const { objects, warnings } = await storedObjects(io, [...flags.filename, ...flags.with]);
   const doors = doorsOf(objects, flags);
   if (doors.ingress === undefined) {
     throw new InputError("the input has no Ingress that is looked at; give one with -f", "-f");
   }
   const door = chosenGateway(doors, flags);
-  const given = flags.requests === undefined ? [] : await givenRequests(flags.requests);
+  const given = flags.requests === undefined ? [] : await givenRequests(io, flags.requests);
   const more = derived(doors.ingress.ingresses, door);
   const requests = [...given, ...more];
-  warn([...warnings, ...doors.warnings]);
+  warn(io, [...warnings, ...doors.warnings]);
   const comparison = diffRules(doors.ingress, door.rules, requests);
   const { differences } = comparison;
   const all = [...comparison.notCompared, ...(more.length < MOST_DERIVED ? [] : [CUT])];
   const unknown = flags.accept.filter((name) => !all.some(({ what }) => what === name));
-  warn(unknown.map((name) => `--accept ${name}: nothing of this name is left uncompared`));
+  warn(
+    io,
+    unknown.map((name) => `--accept ${name}: nothing of this name is left uncompared`),
+  );
   const open = all.filter(({ what }) => !flags.accept.includes(what));
   if (flags.output === "json") {
     const notCompared = all.map((each) => ({ ...each, accepted: !open.includes(each) }));
-    printJson({ requests: requests.length, differences, notCompared });
-  } else print([text(differences, open, requests.length), ...leftOpen(open)].join("\n"));
+    printJson(io, { requests: requests.length, differences, notCompared });
+  } else print(io, [text(differences, open, requests.length), ...leftOpen(open)].join("\n"));
   // A comparison that leaves something open is no "yes".
-  if (differences.length > 0 || open.length > 0) process.exitCode = 1;
+  if (differences.length > 0 || open.length > 0) io.exitCode = 1;
 }
 
 const CUT: NotCompared = {
@@ -105,8 +108,8 @@ function leftOpen(notCompared: readonly NotCompared[]): string[] {
   return ["", ...lines, "Each --accept NAME says that you have seen to one of these."];
 }
 
-async function givenRequests(file: string): Promise<DerivedRequest[]> {
-  const lines = readRequestLines(await readSource(file));
+async function givenRequests(io: ProgramIo, file: string): Promise<DerivedRequest[]> {
+  const lines = readRequestLines(await readSource(io, file));
   return lines.map(({ request }) => ({ request, aspect: "given" }));
 }
 

@@ -12,6 +12,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { warn } from "../../cluster-flags.ts";
 import { doorsOf } from "../../gateway-doors.ts";
 import { print } from "../../output.ts";
+import type { ProgramIo } from "../../program-io.ts";
 import { readSource } from "../../read-input.ts";
 import { type RequestLine, readRequestLines } from "../../request-lines.ts";
 import { storedObjects } from "../../stored-objects.ts";
@@ -23,7 +24,7 @@ interface RouteFlags extends DoorFlags {
   readonly seed: number;
 }
 
-export function addRouteCommand(gateway: Command): void {
+export function addRouteCommand(gateway: Command, io: ProgramIo): void {
   const command = gateway
     .command("route")
     .description("which backend each request goes to: one JSON object a line in, one out")
@@ -34,10 +35,10 @@ export function addRouteCommand(gateway: Command): void {
         .argParser(readSeed)
         .default(1),
     );
-  addDoorFlags(command).action(route);
+  addDoorFlags(command).action((flags) => route(io, flags));
 }
 
-async function route(flags: RouteFlags): Promise<void> {
+async function route(io: ProgramIo, flags: RouteFlags): Promise<void> {
   if ((flags.fixtures === undefined) === (flags.filename.length === 0)) {
     throw new InputError("give either --fixtures, or manifests with -f", "gateway route");
   }
@@ -47,9 +48,9 @@ async function route(flags: RouteFlags): Promise<void> {
   const random = new SeededRandom(flags.seed);
   const choose = (backends: readonly RouteBackend[]): RouteBackend =>
     chooseBackend(backends, random);
-  const lines = readRequestLines(await readSource(flags.requests));
+  const lines = readRequestLines(await readSource(io, flags.requests));
   if (flags.fixtures !== undefined) {
-    const rules = await fixtureLookup(flags.fixtures);
+    const rules = await fixtureLookup(io, flags.fixtures);
     // Every line is understood before the first is answered.
     const asked = lines.map((each) => ({ ...each, rules: rules(each) }));
     const answers = asked.map(({ line, request, rules: found }) => {
@@ -59,21 +60,24 @@ async function route(flags: RouteFlags): Promise<void> {
       const added = { ...(backend && { backend }), ...(status && { status }) };
       return `${JSON.stringify({ ...asGiven, ...added })}\n`;
     });
-    print(answers.join(""));
+    print(io, answers.join(""));
     return;
   }
-  const rules = await rulesOfManifests(flags);
+  const rules = await rulesOfManifests(io, flags);
   const answers = lines.map(({ line, request }) => {
     const decision = rules.routeRequest(request);
     const own = Object.entries(line).filter(([field]) => !ANSWER_FIELDS.has(field));
     const asGiven = Object.fromEntries(own);
     return `${JSON.stringify({ ...asGiven, ...answerOf(decision, choose) })}\n`;
   });
-  print(answers.join(""));
+  print(io, answers.join(""));
 }
 
-async function fixtureLookup(file: string): Promise<(line: RequestLine) => ProxyRules> {
-  const { name, text } = await readSource(file);
+async function fixtureLookup(
+  io: ProgramIo,
+  file: string,
+): Promise<(line: RequestLine) => ProxyRules> {
+  const { name, text } = await readSource(io, file);
   let fixtures: unknown;
   try {
     fixtures = JSON.parse(text);
@@ -101,10 +105,10 @@ async function fixtureLookup(file: string): Promise<(line: RequestLine) => Proxy
   };
 }
 
-async function rulesOfManifests(flags: RouteFlags): Promise<ProxyRules> {
-  const { objects, warnings } = await storedObjects(flags.filename);
+async function rulesOfManifests(io: ProgramIo, flags: RouteFlags): Promise<ProxyRules> {
+  const { objects, warnings } = await storedObjects(io, flags.filename);
   const doors = doorsOf(objects, flags);
-  warn([...warnings, ...doors.warnings]);
+  warn(io, [...warnings, ...doors.warnings]);
   const { ingress } = doors;
   if (ingress !== undefined && flags.gateway === undefined) {
     if (doors.gateways.size === 0) return ingress.rules;

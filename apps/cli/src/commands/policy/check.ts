@@ -1,4 +1,3 @@
-import process from "node:process";
 import {
   type CheckedIntent,
   checkCalls,
@@ -20,6 +19,7 @@ import { type Command, Option } from "commander";
 import { warn } from "../../cluster-flags.ts";
 import { print, printJson } from "../../output.ts";
 import { policyReader, policyWarnings } from "../../policy-reader.ts";
+import type { ProgramIo } from "../../program-io.ts";
 import { junit, type ReportCase, sarif } from "../../report-formats.ts";
 import { addPolicyFlags, type PolicyFlags, readInput } from "./input.ts";
 
@@ -27,7 +27,7 @@ interface CheckFlags extends PolicyFlags {
   readonly output: "text" | "json" | "sarif" | "junit";
 }
 
-export function addCheckCommand(policy: Command): void {
+export function addCheckCommand(policy: Command, io: ProgramIo): void {
   const command = policy
     .command("check")
     .description(
@@ -38,15 +38,15 @@ export function addCheckCommand(policy: Command): void {
         .choices(["text", "json", "sarif", "junit"])
         .default("text"),
     );
-  addPolicyFlags(command).action(check);
+  addPolicyFlags(command).action((flags) => check(io, flags));
 }
 
-async function check(flags: CheckFlags): Promise<void> {
-  const objects = await readInput(flags);
-  const reader = await policyReader(flags);
+async function check(io: ProgramIo, flags: CheckFlags): Promise<void> {
+  const objects = await readInput(io, flags);
+  const reader = await policyReader(io, flags);
   const intent = inferIntent(objects, reader);
   const view = reader.read(objects);
-  warn(policyWarnings(objects, reader, view));
+  warn(io, policyWarnings(objects, reader, view));
   const closed = selectedWorkloads(intent.workloads, view.policies, "ingress");
   const cases = [
     ...callCases(checkCalls(intent, view)),
@@ -58,19 +58,19 @@ async function check(flags: CheckFlags): Promise<void> {
   const failed = cases.filter(({ level }) => level === "error").length;
   switch (flags.output) {
     case "text":
-      print(text(cases));
+      print(io, text(cases));
       break;
     case "json":
-      printJson(cases);
+      printJson(io, cases);
       break;
     case "sarif":
-      printJson(sarif(cases));
+      printJson(io, sarif(cases));
       break;
     case "junit":
-      print(junit("policy check", cases));
+      print(io, junit("policy check", cases));
       break;
   }
-  if (failed > 0) process.exitCode = 1;
+  if (failed > 0) io.exitCode = 1;
 }
 
 function callCases({ calls, lookups }: CheckedIntent): readonly ReportCase[] {

@@ -1,9 +1,9 @@
-import process from "node:process";
 import { connectionChanges } from "@cnilab/network-policy";
 import { type Command, Option } from "commander";
 import { warn } from "../../cluster-flags.ts";
 import { print, printJson } from "../../output.ts";
 import { policyReader, policyWarnings } from "../../policy-reader.ts";
+import type { ProgramIo } from "../../program-io.ts";
 import { addPolicyFlags, type PolicyFlags, read } from "./input.ts";
 
 interface DiffFlags extends PolicyFlags {
@@ -12,7 +12,7 @@ interface DiffFlags extends PolicyFlags {
 
 const NOTHING = "No Connections";
 
-export function addDiffCommand(policy: Command): void {
+export function addDiffCommand(policy: Command, io: ProgramIo): void {
   const command = policy
     .command("diff")
     .description(
@@ -21,19 +21,19 @@ export function addDiffCommand(policy: Command): void {
     .argument("<before>", "a file or a folder; with -f also those")
     .argument("<after>", "a file or a folder; with -f also those")
     .addOption(new Option("-o, --output <format>").choices(["text", "json"]).default("text"));
-  addPolicyFlags(command).action(diff);
+  addPolicyFlags(command).action((before, after, flags) => diff(io, before, after, flags));
 }
 
-async function diff(before: string, after: string, flags: DiffFlags): Promise<void> {
-  const reader = await policyReader(flags);
+async function diff(io: ProgramIo, before: string, after: string, flags: DiffFlags): Promise<void> {
+  const reader = await policyReader(io, flags);
   const [old, changed] = [
-    await read([...flags.filename, before]),
-    await read([...flags.filename, after]),
+    await read(io, [...flags.filename, before]),
+    await read(io, [...flags.filename, after]),
   ];
-  warn(policyWarnings(changed, reader, reader.read(changed)));
+  warn(io, policyWarnings(changed, reader, reader.read(changed)));
   const changes = connectionChanges(old, changed, reader);
-  if (flags.output === "json") printJson(changes);
-  else if (changes.length === 0) print("both permit the same connections");
+  if (flags.output === "json") printJson(io, changes);
+  else if (changes.length === 0) print(io, "both permit the same connections");
   else {
     const lines = changes.map((change) => {
       const ends = `${change.source} => ${change.destination}`;
@@ -41,7 +41,7 @@ async function diff(before: string, after: string, flags: DiffFlags): Promise<vo
       if (change.after === NOTHING) return `- ${ends} : ${change.before}`;
       return `~ ${ends} : ${change.before} -> ${change.after}`;
     });
-    print(lines.join("\n"));
+    print(io, lines.join("\n"));
   }
-  if (changes.length > 0) process.exitCode = 1;
+  if (changes.length > 0) io.exitCode = 1;
 }

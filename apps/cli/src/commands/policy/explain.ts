@@ -1,4 +1,3 @@
-import process from "node:process";
 import type { KubeObject, Protocol } from "@cnilab/core";
 import { InputError } from "@cnilab/core";
 import { tryParseIp } from "@cnilab/net";
@@ -16,6 +15,7 @@ import { type Command, Option } from "commander";
 import { warn } from "../../cluster-flags.ts";
 import { print, printJson } from "../../output.ts";
 import { policyReader, policyWarnings } from "../../policy-reader.ts";
+import type { ProgramIo } from "../../program-io.ts";
 import { addPolicyFlags, type PolicyFlags, readInput } from "./input.ts";
 import { remedies } from "./remedies.ts";
 import { sideText } from "./side-text.ts";
@@ -25,7 +25,7 @@ interface ExplainFlags extends PolicyFlags {
   readonly output: "text" | "json";
 }
 
-export function addExplainPolicyCommand(policy: Command): void {
+export function addExplainPolicyCommand(policy: Command, io: ProgramIo): void {
   const command = policy
     .command("explain")
     .description(
@@ -35,14 +35,19 @@ export function addExplainPolicyCommand(policy: Command): void {
     .argument("<dst:port>", "the same, with a port: a number or the name of a container port")
     .addOption(new Option("--protocol <name>").choices(["tcp", "udp", "sctp"]).default("tcp"))
     .addOption(new Option("-o, --output <format>").choices(["text", "json"]).default("text"));
-  addPolicyFlags(command).action(explain);
+  addPolicyFlags(command).action((src, dst, flags) => explain(io, src, dst, flags));
 }
 
-async function explain(src: string, dst: string, flags: ExplainFlags): Promise<void> {
-  const objects = await readInput(flags);
-  const reader = await policyReader(flags);
+async function explain(
+  io: ProgramIo,
+  src: string,
+  dst: string,
+  flags: ExplainFlags,
+): Promise<void> {
+  const objects = await readInput(io, flags);
+  const reader = await policyReader(io, flags);
   const view = reader.read(objects);
-  warn(policyWarnings(objects, reader, view));
+  warn(io, policyWarnings(objects, reader, view));
   const { policies, endpoint, settings } = view;
   const protocol = flags.protocol.toUpperCase() as Protocol;
   const source = findPeer(src, objects, endpoint);
@@ -52,7 +57,7 @@ async function explain(src: string, dst: string, flags: ExplainFlags): Promise<v
   const flow = { source: source.endpoint, destination: destination.endpoint, protocol, port };
   const verdict = evaluate(policies, flow, { ...settings, blocksMatchPods: false });
   if (flags.output === "json") {
-    printJson({
+    printJson(io, {
       source: source.name,
       destination: destination.name,
       protocol,
@@ -64,6 +69,7 @@ async function explain(src: string, dst: string, flags: ExplainFlags): Promise<v
   } else {
     const word = verdict.allowed ? "allowed" : "denied";
     print(
+      io,
       [
         `${source.name} => ${destination.name} ${protocol} ${port}: ${word}`,
         ...(source.endpoint.pod === undefined
@@ -76,7 +82,7 @@ async function explain(src: string, dst: string, flags: ExplainFlags): Promise<v
       ].join("\n"),
     );
   }
-  if (!verdict.allowed) process.exitCode = 1;
+  if (!verdict.allowed) io.exitCode = 1;
 }
 
 function side({ allowed, steps }: ReturnType<typeof evaluate>["egress"]): object {

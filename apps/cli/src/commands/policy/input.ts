@@ -2,6 +2,7 @@ import type { KubeObject } from "@cnilab/core";
 import { InputError } from "@cnilab/core";
 import { type Command, Option } from "commander";
 import { shop, warn } from "../../cluster-flags.ts";
+import type { ProgramIo } from "../../program-io.ts";
 import { storedObjects } from "../../stored-objects.ts";
 
 export interface InputFlags {
@@ -34,13 +35,19 @@ export function addPolicyFlags(command: Command): Command {
 }
 
 /** The objects of `-f`; of the example without it. @throws InputError */
-export async function readInput({ filename }: InputFlags): Promise<readonly KubeObject[]> {
-  return read(filename.length > 0 ? filename : [shop()]);
+export async function readInput(
+  io: ProgramIo,
+  { filename }: InputFlags,
+): Promise<readonly KubeObject[]> {
+  return read(io, filename.length > 0 ? filename : [shop()]);
 }
 
-export async function read(paths: readonly string[]): Promise<readonly KubeObject[]> {
-  const { objects, warnings } = await storedObjects(paths);
-  warn(warnings);
+export async function read(
+  io: ProgramIo,
+  paths: readonly string[],
+): Promise<readonly KubeObject[]> {
+  const { objects, warnings } = await storedObjects(io, paths);
+  warn(io, warnings);
   if (!objects.some(({ kind }) => kind === "Pod" || WORKLOADS.has(kind))) {
     throw new InputError("has no pods and no workloads to ask about", paths.join(", "));
   }

@@ -3,6 +3,7 @@ import { type Command, Option } from "commander";
 import { warn } from "../../cluster-flags.ts";
 import { print, printJson } from "../../output.ts";
 import { policyReader, policyWarnings } from "../../policy-reader.ts";
+import type { ProgramIo } from "../../program-io.ts";
 import { addPolicyFlags, type PolicyFlags, readInput } from "./input.ts";
 
 interface ListFlags extends PolicyFlags {
@@ -10,26 +11,29 @@ interface ListFlags extends PolicyFlags {
   readonly output: "text" | "json";
 }
 
-export function addListCommand(policy: Command): void {
+export function addListCommand(policy: Command, io: ProgramIo): void {
   const command = policy
     .command("list")
     .description("every connection that policies permit between workloads, one a line")
     .option("--exposure", "also what pods not in the input could reach, or be reached by")
     .addOption(new Option("-o, --output <format>").choices(["text", "json"]).default("text"));
-  addPolicyFlags(command).action(list);
+  addPolicyFlags(command).action((flags) => list(io, flags));
 }
 
-async function list(flags: ListFlags): Promise<void> {
-  const objects = await readInput(flags);
-  const reader = await policyReader(flags);
-  warn(policyWarnings(objects, reader, reader.read(objects)));
+async function list(io: ProgramIo, flags: ListFlags): Promise<void> {
+  const objects = await readInput(io, flags);
+  const reader = await policyReader(io, flags);
+  warn(io, policyWarnings(objects, reader, reader.read(objects)));
   const lines = connectionLines(objects, reader);
   const exposure = flags.exposure === true ? exposureLines(objects, reader) : [];
   if (flags.output === "json") {
-    printJson({ connections: lines.map(connection), ...(flags.exposure === true && { exposure }) });
+    printJson(io, {
+      connections: lines.map(connection),
+      ...(flags.exposure === true && { exposure }),
+    });
     return;
   }
-  print([...lines, ...(exposure.length > 0 ? ["", ...exposure] : [])].join("\n"));
+  print(io, [...lines, ...(exposure.length > 0 ? ["", ...exposure] : [])].join("\n"));
 }
 
 function connection(line: string): Readonly<Record<string, string>> {

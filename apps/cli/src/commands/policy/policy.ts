@@ -1,11 +1,12 @@
 import type { Command } from "commander";
+import type { ProgramIo } from "../../program-io.ts";
 import { addCheckCommand } from "./check.ts";
 import { addDiffCommand } from "./diff.ts";
 import { addExplainPolicyCommand } from "./explain.ts";
 import { addListCommand } from "./list.ts";
 import { addSuggestCommand } from "./suggest.ts";
 
-export function addPolicyCommand(program: Command): void {
+export function addPolicyCommand(program: Command, io: ProgramIo): void {
   const policy = program
     .command("policy")
     .description("what NetworkPolicies and their cluster-wide kin allow, out of manifests alone");
@@ -16,6 +17,6 @@ export function addPolicyCommand(program: Command): void {
     addDiffCommand,
     addExplainPolicyCommand,
   ]) {
-    add(policy);
+    add(policy, io);
   }
 }

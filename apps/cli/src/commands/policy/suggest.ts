@@ -9,6 +9,7 @@ import {
 } from "@cnilab/network-policy";
 import { type Command, Option } from "commander";
 import { printObjects } from "../../output.ts";
+import type { ProgramIo } from "../../program-io.ts";
 import { readSource } from "../../read-input.ts";
 import { addInputFlag, type InputFlags, readInput } from "./input.ts";
 
@@ -17,7 +18,7 @@ interface SuggestFlags extends InputFlags {
   readonly output: "yaml" | "json";
 }
 
-export function addSuggestCommand(policy: Command): void {
+export function addSuggestCommand(policy: Command, io: ProgramIo): void {
   const command = policy
     .command("suggest")
     .description(
@@ -28,16 +29,16 @@ export function addSuggestCommand(policy: Command): void {
       'recorded traffic as well: one {"src":"ns/workload","dst":"ns/workload","port":80,"protocol":"TCP"} a line',
     )
     .addOption(new Option("-o, --output <format>").choices(["yaml", "json"]).default("yaml"));
-  addInputFlag(command).action(suggest);
+  addInputFlag(command).action((flags) => suggest(io, flags));
 }
 
-async function suggest(flags: SuggestFlags): Promise<void> {
-  const objects: readonly KubeObject[] = await readInput(flags);
+async function suggest(io: ProgramIo, flags: SuggestFlags): Promise<void> {
+  const objects: readonly KubeObject[] = await readInput(io, flags);
   const intent = inferIntent(objects);
   const recorded =
-    flags.traffic === undefined ? [] : await readTraffic(flags.traffic, intent.workloads);
+    flags.traffic === undefined ? [] : await readTraffic(io, flags.traffic, intent.workloads);
   const ingress = ingressConnections(objects, NO_POLICIES, intent.workloads);
-  printObjects(suggestPolicies(intent, { recorded, ingress }), flags.output, false);
+  printObjects(io, suggestPolicies(intent, { recorded, ingress }), flags.output, false);
 }
 
 /** The question is what Ingresses lead to, whether policies let it through or not. */
@@ -45,10 +46,11 @@ const NO_POLICIES = KUBERNETES_POLICIES.read([]);
 
 /** @throws InputError for a line that is not understood */
 async function readTraffic(
+  io: ProgramIo,
   path: string,
   all: readonly Workload[],
 ): Promise<readonly RecordedFlow[]> {
-  const { name, text } = await readSource(path);
+  const { name, text } = await readSource(io, path);
   return text.split("\n").flatMap((line, i) => {
     if (line.trim() === "") return [];
     return [readFlow(line, `${name}:${i + 1}`, all)];
