@@ -8,7 +8,7 @@ import {
   type BpfResult,
   type UpdateFlag,
 } from "./bpf-map.ts";
-import type { HashEntry, PackedKey, SharedHashEntries } from "./shared-entries.ts";
+import type { HashEntry, HashSource, PackedKey } from "./shared-entries.ts";
 
 export interface BpfHashOptions<K, V> extends BpfMapOptions<K, V> {
   /** A key as a number or string, equal for equal keys. */
@@ -20,9 +20,9 @@ export class BpfHash<K, V> extends BpfMap<K, V> {
   readonly type: "hash" | "percpu_hash" | "hash_of_maps";
   readonly #pack: (key: K) => PackedKey;
   #own: Map<PackedKey, HashEntry<K, V>> | undefined = undefined;
-  #shared: SharedHashEntries<K, V> | undefined = undefined;
-  /** Entries of {@link shared} that this machine has not. */
-  #without: Set<PackedKey> | undefined = undefined;
+  #shared: HashSource<K, V> | undefined = undefined;
+  /** Keys of {@link shared} that this machine has not. */
+  #without: Map<PackedKey, K> | undefined = undefined;
 
   constructor(
     kernel: Kernel,
@@ -35,11 +35,11 @@ export class BpfHash<K, V> extends BpfMap<K, V> {
   }
 
   /** What it has in common with other machines' maps; what was written to it stands above that. */
-  get shared(): SharedHashEntries<K, V> | undefined {
+  get shared(): HashSource<K, V> | undefined {
     return this.#shared;
   }
 
-  set shared(shared: SharedHashEntries<K, V> | undefined) {
+  set shared(shared: HashSource<K, V> | undefined) {
     this.#shared = shared;
     this.#without = undefined;
     this.kernel.network.touch();
@@ -50,24 +50,29 @@ export class BpfHash<K, V> extends BpfMap<K, V> {
     const shared = this.#shared;
     if (shared === undefined) return own;
     let size = own + shared.size;
-    for (const key of this.#own?.keys() ?? []) if (shared.packed(key) !== undefined) size--;
-    for (const key of this.#without ?? []) if (shared.packed(key) !== undefined) size--;
+    for (const [packed, { key }] of this.#own ?? []) {
+      if (shared.find(packed, key) !== undefined) size--;
+    }
+    for (const [packed, key] of this.#without ?? []) {
+      if (shared.find(packed, key) !== undefined) size--;
+    }
     return size;
   }
 
   override find(key: K): V | undefined {
-    return this.#entry(this.#pack(key))?.value;
+    return this.#value(this.#pack(key), key);
   }
 
-  #entry(packed: PackedKey): HashEntry<K, V> | undefined {
+  #value(packed: PackedKey, key: K): V | undefined {
     const own = this.#own?.get(packed);
-    if (own !== undefined || this.#shared === undefined) return own;
-    return this.#without?.has(packed) ? undefined : this.#shared.packed(packed);
+    if (own !== undefined) return own.value;
+    if (this.#shared === undefined || this.#without?.has(packed)) return undefined;
+    return this.#shared.find(packed, key);
   }
 
   override write(key: K, value: V, flags: UpdateFlag = BPF_ANY): BpfResult {
     const packed = this.#pack(key);
-    const there = this.#entry(packed);
+    const there = this.#value(packed, key);
     if (flags > BPF_EXIST) return "EINVAL";
     if (there !== undefined && flags === BPF_NOEXIST) return "EEXIST";
     if (there === undefined && flags === BPF_EXIST) return "ENOENT";
@@ -84,11 +89,11 @@ export class BpfHash<K, V> extends BpfMap<K, V> {
 
   override erase(key: K): BpfResult {
     const packed = this.#pack(key);
-    if (this.#entry(packed) === undefined) return "ENOENT";
+    if (this.#value(packed, key) === undefined) return "ENOENT";
     this.#own?.delete(packed);
-    if (this.#shared?.packed(packed) !== undefined) {
-      this.#without ??= new Set();
-      this.#without.add(packed);
+    if (this.#shared?.find(packed, key) !== undefined) {
+      this.#without ??= new Map();
+      this.#without.set(packed, key);
     }
     this.changed(key);
     return undefined;

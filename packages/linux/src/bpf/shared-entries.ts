@@ -11,11 +11,19 @@ export interface HashEntry<K, V> {
   value: V;
 }
 
+/** What a hash map has beside its own entries: those that other machines have, too, or that somebody keeps in another form. */
+export interface HashSource<K, V> {
+  readonly size: number;
+  /** @param packed what the map makes of `key` */
+  find(packed: PackedKey, key: K): V | undefined;
+  entries(): Iterable<readonly [packed: PackedKey, entry: HashEntry<K, V>]>;
+}
+
 /**
  * Entries that hash maps of many machines have in common, as those of services: each is kept once. A machine's map keeps
  * what is different in it. One writer changes them for all.
  */
-export class SharedHashEntries<K, V> {
+export class SharedHashEntries<K, V> implements HashSource<K, V> {
   readonly #network: Network;
   readonly #pack: (key: K) => PackedKey;
   readonly #entries = new Map<PackedKey, HashEntry<K, V>>();
@@ -40,8 +48,8 @@ export class SharedHashEntries<K, V> {
     return found;
   }
 
-  packed(key: PackedKey): HashEntry<K, V> | undefined {
-    return this.#entries.get(key);
+  find(packed: PackedKey, _key: K): V | undefined {
+    return this.#entries.get(packed)?.value;
   }
 
   entries(): Iterable<[PackedKey, HashEntry<K, V>]> {
