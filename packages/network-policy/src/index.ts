@@ -50,7 +50,6 @@ export {
   evaluateSide,
   type FlowVerdict,
   type PolicyFlow,
-  type PolicyRule,
   type SideVerdict,
   type TierStep,
 } from "./policy/evaluate.ts";
@@ -65,6 +64,7 @@ export {
   type DomainTerm,
   type FamilyTerm,
   type LabelTerm,
+  type LocalTerm,
   type NamedPortTerm,
   type NodeTerm,
   type PeerTerm,
@@ -90,4 +90,5 @@ export {
   type PolicyView,
 } from "./policy/policy-reader.ts";
 export { readPolicies } from "./policy/read-policies.ts";
+export type { PolicyRule } from "./policy/rule-order.ts";
 export type { Tier } from "./policy/tier.ts";

@@ -11,7 +11,8 @@ import {
   type Rule,
 } from "../policy/policy.ts";
 import type { PolicyEndpoint } from "../policy/policy-endpoint.ts";
-import { byTier } from "../policy/tier.ts";
+import { rulesInOrder } from "../policy/rule-order.ts";
+import { byTier, endOfTier } from "../policy/tier.ts";
 import { POLICY_MAPS } from "./base-chains.ts";
 import { nameHash } from "./names.ts";
 import { RuleTexts } from "./rule-texts.ts";
@@ -76,17 +77,15 @@ function addChains(
     const chain = chainOfTier(name, i);
     const next = i + 1 < tiers.length ? `goto ${chainOfTier(name, i + 1)}` : "return";
     const end: ContentRule =
-      ofTier[0].tier.otherwise === "Deny"
+      endOfTier(ofTier, direction) === "Deny"
         ? { text: "drop", origin: deniedBy(ofTier, direction) }
         : { text: next, origin: undefined };
     // The other IP version's rules may be there already; what ends the chain stays last.
     const rules = chains.get(chain)?.slice(0, -1) ?? [];
-    for (const policy of ofTier) {
-      for (const rule of policy[direction] ?? []) {
-        const verdict = { Allow: "return", Deny: "drop", Pass: next, Log: "log" }[rule.action];
-        for (const match of texts.matches(rule, direction)) {
-          rules.push({ text: `${match} ${verdict}`, origin: originOf(policy, rule) });
-        }
+    for (const { policy, rule } of rulesInOrder(ofTier, direction)) {
+      const verdict = { Allow: "return", Deny: "drop", Pass: next, Log: "log" }[rule.action];
+      for (const match of texts.matches(rule, direction)) {
+        rules.push({ text: `${match} ${verdict}`, origin: originOf(policy, rule) });
       }
     }
     chains.set(chain, [...rules, end]);

@@ -11,6 +11,7 @@ import {
   rulesOf,
   type SimpleTerm,
   simpleTerms,
+  tellsLocal,
   termsOf,
 } from "../policy/policy.ts";
 import type { NamedPort, PolicyEndpoint } from "../policy/policy-endpoint.ts";
@@ -49,7 +50,7 @@ export class EndpointClasses {
   readonly classOf: Int32Array;
   /** Each list of named ports, as far as rules name them, that some endpoint has; once. */
   readonly portLists: readonly (readonly NamedPort[])[];
-  readonly #admitted: ReadonlyMap<string, Bits>;
+  readonly #admitted: ReadonlyMap<string, Admitted>;
 
   constructor(
     policies: readonly Policy[],
@@ -58,12 +59,23 @@ export class EndpointClasses {
   ) {
     const terms = distinctTerms(policies);
     const groups = new Groups([...terms.values()], portNames(policies), endpoints, settings);
-    const admitted = new Map<string, Bits>();
-    for (const [key, term] of terms) admitted.set(key, groups.admittedBy(term));
+    const admitted = new Map<string, Admitted>();
+    for (const [key, term] of terms) {
+      const local = groups.admittedBy(term, true);
+      admitted.set(key, {
+        local,
+        elsewhere: tellsLocal(term) ? groups.admittedBy(term, false) : local,
+      });
+    }
     // Groups that all terms treat alike are one class.
     const partition = new Partition(groups.size, (group) => groups.portList(group));
-    for (const bits of admitted.values()) partition.split(bits);
-    const subjects = policies.map((policy) => admitted.get(termKey(policy.subject)) as Bits);
+    for (const { local, elsewhere } of admitted.values()) {
+      partition.split(local);
+      if (elsewhere !== local) partition.split(elsewhere);
+    }
+    const subjects = policies.map(
+      (policy) => (admitted.get(termKey(policy.subject)) as Admitted).local,
+    );
     const classOfGroup = numberedBySubjects(partition, groups.size, subjects);
     const members: number[][] = Array.from({ length: partition.count }, () => []);
     this.classOf = new Int32Array(endpoints.length);
@@ -81,17 +93,30 @@ export class EndpointClasses {
       };
     });
     this.portLists = groups.portLists;
+    const ofClasses = (bits: Bits) => classBits(bits, classOfGroup, this.classes.length);
     this.#admitted = new Map(
-      [...admitted].map(([key, bits]) => [key, classBits(bits, classOfGroup, this.classes.length)]),
+      [...admitted].map(([key, { local, elsewhere }]) => {
+        const bits = ofClasses(local);
+        return [key, { local: bits, elsewhere: elsewhere === local ? bits : ofClasses(elsewhere) }];
+      }),
     );
   }
 
-  /** Which classes a term of one of the policies admits. Not to be written to. */
-  admittedBy(term: PeerTerm): Bits {
-    const bits = this.#admitted.get(termKey(term));
-    if (bits === undefined) throw new Error(`no policy has the term ${termKey(term)}`);
-    return bits;
+  /**
+   * Which classes a term of one of the policies admits. Not to be written to.
+   * @param isLocal for endpoints on the node of whom a rule is asked for, as is everybody for himself
+   */
+  admittedBy(term: PeerTerm, isLocal = true): Bits {
+    const found = this.#admitted.get(termKey(term));
+    if (found === undefined) throw new Error(`no policy has the term ${termKey(term)}`);
+    return isLocal ? found.local : found.elsewhere;
   }
+}
+
+/** Whom a term admits on the node of whom it is asked for, and on others; the same object where that is the same. */
+interface Admitted {
+  readonly local: Bits;
+  readonly elsewhere: Bits;
 }
 
 /**
@@ -239,7 +264,7 @@ class Groups {
     return (this.#groups[group] as Group).ports;
   }
 
-  admittedBy(term: PeerTerm): Bits {
+  admittedBy(term: PeerTerm, isLocal: boolean): Bits {
     switch (term.kind) {
       case "pods":
         return this.#podsOf(term);
@@ -259,16 +284,19 @@ class Groups {
         return this.#groupsWhere(({ family }) => family === term.family);
       case "domain":
         return emptyBits(this.size);
+      case "local":
+        return isLocal ? fullBits(this.size) : emptyBits(this.size);
       case "all":
       case "any": {
         const isAll = term.kind === "all";
         const bits = isAll ? fullBits(this.size) : emptyBits(this.size);
-        for (const each of term.of) (isAll ? andInto : orInto)(bits, this.admittedBy(each));
+        for (const each of term.of)
+          (isAll ? andInto : orInto)(bits, this.admittedBy(each, isLocal));
         return bits;
       }
       case "not": {
         const bits = fullBits(this.size);
-        andNotInto(bits, this.admittedBy(term.of));
+        andNotInto(bits, this.admittedBy(term.of, isLocal));
         return bits;
       }
     }
@@ -302,7 +330,7 @@ class Groups {
 }
 
 interface Group {
-  readonly admitting: Admitting;
+  readonly admitting: AdmittingBlocks;
   readonly ports: number;
   /** Numbers of label sets; absent for what is no pod, or no node. */
   readonly namespace: number | undefined;
@@ -314,7 +342,7 @@ interface Group {
 }
 
 /** Blocks that admit an address; equal sets have equal numbers. */
-interface Admitting {
+interface AdmittingBlocks {
   readonly id: number;
   readonly blocks: Bits;
 }
@@ -322,8 +350,8 @@ interface Admitting {
 class AddressRanges {
   readonly #settings: PolicySettings;
   readonly #indexes: Readonly<Record<IpFamily, BlockIndex>>;
-  readonly #sets = new Map<string, Admitting>();
-  readonly #none: Admitting;
+  readonly #sets = new Map<string, AdmittingBlocks>();
+  readonly #none: AdmittingBlocks;
 
   constructor(blocks: readonly BlockTerm[], settings: PolicySettings) {
     this.#settings = settings;
@@ -331,12 +359,12 @@ class AddressRanges {
     this.#none = this.#number(emptyBits(blocks.length));
   }
 
-  admitting({ address, pod }: PolicyEndpoint): Admitting {
+  admitting({ address, pod }: PolicyEndpoint): AdmittingBlocks {
     if (pod !== undefined && !this.#settings.blocksMatchPods) return this.#none;
     return this.#number(this.#indexes[familyOf(address)].admitting(address));
   }
 
-  #number(blocks: Bits): Admitting {
+  #number(blocks: Bits): AdmittingBlocks {
     const key = blocks.join();
     let found = this.#sets.get(key);
     if (found === undefined) {

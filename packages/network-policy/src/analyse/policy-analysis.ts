@@ -1,11 +1,12 @@
 import { allPorts, type IpProtocol } from "../policy/ip-protocol.ts";
 import {
+  areLocal,
   askedSides,
   DEFAULT_SETTINGS,
   EPHEMERAL_PORT,
   type PolicySettings,
 } from "../policy/match.ts";
-import type { Policy, Rule } from "../policy/policy.ts";
+import { type Policy, type Rule, tellsLocal, termsOf } from "../policy/policy.ts";
 import type { PolicyEndpoint } from "../policy/policy-endpoint.ts";
 import { type Bits, hasBit } from "./bits.ts";
 import { EndpointClasses } from "./endpoint-classes.ts";
@@ -31,10 +32,11 @@ export class PolicyAnalysis {
   readonly subjects: Subjects;
   /** Of the protocols with ports, and of others that a rule names; each port of each is in one of them. */
   readonly portClasses: readonly PortClass[];
-  readonly #peers: RulePeers;
+  readonly #elsewhere: Matrices;
+  /** Of endpoints on one node, where a policy tells them from others. */
+  readonly #local: Matrices;
   readonly #settings: PolicySettings;
   readonly #sourcePort: number;
-  readonly #matrices = new Map<PortClass, PortMatrix>();
   /** Protocols that no rule names fare alike. */
   #others: PortClass | undefined;
 
@@ -53,24 +55,27 @@ export class PolicyAnalysis {
     this.classes = new EndpointClasses(policies, endpoints, settings);
     this.subjects = new Subjects(policies, this.classes);
     this.portClasses = portClasses(policies, this.classes.portLists);
-    this.#peers = new RulePeers(this.classes);
+    this.#elsewhere = { peers: new RulePeers(this.classes, false), byPort: new Map() };
+    this.#local = [...termsOf(policies)].some(tellsLocal)
+      ? { peers: new RulePeers(this.classes, true), byPort: new Map() }
+      : this.#elsewhere;
     this.#settings = settings;
     this.#sourcePort = sourcePort;
   }
 
-  /** @param portClass place in {@link portClasses} */
+  /** Between endpoints that are not on one node. @param portClass place in {@link portClasses} */
   matrix(portClass: number): PortMatrix {
     const port = this.portClasses[portClass];
     if (port === undefined) throw new RangeError(`there is no port class ${portClass}`);
-    return this.#matrixOf(port);
+    return this.#matrixOf(port, this.#elsewhere);
   }
 
-  #matrixOf(port: PortClass): PortMatrix {
-    let matrix = this.#matrices.get(port);
+  #matrixOf(port: PortClass, { peers, byPort }: Matrices): PortMatrix {
+    let matrix = byPort.get(port);
     if (matrix === undefined) {
       const { classes, subjects } = this;
-      matrix = new PortMatrix(classes, subjects, this.#peers, port, this.#sourcePort);
-      this.#matrices.set(port, matrix);
+      matrix = new PortMatrix(classes, subjects, peers, port, this.#sourcePort);
+      byPort.set(port, matrix);
     }
     return matrix;
   }
@@ -83,19 +88,22 @@ export class PolicyAnalysis {
     return this.#others;
   }
 
-  /** Classes that a rule of one of the policies is about, on the other side. Not to be written to. */
+  /** Classes that a rule of one of the policies is about, on the other side and on another node. Not to be written to. */
   peersOf(rule: Rule): Bits {
-    return this.#peers.of(rule);
+    return this.#elsewhere.peers.of(rule);
   }
 
   /** @param source place in {@link endpoints}, as is `destination` */
   verdict(source: number, destination: number, protocol: IpProtocol, port: number): PairVerdict {
-    const asked = askedSides(
-      this.endpoints[source] as PolicyEndpoint,
-      this.endpoints[destination] as PolicyEndpoint,
-      this.#settings,
+    const ends = [this.endpoints[source], this.endpoints[destination]] as [
+      PolicyEndpoint,
+      PolicyEndpoint,
+    ];
+    const asked = askedSides(...ends, this.#settings);
+    const matrix = this.#matrixOf(
+      this.#portClassOf(protocol, port),
+      areLocal(...ends) ? this.#local : this.#elsewhere,
     );
-    const matrix = this.#matrixOf(this.#portClassOf(protocol, port));
     const from = this.classes.classOf[source] as number;
     const to = this.classes.classOf[destination] as number;
     return {
@@ -103,4 +111,9 @@ export class PolicyAnalysis {
       ingress: !asked.ingress || hasBit(matrix.ingress(to), from),
     };
   }
+}
+
+interface Matrices {
+  readonly peers: RulePeers;
+  readonly byPort: Map<PortClass, PortMatrix>;
 }

@@ -1,7 +1,8 @@
 import type { IpProtocol } from "../policy/ip-protocol.ts";
 import type { Direction, PeerTerm, Policy, PortTerm, Rule } from "../policy/policy.ts";
 import type { NamedPort } from "../policy/policy-endpoint.ts";
-import { byTier } from "../policy/tier.ts";
+import { rulesInOrder } from "../policy/rule-order.ts";
+import { byTier, endOfTier } from "../policy/tier.ts";
 import {
   andInto,
   andNotInto,
@@ -176,8 +177,8 @@ export class PortMatrix {
     if (policies.length === 0) return this.#all;
     const allowed = emptyBits(this.#size);
     let open = this.#all.slice();
-    const decide = (policy: Policy, passed: Bits) => {
-      for (const rule of policy[direction] ?? []) {
+    const decide = (ofTier: readonly Policy[], passed: Bits) => {
+      for (const { rule } of rulesInOrder(ofTier, direction)) {
         if (rule.action === "Log" || !isAbout(rule)) continue;
         const fits = this.#matching(rule, direction, own);
         if (fits === undefined) continue;
@@ -190,8 +191,8 @@ export class PortMatrix {
     };
     for (const ofTier of byTier(policies)) {
       const passed = emptyBits(this.#size);
-      for (const policy of ofTier) decide(policy, passed);
-      if (ofTier[0].tier.otherwise === "Pass") orInto(passed, open);
+      decide(ofTier, passed);
+      if (endOfTier(ofTier, direction) === "Pass") orInto(passed, open);
       open = passed;
     }
     orInto(allowed, open);
@@ -288,30 +289,38 @@ function hasPort(
 export class RulePeers {
   readonly #classes: EndpointClasses;
   readonly #all: Bits;
+  readonly #isLocal: boolean;
   readonly #peers = new Map<readonly PeerTerm[], Bits>();
+  readonly #selected = new Map<readonly PeerTerm[], Bits>();
 
-  constructor(classes: EndpointClasses) {
+  /** @param isLocal whether peers are on the node of whom the rules are asked for */
+  constructor(classes: EndpointClasses, isLocal: boolean) {
     this.#classes = classes;
+    this.#isLocal = isLocal;
     this.#all = fullBits(classes.classes.length);
   }
 
   /** At the other end. Not to be written to. */
   of({ peers }: Rule): Bits {
-    return this.#admittedBy(peers);
+    return this.#admittedBy(peers, this.#isLocal, this.#peers);
   }
 
   /** Of those whom the rule's policy selects. Not to be written to. */
   selectedBy({ selected }: Rule): Bits {
-    return this.#admittedBy(selected);
+    return this.#admittedBy(selected, true, this.#selected);
   }
 
-  #admittedBy(terms: readonly PeerTerm[] | undefined): Bits {
+  #admittedBy(
+    terms: readonly PeerTerm[] | undefined,
+    isLocal: boolean,
+    known: Map<readonly PeerTerm[], Bits>,
+  ): Bits {
     if (terms === undefined) return this.#all;
-    let bits = this.#peers.get(terms);
+    let bits = known.get(terms);
     if (bits === undefined) {
       bits = emptyBits(this.#classes.classes.length);
-      for (const term of terms) orInto(bits, this.#classes.admittedBy(term));
-      this.#peers.set(terms, bits);
+      for (const term of terms) orInto(bits, this.#classes.admittedBy(term, isLocal));
+      known.set(terms, bits);
     }
     return bits;
   }

@@ -11,7 +11,10 @@ export function selectedWorkloads(
   const selected = all.filter(({ pods }) =>
     pods.every((pod) =>
       policies.some(
-        (policy) => policy[direction] !== undefined && peerMatches(policy.subject, pod),
+        (policy) =>
+          policy[direction] !== undefined &&
+          !(policy.leavesOpen?.includes(direction) ?? false) &&
+          peerMatches(policy.subject, pod),
       ),
     ),
   );

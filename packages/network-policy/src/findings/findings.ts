@@ -16,6 +16,7 @@ import {
   type Rule,
   ruleName,
   rulesOf,
+  simpleTerms,
 } from "../policy/policy.ts";
 import { outsideEndpoint, type PolicyEndpoint } from "../policy/policy-endpoint.ts";
 import {
@@ -23,7 +24,7 @@ import {
   type PolicyReader,
   withoutPodAddresses,
 } from "../policy/policy-reader.ts";
-import { ADMIN, BASELINE, NETWORK_POLICY } from "../policy/tier.ts";
+import { ADMIN, BASELINE } from "../policy/tier.ts";
 import { type Finding, findingAt } from "./finding.ts";
 import { oneSided } from "./one-sided.ts";
 
@@ -32,15 +33,17 @@ export function findings(
   objects: readonly KubeObject[],
   reader: PolicyReader = KUBERNETES_POLICIES,
 ): readonly Finding[] {
-  const { policies, endpoint, settings } = reader.read(objects);
+  const { policies: inForce, endpoint, settings } = reader.read(objects);
   const all = workloads(objects, endpoint);
   const pods = all.flatMap((workload) => workload.pods);
-  const outside = outsideRanges(policies).map(({ first }) => endpoint(outsideEndpoint(first)));
+  const outside = outsideRanges(inForce).map(({ first }) => endpoint(outsideEndpoint(first)));
   const analysis = new PolicyAnalysis(
-    policies,
+    inForce,
     [...pods, endpoint(CLUSTER_DNS), ...outside],
     withoutPodAddresses(settings),
   );
+  // Of what nobody wrote there is nothing to review.
+  const policies = inForce.filter(({ isBuiltIn }) => isBuiltIn !== true);
   return [
     ...policies.flatMap((policy) => selectsNoPod(policy, pods)),
     ...policies.flatMap((policy) => withoutPeers(policy, analysis)),
@@ -61,6 +64,8 @@ function selectsNoPod(policy: Policy, pods: readonly PolicyEndpoint[]): readonly
 function withoutPeers(policy: Policy, analysis: PolicyAnalysis): readonly Finding[] {
   return [...rulesOf([policy])].flatMap(({ rule, direction }) => {
     if (rule.peers === undefined || countBits(analysis.peersOf(rule)) > 0) return [];
+    // Who is behind a name is not known here.
+    if (rule.peers.flatMap(simpleTerms).some((term) => term.kind === "domain")) return [];
     const whom =
       direction === "ingress"
         ? "nobody in the input can send what it is about"
@@ -132,10 +137,14 @@ function coveredRules(policies: readonly Policy[], analysis: PolicyAnalysis): re
       .map((each) => ({ ...each, subject: analysis.classes.admittedBy(each.policy.subject) }));
     placed.forEach((each, i) => {
       const earlier = placed.find((other, j) => {
-        if (other.policy.tier !== each.policy.tier || i === j) return false;
-        // NetworkPolicies have no order: of two equal rules the second is needless.
+        const { tier } = each.policy;
+        if (other.policy.tier !== tier || i === j) return false;
+        const [rank, otherRank] = [each.rule.rank ?? 0, other.rule.rank ?? 0];
+        const comesFirst = otherRank === rank ? j < i : otherRank < rank;
+        // Where rules have no order, of two equal ones the second is needless.
         const before =
-          j < i || (each.policy.tier === NETWORK_POLICY && !covers(each, other, analysis));
+          comesFirst ||
+          (tier.isUnordered === true && otherRank === rank && !covers(each, other, analysis));
         return before && covers(other, each, analysis);
       });
       if (earlier === undefined) return;
@@ -150,9 +159,11 @@ function coveredRules(policies: readonly Policy[], analysis: PolicyAnalysis): re
 
 function covers(wide: Placed, narrow: Placed, analysis: PolicyAnalysis): boolean {
   // What only logs decides nothing, and of these conditions it is not asked whether one is in the other.
-  const { action, selected, notPorts, sourcePorts, notSourcePorts } = wide.rule;
+  const { action, provided, selected, notPorts, sourcePorts, notSourcePorts } = wide.rule;
   return (
     action !== "Log" &&
+    // Two rules together may let a proxy pass more than each alone.
+    provided === undefined &&
     narrow.rule.action !== "Log" &&
     [selected, notPorts, sourcePorts, notSourcePorts].every((terms) => terms === undefined) &&
     contains(wide.subject, narrow.subject) &&

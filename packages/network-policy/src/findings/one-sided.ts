@@ -3,6 +3,7 @@ import type { PolicyAnalysis } from "../analyse/policy-analysis.ts";
 import { PortSet } from "../connections/port-set.ts";
 import { type Workload, workloadName } from "../connections/workloads.ts";
 import type { Direction, Policy } from "../policy/policy.ts";
+import { closes } from "../policy/tier.ts";
 import type { Finding } from "./finding.ts";
 
 /**
@@ -57,7 +58,7 @@ function isNamed(
 ): boolean {
   return policies.some(
     (policy) =>
-      policy.tier.otherwise === "Deny" &&
+      closes(policy, side) &&
       hasBit(analysis.classes.admittedBy(policy.subject), own) &&
       (policy[side] ?? []).some(
         (rule) =>

@@ -1,5 +1,6 @@
 import type { IpProtocol } from "./ip-protocol.ts";
 import {
+  areLocal,
   askedSides,
   DEFAULT_SETTINGS,
   EPHEMERAL_PORT,
@@ -9,7 +10,8 @@ import {
 } from "./match.ts";
 import type { Direction, Policy, PortTerm, Rule } from "./policy.ts";
 import type { PolicyEndpoint } from "./policy-endpoint.ts";
-import { byTier, type Tier } from "./tier.ts";
+import { type PolicyRule, rulesInOrder } from "./rule-order.ts";
+import { byTier, endOfTier, type Tier } from "./tier.ts";
 
 /** A new connection to an endpoint's own address. */
 export interface PolicyFlow {
@@ -33,11 +35,6 @@ export interface TierStep {
   readonly rule?: PolicyRule;
   /** `Pass`: the next tier is asked. */
   readonly says: "Allow" | "Deny" | "Pass";
-}
-
-export interface PolicyRule {
-  readonly policy: Policy;
-  readonly rule: Rule;
 }
 
 /** What policies say on one side of a flow, and which of them. */
@@ -106,14 +103,13 @@ function askTier(
   fits: (rule: Rule) => boolean,
 ): TierStep {
   const logged: PolicyRule[] = [];
-  for (const policy of selecting) {
-    for (const rule of policy[direction] ?? []) {
-      if (!fits(rule)) continue;
-      if (rule.action === "Log") logged.push({ policy, rule });
-      else return { tier, selecting, logged, rule: { policy, rule }, says: rule.action };
-    }
+  for (const each of rulesInOrder(selecting, direction)) {
+    const { action } = each.rule;
+    if (!fits(each.rule)) continue;
+    if (action === "Log") logged.push(each);
+    else return { tier, selecting, logged, rule: each, says: action };
   }
-  return { tier, selecting, logged, says: tier.otherwise };
+  return { tier, selecting, logged, says: endOfTier(selecting, direction) };
 }
 
 function ruleMatches(
@@ -123,10 +119,11 @@ function ruleMatches(
   settings: PolicySettings,
 ): boolean {
   const [own, peer] = direction === "egress" ? [source, destination] : [destination, source];
+  const isLocal = areLocal(source, destination);
   const atSource = (term: PortTerm) => portMatches(term, source, protocol, sourcePort);
   const atDestination = (term: PortTerm) => portMatches(term, destination, protocol, port);
   return (
-    (rule.peers?.some((term) => peerMatches(term, peer, settings)) ?? true) &&
+    (rule.peers?.some((term) => peerMatches(term, peer, settings, isLocal)) ?? true) &&
     (rule.selected?.some((term) => peerMatches(term, own, settings)) ?? true) &&
     (rule.ports?.some(atDestination) ?? true) &&
     !rule.notPorts?.some(atDestination) &&

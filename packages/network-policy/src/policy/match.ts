@@ -18,10 +18,12 @@ export const DEFAULT_SETTINGS: PolicySettings = { blocksMatchPods: true };
 /** Where it is not said from which port a connection comes: the first that Linux takes (net.ipv4.ip_local_port_range). */
 export const EPHEMERAL_PORT = 32_768;
 
+/** @param isLocal whether the peer is on the node of the endpoint that is asked for, as is everybody for himself */
 export function peerMatches(
   term: PeerTerm,
   peer: PolicyEndpoint,
   settings: PolicySettings = DEFAULT_SETTINGS,
+  isLocal = true,
 ): boolean {
   switch (term.kind) {
     case "pods":
@@ -40,12 +42,14 @@ export function peerMatches(
       return familyOf(peer.address) === term.family;
     case "domain":
       return false;
+    case "local":
+      return isLocal;
     case "all":
-      return term.of.every((each) => peerMatches(each, peer, settings));
+      return term.of.every((each) => peerMatches(each, peer, settings, isLocal));
     case "any":
-      return term.of.some((each) => peerMatches(each, peer, settings));
+      return term.of.some((each) => peerMatches(each, peer, settings, isLocal));
     case "not":
-      return !peerMatches(term.of, peer, settings);
+      return !peerMatches(term.of, peer, settings, isLocal);
   }
 }
 
@@ -74,6 +78,11 @@ export function portMatches(
   );
 }
 
+/** Whether two endpoints are on one node, or one of them is that node. */
+export function areLocal(x: PolicyEndpoint, y: PolicyEndpoint): boolean {
+  return x.node !== undefined && x.node === y.node;
+}
+
 /** How much of a flow is asked at all: the verdict of a side that is not is "allowed". */
 export function askedSides(
   source: PolicyEndpoint,
@@ -86,8 +95,7 @@ export function askedSides(
   }
   const isLocal =
     settings.nodesReachTheirPods === true &&
-    source.node !== undefined &&
-    source.node === destination.node &&
+    areLocal(source, destination) &&
     (source.pod === undefined) !== (destination.pod === undefined);
   // What goes to the node itself has still to leave the pod.
   return { egress: !isLocal || source.pod !== undefined, ingress: !isLocal };

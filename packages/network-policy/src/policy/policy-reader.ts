@@ -1,4 +1,4 @@
-import type { Kind, KubeObject } from "@cnilab/core";
+import type { CniOptionValues, Kind, KubeObject } from "@cnilab/core";
 import { DEFAULT_SETTINGS, type PolicySettings } from "./match.ts";
 import type { Policy } from "./policy.ts";
 import type { PolicyEndpoint } from "./policy-endpoint.ts";
@@ -20,6 +20,8 @@ export interface PolicyReader {
   /** All that it looks at. */
   readonly kinds: readonly Kind[];
   read(objects: Iterable<KubeObject>): PolicyView;
+  /** The same for a CNI that is set up so; absent where its options change nothing about policies. */
+  withOptions?(options: CniOptionValues): PolicyReader;
 }
 
 declare module "@cnilab/core" {

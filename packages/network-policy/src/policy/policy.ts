@@ -55,12 +55,24 @@ export interface DomainTerm {
   readonly name: string;
 }
 
+/** Whoever is on the node that the endpoint is on that a rule is asked for: that node itself, and pods there. */
+export interface LocalTerm {
+  readonly kind: "local";
+}
+
 /** Whom all of some terms mean, or any of them, or one does not. */
 export type CombinedTerm =
   | { readonly kind: "all" | "any"; readonly of: readonly PeerTerm[] }
   | { readonly kind: "not"; readonly of: PeerTerm };
 
-export type SimpleTerm = PodTerm | NodeTerm | LabelTerm | BlockTerm | FamilyTerm | DomainTerm;
+export type SimpleTerm =
+  | PodTerm
+  | NodeTerm
+  | LabelTerm
+  | BlockTerm
+  | FamilyTerm
+  | DomainTerm
+  | LocalTerm;
 
 export type PeerTerm = SimpleTerm | CombinedTerm;
 
@@ -68,6 +80,11 @@ export type PeerTerm = SimpleTerm | CombinedTerm;
 export function simpleTerms(term: PeerTerm): readonly SimpleTerm[] {
   if (!("of" in term)) return [term];
   return term.kind === "not" ? simpleTerms(term.of) : term.of.flatMap(simpleTerms);
+}
+
+/** Whether a term means others on one node than on another. */
+export function tellsLocal(term: PeerTerm): boolean {
+  return simpleTerms(term).some(({ kind }) => kind === "local");
 }
 
 /** Ports by number, ends included. For ICMP these are types and codes: {@link icmpNumber}. */
@@ -91,6 +108,10 @@ export interface Rule {
   readonly path: string;
   readonly name?: string;
   readonly action: Action;
+  /** Place among all rules of its tier, the lowest first, whatever policies they are of; 0 where it is absent. */
+  readonly rank?: number;
+  /** What else decides about what it allows, a proxy say, and addresses and ports do not show: `a proxy finds HTTP GET in it`. */
+  readonly provided?: string;
   /** Who is at the other end: any one of them; absent: any peer at all. */
   readonly peers?: readonly PeerTerm[];
   /** Whom of those that the policy selects it is about: any one of them; absent: all. */
@@ -117,6 +138,10 @@ export interface Policy {
    */
   readonly ingress?: readonly Rule[];
   readonly egress?: readonly Rule[];
+  /** Directions that it does not close: what no rule fits stays open there, unless another policy of the tier closes it. */
+  readonly leavesOpen?: readonly Direction[];
+  /** Nobody wrote it: the CNI does so by itself. */
+  readonly isBuiltIn?: boolean;
 }
 
 /** A rule, and where it stands. */
