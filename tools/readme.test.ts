@@ -20,7 +20,7 @@ describe.each(READMES)("%s", (readme) => {
     const output = execFileSync(
       process.execPath,
       ["--disable-warning=ExperimentalWarning", "--input-type=module-typescript", "--eval", code],
-      { cwd: folder, encoding: "utf8", timeout: 60_000 },
+      { cwd: folder, encoding: "utf8" },
     );
     expect(output).not.toBe("");
   });
@@ -47,7 +47,6 @@ test.each(COMMANDS)("cnilab $command", ({ words }) => {
   const { status, stdout } = spawnSync(process.execPath, [main, ...words], {
     cwd: root,
     encoding: "utf8",
-    timeout: 120_000,
   });
   // Policies block some of all pairs, and that is an answer of "no".
   expect(status).toBe(words[0] === "reach" ? 1 : 0);

@@ -3,8 +3,8 @@ import { subscribe } from "node:diagnostics_channel";
 import { relative } from "node:path";
 import type { Reporter, TestModule, Vitest } from "vitest/node";
 
-/** Three times what a single test may take, and then some: machines are busy at times. */
-const PATIENCE_MS = 200_000;
+/** More than a single test may take (vitest.config.ts), so that Vitest itself ends what it can. */
+const PATIENCE_MS = 400_000;
 
 /**
  * Ends a run of tests from which nothing has been heard for a long time, and says where it hangs. Vitest's own time

@@ -22,7 +22,7 @@ const CLUSTERS: readonly CalicoShop[] = [
 ];
 
 describe.skipIf(missing !== undefined)(`the shop on Calico in a second kernel${why}`, () => {
-  test.each(CLUSTERS)("with $name does what probe says", { timeout: 240_000 }, async (shop) => {
+  test.each(CLUSTERS)("with $name does what probe says", async (shop) => {
     const cluster = await bringUpShop(shop);
     await expectAgreementInSecondKernel(cluster, `calico${process.pid}`, 60);
   });

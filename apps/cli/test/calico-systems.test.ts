@@ -46,12 +46,8 @@ const CLUSTERS: readonly CalicoShop[] = [
 
 describe.skipIf(missing !== undefined)(`the shop on Calico in real namespaces${why}`, () => {
   // At once, as each waits most of the time.
-  test.concurrent.each(CLUSTERS)(
-    "with $name does what probe says",
-    { timeout: 300_000 },
-    async (shop) => {
-      const cluster = await bringUpShop(shop);
-      await expectAgreement(cluster, `calico${process.pid}-${CLUSTERS.indexOf(shop)}`, 700);
-    },
-  );
+  test.concurrent.each(CLUSTERS)("with $name does what probe says", async (shop) => {
+    const cluster = await bringUpShop(shop);
+    await expectAgreement(cluster, `calico${process.pid}-${CLUSTERS.indexOf(shop)}`, 700);
+  });
 });

@@ -74,7 +74,6 @@ describe.skipIf(!hasDig)(`digText${hasDig ? "" : " (skipped: needs dig)"}`, () =
 
   test.each(ANSWERS.map((each) => [each.question[0]?.name, each.question[0]?.type, each] as const))(
     "of %s %s is dig's",
-    { timeout: 20_000 },
     async (name, type, each) => {
       const { port } = socket.address();
       for (edns of [false, true]) {
@@ -92,7 +91,7 @@ describe.skipIf(!hasDig)(`digText${hasDig ? "" : " (skipped: needs dig)"}`, () =
     },
   );
 
-  test("of two questions, cut over UDP or refused, is dig's", { timeout: 20_000 }, async () => {
+  test("of two questions, cut over UDP or refused, is dig's", async () => {
     const cut = answer("big.example.", "A", {});
     message = { ...cut, flags: { ...cut.flags, tc: true } };
     edns = false;

@@ -87,7 +87,7 @@ describe.skipIf(missing !== undefined)(`dig asks dns serve what it asked CoreDNS
 
   beforeAll(() => {
     answers = digAll(vectors);
-  }, 120_000);
+  });
 
   it("and gets an answer to each", () => {
     expect(answers.size).toBe(vectors.length);
@@ -217,16 +217,15 @@ describe("dns serve", () => {
     return { child, ended, ready: Promise.race([ready, ended]), text: () => stderr };
   };
 
-  it("survives what is no DNS, says FORMERR to what could be, and ends by SIGTERM", {
-    timeout: 60_000,
-  }, async () => {
+  it("survives what is no DNS, says FORMERR to what could be, and ends by SIGTERM", async () => {
     const server = start(["--port-offset", "11000"]);
     await server.ready;
     const port = 18_053;
     expect(server.text()).toContain(`127.0.0.1:${port}`);
     // Too short, an answer, an opcode that is not served, a name that has no end, two questions.
-    expect(await ask(port, "12")).toBeUndefined();
-    expect(await ask(port, "123481000001000000000000")).toBeUndefined();
+    const status = "567828000001000000000000";
+    expect(await ask(port, "12", status)).toBe("5678a8040000000000000000");
+    expect(await ask(port, "123481000001000000000000", status)).toBe("5678a8040000000000000000");
     expect(await ask(port, "123428000001000000000000")).toBe("1234a8040000000000000000");
     expect(await ask(port, "123401000001000000000000056162")).toBe("123481010000000000000000");
     expect(await ask(port, "123401000002000000000000")).toBe("123481010000000000000000");
@@ -236,8 +235,8 @@ describe("dns serve", () => {
       port,
       `123401000001000000000000${hexName("web.shop.svc.cluster.local")}00010001`,
     );
-    expect(good?.slice(0, 8)).toBe("12348500");
-    expect(good?.slice(-8)).toBe("0a600007");
+    expect(good.slice(0, 8)).toBe("12348500");
+    expect(good.slice(-8)).toBe("0a600007");
     const second = start(["--port-offset", "11000"]);
     expect(await second.ended).toBe(2);
     expect(second.text()).toContain(`127.0.0.1:${port}: another program listens there already`);
@@ -245,9 +244,7 @@ describe("dns serve", () => {
     expect(await server.ended).toBe(0);
   });
 
-  it("keeps a block for forwards that another one hides on the single address, and says so", {
-    timeout: 60_000,
-  }, async () => {
+  it("keeps a block for forwards that another one hides on the single address, and says so", async () => {
     const block = (bind: string, rest: string) => `.:7063 {\n  bind ${bind}\n  ${rest}\n}\n`;
     const hosts = "hosts {\n    192.0.2.7 db.example\n  }";
     const corefile = block("10.96.0.10", "forward . 127.0.0.53:7063") + block("127.0.0.53", hosts);
@@ -256,12 +253,12 @@ describe("dns serve", () => {
     await server.ready;
     expect(server.text()).toContain("cnilab: same:5: another block serves the zone . on port 7063");
     const asked = `123401000001000000000000${hexName("db.example")}00010001`;
-    expect((await ask(18_063, asked))?.slice(-8)).toBe("c0000207");
+    expect((await ask(18_063, asked)).slice(-8)).toBe("c0000207");
     server.child.kill("SIGTERM");
     expect(await server.ended).toBe(0);
   });
 
-  it("starts without what only a cluster needs", { timeout: 60_000 }, async () => {
+  it("starts without what only a cluster needs", async () => {
     const loaded = join(folder, "loaded");
     const hook = `import { registerHooks } from "node:module"; import { appendFileSync } from "node:fs";
       registerHooks({ load: (url, context, next) => {
@@ -291,7 +288,7 @@ describe("dns serve", () => {
     [["--port-offset", "x"], "--port-offset: must be a whole number"],
     [["--port-offset", "60000"], "--port-offset: 7053 plus 60000 is not a port"],
     [["--corefile", "other"], "other: there is no such file or folder"],
-  ])("says what is wrong with %j", { timeout: 60_000 }, async (args, message) => {
+  ])("says what is wrong with %j", async (args, message) => {
     const server = start(args);
     expect(await server.ended).toBe(2);
     expect(server.text()).toContain(message);
@@ -299,18 +296,15 @@ describe("dns serve", () => {
   });
 });
 
-/** The answer's bytes, or nothing within a while. */
-function ask(port: number, hex: string): Promise<string | undefined> {
+/** Sends them one after the other, and hands back the first answer's bytes. */
+function ask(port: number, ...messages: readonly string[]): Promise<string> {
   return new Promise((resolve) => {
     const socket = createSocket("udp4");
-    const end = (answer: string | undefined): void => {
-      clearTimeout(timer);
+    socket.once("message", (bytes) => {
       socket.close();
-      resolve(answer);
-    };
-    const timer = setTimeout(() => end(undefined), 500);
-    socket.on("message", (bytes) => end(bytes.toString("hex")));
-    socket.send(Buffer.from(hex, "hex"), port, "127.0.0.1");
+      resolve(bytes.toString("hex"));
+    });
+    for (const hex of messages) socket.send(Buffer.from(hex, "hex"), port, "127.0.0.1");
   });
 }
 

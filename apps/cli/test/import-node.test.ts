@@ -139,12 +139,12 @@ describe.skipIf(missing !== undefined)(`the shop, realised and collected${why}`,
       const objects = await cnilab(["get", kind, "-A", "-o", "yaml", ...cluster]);
       writeFileSync(join(dir, "state", `${kind}.yaml`), objects.stdout);
     }
-  }, 180_000);
+  });
 
   afterAll(async () => {
     await cnilab(["realize", "down", "--prefix", prefix]);
     rmSync(dir, { recursive: true });
-  }, 60_000);
+  });
 
   test("a pod reaches one on the other node by the same way as in the model", async () => {
     const pods = JSON.parse((await cnilab(["get", "pods", "-A", "-o", "json", ...cluster])).stdout);
@@ -171,7 +171,7 @@ describe.skipIf(missing !== undefined)(`the shop, realised and collected${why}`,
       expect(way).toContain(`${from}: encapsulate flannel.1`);
       expect(wayOf(real, packet).map((step) => step.replaceAll(`${prefix}.`, ""))).toEqual(way);
     }
-  }, 120_000);
+  });
 
   test("a Service answers by one of its pods, and nothing was left out", async () => {
     const state = ["--state", join(dir, "state"), "--listen", "all"];
@@ -187,7 +187,7 @@ describe.skipIf(missing !== undefined)(`the shop, realised and collected${why}`,
     for (const { unmodelled } of nodes) {
       expect(unmodelled).toEqual([expect.stringMatching(/^sysctls: /)]);
     }
-  }, 120_000);
+  });
 });
 
 interface TraceJson {

@@ -52,7 +52,6 @@ describe.skipIf(missing !== undefined)(`the shop in real namespaces${why}`, () =
   // At once, as each waits most of the time.
   test.concurrent.each(CLUSTERS)(
     "with %s does what probe says",
-    { timeout: 300_000 },
     async (name, cni, config, policies) => {
       const cluster = await bringUp(cni, config, policies);
       const number = CLUSTERS.findIndex(([other]) => other === name);

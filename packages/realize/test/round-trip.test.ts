@@ -209,7 +209,7 @@ spec: { selector: { app: web }, type: NodePort, ports: [{ port: 80 }] }
 `;
 
 describe.skipIf(missing !== undefined)(`from the model to the kernel and back${why}`, () => {
-  test("one of each thing", { timeout: 60_000 }, async () => {
+  test("one of each thing", async () => {
     const network = medley();
     const imported = await roundTrip(network, "m");
     expectSame(network, imported);
@@ -219,7 +219,7 @@ describe.skipIf(missing !== undefined)(`from the model to the kernel and back${w
   test.each([
     ["vxlan", "iptables"],
     ["host-gw", "nftables"],
-  ] as const)("a Flannel cluster: %s, kube-proxy with %s", { timeout: 120_000 }, async (...how) => {
+  ] as const)("a Flannel cluster: %s, kube-proxy with %s", async (...how) => {
     const [backend, proxyMode] = how;
     const cluster = createCluster({
       nodes: 2,
@@ -243,7 +243,7 @@ describe.skipIf(missing !== undefined)(`from the model to the kernel and back${w
   });
 
   // Seeds one after the other: each is a few dozen namespaces.
-  test.each([1, 3, 4, 5])("random network %i", { timeout: 60_000 }, async (seed) => {
+  test.each([1, 3, 4, 5])("random network %i", async (seed) => {
     const { network } = new Model(generate(seed, 0));
     expectSame(network, await roundTrip(network, `r${seed}`));
   });
