@@ -1,0 +1,40 @@
+export {
+  type AddressRange,
+  biggestCidrRange,
+  cidrs,
+  formatRange,
+  hostRange,
+  rangeOf,
+} from "./ipam/address-range.ts";
+export { NO_CONTAINER_ID } from "./ipam/allocation.ts";
+export {
+  type AllocateRequest,
+  Allocator,
+  type AllocatorOptions,
+  type ClaimRequest,
+  type PersistedIpam,
+  TICK_MS,
+} from "./ipam/allocator.ts";
+export { type DonorOrder, weightedDonors } from "./ipam/donors.ts";
+export type { IpamGossip, IpamMessage, IpamState } from "./ipam/ipam-message.ts";
+export type { Allocated, Claimed, Operation } from "./ipam/operation.ts";
+export { type Owned, type OwnedAddress, OwnedAddresses } from "./ipam/owned-addresses.ts";
+export type {
+  AcceptedValue,
+  NodeClaims,
+  Participant,
+  PaxosState,
+  ProposalId,
+} from "./ipam/paxos.ts";
+export { Ring, type RingState } from "./ipam/ring.ts";
+export type { RingEntry } from "./ipam/ring-entry.ts";
+export { DifferentRange, DifferentSeeds, RingError } from "./ipam/ring-error.ts";
+export { Space } from "./ipam/space.ts";
+export type { NickName, PeerName, PeerUid } from "./mesh/peer-name.ts";
+export {
+  broadcastRelays,
+  type Links,
+  type Topology,
+  type UnicastRoutes,
+  unicastRoutes,
+} from "./mesh/routes.ts";

@@ -1,0 +1,68 @@
+import type { PeerName } from "./peer-name.ts";
+
+/** What routes are calculated over: peers and the connections that they say they have. */
+export interface Topology {
+  /** Established or not, by the remote peer's name; `undefined` where the peer is not known. */
+  connections(peer: PeerName): ReadonlyMap<PeerName, { readonly established: boolean }> | undefined;
+}
+
+/** Connections that count: those that both ends call established, for data; or all, for gossip. */
+export type Links = "established" | "all";
+
+/** The neighbour through whom each peer is reached; itself has `undefined`. */
+export type UnicastRoutes = ReadonlyMap<PeerName, PeerName | undefined>;
+
+/**
+ * Routes from a peer by breadth, each level in the order of names, so that all peers that know the same topology find the same routes
+ * (mesh/peer.go routes).
+ */
+export function unicastRoutes(topology: Topology, from: PeerName, links: Links): UnicastRoutes {
+  return widen(topology, from, links).routes;
+}
+
+/**
+ * To whom `ourself` passes on what comes from `origin`: neighbours that the origin's own widening had not reached when it came to us
+ * (mesh/routes.go calculateBroadcast). While the topology rests every peer gets each broadcast once.
+ */
+export function broadcastRelays(
+  topology: Topology,
+  ourself: PeerName,
+  origin: PeerName,
+  links: Links,
+): readonly PeerName[] {
+  if (topology.connections(origin) === undefined) return [];
+  const { found, routes } = widen(topology, origin, links, ourself);
+  if (!found) return [];
+  return neighbours(topology, ourself, links).filter((peer) => !routes.has(peer));
+}
+
+function widen(
+  topology: Topology,
+  from: PeerName,
+  links: Links,
+  stopAt?: PeerName,
+): { readonly found: boolean; readonly routes: UnicastRoutes } {
+  const routes = new Map<PeerName, PeerName | undefined>([[from, undefined]]);
+  for (let level = [from]; level.length > 0; ) {
+    const next: PeerName[] = [];
+    for (const peer of level.sort()) {
+      if (peer === stopAt) return { found: true, routes };
+      for (const remote of neighbours(topology, peer, links)) {
+        if (routes.has(remote)) continue;
+        next.push(remote);
+        routes.set(remote, peer === from ? remote : routes.get(peer));
+      }
+    }
+    level = next;
+  }
+  return { found: false, routes };
+}
+
+function neighbours(topology: Topology, peer: PeerName, links: Links): PeerName[] {
+  const found: PeerName[] = [];
+  for (const [remote, { established }] of topology.connections(peer) ?? []) {
+    const back = topology.connections(remote)?.get(peer);
+    if (links === "all" || (established && back?.established === true)) found.push(remote);
+  }
+  return found;
+}
