@@ -59,7 +59,8 @@ export abstract class BpfContext {
     const recording = this.#recording;
     if (recording?.repeatable) {
       recording.dependsOn(map.condition(key));
-      if (map.type === "lru_hash") recording.effect({ repeat: () => map.find(key) });
+      const use = map.use(key);
+      if (use !== undefined) recording.effect(use);
     }
     const { trace } = this;
     if (trace !== undefined) {

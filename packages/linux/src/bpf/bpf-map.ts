@@ -1,5 +1,5 @@
 import type { Origin } from "@cnilab/core";
-import type { FlowCondition } from "../flow-cache.ts";
+import type { FlowCondition, FlowEffect } from "../flow-cache.ts";
 import type { Kernel } from "../kernel.ts";
 import { type Errno, KernelError } from "../kernel-error.ts";
 
@@ -68,6 +68,11 @@ export abstract class BpfMap<K = unknown, V = unknown> {
 
   /** What a program finds (`bpf_map_lookup_elem`). */
   abstract find(key: K): V | undefined;
+
+  /** What each repeated look-up of `key` does to what is kept, if it does anything. */
+  use(_key: K): FlowEffect | undefined {
+    return undefined;
+  }
 
   /** What a program writes (`bpf_map_update_elem`). */
   abstract write(key: K, value: V, flags?: UpdateFlag): BpfResult;

@@ -1,3 +1,4 @@
+import type { FlowEffect } from "../flow-cache.ts";
 import type { Kernel } from "../kernel.ts";
 import {
   BPF_ANY,
@@ -42,6 +43,16 @@ export class BpfLruHash<K, V> extends BpfMap<K, V> {
     if (entry === undefined) return undefined;
     entry.used = true;
     return entry.value;
+  }
+
+  override use(key: K): FlowEffect | undefined {
+    const entry = this.#entries?.get(this.#pack(key));
+    if (entry === undefined) return undefined;
+    return {
+      repeat() {
+        entry.used = true;
+      },
+    };
   }
 
   /** `htab_lru_map_lookup_elem_sys`: a program's look-up counts as use, one from user space does not. */

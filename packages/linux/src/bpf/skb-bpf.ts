@@ -23,6 +23,8 @@ export class SkbBpf {
   /** `__sk_buff.cb`: five words, which the next protocol overwrites. */
   readonly cb: [number, number, number, number, number] = [0, 0, 0, 0, 0];
   tcClassId = 0;
+  /** `skb->tc_index`: bits that a program leaves for the ones that see the packet after it. */
+  tcIndex = 0;
   /** What XDP has left before the packet for tc (`data_meta`). */
   xdpMeta = 0;
   /** Set by a program for the tunnel that it redirects to. */
@@ -34,6 +36,7 @@ export class SkbBpf {
     const copy = new SkbBpf();
     for (let i = 0; i < 5; i++) copy.cb[i] = this.cb[i] as number;
     copy.tcClassId = this.tcClassId;
+    copy.tcIndex = this.tcIndex;
     copy.xdpMeta = this.xdpMeta;
     copy.tunnelTx = this.tunnelTx;
     copy.tunnelRx = this.tunnelRx;

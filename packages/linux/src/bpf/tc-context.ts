@@ -92,6 +92,14 @@ export class TcContext extends PacketContext {
     this.#own().tcClassId = id;
   }
 
+  get tcIndex(): number {
+    return this.skb.bpf?.tcIndex ?? 0;
+  }
+
+  set tcIndex(index: number) {
+    this.#own().tcIndex = index;
+  }
+
   /** What an XDP program has left for this one; 0 where there was none. */
   get xdpMeta(): number {
     return this.skb.bpf?.xdpMeta ?? 0;

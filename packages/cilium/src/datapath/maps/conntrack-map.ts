@@ -106,14 +106,15 @@ const FLAG_BITS: readonly (readonly [bit: number, name: string, field: keyof CtE
   [1 << 10, "FromTunnel", "fromTunnel"],
 ];
 
-/** As the connection's own words are listed: `TCP OUT 10.0.0.1:4000 -> 10.0.0.2:80`. */
-export function ctKeyText(key: CtTuple): string {
-  // Ports are kept turned around (CtKey4Global.ToHost).
-  const way = (key.flags & TUPLE_F_SERVICE) !== 0 ? "SVC" : key.flags & TUPLE_F_IN ? "IN" : "OUT";
-  const from = formatEndpoint(key.saddr, key.dport);
-  const to = formatEndpoint(key.daddr, key.sport);
-  const related = (key.flags & TUPLE_F_RELATED) !== 0 ? " related" : "";
-  return `${protocolText(key.nexthdr)} ${way} ${from} -> ${to}${related}`;
+/** As it is listed: `TCP OUT 10.0.0.1:4000 -> 10.0.0.2:80`. */
+export function ctKeyText({ daddr, saddr, dport, sport, nexthdr, flags }: CtTuple): string {
+  const related = (flags & TUPLE_F_RELATED) !== 0 ? " related" : "";
+  const name = protocolText(nexthdr);
+  if ((flags & TUPLE_F_SERVICE) !== 0) {
+    return `${name} SVC ${formatEndpoint(saddr, dport)} -> ${formatEndpoint(daddr, sport)}${related}`;
+  }
+  const way = (flags & TUPLE_F_IN) !== 0 ? "IN" : "OUT";
+  return `${name} ${way} ${formatEndpoint(daddr, sport)} -> ${formatEndpoint(saddr, dport)}${related}`;
 }
 
 export function ctEntryText(entry: CtEntry): string {
