@@ -5,7 +5,6 @@ export {
   GlobalIdentities,
   HEARTBEAT_ANNOTATION,
   type IdentityBackend,
-  type IdentityListener,
   identityObject,
 } from "./identity/global-identities.ts";
 export {
@@ -23,6 +22,11 @@ export {
   type IpSource,
   SOURCES,
 } from "./identity/ip-cache.ts";
+export {
+  type IdentityHolder,
+  type IdentityListener,
+  KnownIdentities,
+} from "./identity/known-identities.ts";
 export { LocalIdentities } from "./identity/local-identities.ts";
 export {
   IDENTITY_SCOPE,

@@ -2,17 +2,13 @@ import type { Clock, Random } from "@cnilab/core";
 import { GROUP, VERSION } from "../api/kinds.ts";
 import type { CiliumIdentity } from "../api/v2/identity.ts";
 import { POD_NAMESPACE_LABEL } from "../labels/kubernetes-labels.ts";
-import {
-  fromSecurityLabels,
-  identityKey,
-  type LabelSet,
-  securityLabels,
-} from "../labels/label-set.ts";
+import { identityKey, type LabelSet, securityLabels } from "../labels/label-set.ts";
+import type { IdentityHolder, KnownIdentities } from "./known-identities.ts";
 import type { IdentityRange, NumericIdentity } from "./numeric-identity.ts";
 
 /** What allocation asks of the API server. */
 export interface IdentityBackend {
-  /** @returns whether it was made; false where another one has its name */
+  /** @returns whether it was made; false where another one has its name, or nobody answers */
   create(identity: CiliumIdentity): boolean;
   /** Does nothing where there is none of that name. */
   update(name: string, change: (identity: CiliumIdentity) => CiliumIdentity): void;
@@ -30,85 +26,46 @@ interface UsedKey {
   references: number;
 }
 
-/** Told which identities there are. */
-export type IdentityListener = (
-  added: ReadonlyMap<NumericIdentity, LabelSet>,
-  deleted: readonly NumericIdentity[],
-) => void;
-
 /**
- * One node's view of the cluster's identities, and how it makes new ones (pkg/allocator/allocator.go, pkg/k8s/identitybackend/identity.go).
- * Nothing locks: two nodes that meet the same labels before they hear of each other make an identity each, and both stay.
+ * How one node gets identities for its endpoints: of those that it has heard of, or new ones (pkg/allocator/allocator.go,
+ * pkg/k8s/identitybackend/identity.go). Nothing locks: two nodes that meet the same labels before they hear of each other make an
+ * identity each, and both stay.
  */
-export class GlobalIdentities {
+export class GlobalIdentities implements IdentityHolder {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #range: IdentityRange;
   readonly #backend: IdentityBackend;
-  readonly #requestMs: number;
-  readonly #onChange: IdentityListener;
-  /** As the watch has told, by name. */
-  readonly #objects = new Map<string, CiliumIdentity>();
-  readonly #byKey = new Map<string, Set<CiliumIdentity>>();
-  readonly #labels = new Map<NumericIdentity, LabelSet>();
+  readonly #requestMs: () => number;
+  readonly #known: KnownIdentities;
   /** What this node's endpoints have. */
   readonly #used = new Map<string, UsedKey>();
   /** Numbers of requests that are under way. */
   readonly #pending = new Set<NumericIdentity>();
 
-  /** @param options.requestMs how long the API server takes for a request */
+  /** @param options.requestMs how long the API server takes for a request; what takes no time is done at once */
   constructor(options: {
     readonly clock: Clock;
     readonly random: Random;
     readonly range: IdentityRange;
     readonly backend: IdentityBackend;
-    readonly requestMs: number;
-    readonly onChange?: IdentityListener;
+    readonly requestMs: () => number;
+    readonly known: KnownIdentities;
   }) {
     this.#clock = options.clock;
     this.#random = options.random;
     this.#range = options.range;
     this.#backend = options.backend;
     this.#requestMs = options.requestMs;
-    this.#onChange = options.onChange ?? (() => {});
+    this.#known = options.known;
   }
 
-  /** All that the node has heard of. */
-  get labels(): ReadonlyMap<NumericIdentity, LabelSet> {
-    return this.#labels;
-  }
-
-  /** The watch tells of an identity. */
-  upsert(object: CiliumIdentity): void {
-    const { name } = object.metadata;
-    this.#forget(name);
-    const labels = fromSecurityLabels(object["security-labels"]);
-    this.#objects.set(name, object);
-    const key = identityKey(labels);
-    const same = this.#byKey.get(key) ?? new Set();
-    this.#byKey.set(key, same.add(object));
-    const identity = Number(name);
-    const before = this.#labels.get(identity);
-    this.#labels.set(identity, labels);
-    if (before !== undefined && identityKey(before) === key) return;
-    this.#onChange(new Map([[identity, labels]]), []);
-  }
-
-  /** The watch tells that one is gone; what this node still uses is made again with its number (allocator's master key protection). */
-  remove(name: string): void {
-    const object = this.#forget(name);
-    if (object === undefined) return;
-    const identity = Number(name);
-    const key = identityKey(fromSecurityLabels(object["security-labels"]));
-    if (this.#used.get(key)?.identity === identity) {
-      this.#clock.schedule(this.#requestMs, () => {
-        const labels = fromSecurityLabels(object["security-labels"]);
-        this.#backend.create(identityObject(identity, labels));
-      });
-      return;
-    }
-    this.#labels.delete(identity);
-    this.#onChange(new Map(), [identity]);
+  lost(identity: NumericIdentity, labels: LabelSet): void {
+    // What is told while a watch is under way is answered after it.
+    this.#clock.schedule(this.#requestMs(), () => {
+      if (this.#used.get(identityKey(labels))?.identity !== identity) return;
+      this.#backend.create(identityObject(identity, labels));
+    });
   }
 
   /**
@@ -123,7 +80,9 @@ export class GlobalIdentities {
   release(labels: LabelSet): void {
     const key = identityKey(labels);
     const used = this.#used.get(key);
-    if (used !== undefined && --used.references === 0) this.#used.delete(key);
+    if (used === undefined || --used.references > 0) return;
+    this.#used.delete(key);
+    this.#known.release(used.identity, this);
   }
 
   #attempt(
@@ -138,10 +97,10 @@ export class GlobalIdentities {
       done(used.identity);
       return;
     }
-    const known = this.#oldest(key);
+    const known = this.#known.oldest(key);
     if (known !== undefined) {
       const identity = Number(known.metadata.name);
-      this.#used.set(key, { identity, references: 1 });
+      this.#use(key, identity);
       this.#unmark(known);
       done(identity);
       return;
@@ -159,30 +118,27 @@ export class GlobalIdentities {
       return;
     }
     this.#pending.add(identity);
-    this.#clock.schedule(this.#requestMs, () => {
+    this.#request(() => {
       this.#pending.delete(identity);
       // Another endpoint of this node may have been quicker.
       if (this.#used.has(key)) this.#attempt(labels, key, attempt, done);
       else if (!this.#backend.create(identityObject(identity, labels))) again();
       else {
-        this.#used.set(key, { identity, references: 1 });
-        // The node knows it at once, before the watch tells.
-        if (!this.#labels.has(identity)) {
-          this.#labels.set(identity, labels);
-          this.#onChange(new Map([[identity, labels]]), []);
-        }
+        this.#use(key, identity);
         done(identity);
       }
     });
   }
 
-  /** Of identities of the same labels all nodes take the oldest, if they have none yet. */
-  #oldest(key: string): CiliumIdentity | undefined {
-    let oldest: CiliumIdentity | undefined;
-    for (const each of this.#byKey.get(key) ?? []) {
-      if (oldest === undefined || isOlder(each, oldest)) oldest = each;
-    }
-    return oldest;
+  #request(task: () => void): void {
+    const time = this.#requestMs();
+    if (time === 0) task();
+    else this.#clock.schedule(time, task);
+  }
+
+  #use(key: string, identity: NumericIdentity): void {
+    this.#used.set(key, { identity, references: 1 });
+    this.#known.hold(identity, this);
   }
 
   #unmark({ metadata }: CiliumIdentity): void {
@@ -198,22 +154,12 @@ export class GlobalIdentities {
     const { least, most } = this.#range;
     const size = most - least + 1;
     const start = this.#random.below(size);
+    const { labels } = this.#known;
     for (let i = 0; i < size; i++) {
       const identity = least + ((start + i) % size);
-      if (!this.#labels.has(identity) && !this.#pending.has(identity)) return identity;
+      if (!labels.has(identity) && !this.#pending.has(identity)) return identity;
     }
     return undefined;
-  }
-
-  #forget(name: string): CiliumIdentity | undefined {
-    const object = this.#objects.get(name);
-    if (object === undefined) return undefined;
-    this.#objects.delete(name);
-    const key = identityKey(fromSecurityLabels(object["security-labels"]));
-    const same = this.#byKey.get(key);
-    same?.delete(object);
-    if (same?.size === 0) this.#byKey.delete(key);
-    return object;
   }
 }
 
@@ -231,9 +177,4 @@ export function identityObject(identity: NumericIdentity, labels: LabelSet): Cil
     },
     "security-labels": securityLabels(labels),
   };
-}
-
-function isOlder({ metadata: x }: CiliumIdentity, { metadata: y }: CiliumIdentity): boolean {
-  const [a, b] = [x.creationTimestamp ?? "", y.creationTimestamp ?? ""];
-  return a < b || (a === b && Number(x.name) < Number(y.name));
 }

@@ -9,6 +9,7 @@ import { GlobalIdentities, HEARTBEAT_ANNOTATION, identityObject } from "./global
 import { IDENTITY_GC_INTERVAL_MS, IdentityGc } from "./identity-gc.ts";
 import { scopeOfLabels } from "./identity-scope.ts";
 import { allowsOverwrite, IpCache, type IpCacheEntry } from "./ip-cache.ts";
+import { KnownIdentities } from "./known-identities.ts";
 import { LocalIdentities } from "./local-identities.ts";
 import { IDENTITY_SCOPE, type IdentityRange, identityRange, scopeOf } from "./numeric-identity.ts";
 import { PrefixMetadata } from "./prefix-metadata.ts";
@@ -45,10 +46,12 @@ class Cluster {
   readonly clock = new VirtualClock();
   readonly objects = new Map<string, CiliumIdentity>();
   readonly nodes: GlobalIdentities[];
+  readonly known: KnownIdentities[];
 
   constructor(count: number, watchMs: number, range: IdentityRange, seed = 1) {
-    const tell = (change: (node: GlobalIdentities) => void) => {
-      for (const node of this.nodes) this.clock.schedule(watchMs, () => change(node));
+    this.known = Array.from({ length: count }, () => new KnownIdentities());
+    const tell = (change: (node: KnownIdentities) => void) => {
+      for (const node of this.known) this.clock.schedule(watchMs, () => change(node));
     };
     const backend = {
       create: (given: CiliumIdentity) => {
@@ -74,7 +77,8 @@ class Cluster {
           random: random.fork(String(i)),
           range,
           backend,
-          requestMs: 5,
+          requestMs: () => 5,
+          known: this.known[i] as KnownIdentities,
         }),
     );
   }
@@ -89,7 +93,7 @@ class Cluster {
 
   delete(name: string): void {
     this.objects.delete(name);
-    for (const node of this.nodes) node.remove(name);
+    for (const node of this.known) node.remove(name);
   }
 }
 
@@ -159,7 +163,7 @@ describe("identities of the cluster", () => {
     cluster.delete(String(identity));
     cluster.clock.settle();
     expect(cluster.objects.size).toBe(0);
-    expect(cluster.nodes[0]?.labels.size).toBe(0);
+    expect(cluster.known[0]?.labels.size).toBe(0);
   });
 
   test("whoever asks when: all have the labels they asked for, and each number is of one set", () => {

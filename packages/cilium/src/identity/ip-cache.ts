@@ -1,3 +1,4 @@
+import type { Origin } from "@cnilab/core";
 import type { IpAddress, Prefix } from "@cnilab/net";
 import type { NumericIdentity } from "./numeric-identity.ts";
 
@@ -33,6 +34,10 @@ export interface IpCacheEntry {
   readonly encryptKey: number;
   /** Sent as it is though other packets are encapsulated. */
   readonly skipTunnel: boolean;
+  /** The object that says so. */
+  readonly origin?: Origin;
+  /** A node's pods as long as nothing more is known of them: the node itself has no such entry. */
+  readonly isPodCidr?: boolean;
 }
 
 /** Told of each change; no entry where the range is gone. */
@@ -103,6 +108,10 @@ function sameEntry(x: IpCacheEntry, y: IpCacheEntry): boolean {
     x.source === y.source &&
     x.tunnelEndpoint === y.tunnelEndpoint &&
     x.encryptKey === y.encryptKey &&
-    x.skipTunnel === y.skipTunnel
+    x.skipTunnel === y.skipTunnel &&
+    x.isPodCidr === y.isPodCidr &&
+    x.origin?.kind === y.origin?.kind &&
+    x.origin?.namespace === y.origin?.namespace &&
+    x.origin?.name === y.origin?.name
   );
 }

@@ -14,15 +14,20 @@ export interface PrefixLabelSettings {
   readonly nodeLabels: boolean;
 }
 
-/** What wider ranges have comes down to narrower ones, the nearest first; but of labels of ranges just one (mergeParentLabels). */
+/**
+ * What wider ranges have comes down to narrower ones, the nearest first; but of labels of ranges just one (mergeParentLabels).
+ * @param hasLength whether there is any range of that length
+ */
 export function inheritLabels(
   own: LabelSet,
   prefix: Prefix,
   labelsOf: (prefix: Prefix) => LabelSet | undefined,
+  hasLength: (length: number) => boolean = () => true,
 ): LabelSet {
   const all = new Map(own.map((each) => [each.key, each]));
   let hasCidr = own.some(({ source }) => source === LABEL_SOURCE.cidr);
   for (let length = prefix.length - 1; length >= 0; length--) {
+    if (!hasLength(length)) continue;
     for (const each of labelsOf(new PrefixOf(prefix.address, length)) ?? []) {
       const isCidr = each.source === LABEL_SOURCE.cidr;
       if ((isCidr && hasCidr) || all.has(each.key)) continue;

@@ -1,6 +1,7 @@
+import type { Origin } from "@cnilab/core";
 import type { IpAddress, Prefix } from "@cnilab/net";
 import { type LabelSet, labelSet } from "../labels/label-set.ts";
-import { isReserved, reservedLabel } from "../labels/reserved-labels.ts";
+import { isReserved, isWorldLabel, reservedLabel } from "../labels/reserved-labels.ts";
 import { scopeOfLabels } from "./identity-scope.ts";
 import { allowsOverwrite, type IpCache, type IpCacheEntry, type IpSource } from "./ip-cache.ts";
 import { LocalIdentities } from "./local-identities.ts";
@@ -15,6 +16,8 @@ export interface PrefixInfo {
   readonly tunnelEndpoint?: IpAddress;
   readonly encryptKey?: number;
   readonly skipTunnel?: boolean;
+  readonly origin?: Origin;
+  readonly isPodCidr?: boolean;
 }
 
 interface KnownPrefix {
@@ -31,6 +34,10 @@ export type LocalIdentityListener = (
 /**
  * Gives ranges of addresses identities of this node's own, by all that is said of them and of wider ranges, and puts them into the
  * ipcache (pkg/ipcache/metadata.go).
+ *
+ * What all nodes are told is kept once, and a node that knows more of some ranges, as names of DNS that its own pods asked for, has a
+ * layer above it. Their numbers come out of one allocator: numbers of this scope never leave a node, so that any numbering is as good as
+ * another, and equal ones let nodes share what is worked out of them.
  */
 export class PrefixMetadata {
   readonly #ipCache: IpCache;
@@ -42,17 +49,46 @@ export class PrefixMetadata {
   /** Identities that ranges hold a reference of. */
   readonly #held = new Map<string, NumericIdentity>();
   readonly #hostLabels = new Map<string, LabelSet>();
-  readonly #local: LocalIdentities = new LocalIdentities(IDENTITY_SCOPE.local);
-  readonly #remoteNodes: LocalIdentities = new LocalIdentities(IDENTITY_SCOPE.remoteNode);
+  readonly #local: LocalIdentities;
+  readonly #remoteNodes: LocalIdentities;
+  readonly #below: PrefixMetadata | undefined;
+  readonly #layers = new Set<PrefixMetadata>();
+  /** How many ranges there are of a length. */
+  readonly #lengths = new Map<number, number>();
 
+  /** @param below what this is a layer above of */
   constructor(
     ipCache: IpCache,
     settings: PrefixLabelSettings,
     onChange: LocalIdentityListener = () => {},
+    below?: PrefixMetadata,
   ) {
     this.#ipCache = ipCache;
     this.#settings = settings;
     this.#onChange = onChange;
+    this.#below = below;
+    if (below === undefined) {
+      this.#local = new LocalIdentities(IDENTITY_SCOPE.local);
+      this.#remoteNodes = new LocalIdentities(IDENTITY_SCOPE.remoteNode);
+    } else {
+      this.#local = below.#local;
+      this.#remoteNodes = below.#remoteNodes;
+      below.#layers.add(this);
+    }
+  }
+
+  labelsOf(identity: NumericIdentity): LabelSet | undefined {
+    return this.#local.labelsOf(identity) ?? this.#remoteNodes.labelsOf(identity);
+  }
+
+  /** A layer that nobody needs any more follows no changes. */
+  close(): void {
+    for (const { prefix, byResource } of [...this.#prefixes.values()]) {
+      for (const resource of [...byResource.keys()]) this.remove(prefix, resource);
+    }
+    this.inject();
+    const below = this.#below;
+    if (below !== undefined) below.#layers.delete(this);
   }
 
   /** @param resource who says so; it says one thing of a range */
@@ -62,16 +98,22 @@ export class PrefixMetadata {
     if (known === undefined) {
       known = { prefix, byResource: new Map() };
       this.#prefixes.set(key, known);
+      this.#lengths.set(prefix.length, (this.#lengths.get(prefix.length) ?? 0) + 1);
     }
+    const old = known.byResource.get(resource);
     known.byResource.set(resource, info);
-    this.#touch(prefix);
+    this.#touch(prefix, comesDown(info) || (old !== undefined && comesDown(old)));
   }
 
   remove(prefix: Prefix, resource: string): void {
     const known = this.#prefixes.get(String(prefix));
-    if (known === undefined || !known.byResource.delete(resource)) return;
-    this.#touch(prefix);
-    if (known.byResource.size === 0) this.#prefixes.delete(String(prefix));
+    const info = known?.byResource.get(resource);
+    if (known === undefined || info === undefined) return;
+    known.byResource.delete(resource);
+    this.#touch(prefix, comesDown(info));
+    if (known.byResource.size > 0) return;
+    this.#prefixes.delete(String(prefix));
+    this.#lengths.set(prefix.length, (this.#lengths.get(prefix.length) ?? 1) - 1);
   }
 
   /** Gives the ranges that changed, and those in them, their identities. @returns ranges for which there is no number left */
@@ -105,6 +147,7 @@ export class PrefixMetadata {
     for (const [prefix, entry] of entries) this.#write(prefix, entry);
     const deleted = released.filter((identity) => this.#release(identity));
     if (deleted.length > 0) this.#onChange(new Map(), deleted);
+    for (const layer of this.#layers) layer.inject();
     return left;
   }
 
@@ -120,11 +163,31 @@ export class PrefixMetadata {
   }
 
   #resolve({ prefix, byResource }: KnownPrefix): LabelSet {
-    const inherited = inheritLabels(mergeLabels(byResource), prefix, (wider) => {
-      const known = this.#prefixes.get(String(wider));
-      return known && mergeLabels(known.byResource);
-    });
+    const inherited = inheritLabels(
+      this.#labels(prefix, byResource),
+      prefix,
+      (wider) => this.#labels(wider, this.#prefixes.get(String(wider))?.byResource),
+      (length) => this.#hasLength(length),
+    );
     return resolveLabels(inherited, prefix, this.#settings);
+  }
+
+  /** What is said of exactly this range here and below. */
+  #labels(prefix: Prefix, own: ReadonlyMap<string, PrefixInfo> | undefined): LabelSet {
+    const all = new Map(own);
+    const below = this.#below;
+    if (below !== undefined) {
+      for (const [resource, info] of below.#prefixes.get(String(prefix))?.byResource ?? []) {
+        all.set(resource, info);
+      }
+    }
+    return mergeLabels(all);
+  }
+
+  #hasLength(length: number): boolean {
+    if ((this.#lengths.get(length) ?? 0) > 0) return true;
+    const below = this.#below;
+    return below === undefined ? false : below.#hasLength(length);
   }
 
   #acquire(
@@ -162,14 +225,30 @@ export class PrefixMetadata {
     return labelSet([reservedLabel("host"), ...[...this.#hostLabels.values()].flat()]);
   }
 
-  /** What is said of a range changes the narrower ones in it, too. */
-  #touch(prefix: Prefix): void {
+  /** @param comesDown whether what is said of a range changes the narrower ones in it, too */
+  #touch(prefix: Prefix, comesDown: boolean): void {
     this.#changed.set(String(prefix), prefix);
-    if (prefix.isHost) return;
-    for (const [key, known] of this.#prefixes) {
-      if (prefix.covers(known.prefix)) this.#changed.set(key, known.prefix);
+    if (comesDown && !prefix.isHost) {
+      for (const [key, known] of this.#prefixes) {
+        if (prefix.covers(known.prefix)) this.#changed.set(key, known.prefix);
+      }
+    }
+    for (const layer of this.#layers) layer.#touchBelow(prefix, comesDown);
+  }
+
+  #touchBelow(prefix: Prefix, comesDown: boolean): void {
+    const key = String(prefix);
+    if (this.#prefixes.has(key)) this.#changed.set(key, prefix);
+    if (!comesDown || prefix.isHost) return;
+    for (const [at, known] of this.#prefixes) {
+      if (prefix.covers(known.prefix)) this.#changed.set(at, known.prefix);
     }
   }
+}
+
+/** That a range is the world its parts are told anyway, if they are not in the cluster. */
+function comesDown({ labels }: PrefixInfo): boolean {
+  return labels.some((each) => !isWorldLabel(each));
 }
 
 /** Infos with the strongest source first, and of those of one source by the name of who says so. */
@@ -195,5 +274,7 @@ function entryOf(identity: NumericIdentity, { byResource }: KnownPrefix): IpCach
     encryptKey: infos.find((each) => each.encryptKey)?.encryptKey ?? 0,
     skipTunnel: infos.some((each) => each.skipTunnel === true),
     ...(tunnelEndpoint !== undefined && { tunnelEndpoint }),
+    ...(infos[0]?.origin && { origin: infos[0].origin }),
+    ...(infos.every((each) => each.isPodCidr === true) && { isPodCidr: true }),
   };
 }

@@ -46,6 +46,8 @@ export class LabelFilter {
   readonly #patterns: readonly LabelPattern[];
   /** One pattern of the user's that is not left out makes of all a list of what is kept. */
   readonly #isWhiteList: boolean;
+  /** Of few keys that many pods have. */
+  readonly #known = new Map<string, boolean>();
 
   /** @param patterns the setting `labels`, beside what always is there. @throws LabelPatternError */
   constructor(patterns: readonly string[] = []) {
@@ -61,8 +63,19 @@ export class LabelFilter {
     return { identity, information };
   }
 
-  /** The longest match that keeps a label stands against the shortest that leaves it out. */
   isKept(label: Label): boolean {
+    const text = `${label.source}:${label.key}`;
+    let kept = this.#known.get(text);
+    if (kept === undefined) {
+      kept = this.#judge(label);
+      if (this.#known.size >= KNOWN_MAX) this.#known.clear();
+      this.#known.set(text, kept);
+    }
+    return kept;
+  }
+
+  /** The longest match that keeps a label stands against the shortest that leaves it out. */
+  #judge(label: Label): boolean {
     let included = 0;
     let ignored = 0;
     for (const { source, ignore, expression } of this.#patterns) {
@@ -76,6 +89,9 @@ export class LabelFilter {
     return (!this.#isWhiteList && ignored === 0) || included > ignored;
   }
 }
+
+/** Keys of labels whose answer is kept. */
+const KNOWN_MAX = 10_000;
 
 export class LabelPatternError extends Error {
   override readonly name = "LabelPatternError";

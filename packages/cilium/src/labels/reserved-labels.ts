@@ -30,6 +30,10 @@ export function hasWorldLabel(labels: LabelSet): boolean {
   return WORLD.some((name) => isReserved(labels, name));
 }
 
+export function isWorldLabel({ source, key }: Label): boolean {
+  return source === LABEL_SOURCE.reserved && (WORLD as readonly string[]).includes(key);
+}
+
 const WORLD = ["world", "world-ipv4", "world-ipv6"] as const;
 
 /** What all addresses outside of the cluster have: one label for both families where the cluster has one of them alone. */
