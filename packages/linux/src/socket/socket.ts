@@ -16,6 +16,10 @@ export interface Socket {
   readonly state: string;
   /** The program that has it, as `nginx` or `default/web-0/nginx`. */
   readonly owner: string;
+  /** Its own address may be somebody else's, and rules may give it packets for others (`IP_TRANSPARENT`). */
+  readonly transparent?: boolean;
+  /** Of what it sends (`SO_MARK`). */
+  readonly mark?: number;
 }
 
 /** Why a socket call failed: an error number, and who said so if a packet did. */
@@ -34,7 +38,9 @@ export interface SocketError {
     | "ENOPROTOOPT"
     | "ENOBUFS"
     | "ENOKEY"
-    | "EDESTADDRREQ";
+    | "EDESTADDRREQ"
+    | "EADDRINUSE"
+    | "ENOMEM";
   /** Address of the machine whose message told of it; `undefined` when it was this machine. */
   readonly from: IpAddress | undefined;
   /** As `RST` or `ICMP port unreachable`. */
