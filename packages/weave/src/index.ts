@@ -1,4 +1,13 @@
 export {
+  type BridgeRulesConfig,
+  configureBridgeRules,
+  exposeRules,
+  NO_MASQ_LOCAL_SET,
+  resetBridgeRules,
+  WEAVE_BRIDGE,
+} from "./bridge/bridge-rules.ts";
+export { NoMasqLocalTracker } from "./bridge/no-masq-local.ts";
+export {
   type AddressRange,
   biggestCidrRange,
   cidrs,
@@ -38,3 +47,5 @@ export {
   type UnicastRoutes,
   unicastRoutes,
 } from "./mesh/routes.ts";
+export { NetworkPolicyController, type NpcObject } from "./npc/controller.ts";
+export { RejectedPolicy } from "./npc/policy-analysis.ts";
