@@ -30,7 +30,6 @@ export const INERT_SYSCTLS: Readonly<Record<string, number | string>> = {
   "net/ipv4/igmp_qrv": 2,
   "net/ipv4/ip_autobind_reuse": 0,
   "net/ipv4/ip_dynaddr": 0,
-  "net/ipv4/ip_early_demux": 1,
   "net/ipv4/ip_forward_update_priority": 1,
   "net/ipv4/ip_unprivileged_port_start": 1024,
   "net/ipv4/ipfrag_high_thresh": 4194304,

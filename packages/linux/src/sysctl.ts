@@ -101,6 +101,7 @@ const DEFAULTS: Readonly<Record<string, number | string>> = {
   "net/ipv4/icmp_errors_use_inbound_ifaddr": 0,
   "net/ipv4/icmp_ratelimit": 1000,
   "net/ipv4/ip_default_ttl": 64,
+  "net/ipv4/ip_early_demux": 1,
   "net/ipv4/ip_forward_use_pmtu": 0,
   "net/ipv4/ip_local_port_range": "32768\t60999",
   "net/ipv4/ip_no_pmtu_disc": 0,

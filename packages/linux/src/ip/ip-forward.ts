@@ -22,6 +22,12 @@ export function ipForward(skb: Skb, netns: NetNamespace): void {
   const dst = skb.dst as Dst;
   const dev = skb.dev as NetDevice;
   const packet = skb.ip;
+  if (skb.socket !== undefined) {
+    // A socket of this machine was found for it, or TPROXY gave it to one, and its route says otherwise.
+    const detail = `${skb.socket.owner} has a socket for it, but its route leads on`;
+    netns.network.drop(skb, netns, "NOT_SPECIFIED", dev, detail);
+    return;
+  }
   if (packet.version === 6 && netns.sysctl.conf6All.forwarding === 0) {
     // A device's own setting makes no router (Linux 6.17 has force_forwarding for that).
     const detail = "not for this machine, and it is no router";

@@ -19,6 +19,7 @@ import {
   nfHook,
 } from "../netfilter/hooks.ts";
 import { PACKET_OTHERHOST, type Skb } from "../skb.ts";
+import { earlyDemux } from "../socket/early-demux.ts";
 import type { DefragUser } from "./fragment.ts";
 import { icmpSend } from "./icmp-error.ts";
 import { ipForward } from "./ip-forward.ts";
@@ -47,6 +48,10 @@ export function ipReceive(dev: NetDevice, skb: Skb): void {
 export function ipReceiveFinish(skb: Skb, netns: NetNamespace): void {
   const dev = skb.dev as NetDevice;
   if (skb.dst === undefined) {
+    if (netns.sockets.hasTransparent && netns.sysctl.get("net/ipv4/ip_early_demux") !== 0) {
+      netns.network.recording?.unrepeatable();
+      skb.socket ??= earlyDemux(skb, netns);
+    }
     const result = routeReceived(skb, dev);
     if (typeof result === "string") {
       refuse(skb, netns, dev, result);

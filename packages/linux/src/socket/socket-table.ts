@@ -59,6 +59,7 @@ export class SocketTable {
   #sctpListeners: BoundSockets<SctpListener> | undefined;
   #sctpAssociations: ConnectedSockets<SctpAssociation> | undefined;
   #pings: BoundSockets<PingSocket> | undefined;
+  #transparent: Set<Socket> | undefined;
   /** Takes whatever arrives on a port that nobody has. */
   catchAll: CatchAll | undefined = undefined;
 
@@ -94,6 +95,16 @@ export class SocketTable {
   get pings(): BoundSockets<PingSocket> {
     this.#pings ??= new BoundSockets();
     return this.#pings;
+  }
+
+  /** Connected sockets whose own address may be another machine's: their packets are found before they are routed. */
+  get transparent(): Set<Socket> {
+    this.#transparent ??= new Set();
+    return this.#transparent;
+  }
+
+  get hasTransparent(): boolean {
+    return this.#transparent !== undefined && this.#transparent.size > 0;
   }
 
   /** Fails where another socket has the port on the same address, or on all. @throws KernelError EADDRINUSE */

@@ -51,6 +51,10 @@ export interface ListenOptions {
   readonly address?: IpAddress | undefined;
   readonly port: number;
   readonly owner: string;
+  /** TPROXY may give it connections to other addresses (`IP_TRANSPARENT`); those that it accepts are so, too. */
+  readonly transparent?: boolean;
+  /** Of what the connections send that it accepts (`SO_MARK`). */
+  readonly mark?: number;
   /** A connection is established; sets its callbacks. */
   readonly onAccept?: (connection: TcpConnection) => void;
 }
@@ -65,19 +69,23 @@ export class TcpListener implements Socket {
   readonly remotePort = 0;
   readonly state = "LISTEN";
   readonly owner: string;
+  readonly transparent: boolean;
+  readonly mark: number;
   readonly onAccept: ((connection: TcpConnection) => void) | undefined;
 
   /** @throws KernelError EADDRINUSE, or what a program of the control group refuses the port with */
   constructor(netns: NetNamespace, options: ListenOptions) {
     this.netns = netns;
     this.owner = options.owner;
+    this.transparent = options.transparent ?? false;
+    this.mark = options.mark ?? 0;
     this.onAccept = options.onAccept;
     const { sockets } = netns;
     const cgroup = cgroupOf(netns);
     let { address, port } = options;
     if (cgroup !== undefined) {
       const cookie = netns.kernel.bpf.nextSocketCookie();
-      const socket = { netns, protocol: IPPROTO_TCP, cookie, mark: 0 };
+      const socket = { netns, protocol: IPPROTO_TCP, cookie, mark: this.mark };
       const choose = () => sockets.ephemeralPort(IPPROTO_TCP);
       const bound = runBind(cgroup, socket, address, port, choose);
       if (bound.error !== undefined) throw new KernelError(bound.error.errno, `TCP port ${port}`);
@@ -119,6 +127,8 @@ export interface TcpConnectOptions {
   readonly localPort?: number | undefined;
   readonly owner: string;
   readonly mark?: number;
+  /** The source may be an address of another machine (`IP_TRANSPARENT`). */
+  readonly transparent?: boolean;
   /** The namespace's own where it is absent. */
   readonly ttl?: number | undefined;
   readonly trace?: Trace | undefined;
@@ -139,6 +149,7 @@ export class TcpConnection implements Socket, CgroupSocket {
   readonly remotePort: number;
   readonly owner: string;
   readonly mark: number;
+  readonly transparent: boolean;
   /** Of what it sends (`IP_TTL`); `undefined` for the namespace's own. */
   readonly ttl: number | undefined;
   /** TTL of the SYN that opened it, for a server (`TCP_SAVED_SYN`). */
@@ -184,6 +195,7 @@ export class TcpConnection implements Socket, CgroupSocket {
     options: {
       readonly owner: string;
       readonly mark: number;
+      readonly transparent: boolean;
       readonly ttl?: number | undefined;
       readonly dst: Dst;
       readonly routeSource: IpAddress | undefined;
@@ -201,6 +213,7 @@ export class TcpConnection implements Socket, CgroupSocket {
     this.remotePort = ends.remotePort;
     this.owner = options.owner;
     this.mark = options.mark;
+    this.transparent = options.transparent;
     this.ttl = options.ttl;
     this.state = options.state;
     this.trace = options.trace;
@@ -211,6 +224,7 @@ export class TcpConnection implements Socket, CgroupSocket {
     this.#accept = options.onAccept;
     this.#sendNext = netns.kernel.random.uint32();
     netns.sockets.tcpConnections.add(this);
+    if (this.transparent) netns.sockets.transparent.add(this);
   }
 
   /**
@@ -237,6 +251,7 @@ export class TcpConnection implements Socket, CgroupSocket {
       protocol: IPPROTO_TCP,
       srcPort: localPort,
       dstPort: port,
+      anySource: options.transparent === true,
     });
     if (typeof route === "string") {
       return { errno: route, from: undefined, message: `no route to ${formatIp(dst)}` };
@@ -252,6 +267,7 @@ export class TcpConnection implements Socket, CgroupSocket {
       {
         owner: options.owner,
         mark: options.mark ?? 0,
+        transparent: options.transparent ?? false,
         ttl: options.ttl,
         dst: route.dst,
         routeSource: typeof dst === "number" ? route.src : options.src,
@@ -329,6 +345,7 @@ export class TcpConnection implements Socket, CgroupSocket {
     this.#timer = undefined;
     this.#unacked = [];
     this.netns.sockets.tcpConnections.remove(this);
+    if (this.transparent) this.netns.sockets.transparent.delete(this);
     const cgroup = cgroupOf(this.netns);
     if (cgroup !== undefined) {
       runSock(cgroup, "sock_release", this, this);
@@ -423,6 +440,7 @@ export class TcpConnection implements Socket, CgroupSocket {
       protocol: IPPROTO_TCP,
       srcPort: this.localPort,
       dstPort: this.remotePort,
+      anySource: this.transparent,
     });
     if (typeof route === "string") return;
     const skb = Skb.ofIp(packet, this.trace);
@@ -590,12 +608,7 @@ function advertisedMss(dst: Dst, remote: IpAddress): number {
 export function tcpReceive(skb: Skb, netns: NetNamespace): void {
   const packet = skb.ip;
   const segment = packet.payload as TcpSegment;
-  const connection = netns.sockets.tcpConnections.find({
-    localAddress: packet.dst,
-    localPort: segment.dstPort,
-    remoteAddress: packet.src,
-    remotePort: segment.srcPort,
-  });
+  const { assigned, connection } = connectionOf(skb, netns, segment);
   const traceTo = (socket: Socket | undefined) =>
     skb.trace?.steps.push({
       kind: "deliver",
@@ -610,15 +623,19 @@ export function tcpReceive(skb: Skb, netns: NetNamespace): void {
     return;
   }
   const isSyn = (segment.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) === TCP_SYN;
-  const listener = bestBound(netns.sockets.tcpListeners.on(segment.dstPort), packet.dst);
+  const listener =
+    assigned ?? bestBound(netns.sockets.tcpListeners.on(segment.dstPort), packet.dst);
+  const [mark, transparent] = [listener?.mark ?? 0, listener?.transparent ?? false];
   const owner = listener?.owner ?? netns.sockets.catchAll?.owner;
   if (isSyn && owner !== undefined) {
     const route = routeOutput(netns, {
       dst: packet.src,
       src: packet.dst,
+      mark,
       protocol: IPPROTO_TCP,
       srcPort: segment.dstPort,
       dstPort: segment.srcPort,
+      anySource: transparent,
     });
     if (typeof route === "string") {
       netns.network.drop(skb, netns, "IP_OUTNOROUTES", skb.dev, `no route back to ${packet.src}`);
@@ -634,7 +651,8 @@ export function tcpReceive(skb: Skb, netns: NetNamespace): void {
       },
       {
         owner,
-        mark: 0,
+        mark,
+        transparent,
         dst: route.dst,
         routeSource: packet.dst,
         state: "SYN-RECV",
@@ -653,6 +671,26 @@ export function tcpReceive(skb: Skb, netns: NetNamespace): void {
   if (!(segment.flags & TCP_RST)) sendReset(skb, netns, segment, listener);
 }
 
+/**
+ * Who takes a segment before anybody is looked for by its port: whom TPROXY gave it to (`inet_steal_sock`), or who is
+ * connected.
+ */
+function connectionOf(
+  { socket, ip }: Skb,
+  netns: NetNamespace,
+  segment: TcpSegment,
+): { readonly assigned?: TcpListener; readonly connection?: TcpConnection | undefined } {
+  if (socket instanceof TcpListener) return { assigned: socket };
+  if (socket instanceof TcpConnection) return { connection: socket };
+  const connection = netns.sockets.tcpConnections.find({
+    localAddress: ip.dst,
+    localPort: segment.dstPort,
+    remoteAddress: ip.src,
+    remotePort: segment.srcPort,
+  });
+  return { connection };
+}
+
 /** Answers a segment that nobody wants (`tcp_v4_send_reset`). */
 function sendReset(
   skb: Skb,
@@ -662,7 +700,8 @@ function sendReset(
 ): void {
   const packet = skb.ip;
   const tos = packet.tos & ~INET_ECN_MASK;
-  const mark = netns.reflectsMark(packet.version) ? skb.mark : 0;
+  const reflected = netns.reflectsMark(packet.version) ? skb.mark : 0;
+  const mark = reflected || (socket?.mark ?? 0);
   const route = routeOutput(netns, {
     dst: packet.src,
     src: packet.dst,
@@ -671,6 +710,7 @@ function sendReset(
     srcPort: segment.dstPort,
     dstPort: segment.srcPort,
     tos,
+    anySource: socket?.transparent === true,
   });
   if (typeof route === "string") return;
   const hasAck = (segment.flags & TCP_ACK) !== 0;

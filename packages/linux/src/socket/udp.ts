@@ -80,7 +80,7 @@ export class UdpSocket implements Socket, FlowReceiver, CgroupSocket {
   readonly remotePort: number;
   readonly owner: string;
   readonly mark: number;
-  readonly #transparent: boolean;
+  readonly transparent: boolean;
   /** Whether packets end here, as opposed to a tunnel. */
   readonly isEndpoint: boolean;
   onReceive: ((datagram: ReceivedDatagram, socket: UdpSocket) => void) | undefined;
@@ -101,7 +101,7 @@ export class UdpSocket implements Socket, FlowReceiver, CgroupSocket {
     let { remoteAddress, remotePort = 0 } = options;
     this.owner = options.owner;
     this.mark = options.mark ?? 0;
-    this.#transparent = options.transparent ?? false;
+    this.transparent = options.transparent ?? false;
     this.isEndpoint = options.tunnel !== true;
     this.onReceive = options.onReceive;
     this.onError = options.onError;
@@ -131,6 +131,7 @@ export class UdpSocket implements Socket, FlowReceiver, CgroupSocket {
     this.remoteAddress = remoteAddress;
     this.remotePort = remotePort;
     sockets.udp.add(this);
+    if (this.transparent && remoteAddress !== undefined) sockets.transparent.add(this);
     netns.network.touch();
   }
 
@@ -163,6 +164,7 @@ export class UdpSocket implements Socket, FlowReceiver, CgroupSocket {
       runSock(cgroup, "sock_release", this, this);
     }
     this.netns.sockets.udp.remove(this);
+    if (this.transparent) this.netns.sockets.transparent.delete(this);
     this.netns.network.touch();
   }
 
@@ -249,7 +251,7 @@ export class UdpSocket implements Socket, FlowReceiver, CgroupSocket {
       protocol: IPPROTO_UDP,
       srcPort: this.localPort,
       dstPort,
-      anySource: this.#transparent,
+      anySource: this.transparent,
     });
     if (typeof route === "string") {
       return { errno: route, from: undefined, message: `no route to ${formatIp(dst)}` };
@@ -308,7 +310,12 @@ function isOf(flow: RememberedFlow, dst: IpAddress, dstPort: number, { length }:
 export function udpDeliver(skb: Skb, netns: NetNamespace): boolean {
   const packet = skb.ip;
   const datagram = packet.payload as UdpDatagram;
-  const socket = lookup(netns, packet, datagram) ?? catchAll(netns, packet, datagram);
+  // Whom TPROXY gave it to comes first (skb_steal_sock).
+  const assigned = skb.socket instanceof UdpSocket ? skb.socket : undefined;
+  const socket =
+    assigned ??
+    udpLookup(netns, packet.src, datagram.srcPort, packet.dst, datagram.dstPort) ??
+    catchAll(netns, packet, datagram);
   if (socket === undefined) return false;
   skb.trace?.steps.push({
     kind: "deliver",
@@ -352,21 +359,27 @@ function catchAll(
   return socket;
 }
 
-function lookup(
+/**
+ * The socket that fits a datagram best (`udp4_lib_lookup`): one that is connected before one bound to the address before
+ * one bound to all.
+ */
+export function udpLookup(
   netns: NetNamespace,
-  packet: IpPacket,
-  datagram: UdpDatagram,
+  src: IpAddress,
+  srcPort: number,
+  dst: IpAddress,
+  dstPort: number,
 ): UdpSocket | undefined {
   let best: UdpSocket | undefined;
   let bestScore = -1;
-  for (const socket of netns.sockets.udp.on(datagram.dstPort) ?? []) {
+  for (const socket of netns.sockets.udp.on(dstPort) ?? []) {
     let score = 0;
     if (socket.localAddress !== undefined) {
-      if (socket.localAddress !== packet.dst) continue;
+      if (socket.localAddress !== dst) continue;
       score += 1;
     }
     if (socket.remoteAddress !== undefined) {
-      if (socket.remoteAddress !== packet.src || socket.remotePort !== datagram.srcPort) continue;
+      if (socket.remoteAddress !== src || socket.remotePort !== srcPort) continue;
       score += 2;
     }
     if (score > bestScore) {

@@ -257,10 +257,21 @@ describe("others", () => {
     tables.append("mangle", "PREROUTING", "-p udp -j TPROXY --on-port 99 --tproxy-mark 0x1/0x1");
     router.pass(UDP, router.left);
     expect(router.drop?.rule?.location).toBe("mangle PREROUTING");
-    new UdpSocket(router.netns, { localPort: 99, owner: "proxy" });
-    tables.append("filter", "FORWARD", "-m mark --mark 0x1 -j DROP");
+    const opaque = new UdpSocket(router.netns, { localPort: 99, owner: "proxy" });
     router.pass(UDP, router.left);
-    expect(router.drop?.rule?.text).toBe("-A FORWARD -m mark --mark 0x1 -j DROP");
+    expect(router.drop?.rule?.location).toBe("mangle PREROUTING");
+    opaque.close();
+    new UdpSocket(router.netns, { localPort: 99, owner: "proxy", transparent: true });
+    // Without a route that keeps it here it may not go on: it has a socket.
+    router.pass(UDP, router.left);
+    expect(router.network.takeDrops().at(-1)?.detail).toBe(
+      "proxy has a socket for it, but its route leads on",
+    );
+    rule(router.netns, "priority 100 fwmark 1 lookup 100");
+    routes(router.netns, "local 0.0.0.0/0 dev lo table 100");
+    tables.append("filter", "INPUT", "-m mark --mark 0x1 -j DROP");
+    router.pass(UDP, router.left);
+    expect(router.drop?.rule?.text).toBe("-A INPUT -m mark --mark 0x1 -j DROP");
   });
 
   test("a mark of mangle OUTPUT chooses another route", () => {

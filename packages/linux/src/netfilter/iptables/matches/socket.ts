@@ -1,5 +1,6 @@
-import { IPPROTO_TCP, IPPROTO_UDP } from "@cnilab/net";
 import type { Socket } from "../../../socket/socket.ts";
+import { anySocket } from "../../../socket/socket-lookup.ts";
+import { IP_CT_ESTABLISHED_REPLY, IPS_SRC_NAT_DONE } from "../../conntrack-entry.ts";
 import { type Match, type MatchExtension, not, type OptionValues } from "../extension.ts";
 import { parameterProblem } from "../iptables-error.ts";
 import { parseUint, type Range } from "../numbers.ts";
@@ -25,35 +26,26 @@ class SocketMatch implements Match {
 
   matches(walk: Walk): boolean {
     walk.netns.network.recording?.unrepeatable();
-    const socket = findSocket(walk);
+    const socket = walk.skb.socket ?? findSocket(walk);
     if (socket === undefined) return false;
-    // --nowildcard: sockets bound to every address count as well.
-    if (!this.#noWildcard && socket.localAddress === undefined) return false;
-    // Nobody sets IP_TRANSPARENT here.
-    if (this.#transparent) return false;
-    if (this.#restoreMark) walk.skb.mark = "mark" in socket ? Number(socket.mark) : 0;
+    // Sockets bound to every address count with --nowildcard only.
+    const isWildcard = !this.#noWildcard && socket.localAddress === undefined;
+    if (isWildcard || (this.#transparent && socket.transparent !== true)) return false;
+    if (this.#restoreMark) walk.skb.mark = socket.mark ?? 0;
     return true;
   }
 }
 
-function findSocket(walk: Walk): Socket | undefined {
-  const { sockets } = walk.netns;
-  const { srcPort, dstPort } = walk;
+/** By the ends of the packet as this machine's sockets have them: what answers a translated packet is for its sender. */
+function findSocket({ netns, packet, srcPort, dstPort, skb }: Walk): Socket | undefined {
   if (dstPort < 0) return undefined;
-  const { src, dst, protocol } = walk.packet;
-  if (protocol === IPPROTO_TCP) {
-    const own = sockets.tcpConnections.find({
-      localAddress: dst,
-      localPort: dstPort,
-      remoteAddress: src,
-      remotePort: srcPort,
-    });
-    if (own !== undefined) return own;
+  const { protocol, src, dst } = packet;
+  const { ct } = skb;
+  if (ct !== undefined && skb.ctInfo === IP_CT_ESTABLISHED_REPLY && ct.status & IPS_SRC_NAT_DONE) {
+    const { src: sender, srcPort: senderPort } = ct.original;
+    return anySocket(netns, { protocol, src, srcPort, dst: sender, dstPort: senderPort });
   }
-  if (protocol !== IPPROTO_TCP && protocol !== IPPROTO_UDP) return undefined;
-  return sockets
-    .listening(protocol, dstPort)
-    .find((s) => s.localAddress === undefined || s.localAddress === dst);
+  return anySocket(netns, { protocol, src, srcPort, dst, dstPort });
 }
 
 export const socket: MatchExtension = {

@@ -6,6 +6,8 @@ import {
   type IpAddress,
   isUnspecified,
 } from "@cnilab/net";
+import type { Socket } from "../../../socket/socket.ts";
+import { establishedSocket, listeningSocket } from "../../../socket/socket-lookup.ts";
 import { NF_ACCEPT, NF_DROP } from "../../hooks.ts";
 import type { RulePlace, Target, TargetExtension, TargetVerdict } from "../extension.ts";
 import { parseHost } from "../header-match.ts";
@@ -14,9 +16,8 @@ import { invalidRule } from "../rule-refusal.ts";
 import type { Walk } from "../walk.ts";
 
 /**
- * Hands a packet to a local proxy without changing it (net/netfilter/xt_TPROXY.c): marks it so that
- * policy routing keeps it here, and drops it where no proxy listens. Sockets are found again by the
- * packet's own addresses when it is delivered, so only a proxy that listens on those gets it.
+ * Hands a packet to a local proxy without changing it (net/netfilter/xt_TPROXY.c): gives it the proxy's socket, marks it so
+ * that policy routing keeps it here, and drops it where no proxy listens that may have it (`IP_TRANSPARENT`).
  */
 class TproxyTarget implements Target {
   readonly #port: number;
@@ -30,17 +31,38 @@ class TproxyTarget implements Target {
   }
 
   run(walk: Walk): TargetVerdict {
-    const { skb, netns, packet } = walk;
+    const { skb, netns } = walk;
     netns.network.recording?.unrepeatable();
-    const port = this.#port === 0 ? walk.dstPort : this.#port;
-    const address = isUnspecified(this.#address) ? undefined : this.#address;
-    const proxy = netns.sockets
-      .listening(packet.protocol, port)
-      .find((s) => s.localAddress === undefined || s.localAddress === (address ?? s.localAddress));
-    if (proxy === undefined) return NF_DROP;
+    const proxy = this.#socketFor(walk);
+    // One that is not transparent counts as none, also where the packet is its own (nf_tproxy_sk_is_transparent).
+    if (proxy?.transparent !== true) return NF_DROP;
     skb.mark = ((skb.mark & ~this.#mark.mask) ^ this.#mark.value) >>> 0;
     skb.socket = proxy;
     return NF_ACCEPT;
+  }
+
+  /** A connection that is there comes before who listens; UDP's listener is looked for on the proxy's port, too. */
+  #socketFor(walk: Walk): Socket | undefined {
+    const { netns, packet, srcPort, dstPort } = walk;
+    if (dstPort < 0) return undefined;
+    const { protocol, src, dst } = packet;
+    return (
+      establishedSocket(netns, { protocol, src, srcPort, dst, dstPort }) ??
+      listeningSocket(netns, {
+        protocol,
+        src,
+        srcPort,
+        dst: this.#listenAddress(walk),
+        dstPort: this.#port === 0 ? dstPort : this.#port,
+      })
+    );
+  }
+
+  /** Without `--on-ip` the first address of the device that it came in by (nf_tproxy_laddr4, nf_tproxy_laddr6). */
+  #listenAddress({ state, packet }: Walk): IpAddress {
+    if (!isUnspecified(this.#address)) return this.#address;
+    const addresses = packet.version === 4 ? state.in?.addresses4 : state.in?.addresses6SoFar;
+    return addresses?.[0]?.address ?? packet.dst;
   }
 
   effect({ skb }: Walk): string {
