@@ -130,6 +130,17 @@ export class BpfLpmTrie<K, V> extends BpfMap<K, V> {
     return undefined;
   }
 
+  /** Takes out what was written, or deleted, here of exactly this prefix: what machines share shows again. */
+  restoreShared(key: K): void {
+    const prefix = this.#encode(key);
+    const own = this.#own.get(prefix);
+    if (own === undefined) return;
+    this.kernel.network.settleFlows();
+    if (own.value === undefined) this.#hiding--;
+    this.#own.delete(prefix);
+    this.changedAll();
+  }
+
   #set(prefix: LpmKey, entry: OwnEntry<K, V>): void {
     const before = this.#own.get(prefix);
     if (before !== undefined && before.value === undefined) this.#hiding--;

@@ -130,6 +130,7 @@ const changes = fc.array(
   fc.record({
     shared: fc.boolean(),
     remove: fc.boolean(),
+    restore: fc.boolean(),
     address: fc.integer({ min: 0, max: 255 }),
     length: fc.constantFrom(0, 1, 7, 24, 26, 27, 30, 32),
     value: fc.string({ maxLength: 3 }).map((s) => `v${s}`),
@@ -154,11 +155,14 @@ test("a trie with shared entries answers as a list of both would", () => {
         map.shared = shared;
         const own = new Map<string, string | undefined>();
         const theirs = new Map<string, string>();
-        for (const { shared: isShared, remove, address, length, value } of all) {
+        for (const { shared: isShared, remove, restore, address, length, value } of all) {
           const mask = length === 0 ? 0 : (-1 << (32 - length)) >>> 0;
           const key = parsePrefix(`${formatIp(((0x0a000000 | address) & mask) >>> 0)}/${length}`);
           const text = key.toString();
-          if (isShared) {
+          if (restore && !isShared) {
+            map.restoreShared(key);
+            own.delete(text);
+          } else if (isShared) {
             if (remove) theirs.delete(text);
             else theirs.set(text, value);
             if (remove) shared.delete(key);
