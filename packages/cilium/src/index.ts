@@ -1,6 +1,7 @@
 export { ALPHA_VERSION, GROUP, VERSION } from "./api/kinds.ts";
 export { CILIUM_RESOURCES } from "./api/resources.ts";
 export type * as v2 from "./api/v2.ts";
+export { cilium } from "./cilium.ts";
 export {
   GlobalIdentities,
   HEARTBEAT_ANNOTATION,
@@ -155,5 +156,5 @@ export {
   type SelectorPolicy,
 } from "./policy/selector-policy.ts";
 export { type PolicyService, refersToServices, resolveServices } from "./policy/to-services.ts";
-/** Release that this package models. */
-export const RELEASE = "v1.18.8";
+
+export { RELEASE } from "./release.ts";

@@ -59,6 +59,7 @@ export abstract class NetDevice {
   mac: Mac;
   #mtu: number;
   #up = false;
+  #arpOff = false;
   /** Whether there is somebody at the other end. */
   carrier = true;
   promiscuity = 0;
@@ -136,7 +137,15 @@ export abstract class NetDevice {
 
   /** Whether neighbours need no resolution: loopback, point-to-point, IP tunnels (`IFF_NOARP`). */
   get noArp(): boolean {
-    return false;
+    return this.#arpOff;
+  }
+
+  /** `ip link set DEV arp on|off`: neighbours that are known by then go. */
+  setArp(on: boolean): void {
+    if (this.#arpOff === !on) return;
+    this.#arpOff = !on;
+    this.neighbours?.flush(false);
+    this.network.touch();
   }
 
   /** The link-local address that the kernel gives it; tunnels of IP packets mostly get none (`addrconf_dev_config`). */
@@ -164,6 +173,7 @@ export abstract class NetDevice {
   /** Flags as `ip link` prints them, without those of the carrier. */
   get flags(): string[] {
     const flags = this.ownFlags();
+    if (this.#arpOff && !flags.includes("NOARP")) flags.push("NOARP");
     if (this.allMulticast) flags.push("ALLMULTI");
     if (this.promiscuity > 0 && this.requestedPromiscuous) flags.push("PROMISC");
     if (this.#up) flags.push("UP");

@@ -1,0 +1,115 @@
+import { CniBridgeEngine, PLUGINS, readNetworkList } from "@cnilab/cni-plugins";
+import {
+  BRIDGE,
+  CLUSTER,
+  type ClusterConfig,
+  type CniModel,
+  type CniOptionValues,
+  type CniPlugin,
+  CONTROLLERS,
+  type DependencyContainer,
+  IPAM,
+  NODE,
+  type NodeContext,
+  OVERLAY,
+  perNode,
+} from "@cnilab/core";
+import type { Kernel } from "@cnilab/linux";
+import { CiliumAgent } from "./agent/cilium-agent.ts";
+import { ClusterCilium } from "./agent/cluster-cilium.ts";
+import { CILIUM_RESOURCES } from "./api/resources.ts";
+import { CiliumCni } from "./cni/cilium-cni.ts";
+import { CONFLIST_FILE, CONFLIST_TEXT } from "./cni/conflist.ts";
+import { DEFAULT_POOL } from "./ipam/address-source.ts";
+import { CiliumIpam } from "./ipam/cilium-ipam.ts";
+import { PodCidrSource } from "./ipam/pod-cidr-source.ts";
+import { ciliumNodeRanges, kubernetesRanges } from "./ipam/range-finders.ts";
+import { ClusterPoolOperator } from "./operator/cluster-pool.ts";
+import { HELM_OPTIONS } from "./options/helm-options.ts";
+import { readHelmOptions } from "./options/read-helm-options.ts";
+import { RELEASE } from "./release.ts";
+
+/** Cilium as its Helm chart sets it up; options are the chart's values. */
+export const cilium: CniModel = {
+  name: "cilium",
+  release: RELEASE,
+  description:
+    "eBPF programs on pods' and nodes' devices: identities, VXLAN, Geneve or native routing, Services, policies, WireGuard",
+  options: HELM_OPTIONS,
+  resources: CILIUM_RESOURCES,
+  register,
+};
+
+function register(
+  container: DependencyContainer,
+  options: CniOptionValues,
+  config: ClusterConfig,
+): void {
+  const cluster = new ClusterCilium(readHelmOptions(options, config), config);
+  const ipams = perNode((node: DependencyContainer) =>
+    makeIpam(node.resolve(NODE) as NodeContext<Kernel>, cluster),
+  );
+  container.register(IPAM, ipams);
+  container.register(
+    OVERLAY,
+    perNode((node) =>
+      makeAgent(node.resolve(NODE) as NodeContext<Kernel>, cluster, ipams.useFactory(node)),
+    ),
+  );
+  container.register(
+    BRIDGE,
+    perNode((node) => makeBridge(node)),
+  );
+  if (cluster.config.ipam.mode === "cluster-pool") {
+    container.register(CONTROLLERS, {
+      useFactory: (root: DependencyContainer) =>
+        new ClusterPoolOperator(root.resolve(CLUSTER), cluster.config),
+    });
+  }
+}
+
+function makeIpam(node: NodeContext<Kernel>, cluster: ClusterCilium): CiliumIpam {
+  const { config } = cluster;
+  const { families } = config;
+  const random = node.random.fork("cilium-ipam");
+  const finder = () =>
+    config.ipam.mode === "kubernetes"
+      ? kubernetesRanges(node, families)
+      : ciliumNodeRanges(node.name, cluster);
+  return new CiliumIpam({
+    families,
+    source: () => new PodCidrSource(families, finder(), random),
+    healthAddresses: config.endpointHealthChecking,
+    nodeAddresses: node.addresses,
+    poolOf: () => DEFAULT_POOL,
+  });
+}
+
+function makeAgent(
+  node: NodeContext<Kernel>,
+  cluster: ClusterCilium,
+  ipam: CiliumIpam,
+): CiliumAgent {
+  const installCni = () => node.machine.files.write(CONFLIST_FILE, CONFLIST_TEXT);
+  return new CiliumAgent({ node, cluster, ipam, installCni });
+}
+
+/** Pods are joined by the CNI plugins of the conflist, with the IPAM that is registered. */
+function makeBridge(container: DependencyContainer): CniBridgeEngine {
+  const { machine } = container.resolve(NODE) as NodeContext<Kernel>;
+  const ipam = container.isRegistered(IPAM, true) ? container.resolve(IPAM) : undefined;
+  const plugins = new Map<string, CniPlugin>(PLUGINS);
+  plugins.set("cilium-cni", new CiliumCni());
+  // The kubelet reads the folder whenever it changed; until then the list is the same object.
+  let text: string | undefined;
+  let list: ReturnType<typeof readNetworkList>;
+  const network = () => {
+    const now = machine.files.read(CONFLIST_FILE);
+    if (now !== text || now === undefined) {
+      text = now;
+      list = readNetworkList(machine.files);
+    }
+    return list;
+  };
+  return new CniBridgeEngine({ machine, network, plugins, ...(ipam !== undefined && { ipam }) });
+}

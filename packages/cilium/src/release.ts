@@ -1,0 +1,2 @@
+/** Release that this package models. */
+export const RELEASE = "v1.18.8";
