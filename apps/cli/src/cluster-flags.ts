@@ -26,7 +26,7 @@ import {
   type LoadBalancerFlags,
   readLoadBalancer,
 } from "./load-balancer-flags.ts";
-import { loadModel, MODELS, NO_CNI, readModelOptions } from "./load-model.ts";
+import { loadModel, MODEL_NAMES, NO_CNI, readModelOptions } from "./load-model.ts";
 import { type ParsedSources, parseSources } from "./parse-sources.ts";
 import type { ProgramIo } from "./program-io.ts";
 import { showProgress } from "./progress.ts";
@@ -74,7 +74,7 @@ function addBasicFlags(command: Command): Command {
     )
     .option(
       "--cni <name>",
-      `${MODELS.map((m) => m.name).join(", ")}, ${NO_CNI}, an npm package or a path to a module`,
+      `${MODEL_NAMES.join(", ")}, ${NO_CNI}, an npm package or a path to a module`,
       "flannel",
     )
     .addOption(

@@ -2,13 +2,17 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { calico } from "@cnilab/calico";
 import { type CniModel, type CniOption, type CniOptionValues, InputError } from "@cnilab/core";
-import { flannel } from "@cnilab/flannel";
 import type { ProgramIo } from "./program-io.ts";
 
-/** Models that come with cnilab. */
-export const MODELS: readonly CniModel[] = [flannel, calico];
+/** Models that come with cnilab; each brings a package along that only those load who use it. */
+const MODELS: ReadonlyMap<string, () => Promise<CniModel>> = new Map([
+  ["flannel", async () => (await import("@cnilab/flannel")).flannel],
+  ["calico", async () => (await import("@cnilab/calico")).calico],
+]);
+
+/** What `--cni` calls them. */
+export const MODEL_NAMES: readonly string[] = [...MODELS.keys()];
 
 /** What `--cni` takes for a cluster without a network plugin. */
 export const NO_CNI = "none";
@@ -20,8 +24,8 @@ export const NO_CNI = "none";
  */
 export async function loadModel(io: ProgramIo, name: string): Promise<CniModel | undefined> {
   if (name === NO_CNI) return undefined;
-  const known = MODELS.find((m) => m.name === name);
-  if (known !== undefined) return known;
+  const known = MODELS.get(name);
+  if (known !== undefined) return known();
   const module = await load(find(io, name), name);
   const model = [module["default"], module["cni"], ...Object.values(module)].find(isModel);
   if (model !== undefined) return model;
@@ -31,6 +35,11 @@ export async function loadModel(io: ProgramIo, name: string): Promise<CniModel |
   );
 }
 
+/** All that come with cnilab. */
+export function allModels(): Promise<readonly CniModel[]> {
+  return Promise.all([...MODELS.values()].map((load) => load()));
+}
+
 /** The file that a path or the name of a package means, seen from the working directory. */
 function find(io: ProgramIo, name: string): string {
   const path = resolve(io.cwd(), name);
@@ -38,7 +47,7 @@ function find(io: ProgramIo, name: string): string {
   const isPath = name === "" || /^(\.{0,2}\/|[a-z]:)/i.test(name);
   const found = isPath ? undefined : findPackage(io, name);
   if (found !== undefined) return found;
-  const names = [...MODELS.map((m) => m.name), NO_CNI].join(", ");
+  const names = [...MODEL_NAMES, NO_CNI].join(", ");
   throw new InputError(
     `there is no model "${name}"; known are ${names}, or give an npm package or a path`,
     "--cni",

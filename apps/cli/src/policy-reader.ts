@@ -6,7 +6,7 @@ import {
   policyName,
 } from "@cnilab/network-policy";
 import type { ClusterFlags } from "./cluster-flags.ts";
-import { loadModel, MODELS } from "./load-model.ts";
+import { allModels, loadModel } from "./load-model.ts";
 import type { ProgramIo } from "./program-io.ts";
 
 /** Who reads the policies: the CNI where it enforces them and has a reading of its own. @throws InputError for an unknown CNI */
@@ -19,25 +19,28 @@ export async function policyReader(
 }
 
 /** What of the policies among some objects is left out of an answer. */
-export function policyWarnings(
+export async function policyWarnings(
   objects: readonly KubeObject[],
   reader: PolicyReader,
   view: PolicyView,
-): readonly string[] {
+): Promise<readonly string[]> {
   const ignored = view.ignored.map(
     ({ object, reason }) => `${policyName({ object })} is left out: ${reason}`,
   );
-  return [...ignored, ...unread(objects, reader)];
+  return [...ignored, ...(await unread(objects, reader))];
 }
 
 /** Kinds that the reader does not know, and that of one of our CNIs does. */
-function unread(objects: readonly KubeObject[], reader: PolicyReader): readonly string[] {
-  return MODELS.flatMap(({ name, policyReader }) => {
+async function unread(
+  objects: readonly KubeObject[],
+  reader: PolicyReader,
+): Promise<readonly string[]> {
+  // Without a group they are Kubernetes' own, and not policies.
+  const custom = objects.filter((object) => kindOf(object).includes("."));
+  if (custom.length === 0) return [];
+  return (await allModels()).flatMap(({ name, policyReader }) => {
     const kinds = policyReader?.kinds.filter((kind) => !reader.kinds.includes(kind)) ?? [];
-    const own = objects.filter(
-      // Without a group they are Kubernetes' own, and not policies.
-      (object) => kinds.includes(kindOf(object)) && kindOf(object).includes("."),
-    );
+    const own = custom.filter((object) => kinds.includes(kindOf(object)));
     const [first] = own;
     if (first === undefined) return [];
     const more = own.length > 1 ? ` and ${own.length - 1} more` : "";

@@ -67,6 +67,7 @@ export async function createProgram(words: readonly string[], io: ProgramIo): Pr
 function commandsFor([name = "", sub]: readonly string[]): readonly (() => Promise<AddCommand>)[] {
   // A server that is waited for needs no cluster, unlike `dns POD NAME`.
   if (name === "dns" && sub === "serve") return [dnsServeAlone];
+  if (name === "--version") return [];
   const command = ABOUT_ALL.includes(name) ? undefined : COMMANDS.get(name);
   return command === undefined ? [...COMMANDS.values()] : [command];
 }

@@ -1,6 +1,5 @@
 import type { Cluster, Connection, ConnectRequest, Endpoint, EndpointScope } from "@cnilab/cluster";
 import { type ApiClient, InputError } from "@cnilab/core";
-import { importCluster } from "@cnilab/import";
 import type { Kernel, NetNamespace, Network } from "@cnilab/linux";
 import type { Command } from "commander";
 import { addClusterFlags, bringUp, type ClusterFlags } from "./cluster-flags.ts";
@@ -52,6 +51,7 @@ export async function walkable(
       "-f",
     );
   }
+  const { importCluster } = await import("@cnilab/import");
   const { files, objects, ignored } = await readState(io, flags.state);
   const listen = flags.listen === "all" ? "all" : "saved";
   const cluster = importCluster(files, objects, {

@@ -7,7 +7,8 @@ import type { Output, ProgramIo } from "../src/program-io.ts";
 import { runProgram } from "../src/run-program.ts";
 
 export const ROOT: string = fileURLToPath(new URL("../../..", import.meta.url));
-const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));
+/** The program, for Node. */
+export const MAIN: string = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 
 /** Manifests of others, which a clone alone does not have. */
 export const MANIFESTS: string = fileURLToPath(

@@ -4,12 +4,10 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
 import { parse } from "yaml";
-import { VECTORS } from "./cnilab.ts";
+import { MAIN, VECTORS } from "./cnilab.ts";
 
-const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 const FOLDER = join(VECTORS, "dns");
 const NAMESPACE = `kind: Namespace
 apiVersion: v1

@@ -1,12 +1,12 @@
 // The program as a process: the other tests run it in their own.
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createProgram } from "../src/program.ts";
-import { cnilab, cnilabProcess, type Ended, ROOT } from "./cnilab.ts";
+import { cnilab, cnilabProcess, type Ended, MAIN, ROOT } from "./cnilab.ts";
 
 let folder: string;
 beforeAll(() => {
@@ -74,6 +74,28 @@ describe("a process of its own says the same as the program in the process of a 
 });
 
 describe("the process", () => {
+  test.each([
+    ["--version", ["core/src"], ["linux/src", "cluster/src"]],
+    ["run -f pods.yaml", ["linux/src", "flannel/src/index"], ["calico/src/index", "import/src"]],
+    ["policy list -f pods.yaml", ["network-policy/src"], ["flannel/src", "calico/src/index"]],
+    ["render kube-proxy --node n -f pods.yaml", ["kube-proxy/src"], ["flannel/src"]],
+  ])("%s loads what it needs alone", async (words, some, none) => {
+    const list = join(folder, "loaded");
+    const hook = `import { registerHooks } from "node:module"; import { appendFileSync } from "node:fs";
+      registerHooks({ load: (url, context, next) => {
+        appendFileSync(${JSON.stringify(list)}, url + "\\n");
+        return next(url, context);
+      } });`;
+    const imported = `data:text/javascript,${encodeURIComponent(hook)}`;
+    writeFileSync(list, "");
+    const program = [process.execPath, "--import", imported, MAIN];
+    await cnilabProcess(words.split(" "), { cwd: folder, program });
+    const loaded = readFileSync(list, "utf8");
+    const isLoaded = (part: string): boolean => loaded.includes(`/packages/${part}`);
+    expect(some.filter(isLoaded)).toEqual(some);
+    expect(none.filter(isLoaded)).toEqual([]);
+  });
+
   test("a reader that goes away early is no failure", async () => {
     const { status, stderr } = await cnilabProcess(["show", "iptables", "--node", "node1"], {
       meanwhile: (child) => child.stdout?.destroy(),

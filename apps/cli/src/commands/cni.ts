@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { MODELS, NO_CNI } from "../load-model.ts";
+import { allModels, NO_CNI } from "../load-model.ts";
 import { print } from "../output.ts";
 import type { ProgramIo } from "../program-io.ts";
 
@@ -9,8 +9,8 @@ export function addCniCommand(program: Command, io: ProgramIo): void {
     .description("the network models that come with cnilab, and their options")
     .command("list", { isDefault: true })
     .description("one model after the other")
-    .action(() => {
-      for (const { name, release, description, options } of MODELS) {
+    .action(async () => {
+      for (const { name, release, description, options } of await allModels()) {
         print(io, `${name} ${release}: ${description}`);
         for (const option of options) {
           const values = option.values?.join("|") ?? option.type;

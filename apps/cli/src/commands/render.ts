@@ -1,15 +1,13 @@
 import { Argument, type Command, Option } from "commander";
 import { print } from "../output.ts";
 import type { ProgramIo } from "../program-io.ts";
-import { renderCalico } from "../render-calico.ts";
-import { renderFlannelNode } from "../render-flannel.ts";
 import type { RenderFlags } from "../render-input.ts";
-import { renderKubeProxy } from "../render-kube-proxy.ts";
 
+/** Each brings its package along: only that of the one that is asked for is loaded. */
 const AGENTS = {
-  "kube-proxy": renderKubeProxy,
-  flannel: renderFlannelNode,
-  calico: renderCalico,
+  "kube-proxy": async () => (await import("../render-kube-proxy.ts")).renderKubeProxy,
+  flannel: async () => (await import("../render-flannel.ts")).renderFlannelNode,
+  calico: async () => (await import("../render-calico.ts")).renderCalico,
 } as const;
 type AgentName = keyof typeof AGENTS;
 
@@ -48,7 +46,8 @@ export function addRenderCommand(program: Command, io: ProgramIo): void {
       "iptables, ip6tables, nftables, nftables-json, ipvs, ipset, addrs; of flannel also routes, fdb…; of calico felix: what Felix writes",
       "iptables",
     )
-    .action(async (agent: AgentName, flags: RenderFlags) =>
-      print(io, await AGENTS[agent](io, flags)),
-    );
+    .action(async (agent: AgentName, flags: RenderFlags) => {
+      const render = await AGENTS[agent]();
+      print(io, await render(io, flags));
+    });
 }

@@ -46,7 +46,7 @@ async function check(io: ProgramIo, flags: CheckFlags): Promise<void> {
   const reader = await policyReader(io, flags);
   const intent = inferIntent(objects, reader);
   const view = reader.read(objects);
-  warn(io, policyWarnings(objects, reader, view));
+  warn(io, await policyWarnings(objects, reader, view));
   const closed = selectedWorkloads(intent.workloads, view.policies, "ingress");
   const cases = [
     ...callCases(checkCalls(intent, view)),

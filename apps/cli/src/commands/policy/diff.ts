@@ -30,7 +30,7 @@ async function diff(io: ProgramIo, before: string, after: string, flags: DiffFla
     await read(io, [...flags.filename, before]),
     await read(io, [...flags.filename, after]),
   ];
-  warn(io, policyWarnings(changed, reader, reader.read(changed)));
+  warn(io, await policyWarnings(changed, reader, reader.read(changed)));
   const changes = connectionChanges(old, changed, reader);
   if (flags.output === "json") printJson(io, changes);
   else if (changes.length === 0) print(io, "both permit the same connections");

@@ -47,7 +47,7 @@ async function explain(
   const objects = await readInput(io, flags);
   const reader = await policyReader(io, flags);
   const view = reader.read(objects);
-  warn(io, policyWarnings(objects, reader, view));
+  warn(io, await policyWarnings(objects, reader, view));
   const { policies, endpoint, settings } = view;
   const protocol = flags.protocol.toUpperCase() as Protocol;
   const source = findPeer(src, objects, endpoint);
