@@ -86,7 +86,6 @@ export interface NodeConfig {
   readonly encapIfindex: number;
   readonly tunnelProtocol: "vxlan" | "geneve";
   readonly tunnelPort: number;
-  /** `tunnel_source_port_*`; the kernel's range where it is absent. */
   readonly mtu: number;
   /** `IPV4_GATEWAY`, `router_ipv6`: addresses of cilium_host. */
   readonly routerIpv4: Ipv4Address | undefined;
@@ -129,6 +128,8 @@ export interface NodeConfig {
   readonly endpointRoutes: boolean;
   /** `ENABLE_HOST_FIREWALL` */
   readonly hostFirewall: boolean;
+  /** `POLICY_AUDIT_MODE` of the host's endpoint. */
+  readonly policyAuditMode: boolean;
   /** `ENABLE_IDENTITY_MARK` */
   readonly identityMark: boolean;
   /** `secctx_from_ipcache` of the devices. */
@@ -157,10 +158,6 @@ export interface NodeConfig {
   readonly encryptionStrict:
     | { readonly cidr: Prefix; readonly allowRemoteNodeIdentities: boolean }
     | undefined;
-  /** `VLAN_FILTER`: which tags pass; "all" for 0 in `vlan-bpf-bypass`. */
-  readonly vlanBypass: ReadonlySet<number> | "all";
-  /** `ENABLE_TPROXY` */
-  readonly tproxy: boolean;
 }
 
 /** `NODEPORT_PORT_MIN` and so on of a node without kube-proxy's work. */

@@ -1,10 +1,32 @@
-import { BpfProgram, TC_ACT_OK, type TcContext } from "@cnilab/linux";
+import { BpfProgram, type TcContext } from "@cnilab/linux";
+import type { Mac } from "@cnilab/net";
 import type { EndpointConfig } from "./endpoint-config.ts";
-import type { NativeDevice, NodeConfig } from "./node-config.ts";
+import { cilFromHost } from "./host/from-host.ts";
+import { cilFromNetdev } from "./host/from-netdev.ts";
+import { cilHostPolicy } from "./host/host-policy.ts";
+import { cilToHost } from "./host/to-host.ts";
+import { cilToNetdev } from "./host/to-netdev.ts";
+import { type BpfObject, type BpfSource, bpfObject } from "./lib/bpf-object.ts";
+import { NO_SERVICES, type ServiceHooks } from "./lib/service-hooks.ts";
+import { cilFromContainer, cilLxcPolicyEgress } from "./lxc/from-container.ts";
+import { cilLxcPolicy } from "./lxc/ingress-policy.ts";
+import { cilToContainer } from "./lxc/to-container.ts";
+import type { NodeConfig } from "./node-config.ts";
 import type { NodeMaps } from "./node-maps.ts";
+import { cilFromOverlay } from "./overlay/from-overlay.ts";
+import { cilToOverlay } from "./overlay/to-overlay.ts";
+import { cilFromWireguard, cilToWireguard } from "./wireguard/wireguard.ts";
 
 /** A program of tc. */
 export type TcProgram = BpfProgram<"sched_cls">;
+
+/** The device that a program is for. */
+export interface Interface {
+  readonly ifindex: number;
+  readonly mac: Mac;
+}
+
+type Section = (ctx: TcContext, obj: BpfObject) => number;
 
 /**
  * The programs of one node, compiled with what it is set to (pkg/datapath/loader). Another setting asks for others: the
@@ -13,78 +35,109 @@ export type TcProgram = BpfProgram<"sched_cls">;
 export class NodePrograms {
   readonly maps: NodeMaps;
   readonly config: NodeConfig;
+  readonly #services: ServiceHooks;
 
-  constructor(maps: NodeMaps, config: NodeConfig) {
+  constructor(maps: NodeMaps, config: NodeConfig, services: ServiceHooks = NO_SERVICES) {
     this.maps = maps;
     this.config = config;
+    this.#services = services;
   }
 
   /** `cil_from_container`, on the way into the node's end of an endpoint's pair. */
-  fromContainer(_endpoint: EndpointConfig): TcProgram {
-    return this.#program("cil_from_container", () => TC_ACT_OK);
+  fromContainer(endpoint: EndpointConfig): TcProgram {
+    return this.#lxc("cil_from_container", cilFromContainer, endpoint);
   }
 
   /** `cil_to_container`, on the way out of it, with endpoint routes. */
-  toContainer(_endpoint: EndpointConfig): TcProgram {
-    return this.#program("cil_to_container", () => TC_ACT_OK);
+  toContainer(endpoint: EndpointConfig): TcProgram {
+    return this.#lxc("cil_to_container", cilToContainer, endpoint);
   }
 
   /** `cil_lxc_policy`, of `cilium_call_policy`. */
-  lxcPolicy(_endpoint: EndpointConfig): TcProgram {
-    return this.#program("cil_lxc_policy", () => TC_ACT_OK);
+  lxcPolicy(endpoint: EndpointConfig): TcProgram {
+    return this.#lxc("cil_lxc_policy", cilLxcPolicy, endpoint);
   }
 
   /** `cil_lxc_policy_egress`, of `cilium_egresscall_policy`. */
-  lxcPolicyEgress(_endpoint: EndpointConfig): TcProgram {
-    return this.#program("cil_lxc_policy_egress", () => TC_ACT_OK);
+  lxcPolicyEgress(endpoint: EndpointConfig): TcProgram {
+    return this.#lxc("cil_lxc_policy_egress", cilLxcPolicyEgress, endpoint);
   }
 
-  /** `cil_to_host`, on the ways into cilium_host and cilium_net; the latter's number. */
-  toHost(_ifindex: number): TcProgram {
-    return this.#program("cil_to_host", () => TC_ACT_OK);
+  /** `cil_to_host`, on the ways into cilium_host and cilium_net. */
+  toHost(dev: Interface): TcProgram {
+    return this.#program("cil_to_host", cilToHost, "host", dev);
   }
 
   /** `cil_from_host`, on the way out of cilium_host. */
   fromHost(): TcProgram {
-    return this.#program("cil_from_host", () => TC_ACT_OK);
+    return this.#program("cil_from_host", cilFromHost, "host", this.#ciliumHost);
   }
 
   /** `cil_from_netdev`, on the way into a device of the node. */
-  fromNetdev(_device: NativeDevice): TcProgram {
-    return this.#program("cil_from_netdev", () => TC_ACT_OK);
+  fromNetdev(dev: Interface): TcProgram {
+    return this.#program("cil_from_netdev", cilFromNetdev, "host", dev);
   }
 
   /** `cil_to_netdev`, on the way out of it. */
-  toNetdev(_device: NativeDevice): TcProgram {
-    return this.#program("cil_to_netdev", () => TC_ACT_OK);
+  toNetdev(dev: Interface): TcProgram {
+    return this.#program("cil_to_netdev", cilToNetdev, "host", dev);
   }
 
   /** `cil_host_policy`: the host's endpoint in `cilium_call_policy`. */
   hostPolicy(): TcProgram {
-    return this.#program("cil_host_policy", () => TC_ACT_OK);
+    return this.#program("cil_host_policy", cilHostPolicy, "host", this.#ciliumHost);
   }
 
   /** `cil_from_overlay`, on the way into the tunnel device. */
-  fromOverlay(): TcProgram {
-    return this.#program("cil_from_overlay", () => TC_ACT_OK);
+  fromOverlay(dev: Interface): TcProgram {
+    return this.#program("cil_from_overlay", cilFromOverlay, "overlay", dev);
   }
 
   /** `cil_to_overlay`, on the way out of it. */
-  toOverlay(): TcProgram {
-    return this.#program("cil_to_overlay", () => TC_ACT_OK);
+  toOverlay(dev: Interface): TcProgram {
+    return this.#program("cil_to_overlay", cilToOverlay, "overlay", dev);
   }
 
   /** `cil_from_wireguard`, on the way into cilium_wg0. */
-  fromWireguard(): TcProgram {
-    return this.#program("cil_from_wireguard", () => TC_ACT_OK);
+  fromWireguard(dev: Interface): TcProgram {
+    return this.#program("cil_from_wireguard", cilFromWireguard, "wireguard", dev);
   }
 
   /** `cil_to_wireguard`, on the way out of it. */
-  toWireguard(): TcProgram {
-    return this.#program("cil_to_wireguard", () => TC_ACT_OK);
+  toWireguard(dev: Interface): TcProgram {
+    return this.#program("cil_to_wireguard", cilToWireguard, "wireguard", dev);
   }
 
-  #program(name: string, run: (ctx: TcContext) => number): TcProgram {
-    return new BpfProgram(this.maps.kernel, { type: "sched_cls", name, run, repeatable: true });
+  get #ciliumHost(): Interface {
+    return { ifindex: this.config.ciliumHostIfindex, mac: this.config.ciliumHostMac };
+  }
+
+  #lxc(name: string, section: Section, endpoint: EndpointConfig): TcProgram {
+    const { interfaceIfindex: ifindex, interfaceMac: mac } = endpoint;
+    return this.#program(name, section, "lxc", { ifindex, mac }, endpoint);
+  }
+
+  #program(
+    name: string,
+    section: Section,
+    source: BpfSource,
+    { ifindex, mac }: Interface,
+    endpoint?: EndpointConfig,
+  ): TcProgram {
+    const obj = bpfObject({
+      source,
+      maps: this.maps,
+      config: this.config,
+      services: this.#services,
+      interfaceIfindex: ifindex,
+      interfaceMac: mac,
+      ...(endpoint !== undefined && { endpoint }),
+    });
+    return new BpfProgram(this.maps.kernel, {
+      type: "sched_cls",
+      name,
+      run: (ctx) => section(ctx, obj),
+      repeatable: true,
+    });
   }
 }

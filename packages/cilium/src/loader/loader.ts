@@ -5,13 +5,15 @@ import {
   deleteTcFilter,
   KernelError,
   type NetDevice,
+  RT_SCOPE_LINK,
   replaceTcFilter,
   type TcFilter,
 } from "@cnilab/linux";
-import { formatIp, type IpAddress } from "@cnilab/net";
+import { formatIp, type IpAddress, Prefix } from "@cnilab/net";
 import type { AgentPart } from "../agent/agent-part.ts";
 import type { CiliumAgent } from "../agent/cilium-agent.ts";
 import type { Endpoint } from "../agent/endpoint.ts";
+import { ROUTE_PROTOCOL } from "../agent/node-routes.ts";
 import type { EndpointConfig } from "../datapath/endpoint-config.ts";
 import { ENDPOINT_F_HOST } from "../datapath/maps/endpoint-map.ts";
 import type { TcProgram } from "../datapath/programs.ts";
@@ -51,13 +53,13 @@ export class Loader implements AgentPart {
   start(): void {
     const { programs, devices } = this.#agent;
     if (devices.tunnel !== undefined) {
-      this.#attach(devices.tunnel, "ingress", programs.fromOverlay());
-      this.#attach(devices.tunnel, "egress", programs.toOverlay());
+      this.#attach(devices.tunnel, "ingress", programs.fromOverlay(devices.tunnel));
+      this.#attach(devices.tunnel, "egress", programs.toOverlay(devices.tunnel));
     }
     const wireguard = this.#agent.kernel.initNs.findDevice("cilium_wg0");
     if (wireguard !== undefined) {
-      this.#attach(wireguard, "ingress", programs.fromWireguard());
-      this.#attach(wireguard, "egress", programs.toWireguard());
+      this.#attach(wireguard, "ingress", programs.fromWireguard(wireguard));
+      this.#attach(wireguard, "egress", programs.toWireguard(wireguard));
     }
   }
 
@@ -74,7 +76,18 @@ export class Loader implements AgentPart {
     if (endpoint.isHost) this.#loadHost();
     else this.#loadEndpoint(endpoint);
     if (endpoint.isHost) return;
-    for (const address of endpoint.addresses) this.#writeAddress(endpoint, address);
+    for (const address of endpoint.addresses) {
+      this.#writeAddress(endpoint, address);
+      if (this.#agent.config.routing.endpointRoutes) this.#route(endpoint, address);
+    }
+  }
+
+  /** It goes with the device (upsertEndpointRoute). */
+  #route({ device: dev }: Endpoint, address: IpAddress): void {
+    const { initNs } = this.#agent.kernel;
+    const scope = typeof address === "number" ? { scope: RT_SCOPE_LINK } : {};
+    const dst = Prefix.host(address);
+    initNs.addRoute({ dst, dev, protocol: ROUTE_PROTOCOL, ...scope }, "replace");
   }
 
   endpointRemoved(endpoint: Endpoint): void {
@@ -94,9 +107,9 @@ export class Loader implements AgentPart {
   #loadHost(): void {
     const { programs, devices, maps, nodeConfig } = this.#agent;
     maps.callPolicy.update(nodeConfig.hostEndpointId, programs.hostPolicy(), BPF_ANY);
-    this.#attach(devices.host, "ingress", programs.toHost(devices.host.ifindex));
+    this.#attach(devices.host, "ingress", programs.toHost(devices.host));
     this.#attach(devices.host, "egress", programs.fromHost());
-    this.#attach(devices.net, "ingress", programs.toHost(devices.net.ifindex));
+    this.#attach(devices.net, "ingress", programs.toHost(devices.net));
     for (const dev of devices.native) {
       const native = nodeConfig.devices.find(({ ifindex }) => ifindex === dev.ifindex);
       if (native === undefined) continue;

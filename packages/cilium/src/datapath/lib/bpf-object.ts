@@ -4,6 +4,7 @@ import type { EndpointConfig } from "../endpoint-config.ts";
 import type { PolicyMap } from "../maps/policy-map.ts";
 import type { NodeConfig } from "../node-config.ts";
 import type { NodeMaps } from "../node-maps.ts";
+import type { ServiceHooks } from "./service-hooks.ts";
 
 /** Which source a program is compiled from: `bpf_lxc.c` and so on. */
 export type BpfSource = "lxc" | "host" | "overlay" | "wireguard";
@@ -13,6 +14,7 @@ export interface BpfObject {
   readonly source: BpfSource;
   readonly maps: NodeMaps;
   readonly config: NodeConfig;
+  readonly services: ServiceHooks;
   /** `EVENT_SOURCE`: the endpoint that its messages come from; 0 where there is none. */
   readonly eventSource: number;
   /** `SECLABEL`, `SECLABEL_IPV4` and `_IPV6`. */
@@ -38,12 +40,15 @@ export interface BpfObject {
 }
 
 export interface BpfObjectOptions
-  extends Pick<BpfObject, "source" | "maps" | "config" | "interfaceIfindex" | "interfaceMac"> {
+  extends Pick<
+    BpfObject,
+    "source" | "maps" | "config" | "services" | "interfaceIfindex" | "interfaceMac"
+  > {
   readonly endpoint?: EndpointConfig;
 }
 
 export function bpfObject(options: BpfObjectOptions): BpfObject {
-  const { source, maps, config, endpoint, interfaceIfindex, interfaceMac } = options;
+  const { source, maps, config, services, endpoint, interfaceIfindex, interfaceMac } = options;
   const dualStack = config.enableIpv4 && config.enableIpv6;
   const hostEndpoint = source === "host" ? config.hostEndpointId : 0;
   const eventSource = endpoint?.id ?? hostEndpoint;
@@ -51,6 +56,7 @@ export function bpfObject(options: BpfObjectOptions): BpfObject {
     source,
     maps,
     config,
+    services,
     eventSource,
     securityLabel:
       endpoint?.securityLabel ??

@@ -117,20 +117,19 @@ export function ctKeyText({ daddr, saddr, dport, sport, nexthdr, flags }: CtTupl
   return `${name} ${way} ${formatEndpoint(daddr, sport)} -> ${formatEndpoint(saddr, dport)}${related}`;
 }
 
+/** Bits of `flags`. */
+export function ctEntryFlags(entry: CtEntry): number {
+  return FLAG_BITS.reduce((flags, [bit, , field]) => flags | (entry[field] === true ? bit : 0), 0);
+}
+
 export function ctEntryText(entry: CtEntry): string {
-  let flags = 0;
-  const names: string[] = [];
-  for (const [bit, name, field] of FLAG_BITS) {
-    if (entry[field] !== true) continue;
-    flags |= bit;
-    names.push(`${name} `);
-  }
+  const names = FLAG_BITS.flatMap(([, name, field]) => (entry[field] === true ? `${name} ` : []));
   const hex = (value: number, digits: number) => `0x${value.toString(16).padStart(digits, "0")}`;
   return (
     `expires=${entry.lifetime} Packets=${entry.packets} Bytes=${entry.bytes} ` +
     `RxFlagsSeen=${hex(entry.rxFlagsSeen, 2)} LastRxReport=${entry.lastRxReport} ` +
     `TxFlagsSeen=${hex(entry.txFlagsSeen, 2)} LastTxReport=${entry.lastTxReport} ` +
-    `Flags=${hex(flags, 4)} [ ${names.join("")}] RevNAT=${entry.revNatIndex} ` +
+    `Flags=${hex(ctEntryFlags(entry), 4)} [ ${names.join("")}] RevNAT=${entry.revNatIndex} ` +
     `SourceSecurityID=${entry.srcSecId} BackendID=${entry.backendId}`
   );
 }

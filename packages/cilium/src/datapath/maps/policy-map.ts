@@ -50,11 +50,18 @@ export function policyKeyText(key: PolicyKey): string {
   return `${direction}: ${key.secLabel} ${ports}/${protocolText(key.protocol)}`;
 }
 
-export type PolicyMap = BpfLpmTrie<PolicyKey, PolicyEntry>;
+/** An endpoint's own policy. */
+export class PolicyMap extends BpfLpmTrie<PolicyKey, PolicyEntry> {
+  /**
+   * Who has the endpoint deny what no entry allows, where there is somebody: a trace names it. Programs know nothing of it.
+   */
+  ingressDeniedBy: Origin | undefined = undefined;
+  egressDeniedBy: Origin | undefined = undefined;
+}
 
 /** `cilium_policy_v2_00042` (bpf/lib/policy.h). */
 export function policyMap(kernel: Kernel, endpointId: number, maxEntries: number): PolicyMap {
-  return new BpfLpmTrie(kernel, {
+  return new PolicyMap(kernel, {
     name: `cilium_policy_v2_${String(endpointId).padStart(5, "0")}`,
     maxEntries,
     bits: 64,

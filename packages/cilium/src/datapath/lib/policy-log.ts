@@ -1,0 +1,40 @@
+import { TC_ACT_OK, type TcContext } from "@cnilab/linux";
+import { MESSAGE_TYPE } from "../../hubble/monitor-messages.ts";
+import type { NumericIdentity } from "../../identity/numeric-identity.ts";
+import type { BpfObject } from "./bpf-object.ts";
+import { deniedByOf } from "./drop.ts";
+import { POLICY_MATCH_ALL, type PolicyCheck } from "./policy.ts";
+
+/** Names of authentication types in flows. */
+const AUTH_TYPES = ["DISABLED", "SPIRE", "TEST_ALWAYS_FAIL"] as const;
+
+/** Tells what policy said of a connection (`send_policy_verdict_notify`). */
+export function sendPolicyVerdictNotify(
+  ctx: TcContext,
+  obj: BpfObject,
+  remoteLabel: NumericIdentity,
+  ingress: boolean,
+  check: PolicyCheck,
+): void {
+  const { events } = obj.maps;
+  if (!events.isRead || !obj.config.policyVerdictNotify) return;
+  const { verdict, matchType, proxyPort, audited, authType } = check;
+  // Of the host's endpoint all is told of but what nobody has asked about.
+  if (obj.source === "host" && matchType === POLICY_MATCH_ALL && verdict === TC_ACT_OK) return;
+  const by = deniedByOf(check.entry?.origin ?? (verdict < 0 ? ctx.dropOrigin : undefined));
+  ctx.output(events, {
+    type: MESSAGE_TYPE["policy-verdict"],
+    node: obj.config.nodeName,
+    time: ctx.now,
+    frame: ctx.skb.frame(),
+    l3: !ctx.hasMacHeader,
+    source: obj.eventSource,
+    ingress,
+    remoteLabel,
+    verdict: verdict === TC_ACT_OK ? proxyPort : verdict,
+    matchType,
+    audited,
+    authType: AUTH_TYPES[authType] ?? "DISABLED",
+    ...(by !== undefined && { by }),
+  });
+}
