@@ -5,6 +5,7 @@ import {
   deleteTcFilter,
   KernelError,
   type NetDevice,
+  type RouteSpec,
   RT_SCOPE_LINK,
   replaceTcFilter,
   type TcFilter,
@@ -85,9 +86,11 @@ export class Loader implements AgentPart {
   /** It goes with the device (upsertEndpointRoute). */
   #route({ device: dev }: Endpoint, address: IpAddress): void {
     const { initNs } = this.#agent.kernel;
-    const scope = typeof address === "number" ? { scope: RT_SCOPE_LINK } : {};
-    const dst = Prefix.host(address);
-    initNs.addRoute({ dst, dev, protocol: ROUTE_PROTOCOL, ...scope }, "replace");
+    const route: RouteSpec = { dst: Prefix.host(address), dev, protocol: ROUTE_PROTOCOL };
+    initNs.addRoute(
+      typeof address === "number" ? { ...route, scope: RT_SCOPE_LINK } : route,
+      "replace",
+    );
   }
 
   endpointRemoved(endpoint: Endpoint): void {

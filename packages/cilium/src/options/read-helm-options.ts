@@ -159,14 +159,23 @@ function routing(helm: HelmValues, cluster: ClusterConfig): RoutingConfig {
     underlay: underlay === undefined ? preset : underlay === "ipv6" ? 6 : 4,
     autoDirectNodeRoutes: helm.flag("autoDirectNodeRoutes", false),
     skipUnreachable: helm.flag("directRoutingSkipUnreachable", false),
-    nativeCidr: {
-      4: helm.prefix("ipv4NativeRoutingCIDR", 4),
-      6: helm.prefix("ipv6NativeRoutingCIDR", 6),
-    },
+    nativeCidr: { 4: nativeCidr(helm, cluster, 4), 6: nativeCidr(helm, cluster, 6) },
     endpointRoutes: helm.flag("endpointRoutes.enabled", false),
     hostLegacy: hostLegacy(helm),
     noConntrackRules: helm.flag("installNoConntrackIptablesRules", false),
   };
+}
+
+/** With native routing the agent wants one (checkIPv4NativeRoutingCIDR), and the chart has none: the cluster's range of pods. */
+function nativeCidr(
+  helm: HelmValues,
+  cluster: ClusterConfig,
+  family: IpFamily,
+): Prefix | undefined {
+  const given = helm.prefix(`ipv${family}NativeRoutingCIDR`, family);
+  if (given !== undefined || helm.choice("routingMode", "tunnel") === "tunnel") return given;
+  const [first] = clusterPool(helm, cluster, family).cidrs;
+  return first;
 }
 
 /** Host routing by eBPF needs it to do what the stack would: services and masquerading (daemon/cmd/kube_proxy_replacement.go finishKubeProxyReplacementInit). */

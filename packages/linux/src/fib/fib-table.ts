@@ -40,12 +40,21 @@ export class RouteLayer {
   }
 }
 
+/** What a machine adds to the routes of a layer that it shares. */
+export interface LayerRouteOptions {
+  /** Next hop of routes that have none of their own. */
+  readonly via?: IpAddress;
+  /** `src` */
+  readonly prefsrc?: IpAddress;
+}
+
 /** A layer in one table: through which device, and without which routes. */
 class AttachedLayer {
   readonly layer: RouteLayer;
   readonly dev: NetDevice;
   readonly protocol: Route["protocol"];
   readonly mtu: number;
+  readonly options: LayerRouteOptions;
   /** Routes of the layer that this table lacks, by text: its own node's, and those deleted by hand. */
   readonly without: Set<string>;
   /** Routes that a packet has used, so that each is made but once. */
@@ -57,18 +66,21 @@ class AttachedLayer {
     protocol: Route["protocol"],
     without: Set<string>,
     mtu: number,
+    options: LayerRouteOptions,
   ) {
     this.layer = layer;
     this.dev = dev;
     this.protocol = protocol;
     this.without = without;
     this.mtu = mtu;
+    this.options = options;
   }
 
   route(shared: SharedRoute, table: number, metric: number): Route {
     let route = this.made.get(shared);
     if (route === undefined) {
-      const { prefix, gateway, onlink } = shared;
+      const { prefix, onlink } = shared;
+      const gateway = shared.gateway ?? this.options.via;
       route = new Route({
         prefix,
         table,
@@ -77,7 +89,7 @@ class AttachedLayer {
         protocol: this.protocol,
         metric,
         tos: 0,
-        prefsrc: undefined,
+        prefsrc: this.options.prefsrc,
         mtu: this.mtu,
         advmss: 0,
         nexthops: [new Nexthop(this.dev, gateway, onlink, 1, RT_SCOPE_LINK)],
@@ -88,6 +100,8 @@ class AttachedLayer {
     return route;
   }
 }
+
+const NO_OPTIONS: LayerRouteOptions = {};
 
 /** What `ip route` does when there is a route to the prefix with this metric already. */
 export type RouteCommand = "add" | "replace" | "append" | "prepend" | "change";
@@ -273,10 +287,13 @@ export class FibTable {
     protocol: Route["protocol"] = "boot",
     without: readonly Prefix[] = [],
     mtu = 0,
+    options: LayerRouteOptions = NO_OPTIONS,
   ): void {
     const others = (this.#layers ?? []).filter((a) => a.dev !== dev || a.protocol !== protocol);
     if (layer !== undefined) {
-      others.push(new AttachedLayer(layer, dev, protocol, new Set(without.map(String)), mtu));
+      others.push(
+        new AttachedLayer(layer, dev, protocol, new Set(without.map(String)), mtu, options),
+      );
     }
     this.#layers = others.length > 0 ? others : undefined;
     this.#tell();

@@ -1,0 +1,135 @@
+import { type NetDevice, type NetNamespace, type RouteSpec, RT_SCOPE_LINK } from "@cnilab/linux";
+import { familyOf, formatIp, type IpAddress, type IpFamily, Prefix } from "@cnilab/net";
+import type { AgentPart } from "./agent-part.ts";
+import type { CiliumAgent } from "./cilium-agent.ts";
+import { ClusterNodeRoutes, type NodeRouteLayers } from "./cluster-node-routes.ts";
+import { directRoutingDevice } from "./node-config.ts";
+
+/** Of all routes that the agent makes: no daemon of the node takes them away then (linux_defaults RTProto). */
+export const ROUTE_PROTOCOL = "kernel";
+
+/**
+ * A node's routes to pods (pkg/datapath/linux/node.go): its own range by cilium_host, unless each pod has a route of its own; other
+ * nodes' ranges by cilium_host with tunnels, by the nodes with `autoDirectNodeRoutes`, and else not at all: then the network knows the way.
+ */
+export class NodeRoutes implements AgentPart {
+  readonly name = "node-routes";
+  readonly #agent: CiliumAgent;
+  #end: (() => void) | undefined;
+  #local: readonly Prefix[] = [];
+  #told: readonly string[] = [];
+
+  constructor(agent: CiliumAgent) {
+    this.#agent = agent;
+  }
+
+  /** Nodes that no route leads to, as they are behind a router, and why. */
+  get unreachable(): readonly string[] {
+    return this.#told;
+  }
+
+  start(): void {
+    for (const family of this.#agent.config.families) this.#routeToRouter(family);
+    this.#end = this.#agent.cluster.part(ClusterNodeRoutes).listen((now) => this.#update(now));
+  }
+
+  stop(): void {
+    this.#end?.();
+    this.#end = undefined;
+  }
+
+  /** What the ranges' routes go by (pkg/datapath/linux/route/route_linux.go createNexthopRoute). */
+  #routeToRouter(family: IpFamily): void {
+    const router = this.#agent.router(family);
+    if (router === undefined || family === 6) return;
+    this.#netns.addRoute(
+      {
+        dst: Prefix.host(router),
+        dev: this.#agent.devices.host,
+        scope: RT_SCOPE_LINK,
+        protocol: ROUTE_PROTOCOL,
+      },
+      "replace",
+    );
+  }
+
+  #update(now: NodeRouteLayers): void {
+    const own = now.nodes.get(this.#agent.node.name)?.podCidrs ?? [];
+    if (!this.#agent.config.routing.endpointRoutes) this.#routeOwn(own);
+    for (const family of this.#agent.config.families) this.#routeOthers(now, own, family);
+    this.#netns.network.touch();
+  }
+
+  #routeOwn(ranges: readonly Prefix[]): void {
+    for (const dst of this.#local) {
+      if (!ranges.some((r) => r.equals(dst))) {
+        this.#netns.fib(dst.family).main.remove(dst, (r) => r.protocol === ROUTE_PROTOCOL);
+      }
+    }
+    for (const dst of ranges) {
+      if (this.#local.some((r) => r.equals(dst))) continue;
+      this.#netns.addRoute({ dst, ...this.#byHost(dst.family) }, "replace");
+    }
+    this.#local = ranges;
+  }
+
+  /** `via ROUTER dev cilium_host src ROUTER`; the kernel takes no address of its own as next hop in IPv6. */
+  #byHost(family: IpFamily): Omit<RouteSpec, "dst"> {
+    const router = this.#agent.router(family) as IpAddress;
+    const { host: dev } = this.#agent.devices;
+    const via = family === 4 ? { via: router } : {};
+    return { dev, src: router, protocol: ROUTE_PROTOCOL, ...via };
+  }
+
+  #routeOthers(now: NodeRouteLayers, own: readonly Prefix[], family: IpFamily): void {
+    const { routing } = this.#agent.config;
+    const { main } = this.#netns.fib(family);
+    const layer = now.layers[family];
+    const { host, mtu } = this.#agent.devices;
+    if (routing.mode === "tunnel") {
+      const router = this.#agent.router(family) as IpAddress;
+      const via = family === 4 ? { via: router } : {};
+      main.setLayer(host, layer, ROUTE_PROTOCOL, own, mtu.route, { prefsrc: router, ...via });
+      return;
+    }
+    main.setLayer(host, undefined, ROUTE_PROTOCOL);
+    const dev = directRoutingDevice(this.#agent, this.#agent.devices);
+    if (dev === undefined) return;
+    const direct = routing.autoDirectNodeRoutes;
+    const without = direct ? [...own, ...this.#behindRouters(now, dev, family)] : [];
+    main.setLayer(dev, direct ? layer : undefined, ROUTE_PROTOCOL, without);
+  }
+
+  /** Ranges of nodes that are not on the same link: a route by them could not be (createDirectRouteSpec). */
+  #behindRouters({ nodes }: NodeRouteLayers, dev: NetDevice, family: IpFamily): Prefix[] {
+    const links = dev
+      .addressesOf(family)
+      .map(({ address, prefixLength }) => new Prefix(address, prefixLength));
+    const found: Prefix[] = [];
+    const told: string[] = [];
+    for (const node of nodes.values()) {
+      if (node.name === this.#agent.node.name) continue;
+      const address = node.addresses.find((a) => familyOf(a) === family);
+      if (address === undefined || links.some((link) => link.contains(address))) continue;
+      const gateway = gatewayTo(this.#netns, address);
+      if (gateway === undefined) continue;
+      found.push(...node.podCidrs);
+      told.push(
+        `route to destination ${formatIp(address)} contains gateway ${formatIp(gateway)}, must be directly reachable. Add \`direct-routing-skip-unreachable\` to skip unreachable routes`,
+      );
+    }
+    if (!this.#agent.config.routing.skipUnreachable) this.#told = told;
+    return found;
+  }
+
+  get #netns(): NetNamespace {
+    return this.#agent.kernel.initNs;
+  }
+}
+
+function gatewayTo(netns: NetNamespace, address: IpAddress): IpAddress | undefined {
+  const route = netns.routeGet({ dst: address });
+  if (typeof route === "string") return undefined;
+  const { gateway } = route.dst;
+  return gateway === address ? undefined : gateway;
+}
