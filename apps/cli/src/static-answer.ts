@@ -137,5 +137,5 @@ export function blockedBy({ egress, ingress }: FlowVerdict): string {
     : (["egress", egress] as const);
   const step = steps.at(-1);
   if (step?.rule !== undefined) return ruleName(step.rule);
-  return `no ${side} rule of ${step?.selecting.map(policyName).join(", ")} allows it`;
+  return `no ${side} rule of ${step?.told.map(policyName).join(", ")} allows it`;
 }

@@ -17,6 +17,7 @@ import {
 import type { Kernel } from "@cnilab/linux";
 import { CiliumAgent } from "./agent/cilium-agent.ts";
 import { ClusterCilium } from "./agent/cluster-cilium.ts";
+import { ciliumPolicyReader } from "./analyse/policy-reader.ts";
 import { CILIUM_RESOURCES } from "./api/resources.ts";
 import { CiliumCni } from "./cni/cilium-cni.ts";
 import { CONFLIST_FILE, CONFLIST_TEXT } from "./cni/conflist.ts";
@@ -37,6 +38,7 @@ export const cilium: CniModel = {
     "eBPF programs on pods' and nodes' devices: identities, VXLAN, Geneve or native routing, Services, policies, WireGuard",
   options: HELM_OPTIONS,
   resources: CILIUM_RESOURCES,
+  policyReader: ciliumPolicyReader,
   register,
 };
 

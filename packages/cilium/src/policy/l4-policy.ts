@@ -216,7 +216,8 @@ class FilterBuilder {
 
 const CLUSTERWIDE: ListenerKind = "CiliumClusterwideEnvoyConfig";
 
-function parserOf(portRule: PortRule, protocol: L4Proto): L7Parser {
+/** What reads connections that a rule allows at some ports. */
+export function parserOf(portRule: PortRule, protocol: L4Proto): L7Parser {
   const { rules, listener, serverNames = [], terminatingTLS, originatingTLS } = portRule;
   if (listener !== undefined) return "crd";
   if ((rules?.dns?.length ?? 0) > 0) return "dns";

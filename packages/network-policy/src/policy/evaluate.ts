@@ -11,7 +11,7 @@ import {
 import type { Direction, Policy, PortTerm, Rule } from "./policy.ts";
 import type { PolicyEndpoint } from "./policy-endpoint.ts";
 import { type PolicyRule, rulesInOrder } from "./rule-order.ts";
-import { byTier, endOfTier, type Tier } from "./tier.ts";
+import { byTier, closes, endOfTier, type Tier } from "./tier.ts";
 
 /** A new connection to an endpoint's own address. */
 export interface PolicyFlow {
@@ -29,6 +29,8 @@ export interface TierStep {
   readonly tier: Tier;
   /** Policies of the tier that select the endpoint for this direction. */
   readonly selecting: readonly Policy[];
+  /** Those of them to tell people of, each object once: who denies what no rule fits, and otherwise who was asked. */
+  readonly told: readonly Policy[];
   /** Rules that only log, before the one that decides. */
   readonly logged: readonly PolicyRule[];
   /** The rule that fits first; absent where none does. */
@@ -107,9 +109,18 @@ function askTier(
     const { action } = each.rule;
     if (!fits(each.rule)) continue;
     if (action === "Log") logged.push(each);
-    else return { tier, selecting, logged, rule: each, says: action };
+    else return { tier, selecting, told: toTell(selecting), logged, rule: each, says: action };
   }
-  return { tier, selecting, logged, says: endOfTier(selecting, direction) };
+  const says = endOfTier(selecting, direction);
+  const closing = selecting.filter((policy) => closes(policy, direction));
+  return { tier, selecting, told: toTell(says === "Deny" ? closing : selecting), logged, says };
+}
+
+/** What a CNI does by itself is told where nobody wrote anything. */
+function toTell(policies: readonly Policy[]): readonly Policy[] {
+  const written = policies.filter(({ isBuiltIn }) => isBuiltIn !== true);
+  const some = written.length > 0 ? written : policies;
+  return [...new Map(some.map((policy) => [policy.object, policy])).values()];
 }
 
 function ruleMatches(

@@ -121,7 +121,7 @@ function callCases({ calls, lookups }: CheckedIntent): readonly ReportCase[] {
 function denial({ steps }: SideVerdict): string {
   const step = steps.at(-1);
   if (step?.rule !== undefined) return ruleName(step.rule);
-  return `no rule of ${step?.selecting.map(policyName).join(", ") ?? "any policy"} lets it through`;
+  return `no rule of ${step?.told.map(policyName).join(", ") ?? "any policy"} lets it through`;
 }
 
 function ingressCase({ destination, port, admitted }: IngressConnection): ReportCase {

@@ -88,10 +88,10 @@ async function explain(
 function side({ allowed, steps }: ReturnType<typeof evaluate>["egress"]): object {
   return {
     allowed,
-    steps: steps.map(({ tier, selecting, logged, rule, says }) => ({
+    steps: steps.map(({ tier, told, logged, rule, says }) => ({
       tier: tier.name,
       says,
-      selectedBy: selecting.map(({ object }) => `${object.kind} ${object.metadata.name}`),
+      selectedBy: told.map(({ object }) => `${object.kind} ${object.metadata.name}`),
       ...(logged.length > 0 && { logged: logged.map(placeOf) }),
       ...(rule !== undefined && { rule: placeOf(rule) }),
     })),
@@ -99,7 +99,11 @@ function side({ allowed, steps }: ReturnType<typeof evaluate>["egress"]): object
 }
 
 function placeOf({ policy: { object }, rule }: PolicyRule): object {
-  return { policy: `${object.kind} ${object.metadata.name}`, path: rule.path };
+  return {
+    policy: `${object.kind} ${object.metadata.name}`,
+    path: rule.path,
+    ...(rule.provided !== undefined && { provided: rule.provided }),
+  };
 }
 
 interface Peer {

@@ -27,7 +27,7 @@ function remedy(
     ];
   }
   const peer = direction === "egress" ? destination : source;
-  const [policy] = step.selecting;
+  const [policy] = step.told;
   if (policy === undefined) return [];
   const { apiVersion, kind } = policy.object;
   if (kind === "HostEndpoint") {

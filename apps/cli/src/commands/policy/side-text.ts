@@ -25,13 +25,15 @@ function logText({ policy, rule }: PolicyRule): string {
   return `  ${policy.tier.name} tier: logged by ${ruleName({ policy, rule })}`;
 }
 
-function stepText({ tier, selecting, rule, says }: TierStep): string {
-  const names = selecting.map(policyName).join(", ");
+function stepText({ tier, told, rule, says }: TierStep): string {
+  const names = told.map(policyName).join(", ");
   if (rule !== undefined) {
     const named = rule.rule.name === undefined ? "" : ` "${rule.rule.name}"`;
-    return `  ${tier.name} tier: ${says} by ${rule.rule.path}${named} of ${policyName(rule.policy)}`;
+    const provided =
+      rule.rule.provided === undefined ? "" : `, provided that ${rule.rule.provided}`;
+    return `  ${tier.name} tier: ${says} by ${rule.rule.path}${named} of ${policyName(rule.policy)}${provided}`;
   }
-  if (tier.otherwise === "Deny")
+  if (says === "Deny")
     return `  ${tier.name} tier: Deny: selected by ${names}, and no rule of it lets this through`;
   return `  ${tier.name} tier: no rule of ${names} is about this`;
 }

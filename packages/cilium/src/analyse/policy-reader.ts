@@ -1,0 +1,83 @@
+import type { CniOptionValues, Kind, KubeObject } from "@cnilab/core";
+import { formatIp } from "@cnilab/net";
+import {
+  type PolicyEndpoint,
+  type PolicyReader,
+  type PolicyView,
+  workloads,
+} from "@cnilab/network-policy";
+import { type AnalysisSettings, analysisSettings } from "./analysis-settings.ts";
+import { CidrGroups } from "./cidr-groups.ts";
+import { CiliumPolicies } from "./cilium-policies.ts";
+import { EndpointLabels } from "./endpoint-labels.ts";
+import { addressesOf, givenRules, serviceOf } from "./given-rules.ts";
+import { KnownRanges } from "./known-ranges.ts";
+import { NamedPorts } from "./named-ports.ts";
+import { Objects } from "./objects.ts";
+import { PeerTerms } from "./peer-terms.ts";
+import { RuleTerms } from "./rule-terms.ts";
+
+const KINDS: readonly Kind[] = [
+  "AdminNetworkPolicy",
+  "BaselineAdminNetworkPolicy",
+  "CiliumCIDRGroup.cilium.io",
+  "CiliumClusterwideNetworkPolicy.cilium.io",
+  "CiliumNetworkPolicy.cilium.io",
+  "ClusterNetworkPolicy",
+  "EndpointSlice",
+  "Namespace",
+  "NetworkPolicy",
+  "Node",
+  "Pod",
+  "Service",
+];
+
+/** The Service whose endpoints serve the API. */
+const KUBERNETES_SERVICE = "default/kubernetes";
+
+/** Policies as Cilium's agents understand them: its own kinds, and NetworkPolicies after their conversion. */
+export const ciliumPolicyReader: PolicyReader = withOptions({});
+
+function withOptions(options: CniOptionValues): PolicyReader {
+  return {
+    kinds: KINDS,
+    read: (given) => {
+      const objects = [...given];
+      return policyView(objects, analysisSettings(options, objects));
+    },
+    withOptions,
+  };
+}
+
+/** What agents that are set up so make of some objects. */
+export function policyView(all: readonly KubeObject[], settings: AnalysisSettings): PolicyView {
+  const objects = new Objects(all);
+  const { rules, ignored } = givenRules(objects, settings);
+  const peers = new PeerTerms(
+    settings,
+    new KnownRanges(rules.map(({ rule }) => rule)),
+    new CidrGroups(objects.of("CiliumCIDRGroup.cilium.io")),
+  );
+  const labels = new EndpointLabels(settings, apiServers(objects));
+  const names = new NamedPorts(() => workloads(all));
+  const policies = new CiliumPolicies(
+    settings,
+    peers,
+    new RuleTerms(settings, peers, names),
+    (key) => labels.isKeptOfNode(key),
+  ).read(rules);
+  return {
+    policies: policies.policies,
+    // Ranges ask by themselves whether an address is a pod's: see PeerTerms.
+    settings: { blocksMatchPods: true },
+    endpoint: (plain: PolicyEndpoint) => ({ ...plain, labels: labels.of(plain) }),
+    ignored: [...ignored, ...policies.ignored],
+  };
+}
+
+function apiServers(objects: Objects): ReadonlySet<string> {
+  const slices = objects
+    .of("EndpointSlice")
+    .filter((each) => serviceOf(each) === KUBERNETES_SERVICE);
+  return new Set(slices.flatMap(addressesOf).map((address) => formatIp(address)));
+}
