@@ -18,6 +18,8 @@ export default defineConfig({
     // Turbo runs as many packages at once as there are cores; each of them takes one. The command's tests are the last
     // and the longest, and are alone for most of their time.
     ...(inNpmTest ? { maxWorkers: basename(process.cwd()) === "cli" ? 2 : 1 } : {}),
+    // Modules keep no state of their own, so that files can share them: most of a short file's time is loading.
+    isolate: false,
     // Against what hangs, and no bound on what is slow: machines are shared.
     testTimeout: 300_000,
     hookTimeout: 300_000,
