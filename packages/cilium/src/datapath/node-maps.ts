@@ -4,7 +4,6 @@ import {
   BpfProgArray,
   type Kernel,
   type Network,
-  SharedHashEntries,
   SharedLpmEntries,
 } from "@cnilab/linux";
 import type { IpAddress, IpFamily } from "@cnilab/net";
@@ -22,21 +21,7 @@ import {
   ipcacheMap,
   type RemoteEndpointInfo,
 } from "./maps/ipcache-map.ts";
-import {
-  affinityMatchMap,
-  encodeSourceRange,
-  type LbAffinityMatch,
-  type LbBackend,
-  type LbMapSizes,
-  LbMaps,
-  type LbReverseNat,
-  type LbService,
-  type LbServiceKey,
-  type LbSourceRangeKey,
-  type MaglevInner,
-  packAffinityMatch,
-  packLbServiceKey,
-} from "./maps/lb-maps.ts";
+import { affinityMatchMap, type LbAffinityMatch, type LbMapSizes, LbMaps } from "./maps/lb-maps.ts";
 import { type MetricsMap, metricsMap } from "./maps/metrics-map.ts";
 import { type NeighbourMap, neighbourMap } from "./maps/neighbour-map.ts";
 import { type NodeMap, nodeMap } from "./maps/node-map.ts";
@@ -90,44 +75,15 @@ export const DEFAULT_MAP_SIZES: MapSizes = {
   },
 };
 
-/** Of the load balancer of one family, what all nodes have. */
-export class ClusterLbEntries {
-  readonly services: SharedHashEntries<LbServiceKey, LbService>;
-  readonly backends: SharedHashEntries<number, LbBackend>;
-  readonly reverseNat: SharedHashEntries<number, LbReverseNat>;
-  readonly sourceRange: SharedLpmEntries<LbSourceRangeKey, true>;
-  readonly maglev: SharedHashEntries<number, MaglevInner>;
-
-  constructor(network: Network, family: IpFamily) {
-    const same = (id: number) => id;
-    this.services = new SharedHashEntries(network, packLbServiceKey);
-    this.backends = new SharedHashEntries(network, same);
-    this.reverseNat = new SharedHashEntries(network, same);
-    this.sourceRange = new SharedLpmEntries(
-      network,
-      32 + (family === 4 ? 32 : 128),
-      encodeSourceRange,
-    );
-    this.maglev = new SharedHashEntries(network, same);
-  }
-}
-
-/** Entries that are the same on all nodes, kept once. What a node writes to its own maps stands above them. */
+/**
+ * Entries that are the same on all nodes, kept once. What a node writes to its own maps stands above them. Those of the load
+ * balancer are in agent/services.
+ */
 export class ClusterMaps {
   readonly ipcache: SharedLpmEntries<IpcacheKey, RemoteEndpointInfo>;
-  readonly lb4: ClusterLbEntries;
-  readonly lb6: ClusterLbEntries;
-  readonly affinityMatch: SharedHashEntries<LbAffinityMatch, true>;
 
   constructor(network: Network) {
     this.ipcache = new SharedLpmEntries(network, IPCACHE_BITS, encodeIpcacheKey);
-    this.lb4 = new ClusterLbEntries(network, 4);
-    this.lb6 = new ClusterLbEntries(network, 6);
-    this.affinityMatch = new SharedHashEntries(network, packAffinityMatch);
-  }
-
-  lb(family: IpFamily): ClusterLbEntries {
-    return family === 4 ? this.lb4 : this.lb6;
   }
 }
 
@@ -199,21 +155,7 @@ export class NodeMaps {
       name: "cilium_egresscall_policy",
       maxEntries: programs,
     });
-    if (shared !== undefined) this.#share(shared);
-  }
-
-  #share(shared: ClusterMaps): void {
-    this.ipcache.shared = shared.ipcache;
-    this.affinityMatch.shared = shared.affinityMatch;
-    for (const family of [4, 6] as const) {
-      const own = this.lb(family);
-      const theirs = shared.lb(family);
-      own.services.shared = theirs.services;
-      own.backends.shared = theirs.backends;
-      own.reverseNat.shared = theirs.reverseNat;
-      own.sourceRange.shared = theirs.sourceRange;
-      own.maglev.shared = theirs.maglev;
-    }
+    this.ipcache.shared = shared?.ipcache;
   }
 
   lb(family: IpFamily): LbMaps {

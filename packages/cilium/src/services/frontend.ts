@@ -1,4 +1,4 @@
-import type { Protocol } from "@cnilab/core";
+import type { Labels, Origin, Protocol } from "@cnilab/core";
 import { formatEndpoint, type IpAddress, type Prefix } from "@cnilab/net";
 import type { ForwardingMode } from "./lb-config.ts";
 
@@ -30,6 +30,9 @@ export interface Frontend extends FrontendAddress {
   readonly portName: string;
 }
 
+/** Whether a node with these labels has a Service in its maps. */
+export type NodeExposure = (labels: Labels) => boolean;
+
 /** A Service as the load balancer takes it (pkg/loadbalancer Service). */
 export interface LbService {
   /** `namespace/name`; of a pod's host port `namespace/name:host-port:PORT:UID`. */
@@ -47,5 +50,11 @@ export interface LbService {
   readonly preferClose: boolean;
   /** A host port on 127.0.0.1. */
   readonly loopbackHostPort: boolean;
+  /** What comes for a backend of this node goes to the node's own stack (`service.cilium.io/proxy-delegation`). */
+  readonly delegateIfLocal: boolean;
+  /** Labels of the nodes that it is for, by annotation; `undefined` for all. */
+  readonly nodes: NodeExposure | undefined;
+  /** The object that it comes from. */
+  readonly origin: Origin;
   readonly frontends: readonly Frontend[];
 }

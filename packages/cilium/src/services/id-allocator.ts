@@ -1,7 +1,7 @@
-/** Numbers for names, each the next that is free; kept while the name is (pkg/loadbalancer/reconciler id_allocator.go). */
-export class IdAllocator {
+/** Numbers for keys, each the next that is free; kept while the key is (pkg/loadbalancer/reconciler id_allocator.go). */
+export class IdAllocator<K> {
   readonly #most: number;
-  readonly #ids = new Map<string, number>();
+  readonly #ids = new Map<K, number>();
   readonly #used = new Set<number>();
   #next = 1;
 
@@ -11,24 +11,28 @@ export class IdAllocator {
   }
 
   /** @returns `undefined` where all are taken */
-  acquire(name: string): number | undefined {
-    const known = this.#ids.get(name);
+  acquire(key: K): number | undefined {
+    const known = this.#ids.get(key);
     if (known !== undefined) return known;
-    for (let tries = 0; tries < this.#most; tries++) {
+    for (let tries = 0; tries < this.#most && this.#used.size < this.#most; tries++) {
       const id = this.#next;
       this.#next = id === this.#most ? 1 : id + 1;
       if (this.#used.has(id)) continue;
       this.#used.add(id);
-      this.#ids.set(name, id);
+      this.#ids.set(key, id);
       return id;
     }
     return undefined;
   }
 
-  release(name: string): void {
-    const id = this.#ids.get(name);
+  get(key: K): number | undefined {
+    return this.#ids.get(key);
+  }
+
+  release(key: K): void {
+    const id = this.#ids.get(key);
     if (id === undefined) return;
-    this.#ids.delete(name);
+    this.#ids.delete(key);
     this.#used.delete(id);
   }
 }

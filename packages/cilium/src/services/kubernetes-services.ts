@@ -1,4 +1,4 @@
-import type { Pod, Protocol, Service } from "@cnilab/core";
+import type { Labels, Origin, Pod, Protocol, Service } from "@cnilab/core";
 import {
   familyOf,
   IPV4_ANY,
@@ -18,13 +18,18 @@ import {
   LB_LOOKUP_SCOPE_INT,
   type LbService,
   type LookupScope,
+  type NodeExposure,
 } from "./frontend.ts";
+import { parseLabelSelector } from "./label-selector.ts";
 import type { LbConfig } from "./lb-config.ts";
 
 // Annotations of Services (pkg/annotation/k8s.go).
 const TYPE = "service.cilium.io/type";
 const FORWARDING_MODE = "service.cilium.io/forwarding-mode";
 const LB_ALGORITHM = "service.cilium.io/lb-algorithm";
+const PROXY_DELEGATION = "service.cilium.io/proxy-delegation";
+const NODE = "service.cilium.io/node";
+const NODE_SELECTOR = "service.cilium.io/node-selector";
 const SOURCE_RANGES_POLICY = "service.cilium.io/src-ranges-policy";
 
 const HEADLESS_LABEL = "service.kubernetes.io/headless";
@@ -37,7 +42,7 @@ export function lbService(service: Service, config: LbConfig): LbService {
   const annotations = metadata.annotations ?? {};
   const extLocal = spec.externalTrafficPolicy === "Local";
   const intLocal = spec.internalTrafficPolicy === "Local";
-  const mode = annotations[FORWARDING_MODE];
+  const mode = annotations[FORWARDING_MODE]?.toLowerCase();
   const algorithm = annotations[LB_ALGORITHM];
   return {
     name: `${metadata.namespace ?? "default"}/${metadata.name}`,
@@ -60,8 +65,19 @@ export function lbService(service: Service, config: LbConfig): LbService {
         : undefined,
     preferClose: !intLocal && isTopologyAware(service),
     loopbackHostPort: false,
+    delegateIfLocal: annotations[PROXY_DELEGATION]?.toLowerCase() === "delegate-if-local",
+    nodes: nodeExposure(annotations),
+    origin: { kind: "Service", namespace: metadata.namespace ?? "default", name: metadata.name },
     frontends: frontendsOf(service, config, extLocal !== intLocal),
   };
+}
+
+/** Nodes that a Service is for (`CheckServiceNodeExposure`); a selector that cannot be read counts as none. */
+function nodeExposure(annotations: Labels): NodeExposure | undefined {
+  const selector = annotations[NODE_SELECTOR];
+  if (selector !== undefined) return parseLabelSelector(selector);
+  const value = annotations[NODE];
+  return value === undefined ? undefined : (labels) => labels[NODE] === value;
 }
 
 function isTopologyAware({ metadata, spec }: Service): boolean {
@@ -149,7 +165,7 @@ export function hostPortServices(
       if (hostPort <= 0 || (hostPort >= first && hostPort <= last)) continue;
       const serviceName = `${namespace}/${name}:host-port:${hostPort}:${uid}`;
       const known = made.get(serviceName) ?? {
-        service: hostPortService(serviceName),
+        service: hostPortService(serviceName, { kind: "Pod", namespace, name }),
         backends: [],
       };
       const asked = tryParseIp(hostIP);
@@ -180,7 +196,7 @@ export function hostPortServices(
   return [...made.values()];
 }
 
-function hostPortService(name: string): LbService {
+function hostPortService(name: string, origin: Origin): LbService {
   return {
     name,
     extLocal: false,
@@ -192,6 +208,9 @@ function hostPortService(name: string): LbService {
     algorithm: undefined,
     preferClose: false,
     loopbackHostPort: false,
+    delegateIfLocal: false,
+    nodes: undefined,
+    origin,
     frontends: [],
   };
 }

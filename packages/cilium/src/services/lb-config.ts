@@ -1,11 +1,10 @@
-import type { IpAddress, IpFamily } from "@cnilab/net";
+import type { IpFamily } from "@cnilab/net";
 import type { MaglevConfig } from "../maglev/maglev-config.ts";
 
 export type ForwardingMode = "snat" | "dsr";
 
-/** What an agent's settings say of load balancing (pkg/loadbalancer/config.go), and what its node has. */
+/** What agents' settings say of load balancing (pkg/loadbalancer/config.go), the same on all nodes. */
 export interface LbConfig {
-  readonly node: string;
   readonly families: readonly IpFamily[];
   /** Helm `kubeProxyReplacement`: without it there are only ClusterIPs, and kube-proxy has the rest. */
   readonly kubeProxyReplacement: boolean;
@@ -18,13 +17,13 @@ export interface LbConfig {
   readonly annotations: { readonly mode: boolean; readonly algorithm: boolean };
   /** `bpf-lb-external-clusterip`: the network may ask for ClusterIPs. */
   readonly externalClusterIp: boolean;
+  /** Helm `svcSourceRangeCheck`. */
+  readonly sourceRanges: boolean;
   /** `bpf-lb-source-range-all-types`: `loadBalancerSourceRanges` guard other addresses, too. */
   readonly sourceRangeAllTypes: boolean;
   /** Helm `loadBalancer.serviceTopology`. */
   readonly serviceTopology: boolean;
-  /** The node's zone. */
-  readonly zone: string | undefined;
-  /** Addresses of the node at which NodePorts answer. */
-  readonly nodePortAddresses: readonly IpAddress[];
   readonly nodePortRange: { readonly first: number; readonly last: number };
+  /** Helm `bpf.lbMapMax`: entries of each map. */
+  readonly mapMax: number;
 }

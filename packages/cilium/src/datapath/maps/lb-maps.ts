@@ -1,10 +1,9 @@
 import type { Origin } from "@cnilab/core";
 import { BpfHash, BpfLpmTrie, BpfLruHash, type Kernel, type LpmKey } from "@cnilab/linux";
 import { formatEndpoint, formatIp, type IpAddress, type IpFamily } from "@cnilab/net";
-import type { BackendEntry, RevNatEntry, ServiceEntry } from "../../services/lb-maps.ts";
 import { addressNumber, addressWords, packAddress, packPair, protocolText } from "./map-key.ts";
 
-// The maps of the load balancer (bpf/lib/lb.h). Entries are what services/service-maps.ts makes.
+// The maps of the load balancer (bpf/lib/lb.h). Agents' entries are what agent/services makes.
 
 /** `struct lb4_key`, `lb6_key`. */
 export interface LbServiceKey {
@@ -17,28 +16,42 @@ export interface LbServiceKey {
   readonly scope: 0 | 1;
 }
 
-/** `struct lb4_service`; of slot 0 the backend's id is affinity's seconds and an algorithm, or an L7 proxy's port. */
-export interface LbService
-  extends Pick<
-    ServiceEntry,
-    "backendId" | "affinityTimeout" | "algorithm" | "count" | "qcount" | "revNat" | "flags"
-  > {
+/** `struct lb4_service` */
+export interface LbService {
+  /** Of slots from 1. */
+  readonly backendId: number;
+  /** Of slot 0, in the place of the backend's id: session affinity's seconds, and an algorithm by annotation. */
+  readonly affinityTimeout: number;
+  readonly algorithm: number;
+  /** Of slot 0: backends that new connections go to, in the slots from 1. */
+  readonly count: number;
+  /** Of slot 0: those behind them, which only old connections go to. */
+  readonly qcount: number;
+  readonly revNat: number;
+  readonly flags: number;
+  /** Of slot 0, in the place of the backend's id. */
   readonly l7LbProxyPort?: number;
   /** The Service. */
   readonly origin?: Origin | undefined;
 }
 
 /** `struct lb4_backend`. */
-export interface LbBackend extends Pick<BackendEntry, "address" | "port" | "state"> {
+export interface LbBackend {
+  readonly address: IpAddress;
+  readonly port: number;
   /** Number of the protocol. */
   readonly proto: number;
+  /** As services/backend.ts BACKEND_STATE_FLAGS has it. */
+  readonly state: number;
   readonly origin?: Origin | undefined;
 }
 
-/** `struct lb4_reverse_nat`. */
-export type LbReverseNat = Pick<RevNatEntry, "address" | "port"> & {
+/** `struct lb4_reverse_nat`: what a backend's answers come from. */
+export interface LbReverseNat {
+  readonly address: IpAddress;
+  readonly port: number;
   readonly origin?: Origin | undefined;
-};
+}
 
 /** `struct lb4_affinity_key`: an address, or the cookie of a network namespace. */
 export interface LbAffinityKey {

@@ -1,0 +1,151 @@
+import {
+  type EndpointSlice,
+  type Labels,
+  objectKey,
+  type Pod,
+  type Service,
+  type Snapshot,
+  type Timer,
+} from "@cnilab/core";
+import { type IpAddress, isLinkLocal } from "@cnilab/net";
+import { combineLatest, Subscription } from "rxjs";
+import { hostPortServices } from "../../services/kubernetes-services.ts";
+import type { AgentPart } from "../agent-part.ts";
+import type { CiliumAgent } from "../cilium-agent.ts";
+import { ClusterServices } from "./cluster-services.ts";
+import type { NodeLb } from "./node-lb.ts";
+import type { ServiceEntry } from "./service-entry.ts";
+import { ServiceHealthServers } from "./service-health-servers.ts";
+import type { FrontendProblem, ServiceStates } from "./service-states.ts";
+
+/** How long the agent gathers changes before it acts on them (pkg/loadbalancer/reflectors/k8s.go reflectorWaitTime). */
+const REFLECTOR_WAIT_MS = 500;
+const ZONE = "topology.kubernetes.io/zone";
+
+/** Services of one node: what the API server has of them goes into the load balancer's maps. */
+export class NodeServices implements AgentPart {
+  readonly name = "services";
+  readonly #agent: CiliumAgent;
+  readonly #states: ServiceStates;
+  readonly #lb: NodeLb;
+  readonly #health: ServiceHealthServers | undefined;
+  readonly #hostPorts = new Map<string, readonly ServiceEntry[]>();
+  #hostPortList: readonly ServiceEntry[] = [];
+  #addresses: readonly IpAddress[] = [];
+  #subscription: Subscription | undefined;
+  #seen: readonly [Snapshot<Service>, Snapshot<EndpointSlice>] | undefined;
+  #timer: Timer | undefined;
+
+  constructor(agent: CiliumAgent) {
+    this.#agent = agent;
+    const { states, lbOf } = agent.cluster.part(ClusterServices);
+    this.#states = states;
+    this.#lb = lbOf(agent.maps);
+    this.#health = states.config.kubeProxyReplacement
+      ? new ServiceHealthServers(agent.kernel.initNs, agent.node.name)
+      : undefined;
+  }
+
+  /** Frontends that could not be written, and why. */
+  get problems(): readonly FrontendProblem[] {
+    return this.#lb.state?.problems ?? [];
+  }
+
+  /** The first time at once: endpoints wait until Services are there (pkg/loadbalancer/cell/wait.go). */
+  start(): void {
+    const { api, name } = this.#agent.node;
+    this.#subscription = new Subscription();
+    this.#addresses = this.#nodePortAddresses();
+    for (const family of [4, 6] as const) {
+      const count = this.#addresses.filter(
+        (a) => (typeof a === "number") === (family === 4),
+      ).length;
+      this.#states.expectNodeAddresses(family, count);
+    }
+    if (this.#states.config.kubeProxyReplacement) {
+      this.#subscription.add(
+        api.watchPodsOfNode(name).subscribe(({ type, object }) => {
+          if (this.#podChanged(object, type === "DELETED")) this.#schedule();
+        }),
+      );
+    }
+    this.#subscription.add(
+      combineLatest([api.snapshots("Service"), api.snapshots("EndpointSlice")]).subscribe(
+        (seen) => {
+          this.#seen = seen;
+          this.#schedule();
+        },
+      ),
+    );
+    this.#sync();
+  }
+
+  /** What is in the maps stays. */
+  stop(): void {
+    this.#subscription?.unsubscribe();
+    this.#subscription = undefined;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#health?.stop();
+  }
+
+  #schedule(): void {
+    this.#timer ??= this.#agent.node.clock.schedule(REFLECTOR_WAIT_MS, () => this.#sync());
+  }
+
+  #sync(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (this.#seen === undefined) return;
+    const { api, name } = this.#agent.node;
+    const state = this.#states.of(...this.#seen);
+    const labels: Labels = api.get("Node", name)?.metadata.labels ?? NO_LABELS;
+    this.#lb.sync(state, {
+      place: { node: name, zone: labels[ZONE] },
+      labels,
+      addresses: this.#addresses,
+      hostPorts: this.#hostPortList,
+    });
+    this.#health?.sync(state.healthChecked);
+  }
+
+  /** @returns whether its host ports are different */
+  #podChanged(pod: Pod, isGone: boolean): boolean {
+    const key = objectKey(pod);
+    const old = this.#hostPorts.get(key);
+    const ended = pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed";
+    const wanted = isGone || ended ? [] : hostPortServices(pod, this.#states.config);
+    if (old === undefined && wanted.length === 0) return false;
+    const holder = (name: string) => `${this.#agent.node.name} ${name}`;
+    const made = wanted.map(({ service, backends }) =>
+      this.#states.entryOf(undefined, holder(service.name), service, backends),
+    );
+    for (const entry of old ?? []) {
+      const { name } = entry.service;
+      const now = made.find(({ service }) => service.name === name);
+      this.#states.release(holder(name), entry, now);
+    }
+    if (made.length === 0) this.#hostPorts.delete(key);
+    else this.#hostPorts.set(key, made);
+    this.#hostPortList = [...this.#hostPorts.values()].flat();
+    return true;
+  }
+
+  /** Of each device that programs stand on the first address of each family, the node's own before others (pkg/datapath/tables/node_address.go). */
+  #nodePortAddresses(): IpAddress[] {
+    const { node, nodeConfig, kernel } = this.#agent;
+    const { families } = this.#states.config;
+    return nodeConfig.devices.flatMap(({ ifindex }) => {
+      const dev = [...kernel.initNs.devices].find((each) => each.ifindex === ifindex);
+      const all = (dev?.addresses ?? []).map(({ address }) => address);
+      return families.flatMap((family) => {
+        const own = all.filter(
+          (a) => (typeof a === "number") === (family === 4) && !isLinkLocal(a),
+        );
+        return own.find((address) => node.addresses.includes(address)) ?? own[0] ?? [];
+      });
+    });
+  }
+}
+
+const NO_LABELS: Labels = {};
