@@ -26,7 +26,8 @@ import {
   type LoadBalancerFlags,
   readLoadBalancer,
 } from "./load-balancer-flags.ts";
-import { loadModel, MODEL_NAMES, NO_CNI, readModelOptions } from "./load-model.ts";
+import { loadModel, MODEL_NAMES, NO_CNI } from "./load-model.ts";
+import { readModelOptions } from "./model-options.ts";
 import { type ParsedSources, parseSources } from "./parse-sources.ts";
 import type { ProgramIo } from "./program-io.ts";
 import { showProgress } from "./progress.ts";
@@ -37,6 +38,7 @@ export interface ClusterFlags extends LoadBalancerFlags {
   readonly filename: readonly string[];
   readonly cni: string;
   readonly cniSet: readonly string[];
+  readonly cniValues: readonly string[];
   readonly policy: "cni" | "standalone" | "none";
   readonly dns: (typeof DNS)[number];
   readonly proxyMode: ProxyMode;
@@ -79,6 +81,14 @@ function addBasicFlags(command: Command): Command {
     )
     .addOption(
       new Option("--cni-set <key=value>", "an option of the CNI, as backend=host-gw; repeatable")
+        .argParser(collect)
+        .default([], "none"),
+    )
+    .addOption(
+      new Option(
+        "--cni-values <path>",
+        "a values.yaml of the CNI's Helm chart, where it has one, as Cilium; repeatable",
+      )
         .argParser(collect)
         .default([], "none"),
     )
@@ -156,7 +166,8 @@ const NO_POLICY: PolicyEngine = {
 /** Brings up the cluster that the flags describe. @throws InputError */
 export async function bringUp(io: ProgramIo, flags: ClusterFlags): Promise<BroughtUp> {
   const model = await loadModel(io, flags.cni);
-  const cniOptions = readModelOptions(model, flags.cniSet);
+  const given = readModelOptions(model, flags.cniSet, await readSources(io, flags.cniValues));
+  const cniOptions = given.options;
   const registerLoadBalancer = readLoadBalancer(flags);
   const sources = await readSources(io, flags.filename.length > 0 ? flags.filename : [shop()]);
   const resources = resourcesWith(model);
@@ -169,7 +180,9 @@ export async function bringUp(io: ProgramIo, flags: ClusterFlags): Promise<Broug
     resources,
     ...(model === undefined ? {} : { cni: model, cniOptions }),
     register: (root) => {
-      registerKubeProxy(root, { ipvsScheduler: flags.ipvsScheduler });
+      if (model?.replacesKubeProxy?.(cniOptions) !== true) {
+        registerKubeProxy(root, { ipvsScheduler: flags.ipvsScheduler });
+      }
       registerLoadBalancer(root);
       registerIngress(root);
       registerGateway(root);
@@ -188,7 +201,7 @@ export async function bringUp(io: ProgramIo, flags: ClusterFlags): Promise<Broug
   } finally {
     done();
   }
-  return { cluster, warnings };
+  return { cluster, warnings: [...given.warnings, ...warnings] };
 }
 
 /** Where the shop example lies, in the repository or beside the installed package. */

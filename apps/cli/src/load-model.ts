@@ -2,13 +2,14 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { type CniModel, type CniOption, type CniOptionValues, InputError } from "@cnilab/core";
+import { type CniModel, InputError } from "@cnilab/core";
 import type { ProgramIo } from "./program-io.ts";
 
 /** Models that come with cnilab; each brings a package along that only those load who use it. */
 const MODELS: ReadonlyMap<string, () => Promise<CniModel>> = new Map([
   ["flannel", async () => (await import("@cnilab/flannel")).flannel],
   ["calico", async () => (await import("@cnilab/calico")).calico],
+  ["cilium", async () => (await import("@cnilab/cilium")).cilium],
 ]);
 
 /** What `--cni` calls them. */
@@ -94,47 +95,4 @@ function isModel(value: unknown): value is CniModel {
   if (typeof value !== "object" || value === null) return false;
   const { name, options, register } = value as Partial<CniModel>;
   return typeof name === "string" && Array.isArray(options) && typeof register === "function";
-}
-
-/** The values of `--cni-set KEY=value`, checked against what the model knows. @throws InputError */
-export function readModelOptions(
-  model: CniModel | undefined,
-  settings: readonly string[],
-): CniOptionValues {
-  const values: Record<string, string | boolean | number | undefined> = {};
-  for (const option of model?.options ?? []) values[option.key] = option.default;
-  for (const setting of settings) {
-    const equals = setting.indexOf("=");
-    const key = equals < 0 ? setting : setting.slice(0, equals);
-    const option = model?.options.find((o) => o.key === key);
-    if (option === undefined) {
-      const known = model?.options.map((o) => o.key).join(", ");
-      const name = model?.name ?? NO_CNI;
-      throw new InputError(
-        `${name} has no option "${key}"${known ? `; it has ${known}` : ""}`,
-        "--cni-set",
-      );
-    }
-    // As with kubectl's flags, a boolean alone means true.
-    values[key] = readValue(option, equals < 0 ? "true" : setting.slice(equals + 1));
-  }
-  return values;
-}
-
-function readValue(option: CniOption, text: string): string | boolean | number {
-  const { key, type, values } = option;
-  switch (type) {
-    case "boolean":
-      if (text === "true" || text === "false") return text === "true";
-      throw new InputError(`${key} must be true or false, not "${text}"`, "--cni-set");
-    case "integer":
-      if (/^-?\d{1,15}$/.test(text)) return Number(text);
-      throw new InputError(`${key} must be a whole number, not "${text}"`, "--cni-set");
-    case "string":
-      if (values === undefined || values.includes(text)) return text;
-      throw new InputError(
-        `${key} must be one of ${values.join(", ")}, not "${text}"`,
-        "--cni-set",
-      );
-  }
 }

@@ -12,11 +12,14 @@ import {
   NODE,
   type NodeContext,
   OVERLAY,
+  POLICY,
   perNode,
 } from "@cnilab/core";
 import type { Kernel } from "@cnilab/linux";
 import { CiliumAgent } from "./agent/cilium-agent.ts";
 import { ClusterCilium } from "./agent/cluster-cilium.ts";
+import { CiliumPolicyEngine } from "./agent/policy/cilium-policy-engine.ts";
+import { policySettings } from "./agent/policy/cluster-security.ts";
 import { ciliumPolicyReader } from "./analyse/policy-reader.ts";
 import { CILIUM_RESOURCES } from "./api/resources.ts";
 import { CiliumCni } from "./cni/cilium-cni.ts";
@@ -26,6 +29,9 @@ import { CiliumIpam } from "./ipam/cilium-ipam.ts";
 import { PodCidrSource } from "./ipam/pod-cidr-source.ts";
 import { ciliumNodeRanges, kubernetesRanges } from "./ipam/range-finders.ts";
 import { ClusterPoolOperator } from "./operator/cluster-pool.ts";
+import { IdentityCollector } from "./operator/identity-collector.ts";
+import { PolicyValidator } from "./operator/policy-validator.ts";
+import { CHART_SECTIONS } from "./options/chart-sections.ts";
 import { HELM_OPTIONS } from "./options/helm-options.ts";
 import { readHelmOptions } from "./options/read-helm-options.ts";
 import { RELEASE } from "./release.ts";
@@ -37,7 +43,9 @@ export const cilium: CniModel = {
   description:
     "eBPF programs on pods' and nodes' devices: identities, VXLAN, Geneve or native routing, Services, policies, WireGuard",
   options: HELM_OPTIONS,
+  chartSections: CHART_SECTIONS,
   resources: CILIUM_RESOURCES,
+  replacesKubeProxy: (options) => options["kubeProxyReplacement"] === true,
   policyReader: ciliumPolicyReader,
   register,
 };
@@ -52,12 +60,26 @@ function register(
     makeIpam(node.resolve(NODE) as NodeContext<Kernel>, cluster),
   );
   container.register(IPAM, ipams);
-  container.register(
-    OVERLAY,
-    perNode((node) =>
-      makeAgent(node.resolve(NODE) as NodeContext<Kernel>, cluster, ipams.useFactory(node)),
-    ),
+  const agents = perNode((node: DependencyContainer) =>
+    makeAgent(node.resolve(NODE) as NodeContext<Kernel>, cluster, ipams.useFactory(node)),
   );
+  container.register(OVERLAY, agents);
+  container.register(
+    POLICY,
+    perNode((node) => new CiliumPolicyEngine(agents.useFactory(node))),
+  );
+  container.register(CONTROLLERS, {
+    useFactory: (root: DependencyContainer) => {
+      const { api, clock } = root.resolve(CLUSTER);
+      return new PolicyValidator(api, clock, policySettings(cluster.config));
+    },
+  });
+  container.register(CONTROLLERS, {
+    useFactory: (root: DependencyContainer) => {
+      const { api, clock } = root.resolve(CLUSTER);
+      return new IdentityCollector(api, clock);
+    },
+  });
   container.register(
     BRIDGE,
     perNode((node) => makeBridge(node)),

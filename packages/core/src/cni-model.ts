@@ -23,10 +23,17 @@ export interface CniModel {
   readonly release: string;
   readonly description: string;
   readonly options: readonly CniOption[];
+  /**
+   * Where values of its Helm chart begin, of which {@link options} are those that are modelled: then options are paths, as
+   * `ipam.mode`, and a file of values may hold others, which the user is told of. Absent where there is no chart.
+   */
+  readonly chartSections?: readonly string[];
   /** What nodes may run that it brings engines for; Linux alone where it is absent. */
   readonly operatingSystems?: readonly Machine["os"][];
   /** Kinds of its own. Manifests may hold them, and its engines read them; add them to `Kinds`, too. */
   readonly resources?: readonly CustomResource[];
+  /** Whether Services are its own business with these options, so that the cluster runs no kube-proxy. */
+  replacesKubeProxy?(options: CniOptionValues): boolean;
   /**
    * Registers factories for the engines that this CNI brings, under `IPAM`, `BRIDGE`, `OVERLAY`,
    * `PROXY` and `POLICY`. They are resolved in each node's own container, where `NODE` is set.
