@@ -149,7 +149,7 @@ export {
 } from "./policy/policy-rule.ts";
 export { DEFAULT_POLICY_SETTINGS, type PolicySettings } from "./policy/policy-settings.ts";
 export { type MaskedPort, maskedPorts, prefixLengthOf } from "./policy/port-range.ts";
-export { SelectorCache, type SelectorUser } from "./policy/selector-cache.ts";
+export { type Selections, SelectorCache, type SelectorUser } from "./policy/selector-cache.ts";
 export {
   type L7Parser,
   PolicyConflictError,

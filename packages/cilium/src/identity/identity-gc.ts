@@ -24,6 +24,15 @@ export class IdentityGc {
     this.#timeoutMs = timeoutMs;
   }
 
+  /** One that is new, or that somebody has changed, as the mark itself does, counts as used. */
+  markAlive(name: string, now: number): void {
+    this.#lastUse.set(name, now);
+  }
+
+  forget(name: string): void {
+    this.#lastUse.delete(name);
+  }
+
   /** @param used names of identities that endpoints have */
   round(
     identities: Iterable<CiliumIdentity>,

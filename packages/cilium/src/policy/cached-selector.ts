@@ -14,6 +14,8 @@ export interface PeerSelector {
   readonly isNone: boolean;
   /** Outside of these namespaces it selects nobody. */
   readonly namespaces?: readonly string[];
+  /** Names of DNS that it selects by. */
+  readonly fqdn?: FQDNSelector;
   matches(labels: LabelSet): boolean;
 }
 
@@ -34,6 +36,7 @@ export function fqdnSelector({ matchName = "", matchPattern = "" }: FQDNSelector
     key: `fqdn:${matchName}|${matchPattern}`,
     isWildcard: false,
     isNone: false,
+    fqdn: { matchName, matchPattern },
     matches: (labels) =>
       labels.some((each) => each.source === LABEL_SOURCE.fqdn && each.key === key),
   };

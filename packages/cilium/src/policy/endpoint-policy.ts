@@ -8,7 +8,7 @@ import { ALLOW, type PolicyMapEntry, policyMapEntry, sameInDatapath } from "./po
 import { type PolicyPorts, protocolNumber, type TrafficDirection } from "./policy-map-key.ts";
 import type { ResolvedPolicy } from "./policy-repository.ts";
 import { maskedPorts, prefixLengthOf } from "./port-range.ts";
-import type { SelectorCache, SelectorUser } from "./selector-cache.ts";
+import type { Selections, SelectorUser } from "./selector-cache.ts";
 import { authOf, type L7Parser } from "./selector-policy.ts";
 
 /** The endpoint that a policy is for. */
@@ -52,7 +52,7 @@ export class EndpointPolicy implements SelectorUser {
   readonly mapState: MapState = new MapState();
   readonly resolved: ResolvedPolicy;
   readonly #owner: PolicyOwner;
-  readonly #cache: SelectorCache;
+  readonly #cache: Selections;
   readonly #onChange: ((changes: MapStateChanges) => void) | undefined;
   /** Filters by the selectors that they have. */
   readonly #filtersOf = new Map<string, Set<L4Filter>>();
@@ -62,7 +62,7 @@ export class EndpointPolicy implements SelectorUser {
   constructor(
     resolved: ResolvedPolicy,
     owner: PolicyOwner,
-    cache: SelectorCache,
+    cache: Selections,
     options: {
       /** The node may always come in. */
       readonly allowLocalhost: boolean;

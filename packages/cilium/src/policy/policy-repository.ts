@@ -12,6 +12,9 @@ export interface ResolvedPolicy {
   readonly revision: number;
   readonly ingress?: L4DirectionPolicy;
   readonly egress?: L4DirectionPolicy;
+  /** The first rule that has what nothing allows denied; none where a setting does. */
+  readonly ingressDeniedBy?: PolicyRule;
+  readonly egressDeniedBy?: PolicyRule;
 }
 
 /** Whose policy is asked for. */
@@ -76,7 +79,16 @@ export class PolicyRepository {
       return resolveL4Policy(of, defaultDeny ? rules : [...rules, allowAll(of)], context);
     };
     const [ingress, egress] = [direction("ingress"), direction("egress")];
-    return { revision, ...(ingress && { ingress }), ...(egress && { egress }) };
+    const deniedBy = (of: "ingress" | "egress") =>
+      rules.find((rule) => rule.defaultDeny[of] && hasSection(rule, of));
+    const [ingressDeniedBy, egressDeniedBy] = [deniedBy("ingress"), deniedBy("egress")];
+    return {
+      revision,
+      ...(ingress && { ingress }),
+      ...(egress && { egress }),
+      ...(ingressDeniedBy && { ingressDeniedBy }),
+      ...(egressDeniedBy && { egressDeniedBy }),
+    };
   }
 
   /** Whether a rule is for endpoints of these labels. */

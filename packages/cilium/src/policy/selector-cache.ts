@@ -1,3 +1,4 @@
+import type { FQDNSelector } from "../api/v2/rule.ts";
 import type { NumericIdentity } from "../identity/numeric-identity.ts";
 import { POD_NAMESPACE_LABEL } from "../labels/kubernetes-labels.ts";
 import type { LabelSet } from "../labels/label-set.ts";
@@ -12,6 +13,14 @@ export interface SelectorUser {
   ): void;
 }
 
+/** What policies of endpoints ask: who is selected, and to be told of changes. */
+export interface Selections {
+  add(selector: PeerSelector, user: SelectorUser): void;
+  remove(selector: PeerSelector, user: SelectorUser): void;
+  /** Of a selector that has a user. */
+  selections(selector: PeerSelector): ReadonlySet<NumericIdentity>;
+}
+
 interface CachedSelector {
   readonly selector: PeerSelector;
   readonly selections: Set<NumericIdentity>;
@@ -21,13 +30,26 @@ interface CachedSelector {
 const NOBODY: ReadonlySet<NumericIdentity> = new Set();
 
 /** Which identities each selector of a node's policies selects (pkg/policy/selectorcache.go). */
-export class SelectorCache {
+export class SelectorCache implements Selections {
   readonly #identities = new Map<NumericIdentity, LabelSet>();
   readonly #byNamespace = new Map<string, Set<NumericIdentity>>();
   readonly #selectors = new Map<string, CachedSelector>();
   /** Selectors by the namespaces that they select in. */
   readonly #ofNamespace = new Map<string, Set<CachedSelector>>();
   readonly #ofAll = new Set<CachedSelector>();
+  readonly #fqdns = new Map<string, FQDNSelector>();
+  readonly #fqdnListeners = new Set<() => void>();
+
+  /** Names of DNS that policies of endpoints speak of. */
+  get fqdnSelectors(): Iterable<FQDNSelector> {
+    return this.#fqdns.values();
+  }
+
+  /** Hears when {@link fqdnSelectors} are others. @returns what ends that */
+  onFqdnSelectors(listener: () => void): () => void {
+    this.#fqdnListeners.add(listener);
+    return () => this.#fqdnListeners.delete(listener);
+  }
 
   labelsOf(identity: NumericIdentity): LabelSet | undefined {
     return this.#identities.get(identity);
@@ -40,6 +62,12 @@ export class SelectorCache {
       cached = { selector, selections: this.#select(selector), users: new Set() };
       this.#selectors.set(selector.key, cached);
       for (const set of this.#indexes(selector)) set.add(cached);
+      cached.users.add(user);
+      if (selector.fqdn !== undefined) {
+        this.#fqdns.set(selector.key, selector.fqdn);
+        for (const listener of [...this.#fqdnListeners]) listener();
+      }
+      return;
     }
     cached.users.add(user);
   }
@@ -51,6 +79,8 @@ export class SelectorCache {
     if (cached.users.size > 0) return;
     this.#selectors.delete(selector.key);
     for (const set of this.#indexes(selector)) set.delete(cached);
+    if (!this.#fqdns.delete(selector.key)) return;
+    for (const listener of [...this.#fqdnListeners]) listener();
   }
 
   /** Of a selector that has a user. The wildcard selects nobody by number: its entries are for the identity 0. */
