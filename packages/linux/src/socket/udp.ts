@@ -282,23 +282,24 @@ export class UdpSocket implements Socket, FlowReceiver, CgroupSocket {
 
   /** A packet of a cached flow for this socket. */
   receiveCached(skb: Skb, payload: Payload): void {
-    this.take(skb, payload);
+    // A call of its own beside that of take, through which tunnels are called, too: engines inline what has one callee.
+    this.onReceive?.(this.#received(skb, payload), this);
   }
 
   /** Hands a datagram to the program that has the socket. */
   take(skb: Skb, payload: Payload): void {
-    if (this.onReceive === undefined) return;
+    this.onReceive?.(this.#received(skb, payload), this);
+  }
+
+  #received(skb: Skb, payload: Payload): ReceivedDatagram {
     const { src, dst, payload: datagram } = skb.ip;
     const { srcPort, dstPort } = datagram as UdpDatagram;
     const dev = skb.dev as NetDevice;
     const cgroup = this.isEndpoint ? cgroupOf(this.netns) : undefined;
-    if (cgroup === undefined) {
-      this.onReceive({ src, srcPort, dst, dstPort, payload, dev, skb }, this);
-      return;
-    }
+    if (cgroup === undefined) return { src, srcPort, dst, dstPort, payload, dev, skb };
     const hooked = runSockAddr(cgroup, "recvmsg", this, src, srcPort, skb.trace);
     const from = { src: hooked?.address ?? src, srcPort: hooked?.port ?? srcPort };
-    this.onReceive({ ...from, dst, dstPort, payload, dev, skb }, this);
+    return { ...from, dst, dstPort, payload, dev, skb };
   }
 }
 
