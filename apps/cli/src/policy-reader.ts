@@ -1,21 +1,44 @@
 import { type KubeObject, kindOf, objectKey } from "@cnilab/core";
 import {
   KUBERNETES_POLICIES,
+  type Policy,
   type PolicyReader,
   type PolicyView,
   policyName,
+  ruleName,
 } from "@cnilab/network-policy";
 import type { ClusterFlags } from "./cluster-flags.ts";
 import { allModels, loadModel } from "./load-model.ts";
+import { readModelOptions } from "./model-options.ts";
 import type { ProgramIo } from "./program-io.ts";
+import { readSources } from "./read-input.ts";
 
-/** Who reads the policies: the CNI where it enforces them and has a reading of its own. @throws InputError for an unknown CNI */
+/** Who reads policies, and what of the values files is no option of the CNI. */
+interface ChosenReader {
+  readonly reader: PolicyReader;
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Who reads the policies: the CNI, set up as the flags say, where it enforces them and has a reading of its own.
+ * @throws InputError for an unknown CNI, or options that it has not
+ */
 export async function policyReader(
   io: ProgramIo,
-  { cni, policy = "cni" }: Partial<Pick<ClusterFlags, "cni" | "policy">>,
-): Promise<PolicyReader> {
+  {
+    cni,
+    policy = "cni",
+    cniSet = [],
+    cniValues = [],
+  }: Partial<Pick<ClusterFlags, "cni" | "policy" | "cniSet" | "cniValues">>,
+): Promise<ChosenReader> {
   const model = cni === undefined || policy !== "cni" ? undefined : await loadModel(io, cni);
-  return model?.policyReader ?? KUBERNETES_POLICIES;
+  if (model === undefined && cni !== undefined) {
+    return { reader: KUBERNETES_POLICIES, warnings: [] };
+  }
+  const { options, warnings } = readModelOptions(model, cniSet, await readSources(io, cniValues));
+  const reader = model?.policyReader ?? KUBERNETES_POLICIES;
+  return { reader: reader.withOptions?.(options) ?? reader, warnings };
 }
 
 /** What of the policies among some objects is left out of an answer. */
@@ -24,10 +47,31 @@ export async function policyWarnings(
   reader: PolicyReader,
   view: PolicyView,
 ): Promise<readonly string[]> {
-  const ignored = view.ignored.map(
+  return [...viewWarnings(view), ...(await unread(objects, reader))];
+}
+
+/** What a CNI leaves out of the policies that it reads, and what only packets could tell. */
+export function viewWarnings({ ignored, policies }: PolicyView): readonly string[] {
+  const leftOut = ignored.map(
     ({ object, reason }) => `${policyName({ object })} is left out: ${reason}`,
   );
-  return [...ignored, ...(await unread(objects, reader))];
+  const names = rulesByName(policies).map(
+    (rule) => `${rule}: addresses behind names are not known without packets: nobody matches`,
+  );
+  return [...leftOut, ...names];
+}
+
+/** Rules that name their peers: `spec.egress[0] of NetworkPolicy a/b names docs.example.com`. */
+function rulesByName(policies: readonly Policy[]): readonly string[] {
+  const found = policies.flatMap((policy) =>
+    (policy.egress ?? []).flatMap((rule) => {
+      const names = (rule.peers ?? []).flatMap((term) =>
+        term.kind === "domain" ? [term.name] : [],
+      );
+      return names.length === 0 ? [] : [`${ruleName({ policy, rule })} names ${names.join(", ")}`];
+    }),
+  );
+  return [...new Set(found)];
 }
 
 /** Kinds that the reader does not know, and that of one of our CNIs does. */

@@ -12,6 +12,7 @@ import {
   policyName,
   ruleName,
 } from "@cnilab/network-policy";
+import { viewWarnings } from "./policy-reader.ts";
 import type { Target } from "./target.ts";
 import type { Walkable } from "./walkable.ts";
 
@@ -23,15 +24,19 @@ export interface StaticAnswer {
   readonly reason: string;
 }
 
+/** What policies say, and what of them is left out of it. */
+export interface StaticAnswers {
+  readonly ask: (target: Target) => StaticAnswer;
+  readonly warnings: readonly string[];
+}
+
 /** Answers connections by policies, without sending packets: a Service is reached where each of its ready endpoints is. */
-export function staticAnswers(
-  cluster: Walkable,
-  reader: PolicyReader,
-): (target: Target) => StaticAnswer {
+export function staticAnswers(cluster: Walkable, reader: PolicyReader): StaticAnswers {
   const objects = reader.kinds.flatMap((kind): readonly KubeObject[] => [
     ...cluster.api.list(kind),
   ]);
-  const { policies, endpoint, settings } = reader.read(objects);
+  const view = reader.read(objects);
+  const { policies, endpoint, settings } = view;
   const known = new Map<string, PolicyEndpoint>();
   for (const family of [4, 6] as const) {
     for (const each of policyEndpoints(objects, family)) {
@@ -40,7 +45,7 @@ export function staticAnswers(
   }
   const at = (address: IpAddress) =>
     known.get(formatIp(address)) ?? endpoint(outsideEndpoint(address));
-  return (target) => {
+  const ask = (target: Target): StaticAnswer => {
     const protocol = target.protocol ?? "TCP";
     const found = cluster.locate(target);
     if ("verdict" in found) return { ...found, egress: true, ingress: true };
@@ -78,6 +83,7 @@ export function staticAnswers(
     );
     return answerOf(verdicts);
   };
+  return { ask, warnings: viewWarnings(view) };
 }
 
 /** What ping sends. */
@@ -119,7 +125,7 @@ function unreachable(reason: string): StaticAnswer {
 function answerOf(verdicts: readonly FlowVerdict[]): StaticAnswer {
   const lost = verdicts.find(({ allowed }) => !allowed);
   if (lost === undefined) {
-    return { verdict: "allowed", egress: true, ingress: true, reason: "no policy forbids it" };
+    return { verdict: "allowed", egress: true, ingress: true, reason: allowedBy(verdicts) };
   }
   const { egress, ingress } = lost;
   return {
@@ -128,6 +134,16 @@ function answerOf(verdicts: readonly FlowVerdict[]): StaticAnswer {
     ingress: ingress.allowed,
     reason: blockedBy(lost),
   };
+}
+
+/** That nothing forbids it, as far as addresses and ports show it. */
+function allowedBy(verdicts: readonly FlowVerdict[]): string {
+  const sides = verdicts.flatMap(({ egress, ingress }) => [egress, ingress]);
+  const rule = sides
+    .map(({ steps }) => steps.at(-1)?.rule)
+    .find((each) => each?.rule.provided !== undefined);
+  if (rule === undefined) return "no policy forbids it";
+  return `${ruleName(rule)} allows it, provided that ${rule.rule.provided}`;
 }
 
 /** Which rule of which policy forbids it; of both sides, the source's. */

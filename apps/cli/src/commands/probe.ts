@@ -158,7 +158,11 @@ async function prober(
   cluster: Walkable,
   flags: ProbeFlags,
 ): Promise<(target: Target) => Answer> {
-  if (flags.static === true) return staticAnswers(cluster, await policyReader(io, flags));
+  if (flags.static === true) {
+    const { ask, warnings } = staticAnswers(cluster, (await policyReader(io, flags)).reader);
+    warn(io, warnings);
+    return ask;
+  }
   return (target) => {
     cluster.forgetConnections();
     return cluster.connect(target);

@@ -49,7 +49,9 @@ async function reach(io: ProgramIo, flags: ReachFlags): Promise<void> {
   const members = reachMembers(cluster);
   warn(io, [...warnings, ...(flags.static === true ? [] : cluster.warnings)]);
   const ask =
-    flags.static === true ? byPolicies(cluster, await policyReader(io, flags)) : byPackets(cluster);
+    flags.static === true
+      ? byPolicies(io, cluster, (await policyReader(io, flags)).reader)
+      : byPackets(cluster);
   const pairs = members.flatMap((source) =>
     members.flatMap((destination) => {
       if (source === destination) return [];
@@ -96,8 +98,9 @@ function byPackets(cluster: Cluster): Ask {
   };
 }
 
-function byPolicies(cluster: Cluster, reader: PolicyReader): Ask {
-  const ask = staticAnswers(cluster, reader);
+function byPolicies(io: ProgramIo, cluster: Cluster, reader: PolicyReader): Ask {
+  const { ask, warnings } = staticAnswers(cluster, reader);
+  warn(io, warnings);
   return (source, destination, protocol, port) =>
     ask({
       from: cluster.endpoint(objectKey(source.pod)),

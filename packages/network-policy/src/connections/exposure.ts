@@ -92,7 +92,8 @@ export function exposure(
       const selecting = policies.filter(
         (policy) => policy[direction] !== undefined && peerMatches(policy.subject, pod),
       );
-      if (selecting.length === 0) unprotected.push({ workload, direction });
+      const isOpen = selecting.every(({ leavesOpen = [] }) => leavesOpen.includes(direction));
+      if (isOpen) unprotected.push({ workload, direction });
       const whole = asked.allowed(selecting, direction, pod, ENTIRE_CLUSTER);
       if (!whole.isEmpty)
         exposures.push({ workload, direction, peer: ENTIRE_CLUSTER, ports: whole });

@@ -64,8 +64,7 @@ function selectsNoPod(policy: Policy, pods: readonly PolicyEndpoint[]): readonly
 function withoutPeers(policy: Policy, analysis: PolicyAnalysis): readonly Finding[] {
   return [...rulesOf([policy])].flatMap(({ rule, direction }) => {
     if (rule.peers === undefined || countBits(analysis.peersOf(rule)) > 0) return [];
-    // Who is behind a name is not known here.
-    if (rule.peers.flatMap(simpleTerms).some((term) => term.kind === "domain")) return [];
+    if (namesPeers(rule)) return [];
     const whom =
       direction === "ingress"
         ? "nobody in the input can send what it is about"
@@ -78,6 +77,11 @@ function withoutPeers(policy: Policy, analysis: PolicyAnalysis): readonly Findin
       }),
     ];
   });
+}
+
+/** Who is behind a name is not known here. */
+function namesPeers({ peers = [] }: Rule): boolean {
+  return peers.flatMap(simpleTerms).some(({ kind }) => kind === "domain");
 }
 
 /** Only where the pods say at all which ports they have. */
@@ -164,6 +168,7 @@ function covers(wide: Placed, narrow: Placed, analysis: PolicyAnalysis): boolean
     action !== "Log" &&
     // Two rules together may let a proxy pass more than each alone.
     provided === undefined &&
+    !namesPeers(narrow.rule) &&
     narrow.rule.action !== "Log" &&
     [selected, notPorts, sourcePorts, notSourcePorts].every((terms) => terms === undefined) &&
     contains(wide.subject, narrow.subject) &&

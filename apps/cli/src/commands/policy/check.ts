@@ -43,10 +43,10 @@ export function addCheckCommand(policy: Command, io: ProgramIo): void {
 
 async function check(io: ProgramIo, flags: CheckFlags): Promise<void> {
   const objects = await readInput(io, flags);
-  const reader = await policyReader(io, flags);
+  const { reader, warnings } = await policyReader(io, flags);
   const intent = inferIntent(objects, reader);
   const view = reader.read(objects);
-  warn(io, await policyWarnings(objects, reader, view));
+  warn(io, [...warnings, ...(await policyWarnings(objects, reader, view))]);
   const closed = selectedWorkloads(intent.workloads, view.policies, "ingress");
   const cases = [
     ...callCases(checkCalls(intent, view)),

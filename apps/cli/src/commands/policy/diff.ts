@@ -25,12 +25,12 @@ export function addDiffCommand(policy: Command, io: ProgramIo): void {
 }
 
 async function diff(io: ProgramIo, before: string, after: string, flags: DiffFlags): Promise<void> {
-  const reader = await policyReader(io, flags);
+  const { reader, warnings } = await policyReader(io, flags);
   const [old, changed] = [
     await read(io, [...flags.filename, before]),
     await read(io, [...flags.filename, after]),
   ];
-  warn(io, await policyWarnings(changed, reader, reader.read(changed)));
+  warn(io, [...warnings, ...(await policyWarnings(changed, reader, reader.read(changed)))]);
   const changes = connectionChanges(old, changed, reader);
   if (flags.output === "json") printJson(io, changes);
   else if (changes.length === 0) print(io, "both permit the same connections");

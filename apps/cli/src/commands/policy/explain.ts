@@ -45,9 +45,9 @@ async function explain(
   flags: ExplainFlags,
 ): Promise<void> {
   const objects = await readInput(io, flags);
-  const reader = await policyReader(io, flags);
+  const { reader, warnings } = await policyReader(io, flags);
   const view = reader.read(objects);
-  warn(io, await policyWarnings(objects, reader, view));
+  warn(io, [...warnings, ...(await policyWarnings(objects, reader, view))]);
   const { policies, endpoint, settings } = view;
   const protocol = flags.protocol.toUpperCase() as Protocol;
   const source = findPeer(src, objects, endpoint);

@@ -12,6 +12,8 @@ export interface InputFlags {
 /** Of commands that ask policies. */
 export interface PolicyFlags extends InputFlags {
   readonly cni?: string;
+  readonly cniSet: readonly string[];
+  readonly cniValues: readonly string[];
 }
 
 /** `-f`, as all commands have it. */
@@ -26,12 +28,27 @@ export function addInputFlag(command: Command): Command {
   );
 }
 
-/** `-f` and `--cni`. */
+/** `-f`, `--cni` and its options. */
 export function addPolicyFlags(command: Command): Command {
-  return addInputFlag(command).option(
-    "--cni <name>",
-    "whose reading of policies: that of a CNI with kinds of its own; Kubernetes' own kinds as their texts say without it",
-  );
+  const collect = (value: string, previous: readonly string[]) => [...previous, value];
+  return addInputFlag(command)
+    .option(
+      "--cni <name>",
+      "whose reading of policies: that of a CNI with kinds of its own; Kubernetes' own kinds as their texts say without it",
+    )
+    .addOption(
+      new Option(
+        "--cni-set <key=value>",
+        "an option of the CNI, as policyEnforcementMode=always; repeatable",
+      )
+        .argParser(collect)
+        .default([], "none"),
+    )
+    .addOption(
+      new Option("--cni-values <file>", "a Helm chart's values.yaml, where the CNI has a chart")
+        .argParser(collect)
+        .default([], "none"),
+    );
 }
 
 /** The objects of `-f`; of the example without it. @throws InputError */

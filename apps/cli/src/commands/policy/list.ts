@@ -22,8 +22,8 @@ export function addListCommand(policy: Command, io: ProgramIo): void {
 
 async function list(io: ProgramIo, flags: ListFlags): Promise<void> {
   const objects = await readInput(io, flags);
-  const reader = await policyReader(io, flags);
-  warn(io, await policyWarnings(objects, reader, reader.read(objects)));
+  const { reader, warnings } = await policyReader(io, flags);
+  warn(io, [...warnings, ...(await policyWarnings(objects, reader, reader.read(objects)))]);
   const lines = connectionLines(objects, reader);
   const exposure = flags.exposure === true ? exposureLines(objects, reader) : [];
   if (flags.output === "json") {

@@ -2,6 +2,7 @@ import { NAMESPACE_NAME_LABEL } from "@cnilab/core";
 import {
   type Direction,
   type FlowVerdict,
+  type Policy,
   type PolicyEndpoint,
   type PolicyFlow,
   policyName,
@@ -22,6 +23,12 @@ function remedy(
   const step = steps.at(-1);
   if (allowed || step === undefined) return [];
   if (step.rule !== undefined) {
+    const { policy, rule } = step.rule;
+    if (isCiliums(policy)) {
+      return [
+        `  ${policyName(policy)}: take ${rule.path} away or narrow it: what denies comes before all that allow`,
+      ];
+    }
     return [
       `  ${policyName(step.rule.policy)}: put an Allow rule for it before ${step.rule.rule.path}, or take that rule away`,
     ];
@@ -29,7 +36,17 @@ function remedy(
   const peer = direction === "egress" ? destination : source;
   const [policy] = step.told;
   if (policy === undefined) return [];
+  if (policy.isBuiltIn === true) {
+    return [
+      `  add a policy that allows it: ${policyName(policy)} says that what none allows is denied`,
+    ];
+  }
   const { apiVersion, kind } = policy.object;
+  if (isCiliums(policy)) {
+    return [
+      `  ${policyName(policy)}: add to ${specOf(policy)}.${direction}: {${ciliumRule(direction, peer, protocol, port)}}`,
+    ];
+  }
   if (kind === "HostEndpoint") {
     return [`  ${policyName(policy)}: give it a profile that allows it, or a policy`];
   }
@@ -77,6 +94,36 @@ function calicoRule(
       ? `destination: {${entity}, ports: [${port}]}`
       : `source: {${entity}}, destination: {ports: [${port}]}`;
   return `action: Allow, protocol: ${protocol}, ${sides}`;
+}
+
+function isCiliums({ object }: Policy): boolean {
+  return object.apiVersion.startsWith("cilium.io/");
+}
+
+/** `spec`, or `specs[1]` of an object that holds several. */
+function specOf({ ingress = [], egress = [] }: Policy): string {
+  const [rule] = [...ingress, ...egress];
+  return rule?.path.split(".")[0] ?? "spec";
+}
+
+function ciliumRule(
+  direction: Direction,
+  peer: PolicyEndpoint,
+  protocol: PolicyFlow["protocol"],
+  port: number,
+): string {
+  const side = direction === "egress" ? "to" : "from";
+  const labels = {
+    ...peer.pod?.labels,
+    "k8s:io.kubernetes.pod.namespace": peer.pod?.namespace,
+  };
+  const who =
+    peer.pod !== undefined
+      ? `${side}Endpoints: [{matchLabels: ${JSON.stringify(labels)}}]`
+      : peer.nodeLabels !== undefined
+        ? `${side}Entities: [host, remote-node]`
+        : `${side}CIDR: [${hostRange(peer)}]`;
+  return `${who}, toPorts: [{ports: [{port: "${port}", protocol: ${protocol}}]}]`;
 }
 
 function hostRange({ name }: PolicyEndpoint): string {
