@@ -7,7 +7,8 @@ import { cilHostPolicy } from "./host/host-policy.ts";
 import { cilToHost } from "./host/to-host.ts";
 import { cilToNetdev } from "./host/to-netdev.ts";
 import { type BpfObject, type BpfSource, bpfObject } from "./lib/bpf-object.ts";
-import { NO_SERVICES, type ServiceHooks } from "./lib/service-hooks.ts";
+import type { ServiceHooks } from "./lib/service-hooks.ts";
+import { SERVICES } from "./lib/services.ts";
 import { cilFromContainer, cilLxcPolicyEgress } from "./lxc/from-container.ts";
 import { cilLxcPolicy } from "./lxc/ingress-policy.ts";
 import { cilToContainer } from "./lxc/to-container.ts";
@@ -37,7 +38,7 @@ export class NodePrograms {
   readonly config: NodeConfig;
   readonly #services: ServiceHooks;
 
-  constructor(maps: NodeMaps, config: NodeConfig, services: ServiceHooks = NO_SERVICES) {
+  constructor(maps: NodeMaps, config: NodeConfig, services: ServiceHooks = SERVICES) {
     this.maps = maps;
     this.config = config;
     this.#services = services;

@@ -5,7 +5,7 @@ import { DROP_NO_FIB } from "./drop-reason.ts";
 import { forwardL3 } from "./l3.ts";
 
 /** `BPF_FIB_LKUP_RET_*` by number. */
-const CODES: Readonly<Record<FibLookupResult["code"], number>> = {
+export const FIB_LKUP_RETURN_CODES: Readonly<Record<FibLookupResult["code"], number>> = {
   SUCCESS: 0,
   BLACKHOLE: 1,
   UNREACHABLE: 2,
@@ -39,7 +39,7 @@ export function fibRedirect(
   const { src, dst } = ctx.ip;
   const found = ctx.fibLookup({ src, dst, ifindex: ctx.ifindex });
   if (found.code !== "SUCCESS" && found.code !== "NO_NEIGH") {
-    extErr.value = CODES[found.code];
+    extErr.value = FIB_LKUP_RETURN_CODES[found.code];
     return { ret: DROP_NO_FIB, oif: 0 };
   }
   const { ifindex: oif } = found;
