@@ -6,7 +6,7 @@ import { RESERVED_LABELS } from "../identity/reserved-identities.ts";
 import { podLabels } from "../labels/kubernetes-labels.ts";
 import { printLabels } from "../labels/label-set.ts";
 import type { FlowEndpoint, FlowService, FlowWorkload } from "./flow.ts";
-import type { FlowLookups } from "./flow-parser.ts";
+import type { FlowLookups } from "./flow-lookups.ts";
 
 /** What a node's agent knows of security identities; a CNI that has none brings none. */
 export interface FlowIdentities {

@@ -20,8 +20,10 @@ import {
   VxlanPacket,
 } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
-import { type FlowLookups, flowOf, flowTime } from "./flow-parser.ts";
+import type { FlowLookups } from "./flow-lookups.ts";
+import { flowOf } from "./flow-parser.ts";
 import { FlowPrinter } from "./flow-printer.ts";
+import { flowTime } from "./flow-time.ts";
 import type { DropMessage, MonitorMessage, TraceMessage } from "./monitor-message.ts";
 import { MESSAGE_TYPE, TRACE_POINTS, TRACE_REASON } from "./monitor-messages.ts";
 

@@ -1,9 +1,11 @@
-import { timestamp } from "@cnilab/core";
-import { formatIp, type IpAddress } from "@cnilab/net";
+import { formatIp } from "@cnilab/net";
 import { dropReasonName } from "./drop-reasons.ts";
-import type { Flow, FlowEndpoint, FlowService, TrafficDirection, Verdict } from "./flow.ts";
+import type { Flow, TrafficDirection, Verdict } from "./flow.ts";
 import { flowLayers } from "./flow-layers.ts";
+import type { FlowLookups } from "./flow-lookups.ts";
+import { flowTime } from "./flow-time.ts";
 import { kernelDropExtension } from "./kernel-drop.ts";
+import { l7Flow } from "./l7-flow.ts";
 import type {
   DropMessage,
   MonitorMessage,
@@ -13,20 +15,9 @@ import type {
 } from "./monitor-message.ts";
 import { MESSAGE_TYPE, TRACE_REASON, tracePointName, traceReasonName } from "./monitor-messages.ts";
 
-/** What an agent knows beyond what is in a packet. */
-export interface FlowLookups {
-  /** Who has an address. @param identity what the program took it for; 0 where it did not say */
-  endpoint(address: IpAddress, identity: number, node: string): FlowEndpoint;
-  /** Which Service has this frontend. */
-  service(address: IpAddress, port: number): FlowService | undefined;
-  /** Names under which the endpoint asked DNS for an address. */
-  names(endpoint: FlowEndpoint, address: IpAddress): readonly string[];
-  /** An identifier that no flow has had. */
-  uuid(): string;
-}
-
-/** The flow that a message tells of (pkg/hubble/parser/threefour; sockets: parser/sock). */
+/** The flow that a message tells of (pkg/hubble/parser/threefour; sockets: parser/sock, access logs: parser/seven). */
 export function flowOf(message: MonitorMessage, lookups: FlowLookups): Flow {
+  if (message.type === MESSAGE_TYPE.l7) return l7Flow(message, lookups);
   return message.type === MESSAGE_TYPE["trace-sock"]
     ? socketFlow(message, lookups)
     : packetFlow(message, lookups);
@@ -205,14 +196,4 @@ function socketFlow(message: TraceSockMessage, lookups: FlowLookups): Flow {
     socket_cookie: cookie,
     Summary: protocol,
   };
-}
-
-/** A moment of the virtual clock as protobuf writes it, with as many digits as it needs. */
-export function flowTime(ms: number): string {
-  const nanos = Math.round((ms - Math.floor(ms / 1000) * 1000) * 1e6);
-  const seconds = timestamp(ms);
-  if (nanos === 0) return seconds;
-  const digits = String(nanos).padStart(9, "0");
-  const kept = nanos % 1e6 === 0 ? 3 : nanos % 1000 === 0 ? 6 : 9;
-  return `${seconds.slice(0, -1)}.${digits.slice(0, kept)}Z`;
 }

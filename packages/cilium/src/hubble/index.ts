@@ -1,3 +1,4 @@
+export type * from "./access-log-message.ts";
 export type { FlowIdentities } from "./cluster-lookups.ts";
 export { FILTER_FLAGS, type FilterFlag, FilterFlags } from "./filter-flags.ts";
 export * from "./flow.ts";

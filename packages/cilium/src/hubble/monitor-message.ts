@@ -1,4 +1,5 @@
 import type { EthernetFrame, IpAddress } from "@cnilab/net";
+import type { AccessLogMessage } from "./access-log-message.ts";
 import type { FlowPolicy, TrafficDirection } from "./flow.ts";
 import type { KernelDrop } from "./kernel-drop.ts";
 import type { MESSAGE_TYPE } from "./monitor-messages.ts";
@@ -81,5 +82,10 @@ export interface TraceSockMessage {
   readonly dstPort: number;
 }
 
-/** What programs tell the monitor and Hubble of. */
-export type MonitorMessage = DropMessage | TraceMessage | PolicyVerdictMessage | TraceSockMessage;
+/** What programs, and proxies beside them, tell the monitor and Hubble of. */
+export type MonitorMessage =
+  | DropMessage
+  | TraceMessage
+  | PolicyVerdictMessage
+  | TraceSockMessage
+  | AccessLogMessage;
