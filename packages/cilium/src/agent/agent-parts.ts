@@ -1,3 +1,4 @@
+import { IptablesRules } from "../iptables/iptables-rules.ts";
 import { Loader } from "../loader/loader.ts";
 import type { AgentPartFactory } from "./agent-part.ts";
 import { IdentityPart } from "./identity/identity-part.ts";
@@ -12,5 +13,6 @@ export const AGENT_PARTS: readonly AgentPartFactory[] = [
   (agent) => new PolicyPart(agent),
   (agent) => new Loader(agent),
   (agent) => new NodeRoutes(agent),
+  (agent) => new IptablesRules(agent),
   (agent) => new NodeServices(agent),
 ];

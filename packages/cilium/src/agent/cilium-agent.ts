@@ -36,6 +36,7 @@ const HOST_LABELS = parseLabels(["reserved:host"]);
 
 /** What one run of the agent has found and made. */
 interface Run {
+  readonly allocation: NodeAllocation;
   readonly devices: BaseDevices;
   readonly config: NodeConfig;
   readonly programs: NodePrograms;
@@ -108,6 +109,11 @@ export class CiliumAgent implements OverlayEngine {
 
   get devices(): BaseDevices {
     return this.#runs.devices;
+  }
+
+  /** What the node has of addresses. */
+  get allocation(): NodeAllocation {
+    return this.#runs.allocation;
   }
 
   /** The CiliumNode of this node. */
@@ -191,7 +197,13 @@ export class CiliumAgent implements OverlayEngine {
     const { id } = this.endpoints.host ?? this.#makeHostEndpoint(devices);
     const config = nodeConfig(this, allocation, devices, id);
     const programs = new NodePrograms(this.maps, config);
-    const run: { -readonly [K in keyof Run]: Run[K] } = { devices, config, programs, parts: [] };
+    const run: { -readonly [K in keyof Run]: Run[K] } = {
+      allocation,
+      devices,
+      config,
+      programs,
+      parts: [],
+    };
     // Parts ask for it as they are made.
     this.#run = run;
     run.parts = AGENT_PARTS.map((make) => make(this)).filter((part) => part !== undefined);
