@@ -1,5 +1,5 @@
 import type { Cluster, Endpoint } from "@cnilab/cluster";
-import { type CniModel, isAddOn, objectKey, type Pod, selects } from "@cnilab/core";
+import { type CniModel, isAddOn, objectKey, type Pod, PROXY, selects } from "@cnilab/core";
 import { doorProblems, plainWalk, podStatus } from "@cnilab/inspect";
 import { KUBE_PROXY_RELEASE, MODE_STATUS } from "@cnilab/kube-proxy";
 import { type NetNamespace, Trace } from "@cnilab/linux";
@@ -51,7 +51,9 @@ function title({ cluster, model, flags }: SummaryInput): string[] {
     model === undefined
       ? "with no network plugin (CNI) to join them"
       : `joined by ${[model.name, ...releaseOf(model)].join(" ")}${options} (the CNI)`;
-  const proxy = `Services by kube-proxy ${KUBE_PROXY_RELEASE} (${modeOf(flags)})`;
+  const proxy = cluster.container.isRegistered(PROXY)
+    ? `Services by kube-proxy ${KUBE_PROXY_RELEASE} (${modeOf(flags)})`
+    : `Services by ${model?.name ?? "nobody"}, without kube-proxy`;
   return wrap(`${count} on ${plural(cluster.nodes.size, "node")}, ${network}; ${proxy}`, "  ");
 }
 

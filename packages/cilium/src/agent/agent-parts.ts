@@ -1,5 +1,6 @@
 import { IptablesRules } from "../iptables/iptables-rules.ts";
 import { Loader } from "../loader/loader.ts";
+import { SocketLb } from "../loader/socket-lb.ts";
 import type { AgentPartFactory } from "./agent-part.ts";
 import { IdentityPart } from "./identity/identity-part.ts";
 import { NodeRoutes } from "./node-routes.ts";
@@ -12,6 +13,7 @@ export const AGENT_PARTS: readonly AgentPartFactory[] = [
   (agent) => new IdentityPart(agent),
   (agent) => new PolicyPart(agent),
   (agent) => new Loader(agent),
+  (agent) => new SocketLb(agent),
   (agent) => new NodeRoutes(agent),
   (agent) => new IptablesRules(agent),
   (agent) => new NodeServices(agent),
