@@ -1,5 +1,3 @@
-import { TC_ACT_SHOT } from "@cnilab/linux";
-
 // Why programs drop packets, as the numbers that functions return (bpf/lib/drop_reasons.h); hubble/drop-reasons.ts has texts.
 
 export const DROP_INVALID_SIP = -132;
@@ -72,7 +70,10 @@ export const DROP_EP_NOT_READY = -203;
 export const DROP_NO_EGRESS_IP = -204;
 export const DROP_PUNT_PROXY = -205;
 
-/** A verdict or what a function found: less than 0 is a reason to drop (`IS_ERR`). */
+/**
+ * Whether what a function found is a reason to drop (`IS_ERR`). `TC_ACT_SHOT` is the verdict of a program that went on by
+ * tail call, and has told of the drop: in C nobody sees it again.
+ */
 export function isError(ret: number): boolean {
-  return ret < 0 || ret === TC_ACT_SHOT;
+  return ret < 0;
 }
