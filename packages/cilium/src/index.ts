@@ -1,3 +1,4 @@
+export { agentIdentities } from "./agent/identity/flow-identities.ts";
 export { ALPHA_VERSION, GROUP, VERSION } from "./api/kinds.ts";
 export { CILIUM_RESOURCES } from "./api/resources.ts";
 export type * as v2 from "./api/v2.ts";

@@ -196,10 +196,14 @@ async function observeCluster(
     src === undefined || dst === undefined
       ? undefined
       : readTarget(cluster, src, dst, { protocol: flags.trafficProtocol });
+  const machines = new Map([...cluster.nodes].map(([name, { kernel }]) => [name, kernel] as const));
+  const identities =
+    flags.cni === "cilium" ? (await import("@cnilab/cilium")).agentIdentities(machines) : undefined;
   const hubble = new Hubble({
     network: cluster.network,
     api: cluster.api,
-    nodes: new Map([...cluster.nodes].map(([name, { kernel }]) => [name, kernel] as const)),
+    nodes: machines,
+    identities,
     aggregation: flags.monitorAggregation,
     capacity: CAPACITY,
   });
