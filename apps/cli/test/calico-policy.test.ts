@@ -127,6 +127,32 @@ describe("policies of Calico without packets", () => {
     ]);
   });
 
+  test("policy list tells of pods that are not there yet", async () => {
+    const policy = `
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: scrape}
+spec:
+  selector: app == "db"
+  types: [Ingress]
+  ingress:
+  - action: Allow
+    protocol: TCP
+    source: {namespaceSelector: projectcalico.org/name == "monitoring", selector: app == "prometheus"}
+    destination: {ports: [9187]}
+  - {action: Allow, source: {namespaceSelector: env == "prod"}}`;
+    const file = join(folder, "scrape.yaml");
+    writeFileSync(file, policy);
+    const { stdout } = await cnilab([
+      ...["policy", "list", "--exposure", "-f", shop, "-f", file, "--cni", "calico"],
+    ]);
+    const lines = stdout.split("\n").filter((line) => /^shop\/db\[Pod\].*<=/.test(line));
+    expect(lines.map((line) => line.replace(/\s+/g, " "))).toEqual([
+      "shop/db[Pod] <= [namespace with {env=prod}]/[all pods] : All Connections",
+      "shop/db[Pod] <= monitoring/[pod with {app=prometheus}] : TCP 9187",
+    ]);
+  });
+
   test("policy diff tells what they close", async () => {
     const { stdout, status } = await cnilab([
       "policy",

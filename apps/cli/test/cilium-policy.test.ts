@@ -187,6 +187,33 @@ describe.concurrent("policies of Cilium without packets", () => {
     expect(lines).not.toContain("shop/db[Pod] is not protected on Ingress");
   });
 
+  test("policy list tells of pods that are not there yet", async () => {
+    const policy = `
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: scrape, namespace: shop}
+spec:
+  endpointSelector: {matchLabels: {app: db}}
+  ingress:
+  - fromEndpoints:
+    - matchLabels: {app: prometheus, k8s:io.kubernetes.pod.namespace: monitoring}
+    toPorts: [{ports: [{port: "9187", protocol: TCP}]}]
+  - fromEndpoints:
+    - matchLabels: {k8s:io.cilium.k8s.namespace.labels.env: prod}
+  - fromEntities: [host, world]`;
+    writeFileSync(file("scrape.yaml"), policy);
+    const { stdout } = await cnilab([
+      ...["policy", "list", "--exposure", "--cni", "cilium"],
+      ...["-f", file("shop.yaml"), "-f", file("scrape.yaml")],
+    ]);
+    const lines = stdout.split("\n").filter((line) => /^shop\/db\[Pod\].*<=/.test(line));
+    expect(lines.map((line) => line.replace(/\s+/g, " "))).toEqual([
+      "shop/db[Pod] <= 0.0.0.0-255.255.255.255[External] : All Connections",
+      "shop/db[Pod] <= [namespace with {env=prod}]/[all pods] : All Connections",
+      "shop/db[Pod] <= monitoring/[pod with {app=prometheus}] : TCP 9187",
+    ]);
+  });
+
   test("policy check finds nothing wrong", async () => {
     const { stdout, status } = await cnilab(["policy", "check", ...input()]);
     expect(stdout).not.toMatch(/^(error|warning)/m);

@@ -86,6 +86,7 @@ export {
 } from "./policy/policy-endpoint.ts";
 export {
   KUBERNETES_POLICIES,
+  type PodLabel,
   type PolicyReader,
   type PolicyView,
 } from "./policy/policy-reader.ts";

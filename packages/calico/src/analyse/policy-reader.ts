@@ -1,10 +1,11 @@
 import type { Kind, KubeObject, Labels } from "@cnilab/core";
-import type { PolicyEndpoint, PolicyReader, PolicyView } from "@cnilab/network-policy";
+import type { PodLabel, PolicyEndpoint, PolicyReader, PolicyView } from "@cnilab/network-policy";
 import type { FelixConfiguration } from "../api/v3/felix-configuration.ts";
 import {
   LABEL_NAMESPACE,
   LABEL_ORCHESTRATOR,
   LABEL_SERVICE_ACCOUNT,
+  NAME_LABEL,
   NAMESPACE_LABEL_PREFIX,
   SERVICE_ACCOUNT_LABEL_PREFIX,
 } from "../conversion/labels.ts";
@@ -94,8 +95,19 @@ function read(given: Iterable<KubeObject>): PolicyView {
     ],
     settings: { blocksMatchPods: true, nodesReachTheirPods: true },
     endpoint,
+    podLabel,
     ignored: refused,
   };
+}
+
+/** What pods have by themselves, and what their namespaces give them. */
+function podLabel(key: string): PodLabel {
+  const ofNamespace = key.startsWith(NAMESPACE_LABEL_PREFIX)
+    ? key.slice(NAMESPACE_LABEL_PREFIX.length)
+    : undefined;
+  if (key === LABEL_NAMESPACE || ofNamespace === NAME_LABEL) return { of: "namespace name" };
+  if (key === LABEL_ORCHESTRATOR) return { of: "cluster", value: "k8s" };
+  return ofNamespace === undefined ? { of: "pod", key } : { of: "namespace", key: ofNamespace };
 }
 
 /** As Felix has them: no pod may pretend to be in another namespace (`updateprocessors/workloadendpointprocessor.go`). */

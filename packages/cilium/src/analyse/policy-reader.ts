@@ -1,11 +1,18 @@
 import type { CniOptionValues, Kind, KubeObject } from "@cnilab/core";
 import { formatIp } from "@cnilab/net";
 import {
+  type PodLabel,
   type PolicyEndpoint,
   type PolicyReader,
   type PolicyView,
   workloads,
 } from "@cnilab/network-policy";
+import {
+  POD_NAMESPACE_LABEL,
+  POD_NAMESPACE_META_LABELS,
+  POLICY_CLUSTER_LABEL,
+} from "../labels/kubernetes-labels.ts";
+import { LABEL_SOURCE, parseExtendedKey } from "../labels/label.ts";
 import { type AnalysisSettings, analysisSettings } from "./analysis-settings.ts";
 import { CidrGroups } from "./cidr-groups.ts";
 import { CiliumPolicies } from "./cilium-policies.ts";
@@ -71,6 +78,7 @@ export function policyView(all: readonly KubeObject[], settings: AnalysisSetting
     // Ranges ask by themselves whether an address is a pod's: see PeerTerms.
     settings: { blocksMatchPods: true },
     endpoint: (plain: PolicyEndpoint) => ({ ...plain, labels: labels.of(plain) }),
+    podLabel: (key) => podLabel(key, settings),
     ignored: [...ignored, ...policies.ignored],
   };
 }
@@ -80,4 +88,16 @@ function apiServers(objects: Objects): ReadonlySet<string> {
     .of("EndpointSlice")
     .filter((each) => serviceOf(each) === KUBERNETES_SERVICE);
   return new Set(slices.flatMap(addressesOf).map((address) => formatIp(address)));
+}
+
+/** What pods are labelled with; all other sources are for who is no pod. */
+function podLabel(key: string, { clusterName }: AnalysisSettings): PodLabel | undefined {
+  const { source, key: own } = parseExtendedKey(key);
+  if (source !== LABEL_SOURCE.k8s && source !== LABEL_SOURCE.any) return undefined;
+  if (own === POD_NAMESPACE_LABEL) return { of: "namespace name" };
+  if (own === POLICY_CLUSTER_LABEL) return { of: "cluster", value: clusterName };
+  const prefix = `${POD_NAMESPACE_META_LABELS}.`;
+  return own.startsWith(prefix)
+    ? { of: "namespace", key: own.slice(prefix.length) }
+    : { of: "pod", key: own };
 }

@@ -7,6 +7,8 @@ import {
   DIRECTIONS,
   type Direction,
   type NamedPortTerm,
+  type PeerTerm,
+  type PodTerm,
   type Policy,
   type PortTerm,
   type Rule,
@@ -14,6 +16,7 @@ import {
 import type { PolicyEndpoint } from "../policy/policy-endpoint.ts";
 import { KUBERNETES_POLICIES, type PolicyReader } from "../policy/policy-reader.ts";
 import { protocolText } from "../policy/protocol-text.ts";
+import { type PodLabels, podsOf } from "./pod-terms.ts";
 import { PortSet } from "./port-set.ts";
 import { admits, ENTIRE_CLUSTER, type PossiblePeer, possiblePeers } from "./possible-peer.ts";
 import { type Workload, workloads } from "./workloads.ts";
@@ -80,10 +83,10 @@ export function exposure(
   objects: readonly KubeObject[],
   reader: PolicyReader = KUBERNETES_POLICIES,
 ): ExposureReport {
-  const { policies, endpoint } = reader.read(objects);
+  const { policies, endpoint, podLabel = () => undefined } = reader.read(objects);
   const all = workloads(objects, endpoint);
-  const peers = possiblePeers(policies, all);
-  const asked = new AskedPorts(policies, all);
+  const peers = possiblePeers(policies, all, podLabel);
+  const asked = new AskedPorts(policies, all, podLabel);
   const exposures: Exposure[] = [];
   const unprotected: { workload: Workload; direction: Direction }[] = [];
   for (const workload of all) {
@@ -112,8 +115,11 @@ export function exposure(
 class AskedPorts {
   readonly #classes: readonly PortClass[];
   readonly #names: readonly NamedPortTerm[];
+  readonly #labels: PodLabels;
+  readonly #pods = new Map<PeerTerm, readonly PodTerm[]>();
 
-  constructor(policies: readonly Policy[], all: readonly Workload[]) {
+  constructor(policies: readonly Policy[], all: readonly Workload[], labels: PodLabels) {
+    this.#labels = labels;
     const lists = all.flatMap(({ pods }) => pods.map(({ ports }) => ports ?? []));
     this.#classes = portClasses(policies, lists);
     this.#names = namedTerms(policies);
@@ -126,7 +132,7 @@ class AskedPorts {
     peer: Exposure["peer"],
   ): ExposedPorts {
     const allows = (portFits: (term: PortTerm) => boolean) =>
-      askTiers(selecting, direction, (rule) => isAbout(rule, peer, portFits)).allowed;
+      askTiers(selecting, direction, (rule) => this.#isAbout(rule, pod, peer, portFits)).allowed;
     const numbers = [...this.#classes.keys()].filter((i) => {
       const { protocol, ranges } = this.#classes[i] as PortClass;
       const [[port]] = ranges as [readonly [number, number]];
@@ -143,18 +149,29 @@ class AskedPorts {
         : this.#names.filter((name) => allows((term) => coversName(term, name)));
     return new ExposedPorts(new PortSet(this.#classes, numbers), names);
   }
-}
 
-function isAbout(
-  rule: Rule,
-  peer: Exposure["peer"],
-  portFits: (term: PortTerm) => boolean,
-): boolean {
-  const { peers, ports } = rule;
-  return (
-    (peers?.some((term) => term.kind === "pods" && admits(term, peer)) ?? true) &&
-    (ports?.some(portFits) ?? true)
-  );
+  #isAbout(
+    { peers, selected, ports, notPorts }: Rule,
+    pod: PolicyEndpoint,
+    peer: Exposure["peer"],
+    portFits: (term: PortTerm) => boolean,
+  ): boolean {
+    return (
+      (peers?.some((term) => this.#podsOf(term).some((pods) => admits(pods, peer))) ?? true) &&
+      (selected?.some((term) => peerMatches(term, pod)) ?? true) &&
+      (ports?.some(portFits) ?? true) &&
+      !notPorts?.some(portFits)
+    );
+  }
+
+  #podsOf(term: PeerTerm): readonly PodTerm[] {
+    let found = this.#pods.get(term);
+    if (found === undefined) {
+      found = podsOf(term, this.#labels).map(({ pods }) => pods);
+      this.#pods.set(term, found);
+    }
+    return found;
+  }
 }
 
 /** A port with a name, whatever its number: only a rule for that name or for all ports is surely about it. */

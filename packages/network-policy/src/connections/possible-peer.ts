@@ -6,7 +6,8 @@ import {
 } from "@cnilab/core";
 import { requirements } from "../analyse/label-index.ts";
 import { peerMatches } from "../policy/match.ts";
-import { type PodTerm, type Policy, rulesOf } from "../policy/policy.ts";
+import { type PeerTerm, type PodTerm, type Policy, rulesOf } from "../policy/policy.ts";
+import { type PodLabels, type PodsOfTerm, podsOf } from "./pod-terms.ts";
 import type { Workload } from "./workloads.ts";
 
 /**
@@ -28,19 +29,20 @@ export const ENTIRE_CLUSTER = "entire-cluster";
 export function possiblePeers(
   policies: readonly Policy[],
   all: readonly Workload[],
+  labels: PodLabels,
 ): readonly PossiblePeer[] {
-  const found = new Map<string, PossiblePeer>();
+  const found = new Map<string, PossiblePeer & Pick<PodsOfTerm, "term">>();
   for (const { rule } of rulesOf(policies)) {
-    const terms = (rule.peers ?? []).filter((term) => term.kind === "pods");
+    const some = (rule.peers ?? []).flatMap((term) => podsOf(term, labels));
     // A rule for everybody is for nobody in particular.
-    if (terms.some((term) => isEverybody(peerOf(term)))) continue;
-    for (const term of terms) {
-      const peer = peerOf(term);
+    if (some.some(({ pods }) => isEverybody(peerOf(pods)))) continue;
+    for (const { pods, term } of some) {
+      const peer = peerOf(pods);
       const key = keyOf(peer);
-      if (!found.has(key)) found.set(key, peer);
+      if (!found.has(key)) found.set(key, { ...peer, term });
     }
   }
-  return [...found.values()].filter((peer) => !isThere(peer, all));
+  return [...found.values()].filter((peer) => !isThere(peer, peer.term, all));
 }
 
 function peerOf({ namespace, namespaceSelector = {}, podSelector }: PodTerm): PossiblePeer {
@@ -76,13 +78,12 @@ function isEmpty(selector: LabelSelector): boolean {
 }
 
 /** Peers by expressions stay, as do all pods of a namespace, and pods of whatever namespace. */
-function isThere(peer: PossiblePeer, all: readonly Workload[]): boolean {
+function isThere(peer: PossiblePeer, term: PeerTerm, all: readonly Workload[]): boolean {
   const { namespaceSelector, podSelector } = peer;
   const byExpressions = [namespaceSelector, podSelector].some(
     ({ matchExpressions = [] }) => matchExpressions.length > 0,
   );
   if (byExpressions || isEmpty(namespaceSelector) || isEmpty(podSelector)) return false;
-  const term: PodTerm = { kind: "pods", namespaceSelector, podSelector };
   return all.some(({ pods }) => pods.some((pod) => peerMatches(term, pod)));
 }
 

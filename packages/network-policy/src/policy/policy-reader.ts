@@ -4,6 +4,13 @@ import type { Policy } from "./policy.ts";
 import type { PolicyEndpoint } from "./policy-endpoint.ts";
 import { readPolicies } from "./read-policies.ts";
 
+/** What a label of a CNI's own says of a pod. */
+export type PodLabel =
+  | { readonly of: "pod" | "namespace"; readonly key: string }
+  | { readonly of: "namespace name" }
+  /** All pods of the cluster have it, with this value. */
+  | { readonly of: "cluster"; readonly value: string };
+
 /** What a CNI makes of some objects. */
 export interface PolicyView {
   /** In the order in which they are asked. */
@@ -11,6 +18,8 @@ export interface PolicyView {
   readonly settings: PolicySettings;
   /** An endpoint with all that selectors of these policies look at. */
   readonly endpoint: (plain: PolicyEndpoint) => PolicyEndpoint;
+  /** What keys of the labels say that it gives to pods; `undefined` for those that pods never have. Absent: it gives none. */
+  readonly podLabel?: (key: string) => PodLabel | undefined;
   /** Policies that it sees and does not enforce, each with the reason. */
   readonly ignored: readonly { readonly object: KubeObject; readonly reason: string }[];
 }
