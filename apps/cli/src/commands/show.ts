@@ -8,9 +8,12 @@ import { podNamespace } from "../pod-namespace.ts";
 import type { ProgramIo } from "../program-io.ts";
 import { addWalkFlags, type Walkable, type WalkFlags, walkable } from "../walkable.ts";
 
+/** What is not a namespace's but a machine's, and has listings of its own. */
+const BPF = "bpf";
+
 interface ShowFlags extends WalkFlags {
   readonly node?: string;
-  readonly pod?: string;
+  readonly pod?: string | undefined;
   readonly namespace?: string;
   readonly table?: string;
   readonly output: "text" | "json";
@@ -20,7 +23,11 @@ export function addShowCommand(program: Command, io: ProgramIo): void {
   const command = program
     .command("show")
     .description("kernel state as the real tools print it")
-    .addArgument(new Argument("<what>", "which state").choices(Object.keys(VIEWS)))
+    .addArgument(new Argument("<what>", "which state").choices([...Object.keys(VIEWS), BPF]))
+    .argument(
+      "[words...]",
+      "of bpf: a map, or as cilium-dbg bpf has them: lb backends, policy 1234",
+    )
     .option("--node <name>", "the node to look at")
     .option("--pod <name>", "a pod's network namespace in place of the node's own")
     .option("-n, --namespace <name>", "namespace of the pod")
@@ -30,10 +37,38 @@ export function addShowCommand(program: Command, io: ProgramIo): void {
         .choices(["text", "json"])
         .default("text"),
     );
-  addWalkFlags(command).action((what, flags) => showState(io, what, flags));
+  addWalkFlags(command).action((what, words, flags) =>
+    what === BPF ? showBpf(io, words, flags) : showState(io, what, words, flags),
+  );
 }
 
-async function showState(io: ProgramIo, what: ViewName, flags: ShowFlags): Promise<void> {
+/** eBPF maps of a node, as `cilium-dbg` prints them in its agent's pod. */
+async function showBpf(io: ProgramIo, words: readonly string[], flags: ShowFlags): Promise<void> {
+  if (flags.node === undefined) {
+    throw new InputError("name a node with --node: maps are its, and no pod's", "show bpf");
+  }
+  const { cluster, warnings } = await walkable(io, flags);
+  const { kernel } = namespaceOf(cluster, { ...flags, pod: undefined });
+  const { bpfOutput, identityLabels } = await import("@cnilab/cilium/dbg");
+  const { text, json, note } = bpfOutput(kernel, words, {
+    labelsOf: identityLabels(cluster.api),
+    addressesOf: (pod) => cluster.api.get("Pod", pod)?.status?.podIPs?.map(({ ip }) => ip) ?? [],
+  });
+  warn(io, warnings);
+  if (flags.output === "json") printJson(io, json);
+  else print(io, text);
+  if (note !== undefined) io.stderr.write(`${note}\n`);
+}
+
+async function showState(
+  io: ProgramIo,
+  what: ViewName,
+  words: readonly string[],
+  flags: ShowFlags,
+): Promise<void> {
+  if (words.length > 0) {
+    throw new InputError(`is printed whole: leave "${words.join(" ")}" out`, `show ${what}`);
+  }
   if (flags.node === undefined && flags.pod === undefined) {
     throw new InputError("name a node with --node, or a pod with --pod", "show");
   }

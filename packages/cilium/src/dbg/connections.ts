@@ -22,21 +22,13 @@ const CT_MAPS = [
 ] as const;
 const NAT_MAPS = ["cilium_snat_v4_external", "cilium_snat_v6_external"] as const;
 
-export interface CtListOptions {
-  /** Virtual seconds, to say how long entries have left (`--time-diff`). */
-  readonly now?: number | undefined;
-}
-
 /** `cilium-dbg bpf ct list global` (bpf_ct_list.go): one map after the other, an empty line behind each. */
-export function ctList(kernel: Kernel, { now }: CtListOptions = {}): DbgOutput {
+export function ctList(kernel: Kernel): DbgOutput {
   const maps = CT_MAPS.flatMap((name) => pinnedMap<CtTuple, CtEntry>(kernel, name) ?? []).map(
     (map) => map.entries(),
   );
-  const line = ([key, entry]: readonly [CtTuple, CtEntry]) => {
-    const left = now === undefined ? "" : ` (remaining: ${entry.lifetime - now} sec(s))`;
-    const text = ctEntryText(entry).replace(/^expires=\S+/, (expires) => expires + left);
-    return `${ctKeyDump(key)} ${text} \n`;
-  };
+  const line = ([key, entry]: readonly [CtTuple, CtEntry]) =>
+    `${ctKeyDump(key)} ${ctEntryText(entry)} \n`;
   return {
     text: maps.map((entries) => `${entries.map(line).join("")}\n`).join(""),
     json: maps.flat().map(([key, entry]) => ({ Key: tupleJson(key), Value: ctJson(entry) })),
