@@ -1,6 +1,7 @@
 import { IptablesRules } from "../iptables/iptables-rules.ts";
 import { Loader } from "../loader/loader.ts";
 import { SocketLb } from "../loader/socket-lb.ts";
+import { WireguardPart } from "../wireguard/wireguard-part.ts";
 import type { AgentPartFactory } from "./agent-part.ts";
 import { IdentityPart } from "./identity/identity-part.ts";
 import { NodeRoutes } from "./node-routes.ts";
@@ -16,5 +17,6 @@ export const AGENT_PARTS: readonly AgentPartFactory[] = [
   (agent) => new SocketLb(agent),
   (agent) => new NodeRoutes(agent),
   (agent) => new IptablesRules(agent),
+  (agent) => (agent.config.wireguard === undefined ? undefined : new WireguardPart(agent)),
   (agent) => new NodeServices(agent),
 ];

@@ -15,6 +15,7 @@ import {
 } from "../datapath/node-config.ts";
 import type { NodeAllocation } from "../ipam/cilium-ipam.ts";
 import type { AgentConfig } from "../options/agent-config.ts";
+import { WIREGUARD_PORT } from "../wireguard/wireguard-device.ts";
 import type { CiliumAgent } from "./cilium-agent.ts";
 import { primaryAddress } from "./device-detection.ts";
 import type { BaseDevices } from "./node-devices.ts";
@@ -22,8 +23,6 @@ import type { BaseDevices } from "./node-devices.ts";
 /** `service-loopback-ipv4-address`, `service_loopback_ipv6` (pkg/defaults). */
 const SERVICE_LOOPBACK_IPV4 = parseIp("169.254.42.1") as Ipv4Address;
 const SERVICE_LOOPBACK_IPV6 = parseIp("fe80::1") as Ipv6Address;
-/** WireGuard's UDP port (pkg/wireguard/types). */
-export const WIREGUARD_PORT = 51871;
 /** TCP's SYN, FIN and RST, whose first sight is told of (`monitor-aggregation-flags: all`). */
 const ALL_TCP_FLAGS = 0xff;
 

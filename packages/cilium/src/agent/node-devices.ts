@@ -4,6 +4,7 @@ import type { NodeAllocation } from "../ipam/cilium-ipam.ts";
 import { type RouteMtu, routeMtu } from "../mtu.ts";
 import { DEVICE } from "../names/devices.ts";
 import type { AgentConfig } from "../options/agent-config.ts";
+import { ensureWireguard } from "../wireguard/wireguard-device.ts";
 import type { CiliumAgent } from "./cilium-agent.ts";
 import { selectDevices } from "./device-detection.ts";
 
@@ -22,10 +23,8 @@ export interface BaseDevices {
  * What the agent does to devices at each start (pkg/datapath/loader/base.go Reinitialize, netlink.go). What a former run has made stays,
  * unless it no longer fits. @throws KernelError
  */
-export function setUpBaseDevices(
-  { kernel, config }: CiliumAgent,
-  allocation: NodeAllocation,
-): BaseDevices {
+export function setUpBaseDevices(agent: CiliumAgent, allocation: NodeAllocation): BaseDevices {
+  const { kernel, config } = agent;
   const netns = kernel.initNs;
   const native = selectDevices(netns, config.devices);
   if (native.length === 0) {
@@ -44,6 +43,7 @@ export function setUpBaseDevices(
     dev.setUp();
   }
   const tunnel = ensureTunnel(netns, config, mtu.device);
+  ensureWireguard(agent, mtu.device);
   for (const address of allocation.router) ensureAddress(host, address);
   removeOldRouters(host, allocation.router);
   return { host, net, tunnel, native, mtu };
