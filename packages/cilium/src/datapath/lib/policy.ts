@@ -100,7 +100,14 @@ function settle(ctx: TcContext, obj: BpfObject, check: PolicyCheck, egress: bool
     return check;
   }
   const map = obj.policy as PolicyMap;
-  ctx.dropOrigin = check.entry?.origin ?? (egress ? map.egressDeniedBy : map.ingressDeniedBy);
+  const denier = check.entry?.origin ?? (egress ? map.egressDeniedBy : map.ingressDeniedBy);
+  const side = egress ? "egress" : "ingress";
+  const origin = denier && { ...denier, detail: side };
+  if (ctx.network.overlooks?.({ location: map.name, text: side, origin }) === true) {
+    check.verdict = TC_ACT_OK;
+    return check;
+  }
+  ctx.dropOrigin = origin;
   return check;
 }
 
