@@ -3,6 +3,7 @@ import { Loader } from "../loader/loader.ts";
 import { SocketLb } from "../loader/socket-lb.ts";
 import { WireguardPart } from "../wireguard/wireguard-part.ts";
 import type { AgentPartFactory } from "./agent-part.ts";
+import { EndpointObjects } from "./endpoint-objects.ts";
 import { IdentityPart } from "./identity/identity-part.ts";
 import { NodeRoutes } from "./node-routes.ts";
 import { PolicyPart } from "./policy/policy-part.ts";
@@ -15,6 +16,7 @@ export const AGENT_PARTS: readonly AgentPartFactory[] = [
   (agent) => new PolicyPart(agent),
   (agent) => new Loader(agent),
   (agent) => new SocketLb(agent),
+  (agent) => new EndpointObjects(agent),
   (agent) => new NodeRoutes(agent),
   (agent) => new IptablesRules(agent),
   (agent) => (agent.config.wireguard === undefined ? undefined : new WireguardPart(agent)),
