@@ -69,7 +69,7 @@ export function runBind(
   if (hooked?.error !== undefined) return { address, port, error: hooked.error };
   const given = hooked?.address ?? asked;
   const bound = {
-    address: isUnspecified(given) ? undefined : given,
+    address: address === undefined && isUnspecified(given) ? undefined : given,
     port: (hooked?.port ?? port) || choosePort(),
   };
   const error = runSock(cgroup, typeof asked === "object" ? "post_bind6" : "post_bind4", socket, {
