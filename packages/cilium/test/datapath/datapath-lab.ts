@@ -2,6 +2,7 @@ import { type Origin, SeededRandom, VirtualClock } from "@cnilab/core";
 import {
   attachTcx,
   BPF_ANY,
+  BpfProgram,
   type Exchange,
   exchange,
   Geneve,
@@ -13,9 +14,12 @@ import {
   RT_SCOPE_LINK,
   Segment,
   startEchoServer,
+  TC_ACT_UNSPEC,
+  type TcContext,
   type Trace,
   Veth,
   Vxlan,
+  Wireguard,
 } from "@cnilab/linux";
 import {
   addressBits,
@@ -50,6 +54,8 @@ import type { DropMessage, MonitorMessage } from "../../src/hubble/monitor-messa
 export interface LabOptions {
   readonly tunnel?: "vxlan" | "geneve";
   readonly family?: 4 | 6;
+  /** cilium_wg0 on each node, and all pods' addresses with a key. */
+  readonly wireguard?: boolean;
   readonly sizes?: Partial<MapSizes>;
   readonly services?: ServiceHooks;
   readonly config?: Partial<NodeConfig>;
@@ -133,6 +139,7 @@ export class LabNode {
   readonly host: Veth;
   readonly net: Veth;
   readonly tunnel: NetDevice | undefined;
+  readonly wireguard: Wireguard | undefined;
   readonly maps: NodeMaps;
   readonly config: NodeConfig;
   readonly programs: NodePrograms;
@@ -183,6 +190,15 @@ export class LabNode {
           ? new Vxlan(netns, { ...common, port: 8472 })
           : new Geneve(netns, { ...common, remote: 0, port: 6081 });
       this.tunnel.setUp();
+    }
+    if (options.wireguard) {
+      this.wireguard = new Wireguard(netns, {
+        name: "cilium_wg0",
+        publicKey: this.name,
+        listenPort: 51871,
+        fwmark: 0xe00,
+      });
+      this.wireguard.setUp();
     }
     const sizes = { ...DEFAULT_MAP_SIZES, ...options.sizes };
     this.maps = new NodeMaps(kernel, sizes);
@@ -247,7 +263,7 @@ export class LabNode {
       policyVerdictNotify: true,
       traceNotify: true,
       dropNotify: true,
-      wireguardIfindex: 0,
+      wireguardIfindex: this.wireguard?.ifindex ?? 0,
       wireguardPort: 51871,
       nodeEncryption: false,
       encryptionStrict: undefined,
@@ -264,6 +280,10 @@ export class LabNode {
     if (this.tunnel !== undefined) {
       attachTcx(this.tunnel, "ingress", programs.fromOverlay(this.tunnel));
       attachTcx(this.tunnel, "egress", programs.toOverlay(this.tunnel));
+    }
+    if (this.wireguard !== undefined) {
+      attachTcx(this.wireguard, "ingress", programs.fromWireguard(this.wireguard));
+      attachTcx(this.wireguard, "egress", programs.toWireguard(this.wireguard));
     }
     this.maps.callPolicy.update(HOST_ENDPOINT, programs.hostPolicy());
   }
@@ -310,12 +330,19 @@ export class LabNode {
     this.tell(formatIp(other.router), { identity: 6, tunnelEndpoint: other.address });
     if (this.config.tunnelMode) this.#routeByHost(other.podCidr, this.#routeMtu);
     else this.netns.addRoute({ dst: other.podCidr, via: other.address });
+    this.wireguard?.setPeer({
+      publicKey: other.name,
+      endpoint: { address: other.address, port: 51871 },
+      allowedIps: [other.podCidr, Prefix.host(other.address)],
+      persistentKeepalive: 0,
+    });
     for (const pod of other.pods) this.knowPod(pod);
   }
 
   knowPod({ node, address, identity }: LabPod): void {
     const tunnelEndpoint = node === this ? undefined : node.address;
-    this.tell(formatIp(address), { identity, tunnelEndpoint });
+    const key = this.wireguard === undefined || node === this ? 0 : 255;
+    this.tell(formatIp(address), { identity, tunnelEndpoint, key });
   }
 
   /** A pod whose policy allows all, known to all nodes. */
@@ -380,6 +407,19 @@ export class LabNode {
     for (const node of this.lab.nodes) node.knowPod(pod);
     if (!this.lab.nodes.includes(this)) this.knowPod(pod);
     return pod;
+  }
+
+  /** Marks what the host's own programs send, as CILIUM_OUTPUT of iptables does. */
+  markOwnPackets(): void {
+    const run = (ctx: TcContext): number => {
+      if (ctx.mark === 0 && ctx.skb.socket !== undefined) ctx.mark = 0xc00;
+      return TC_ACT_UNSPEC;
+    };
+    const options = { type: "sched_cls", name: "CILIUM_OUTPUT", run } as const;
+    const program = new BpfProgram(this.netns.kernel, options);
+    for (const dev of [this.host, this.eth0, ...this.pods.map(({ lxc }) => lxc)]) {
+      attachTcx(dev, "egress", program, { first: true });
+    }
   }
 
   /** What the programs tell of from now on. */

@@ -399,13 +399,15 @@ function touchAt(
   const seen = isIngress ? entry.rxFlagsSeen : entry.txFlagsSeen;
   const lastReport = isIngress ? entry.lastRxReport : entry.lastTxReport;
   const flagsSeen = seen | (flags & config.reportFlags);
-  if (lastReport + config.ct.report >= now && flagsSeen === seen) return 0;
+  // 0 is never: machines have been up before the clock starts.
+  const isRecent = lastReport !== 0 && lastReport + config.ct.report >= now;
+  if (isRecent && flagsSeen === seen) return 0;
   if (isIngress) {
     entry.rxFlagsSeen = flagsSeen;
-    entry.lastRxReport = now;
+    entry.lastRxReport = Math.max(1, now);
   } else {
     entry.txFlagsSeen = flagsSeen;
-    entry.lastTxReport = now;
+    entry.lastTxReport = Math.max(1, now);
   }
   return TRACE_PAYLOAD_LEN;
 }
