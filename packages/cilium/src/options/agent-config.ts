@@ -1,4 +1,4 @@
-import type { IpFamily, Prefix } from "@cnilab/net";
+import type { IpAddress, IpFamily, Prefix } from "@cnilab/net";
 import type { MaglevConfig } from "../maglev/maglev-config.ts";
 
 export type IpamMode = "cluster-pool" | "kubernetes" | "multi-pool";
@@ -61,8 +61,16 @@ export interface IpamConfig {
   readonly preAllocation: ReadonlyMap<string, number>;
 }
 
+/** Where a server listens; an unspecified address is any. */
+export interface HealthzAddress {
+  readonly address: IpAddress;
+  readonly port: number;
+}
+
 export interface ServicesConfig {
   readonly kubeProxyReplacement: boolean;
+  /** Of the health check server that stands in for kube-proxy's; `undefined` without one. */
+  readonly healthz: HealthzAddress | undefined;
   /** NodePort and its like by eBPF. */
   readonly nodePort: boolean;
   readonly nodePortRange: { readonly first: number; readonly last: number };

@@ -111,7 +111,6 @@ export const CHART_SECTIONS: readonly string[] = [
   "keepDeprecatedProbes",
   "kubeConfigPath",
   "kubeProxyReplacement",
-  "kubeProxyReplacementHealthzBindAddr",
   "l2NeighDiscovery",
   "l2announcements",
   "l2podAnnouncements",

@@ -47,6 +47,10 @@ export const HELM_OPTIONS: readonly CniOption[] = [
     "the nodes' devices that programs are attached to; those of default routes and node addresses unless given",
   ),
   flag("kubeProxyReplacement", false, "Services by eBPF alone, without kube-proxy"),
+  text(
+    "kubeProxyReplacementHealthzBindAddr",
+    "where the agent answers load balancers' health checks in kube-proxy's place, as 0.0.0.0:10256; nowhere unless given",
+  ),
   flag(
     "socketLB.enabled",
     undefined,

@@ -1,9 +1,10 @@
 import { type ClusterConfig, type CniOptionValues, InputError } from "@cnilab/core";
-import { type IpFamily, type Prefix, tryParsePrefix } from "@cnilab/net";
+import { type IpFamily, type Prefix, tryParseIp, tryParsePrefix } from "@cnilab/net";
 import { maglevConfig } from "../maglev/maglev-config.ts";
 import type {
   AgentConfig,
   DnsProxyConfig,
+  HealthzAddress,
   IpamConfig,
   MapSizesConfig,
   MasqueradeConfig,
@@ -288,6 +289,7 @@ function services(helm: HelmValues, cluster: ClusterConfig): ServicesConfig {
   const kubeProxyReplacement = helm.flag("kubeProxyReplacement", false);
   return {
     kubeProxyReplacement,
+    healthz: kubeProxyReplacement ? healthz(helm) : undefined,
     nodePort: kubeProxyReplacement || helm.flag("nodePort.enabled", false),
     nodePortRange: nodePortRange(helm, cluster),
     bindProtection: helm.flag("nodePort.bindProtection", true),
@@ -309,6 +311,17 @@ function services(helm: HelmValues, cluster: ClusterConfig): ServicesConfig {
     algorithmAnnotation: helm.flag("bpf.lbAlgorithmAnnotation", false),
     noBackendResponse: helm.choice("serviceNoBackendResponse", "reject"),
   };
+}
+
+function healthz(helm: HelmValues): HealthzAddress | undefined {
+  const path = "kubeProxyReplacementHealthzBindAddr";
+  const text = helm.text(path);
+  if (text === undefined) return undefined;
+  const [, host = "", port = ""] = /^\[?([^\]]*)\]?:(\d{1,5})$/.exec(text) ?? [];
+  const address = tryParseIp(host);
+  const isPort = Number(port) > 0 && Number(port) <= 65_535;
+  if (address !== undefined && isPort) return { address, port: Number(port) };
+  throw new InputError(`"${text}" is no address with a port; write it as 0.0.0.0:10256`, path);
 }
 
 function nodePortRange(

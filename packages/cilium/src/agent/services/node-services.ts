@@ -13,6 +13,7 @@ import { hostPortServices } from "../../services/kubernetes-services.ts";
 import type { AgentPart } from "../agent-part.ts";
 import type { CiliumAgent } from "../cilium-agent.ts";
 import { ClusterServices } from "./cluster-services.ts";
+import { KubeProxyHealthz } from "./kube-proxy-healthz.ts";
 import type { NodeLb } from "./node-lb.ts";
 import type { ServiceEntry } from "./service-entry.ts";
 import { ServiceHealthServers } from "./service-health-servers.ts";
@@ -29,12 +30,14 @@ export class NodeServices implements AgentPart {
   readonly #states: ServiceStates;
   readonly #lb: NodeLb;
   readonly #health: ServiceHealthServers | undefined;
+  readonly #healthz: KubeProxyHealthz | undefined;
   readonly #hostPorts = new Map<string, readonly ServiceEntry[]>();
   #hostPortList: readonly ServiceEntry[] = [];
   #addresses: readonly IpAddress[] = [];
   #subscription: Subscription | undefined;
   #seen: readonly [Snapshot<Service>, Snapshot<EndpointSlice>] | undefined;
   #timer: Timer | undefined;
+  #lastUpdated: number;
 
   constructor(agent: CiliumAgent) {
     this.#agent = agent;
@@ -44,6 +47,9 @@ export class NodeServices implements AgentPart {
     this.#health = states.config.kubeProxyReplacement
       ? new ServiceHealthServers(agent.kernel.initNs, agent.node.name)
       : undefined;
+    this.#lastUpdated = agent.node.clock.now;
+    const { healthz } = agent.config.services;
+    this.#healthz = healthz && new KubeProxyHealthz(agent.node, healthz, () => this.#lastUpdated);
   }
 
   /** Frontends that could not be written, and why. */
@@ -78,6 +84,7 @@ export class NodeServices implements AgentPart {
       ),
     );
     this.#sync();
+    this.#healthz?.start();
   }
 
   /** What is in the maps stays. */
@@ -87,6 +94,7 @@ export class NodeServices implements AgentPart {
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#health?.stop();
+    this.#healthz?.stop();
   }
 
   #schedule(): void {
@@ -107,6 +115,7 @@ export class NodeServices implements AgentPart {
       hostPorts: this.#hostPortList,
     });
     this.#health?.sync(state.healthChecked);
+    this.#lastUpdated = this.#agent.node.clock.now;
   }
 
   /** @returns whether its host ports are different */
