@@ -237,7 +237,8 @@ export class CiliumAgent implements OverlayEngine {
   #tellAdded(endpoint: Endpoint): void {
     endpoint.state = "waiting-to-regenerate";
     for (const part of this.#runs.parts) part.endpointAdded?.(endpoint);
-    endpoint.state = "ready";
+    // One without an identity is ready when it has one.
+    if (endpoint.state === "waiting-to-regenerate") endpoint.state = "ready";
     this.tellChanged(endpoint);
   }
 
