@@ -120,8 +120,10 @@ export interface NodeConfig {
   readonly hostEndpointId: number;
   readonly lb: LoadBalancerConfig;
   readonly ct: CtTimeouts;
-  /** `CONNTRACK_ACCOUNTING`, `POLICY_ACCOUNTING` */
-  readonly accounting: boolean;
+  /** `CONNTRACK_ACCOUNTING`: connections count their packets. */
+  readonly conntrackAccounting: boolean;
+  /** `POLICY_ACCOUNTING` */
+  readonly policyAccounting: boolean;
   /** `ENABLE_HOST_ROUTING`: redirects in place of the node's stack. */
   readonly hostRouting: boolean;
   /** `ENABLE_ENDPOINT_ROUTES` */

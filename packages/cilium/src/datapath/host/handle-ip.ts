@@ -1,7 +1,8 @@
 import { TC_ACT_OK, TC_ACT_REDIRECT, type TcContext } from "@cnilab/linux";
-import { IPPROTO_ICMPV6 } from "@cnilab/net";
+import { IPPROTO_ICMPV6, NDISC_NEIGHBOUR_SOLICITATION } from "@cnilab/net";
 import { type NumericIdentity, RESERVED_IDENTITY } from "../../identity/numeric-identity.ts";
 import type { BpfObject } from "../lib/bpf-object.ts";
+import { icmpTypeOf } from "../lib/conntrack.ts";
 import type { CtBuffer } from "../lib/ct-state.ts";
 import { type ExtendedError, sendDropNotify } from "../lib/drop.ts";
 import { DROP_FRAG_NOSUPPORT, DROP_UNROUTABLE, isError } from "../lib/drop-reason.ts";
@@ -85,8 +86,9 @@ function beforePolicy(
   if (ip.protocol === IPPROTO_ICMPV6 && ip.version === 6 && (config.hostFirewall || !fromHost)) {
     const ret = handleHostIcmp6(ctx, obj, !fromHost);
     if (ret === SKIP_HOST_FIREWALL) return verdict(TC_ACT_OK, false);
-    // An answered solicitation is on its way back.
-    if (isError(ret) || ret === TC_ACT_REDIRECT) return verdict(ret, true);
+    // A solicitation is answered here, or is the stack's.
+    const isSolicitation = icmpTypeOf(ip) === NDISC_NEIGHBOUR_SOLICITATION;
+    if (isError(ret) || (isSolicitation && !fromHost)) return verdict(ret, true);
   }
   if (config.lb.nodePort && !fromHost && !skipNodePort(ctx)) {
     const outcome = new NodePortOutcome();

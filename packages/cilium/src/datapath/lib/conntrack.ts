@@ -270,7 +270,7 @@ function lookupOne(
     return CT_NEW;
   }
   if (isAlive(entry)) trace.monitor = updateTimeout(ctx, obj, entry, isTcp, dir, flags);
-  const { accounting } = obj.config;
+  const { conntrackAccounting: accounting } = obj.config;
   const bytes = accounting ? ctx.length : 0;
   if (accounting) {
     entry.packets++;
@@ -478,7 +478,7 @@ export function ctCreate(
     const key = new CtTuple(daddr, saddr, 0, 0, icmp, tuple.flags | TUPLE_F_RELATED);
     if (ctx.update(related, key, { ...entry }) !== undefined) return DROP_CT_CREATE_FAILED;
   }
-  if (obj.config.accounting) {
+  if (obj.config.conntrackAccounting) {
     entry.packets = 1;
     entry.bytes = ctx.length;
   }

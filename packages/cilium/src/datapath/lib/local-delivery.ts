@@ -78,7 +78,9 @@ export function localDelivery(
   const ret = forwardL3(ctx, obj, endpoint.nodeMac, endpoint.mac);
   if (ret !== TC_ACT_OK) return ret;
   const { identity, direction, magic, fromHost, fromTunnel } = delivery;
-  updateMetrics(ctx, obj, direction, REASON_FORWARDED);
+  // LOCAL_DELIVERY_METRICS
+  const { source } = obj;
+  if (source === "lxc" || source === "host") updateMetrics(ctx, obj, direction, REASON_FORWARDED);
   // Redirects past the endpoint's device would go past its program, too: policy is looked at here.
   if (!obj.ingressPolicyAtContainer || obj.config.hostRouting) {
     fillDeliveryMeta(ctx, identity, true, fromHost, fromTunnel);

@@ -174,7 +174,7 @@ function decide(
   other: PolicyEntry | undefined,
 ): number {
   const { lpmPrefixLength } = entry;
-  if (obj.config.accounting) account(ctx, obj, key, lpmPrefixLength);
+  if (obj.config.policyAccounting) account(ctx, obj, key, lpmPrefixLength);
   check.entry = entry;
   check.matchType = key.secLabel === 0 ? l4Match(lpmPrefixLength) : l3Match(lpmPrefixLength);
   if (entry.deny) return DROP_POLICY_DENY;
