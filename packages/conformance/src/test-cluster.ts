@@ -18,7 +18,7 @@ export async function testCluster(subject: Subject): Promise<Cluster> {
       ...(proxyMode === undefined ? {} : { proxyMode }),
     },
     register: (root) => {
-      registerKubeProxy(root);
+      if (model.replacesKubeProxy?.(options ?? {}) !== true) registerKubeProxy(root);
       registerCoreDns(root);
       registerCloud(root);
       registerIngress(root);
