@@ -80,7 +80,10 @@ export class IdentityPart implements AgentPart {
 
   /** Regeneration: its policy, its programs, and what others are told (pkg/endpoint/policy.go regenerate). */
   #changed(endpoint: Endpoint): void {
-    if (endpoint === this.#adding) return;
+    if (endpoint === this.#adding) {
+      endpoint.state = "waiting-to-regenerate";
+      return;
+    }
     endpoint.state = "regenerating";
     this.#agent.part(PolicyPart)?.identityChanged(endpoint);
     this.#agent.part(Loader)?.reload(endpoint);
