@@ -8,7 +8,11 @@ export function nodeWarnings(
   nodes: ReadonlyMap<string, ClusterNode>,
   cni: CniModel | undefined,
 ): string[] {
-  return [...windowsWarnings(api, nodes, cni), ...[...nodes.values()].flatMap(problems)];
+  const all = [...nodes.values()];
+  const told = new Set(
+    all.flatMap(({ agents }) => agents.flatMap(({ warnings = [] }) => [...warnings])),
+  );
+  return [...windowsWarnings(api, nodes, cni), ...all.flatMap(problems), ...told];
 }
 
 /** Agents that know why their node is not ready. */

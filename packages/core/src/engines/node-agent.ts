@@ -13,4 +13,6 @@ export interface NodeAgent {
   readonly ready: Observable<boolean>;
   /** What keeps it from being ready, on one line; absent where nothing does, or where it cannot tell. */
   readonly problem?: string | undefined;
+  /** What a person should know though it works, each on one line; what several nodes say alike is told once. */
+  readonly warnings?: readonly string[];
 }
