@@ -17,19 +17,24 @@ import {
 } from "@cnilab/core";
 import type { Kernel } from "@cnilab/linux";
 import { CiliumAgent } from "./agent/cilium-agent.ts";
+import { CiliumNodes } from "./agent/cilium-nodes.ts";
 import { ClusterCilium } from "./agent/cluster-cilium.ts";
+import { OwnCiliumNode } from "./agent/own-cilium-node.ts";
 import { CiliumPolicyEngine } from "./agent/policy/cilium-policy-engine.ts";
 import { policySettings } from "./agent/policy/cluster-security.ts";
 import { ciliumPolicyReader } from "./analyse/policy-reader.ts";
 import { CILIUM_RESOURCES } from "./api/resources.ts";
 import { CiliumCni } from "./cni/cilium-cni.ts";
 import { CONFLIST_FILE, CONFLIST_TEXT } from "./cni/conflist.ts";
-import { DEFAULT_POOL } from "./ipam/address-source.ts";
+import { type AddressSource, DEFAULT_POOL } from "./ipam/address-source.ts";
 import { CiliumIpam } from "./ipam/cilium-ipam.ts";
+import { MultiPoolSource } from "./ipam/multi-pool-source.ts";
 import { PodCidrSource } from "./ipam/pod-cidr-source.ts";
+import { poolOfPod } from "./ipam/pod-pool.ts";
 import { ciliumNodeRanges, kubernetesRanges } from "./ipam/range-finders.ts";
 import { ClusterPoolOperator } from "./operator/cluster-pool.ts";
 import { IdentityCollector } from "./operator/identity-collector.ts";
+import { MultiPoolOperator } from "./operator/multi-pool.ts";
 import { PolicyValidator } from "./operator/policy-validator.ts";
 import { CHART_SECTIONS } from "./options/chart-sections.ts";
 import { HELM_OPTIONS } from "./options/helm-options.ts";
@@ -84,29 +89,46 @@ function register(
     BRIDGE,
     perNode((node) => makeBridge(node)),
   );
-  if (cluster.config.ipam.mode === "cluster-pool") {
+  const { mode } = cluster.config.ipam;
+  if (mode !== "kubernetes") {
+    const Operator = mode === "cluster-pool" ? ClusterPoolOperator : MultiPoolOperator;
     container.register(CONTROLLERS, {
       useFactory: (root: DependencyContainer) =>
-        new ClusterPoolOperator(root.resolve(CLUSTER), cluster.config),
+        new Operator(root.resolve(CLUSTER), cluster.config),
     });
   }
 }
 
 function makeIpam(node: NodeContext<Kernel>, cluster: ClusterCilium): CiliumIpam {
   const { config } = cluster;
-  const { families } = config;
-  const random = node.random.fork("cilium-ipam");
-  const finder = () =>
-    config.ipam.mode === "kubernetes"
-      ? kubernetesRanges(node, families)
-      : ciliumNodeRanges(node.name, cluster);
   return new CiliumIpam({
-    families,
-    source: () => new PodCidrSource(families, finder(), random),
+    families: config.families,
+    source: () => makeSource(node, cluster),
     healthAddresses: config.endpointHealthChecking,
     nodeAddresses: node.addresses,
-    poolOf: () => DEFAULT_POOL,
+    poolOf: (request, family) =>
+      config.ipam.mode === "multi-pool" ? poolOfPod(node.api, request, family) : DEFAULT_POOL,
   });
+}
+
+function makeSource(node: NodeContext<Kernel>, cluster: ClusterCilium): AddressSource {
+  const { families, ipam } = cluster.config;
+  const random = node.random.fork("cilium-ipam");
+  switch (ipam.mode) {
+    case "cluster-pool":
+      return new PodCidrSource(families, ciliumNodeRanges(node.name, cluster), random);
+    case "kubernetes":
+      return new PodCidrSource(families, kubernetesRanges(node, families), random);
+    case "multi-pool":
+      return new MultiPoolSource({
+        families,
+        random,
+        clock: node.clock,
+        preAllocation: ipam.preAllocation,
+        watch: (listener) => cluster.part(CiliumNodes).listenTo(node.name, listener),
+        ciliumNode: new OwnCiliumNode(node, cluster.config),
+      });
+  }
 }
 
 function makeAgent(

@@ -18,19 +18,17 @@ export class AddressRange {
   constructor(prefix: Prefix, random: Random) {
     this.prefix = prefix;
     this.#random = random;
-    const all = prefix.size;
-    const counted = prefix.family === 6 && all > BigInt(MOST_OF_IPV6) ? MOST_OF_IPV6 : Number(all);
-    // Ranges of one or two addresses give all that they have.
-    this.#size = counted > 2 ? counted - 2 : counted;
+    this.#size = AddressRange.capacityOf(prefix);
+  }
+
+  /** Addresses that a range gives: without its first and last, unless it has no others. */
+  static capacityOf({ size, family }: Prefix): number {
+    const counted = family === 6 && size > BigInt(MOST_OF_IPV6) ? MOST_OF_IPV6 : Number(size);
+    return counted > 2 ? counted - 2 : counted;
   }
 
   get #first(): IpAddress {
     return this.prefix.size > 2n ? addToIp(this.prefix.address, 1) : this.prefix.address;
-  }
-
-  /** Addresses that it may give. */
-  get capacity(): number {
-    return this.#size;
   }
 
   get used(): number {
@@ -63,11 +61,6 @@ export class AddressRange {
   release(address: IpAddress): void {
     const number = this.#numberOf(address);
     if (number !== undefined) this.#taken.delete(number);
-  }
-
-  isTaken(address: IpAddress): boolean {
-    const number = this.#numberOf(address);
-    return number !== undefined && this.#taken.has(number);
   }
 
   #numberOf(address: IpAddress): number | undefined {

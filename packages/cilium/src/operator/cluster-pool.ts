@@ -3,6 +3,7 @@ import { type IpFamily, type Prefix, tryParsePrefix } from "@cnilab/net";
 import { Subscription } from "rxjs";
 import type { CiliumNode } from "../api/v2/node.ts";
 import type { AgentConfig } from "../options/agent-config.ts";
+import { withOperatorError } from "./operator-error.ts";
 import { RangeSet } from "./range-set.ts";
 
 /**
@@ -115,7 +116,7 @@ export class ClusterPoolOperator implements ClusterController {
     const ranges = [...own, ...added];
     this.#ranges.set(name, ranges);
     this.#cluster.api.update("CiliumNode.cilium.io", name, (n) => ({
-      ...withError(n, undefined),
+      ...withOperatorError(n, undefined),
       spec: { ...n.spec, ipam: { ...n.spec.ipam, podCIDRs: ranges.map(String) } },
     }));
   }
@@ -130,17 +131,9 @@ export class ClusterPoolOperator implements ClusterController {
 
   #say(name: string, error: string): void {
     this.#cluster.api.update("CiliumNode.cilium.io", name, (node) =>
-      node.status?.ipam?.["operator-status"]?.error === error ? node : withError(node, error),
+      withOperatorError(node, error),
     );
   }
-}
-
-function withError(node: CiliumNode, error: string | undefined): CiliumNode {
-  const status = error === undefined ? {} : { error };
-  return {
-    ...node,
-    status: { ...node.status, ipam: { ...node.status?.ipam, "operator-status": status } },
-  };
 }
 
 export function podCidrsOf({ spec }: CiliumNode): Prefix[] {
