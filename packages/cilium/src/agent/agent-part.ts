@@ -7,6 +7,8 @@ import type { Endpoint } from "./endpoint.ts";
  */
 export interface AgentPart {
   readonly name: string;
+  /** What it could not do, one line each; the same text on nodes where it is the same. */
+  readonly warnings?: readonly string[];
   start(): void;
   stop(): void;
   /**

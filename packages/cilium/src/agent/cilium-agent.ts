@@ -149,6 +149,11 @@ export class CiliumAgent implements OverlayEngine {
     return this.#run === undefined ? (this.#problem ?? this.ipam.problem) : undefined;
   }
 
+  /** What its parts could not do. */
+  get warnings(): readonly string[] {
+    return (this.#run?.parts ?? []).flatMap(({ warnings = [] }) => warnings);
+  }
+
   start(): void {
     if (this.#running) return;
     this.#running = true;

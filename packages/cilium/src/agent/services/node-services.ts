@@ -17,7 +17,7 @@ import { KubeProxyHealthz } from "./kube-proxy-healthz.ts";
 import type { NodeLb } from "./node-lb.ts";
 import type { ServiceEntry } from "./service-entry.ts";
 import { ServiceHealthServers } from "./service-health-servers.ts";
-import type { FrontendProblem, ServiceStates } from "./service-states.ts";
+import type { ServiceStates } from "./service-states.ts";
 
 /** How long the agent gathers changes before it acts on them (pkg/loadbalancer/reflectors/k8s.go reflectorWaitTime). */
 const REFLECTOR_WAIT_MS = 500;
@@ -52,9 +52,13 @@ export class NodeServices implements AgentPart {
     this.#healthz = healthz && new KubeProxyHealthz(agent.node, healthz, () => this.#lastUpdated);
   }
 
-  /** Frontends that could not be written, and why. */
-  get problems(): readonly FrontendProblem[] {
-    return this.#lb.state?.problems ?? [];
+  /** Frontends that could not be written, and why, as the agent logs it. */
+  get warnings(): readonly string[] {
+    const problems = this.#lb.state?.problems ?? [];
+    return problems.map(
+      ({ service, frontend, error }) =>
+        `Service ${service} is not served at ${frontend}: Updating frontend failed: ${error}`,
+    );
   }
 
   /** The first time at once: endpoints wait until Services are there (pkg/loadbalancer/cell/wait.go). */
