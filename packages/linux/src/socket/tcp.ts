@@ -329,6 +329,15 @@ export class TcpConnection implements Socket, CgroupSocket {
     if (this.state !== "CLOSED") this.#end();
   }
 
+  /** Ends the connection with a RST (close after `SO_LINGER` of 0). */
+  reset(): void {
+    if (this.state !== "CLOSED" && this.state !== "SYN-SENT") {
+      this.#transmit(TCP_RST | TCP_ACK, this.#sendNext, 0);
+      this.netns.network.run();
+    }
+    this.#end();
+  }
+
   /** Forgets the connection without a word. */
   abandon(): void {
     this.#end();

@@ -4,7 +4,7 @@ import type { NetNamespace } from "../../net-namespace.ts";
 import type { Trace } from "../../trace.ts";
 import { MessageReader, say } from "../conversation.ts";
 import type { SocketError } from "../socket.ts";
-import { TcpConnection } from "../tcp.ts";
+import { TcpConnection, type TcpConnectOptions } from "../tcp.ts";
 import {
   type Certificate,
   ClientHello,
@@ -49,6 +49,8 @@ export interface HttpConnectOptions {
   readonly dst: IpAddress;
   readonly port: number;
   readonly owner: string;
+  /** Source, mark and the like of its connection. */
+  readonly socket?: Pick<TcpConnectOptions, "src" | "localPort" | "mark" | "transparent">;
   /** Speaks TLS where it is there. */
   readonly tls?: {
     /** Sent as SNI; `undefined` where the host is an address, for which there is none. */
@@ -90,8 +92,8 @@ export class HttpClientConnection {
     options: HttpConnectOptions,
     done: (result: HttpClientConnection | HttpFailure) => void,
   ): void {
-    const { dst, port, owner, trace } = options;
-    const connection = TcpConnection.connect(netns, { dst, port, owner, trace });
+    const { dst, port, owner, trace, socket } = options;
+    const connection = TcpConnection.connect(netns, { ...socket, dst, port, owner, trace });
     if ("errno" in connection) {
       done(new HttpFailure("connect", connection.message, { error: connection }));
       return;
