@@ -1,4 +1,5 @@
 export { agentIdentities } from "./agent/identity/flow-identities.ts";
+export { ciliumPolicyReader } from "./analyse/policy-reader.ts";
 export { ALPHA_VERSION, GROUP, VERSION } from "./api/kinds.ts";
 export { CILIUM_RESOURCES } from "./api/resources.ts";
 export type * as v2 from "./api/v2.ts";
@@ -157,5 +158,6 @@ export {
   type SelectorPolicy,
 } from "./policy/selector-policy.ts";
 export { type PolicyService, refersToServices, resolveServices } from "./policy/to-services.ts";
+export { L7PolicyReport } from "./proxy/http/policy-report.ts";
 
 export { RELEASE } from "./release.ts";

@@ -1,6 +1,7 @@
 import { IptablesRules } from "../iptables/iptables-rules.ts";
 import { Loader } from "../loader/loader.ts";
 import { SocketLb } from "../loader/socket-lb.ts";
+import { ProxyPart } from "../proxy/proxy-part.ts";
 import { WireguardPart } from "../wireguard/wireguard-part.ts";
 import type { AgentPartFactory } from "./agent-part.ts";
 import { EndpointObjects } from "./endpoint-objects.ts";
@@ -19,6 +20,7 @@ export const AGENT_PARTS: readonly AgentPartFactory[] = [
   (agent) => new EndpointObjects(agent),
   (agent) => new NodeRoutes(agent),
   (agent) => new IptablesRules(agent),
+  (agent) => (agent.config.l7Proxy ? new ProxyPart(agent) : undefined),
   (agent) => (agent.config.wireguard === undefined ? undefined : new WireguardPart(agent)),
   (agent) => new NodeServices(agent),
 ];
