@@ -4,6 +4,7 @@ import type { EndpointConfig } from "../endpoint-config.ts";
 import type { PolicyMap } from "../maps/policy-map.ts";
 import type { NodeConfig } from "../node-config.ts";
 import type { NodeMaps } from "../node-maps.ts";
+import { isDsrEnabled } from "./nodeport/uses-dsr.ts";
 import type { ServiceHooks } from "./service-hooks.ts";
 
 /** Which source a program is compiled from: `bpf_lxc.c` and so on. */
@@ -73,8 +74,7 @@ export function bpfObject(options: BpfObjectOptions): BpfObject {
     interfaceIfindex,
     interfaceMac,
     haveEncap:
-      config.encapIfindex !== 0 ||
-      (config.lb.mode !== "snat" && config.lb.dsrDispatch === "geneve"),
+      config.encapIfindex !== 0 || (isDsrEnabled(config.lb) && config.lb.dsrDispatch === "geneve"),
     routing: endpoint === undefined ? !config.endpointRoutes : endpoint.routing,
     ingressPolicyAtContainer: endpoint?.toContainer ?? config.endpointRoutes,
   };

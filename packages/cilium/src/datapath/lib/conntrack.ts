@@ -42,6 +42,7 @@ import {
 } from "./drop-reason.ts";
 import { hasL4Header, l4Of, loadL4Ports } from "./ipfrag.ts";
 import { REASON_FRAG_PACKET, updateMetrics } from "./metrics.ts";
+import { isDsrEnabled } from "./nodeport/uses-dsr.ts";
 import { TRACE_PAYLOAD_LEN, type TraceCtx } from "./trace.ts";
 
 // Connection tracking of programs (bpf/lib/conntrack.h). Nothing here looks at whether an entry is past its time: it is
@@ -350,7 +351,7 @@ function matchesTypes(
   if ((types & CT_ENTRY_NODEPORT) !== 0 && entry.nodePort && entry.revNatIndex !== 0) {
     if (wanted === 0 || entry.revNatIndex === wanted) return true;
   }
-  return config.lb.mode !== "snat" && (types & CT_ENTRY_DSR) !== 0 && entry.dsrInternal;
+  return isDsrEnabled(config.lb) && (types & CT_ENTRY_DSR) !== 0 && entry.dsrInternal;
 }
 
 /** `ct_update_timeout`. @returns how many bytes of the packet are told of */

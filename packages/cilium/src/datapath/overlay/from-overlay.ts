@@ -16,6 +16,7 @@ import { forwardL3 } from "../lib/l3.ts";
 import { localDelivery } from "../lib/local-delivery.ts";
 import { MARK_MAGIC_IDENTITY, setIdentityMark } from "../lib/mark.ts";
 import { clearMeta, skipNodePort, TC_INDEX_F_SKIP_NODEPORT } from "../lib/meta.ts";
+import { isDsrEnabled } from "../lib/nodeport/uses-dsr.ts";
 import { NodePortOutcome } from "../lib/service-hooks.ts";
 import { sendTraceNotify, TRACE_FROM_OVERLAY, TRACE_PAYLOAD_LEN } from "../lib/trace.ts";
 import { ENDPOINT_MASK_HOST_DELIVERY } from "../maps/endpoint-map.ts";
@@ -87,7 +88,7 @@ function handleIp(ctx: TcContext, obj: BpfObject, given: NumericIdentity): numbe
   ) {
     identity = info.identity;
   }
-  if (isDsr && config.lb.mode !== "snat" && config.lb.dsrDispatch === "geneve") {
+  if (isDsr && isDsrEnabled(config.lb) && config.lb.dsrDispatch === "geneve") {
     if (!config.hostRouting) {
       // The stack has to know the connection, as it sees the answers.
       ctx.packetType = PACKET_HOST;
