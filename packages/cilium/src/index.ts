@@ -158,6 +158,5 @@ export {
   type SelectorPolicy,
 } from "./policy/selector-policy.ts";
 export { type PolicyService, refersToServices, resolveServices } from "./policy/to-services.ts";
-export { L7PolicyReport } from "./proxy/http/policy-report.ts";
 
 export { RELEASE } from "./release.ts";

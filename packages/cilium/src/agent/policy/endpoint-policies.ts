@@ -1,3 +1,4 @@
+import type { Origin } from "@cnilab/core";
 import type { Network } from "@cnilab/linux";
 import type { PolicyMap } from "../../datapath/maps/policy-map.ts";
 import type { NumericIdentity } from "../../identity/numeric-identity.ts";
@@ -96,6 +97,14 @@ export interface EndpointPolicyOptions {
   /** Of each endpoint's map (`bpf-policy-map-max`). */
   readonly maxEntries: number;
 }
+
+/** Denies where no rule does: `policyEnforcementMode` is always, or the endpoint has no labels yet. */
+const ENFORCEMENT: Origin = {
+  kind: "ConfigMap",
+  namespace: "kube-system",
+  name: "cilium-config",
+  enforcesPolicy: true,
+};
 
 /**
  * Policies of all endpoints of a cluster. Each identity's is resolved once, and endpoints share what their maps hold as far as it is the
@@ -279,8 +288,9 @@ export class EndpointPolicies {
 
   #enter(member: Member, group: Group): void {
     const { map } = member;
-    map.ingressDeniedBy = ruleOrigin(group.resolved.ingressDeniedBy);
-    map.egressDeniedBy = ruleOrigin(group.resolved.egressDeniedBy);
+    const { ingress, egress, ingressDeniedBy, egressDeniedBy } = group.resolved;
+    map.ingressDeniedBy = ruleOrigin(ingressDeniedBy) ?? (ingress && ENFORCEMENT);
+    map.egressDeniedBy = ruleOrigin(egressDeniedBy) ?? (egress && ENFORCEMENT);
     const before = member.group;
     if (before === group) return;
     group.members.add(member);

@@ -1,3 +1,33 @@
+import {
+  cidrGroupLabel,
+  cidrLabels,
+  ciliumPolicyRules,
+  DEFAULT_POLICY_SETTINGS,
+  EndpointPolicy,
+  IpCache,
+  identityKey,
+  kubernetesPolicyRule,
+  LabelFilter,
+  type LabelSet,
+  label,
+  labelSet,
+  PolicyConflictError,
+  type PolicyOwner,
+  PolicyRepository,
+  type PolicyRule,
+  type PolicyService,
+  type PolicySettings,
+  PrefixMetadata,
+  parseLabels,
+  podLabels,
+  protocolNumber,
+  RESERVED_IDENTITY,
+  RESERVED_LABELS,
+  resolveServices,
+  SelectorCache,
+  type TrafficDirection,
+  type v2,
+} from "@cnilab/cilium";
 import type {
   EndpointSlice,
   KubeObject,
@@ -15,32 +45,7 @@ import {
   parsePrefix,
   tryParseInterfaceAddress,
 } from "@cnilab/net";
-import type {
-  CiliumCIDRGroup,
-  CiliumClusterwideNetworkPolicy,
-  CiliumNetworkPolicy,
-} from "../../src/api/v2/network-policy.ts";
-import { IpCache } from "../../src/identity/ip-cache.ts";
-import { RESERVED_IDENTITY } from "../../src/identity/numeric-identity.ts";
-import { PrefixMetadata } from "../../src/identity/prefix-metadata.ts";
-import { RESERVED_LABELS } from "../../src/identity/reserved-identities.ts";
-import { cidrLabels } from "../../src/labels/cidr-labels.ts";
-import { cidrGroupLabel } from "../../src/labels/cidr-selectors.ts";
-import { podLabels } from "../../src/labels/kubernetes-labels.ts";
-import { label } from "../../src/labels/label.ts";
-import { LabelFilter } from "../../src/labels/label-filter.ts";
-import { identityKey, type LabelSet, labelSet, parseLabels } from "../../src/labels/label-set.ts";
-import { ciliumPolicyRules } from "../../src/policy/cilium-policy.ts";
-import { EndpointPolicy, type PolicyOwner } from "../../src/policy/endpoint-policy.ts";
-import { kubernetesPolicyRule } from "../../src/policy/kubernetes-policy.ts";
-import { protocolNumber, type TrafficDirection } from "../../src/policy/policy-map-key.ts";
-import { PolicyRepository } from "../../src/policy/policy-repository.ts";
-import type { PolicyRule } from "../../src/policy/policy-rule.ts";
-import { DEFAULT_POLICY_SETTINGS, type PolicySettings } from "../../src/policy/policy-settings.ts";
-import { SelectorCache } from "../../src/policy/selector-cache.ts";
-import { PolicyConflictError } from "../../src/policy/selector-policy.ts";
-import { type PolicyService, resolveServices } from "../../src/policy/to-services.ts";
-import { API_SERVERS } from "./random-policies.ts";
+import { API_SERVERS } from "./arbitrary-cilium.ts";
 
 export interface MapSettings {
   readonly policy: PolicySettings;
@@ -78,7 +83,7 @@ export class MapVerdicts {
   readonly #rules: PolicyRule[] = [];
   readonly #pods = new Map<EndName, { pod: Pod; labels: LabelSet; identity: number }>();
   readonly #nodes = new Map<EndName, Node>();
-  readonly #groups: readonly CiliumCIDRGroup[];
+  readonly #groups: readonly v2.CiliumCIDRGroup[];
   readonly #tables = new Map<string, NodeTables>();
   readonly #maps = new Map<EndName, EndpointPolicy | undefined>();
   readonly #filter = new LabelFilter();
@@ -110,7 +115,7 @@ export class MapVerdicts {
       this.#pods.set(`${namespace}/${name}`, { pod, labels: own, identity });
     }
     this.#groups = objects.filter(
-      (object): object is CiliumCIDRGroup => object.kind === "CiliumCIDRGroup",
+      (object): object is v2.CiliumCIDRGroup => object.kind === "CiliumCIDRGroup",
     );
     const services = servicesOf(objects);
     for (const object of objects) {
@@ -284,7 +289,7 @@ function rulesOf(object: KubeObject, settings: PolicySettings): readonly PolicyR
     case "CiliumClusterwideNetworkPolicy":
       try {
         return ciliumPolicyRules(
-          object as CiliumNetworkPolicy | CiliumClusterwideNetworkPolicy,
+          object as v2.CiliumNetworkPolicy | v2.CiliumClusterwideNetworkPolicy,
           settings,
         );
       } catch (error) {

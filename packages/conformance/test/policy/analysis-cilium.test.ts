@@ -1,3 +1,4 @@
+import { ciliumPolicyReader } from "@cnilab/cilium";
 import type { KubeObject } from "@cnilab/core";
 import { parseIp } from "@cnilab/net";
 import {
@@ -11,9 +12,8 @@ import {
 } from "@cnilab/network-policy";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { ciliumPolicyReader } from "../../src/analyse/policy-reader.ts";
+import { cluster, OUTSIDE, options, policies } from "./arbitrary-cilium.ts";
 import { type MapVerdict, MapVerdicts, mapSettings } from "./map-verdicts.ts";
-import { cluster, OUTSIDE, options, policies } from "./random-policies.ts";
 
 const QUESTIONS: readonly (readonly ["TCP" | "UDP" | "SCTP" | "ICMP", number])[] = [
   ["TCP", 80],

@@ -1,0 +1,145 @@
+import { cilium, ciliumPolicyReader } from "@cnilab/cilium";
+import { type Cluster, type ConnectProtocol, createCluster } from "@cnilab/cluster";
+import { InputError, type Kind, type KubeObject, type Pod } from "@cnilab/core";
+import { registerKubeProxy } from "@cnilab/kube-proxy";
+import { parseIp } from "@cnilab/net";
+import {
+  type IpProtocol,
+  icmpNumber,
+  outsideEndpoint,
+  PolicyAnalysis,
+  policyEndpoints,
+} from "@cnilab/network-policy";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import * as ofCilium from "./arbitrary-cilium.ts";
+
+const OUTSIDE = ["10.9.0.1", "10.9.129.1", "203.0.113.5"];
+
+/** How a probe is sent, and what policies are asked about it. */
+const PROBES: readonly (readonly [ConnectProtocol, number, IpProtocol])[] = [
+  ["TCP", 80, "TCP"],
+  ["TCP", 443, "TCP"],
+  ["TCP", 8080, "TCP"],
+  ["UDP", 80, "UDP"],
+  ["ICMP", icmpNumber(8, 0), "ICMP"],
+];
+
+/** Where the cluster runs: its nodes, on which the pods are as the random cluster has them. */
+async function withoutPolicies(
+  objects: readonly KubeObject[],
+  cniOptions: Readonly<Record<string, string | boolean>>,
+): Promise<Cluster> {
+  const defaults = Object.fromEntries(cilium.options.map((each) => [each.key, each.default]));
+  const cluster = createCluster({
+    cni: cilium,
+    cniOptions: { ...defaults, ...cniOptions },
+    resources: cilium.resources ?? [],
+    nodes: 3,
+    listen: "all",
+    register: registerKubeProxy,
+  });
+  cluster.apply(objects.filter(({ kind }) => ["Namespace", "Pod"].includes(kind)).map(placed));
+  await cluster.settled();
+  return cluster;
+}
+
+/** Pods get their addresses from Cilium. */
+function placed(object: KubeObject): KubeObject {
+  const { status: _, ...rest } = object as Pod;
+  if (object.kind !== "Pod") return rest as KubeObject;
+  const nodeName = rest.spec.nodeName?.replace("n", "node");
+  return { ...rest, spec: { ...rest.spec, nodeName } } as KubeObject;
+}
+
+/** Proxies are not asked here: what they would let through is all. */
+function withoutProxies(policy: KubeObject): KubeObject {
+  return JSON.parse(JSON.stringify(policy), (key, value) =>
+    key === "rules" || key === "serverNames" ? undefined : value,
+  ) as KubeObject;
+}
+
+/** Applies what the API server takes of some objects: of random ones not all are right. */
+function applyValid(cluster: Cluster, objects: readonly KubeObject[]): void {
+  for (const object of objects) {
+    try {
+      cluster.apply([object]);
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+    }
+  }
+}
+
+/** Which of all pairs fare otherwise than the analysis says. */
+function differences(
+  cluster: Cluster,
+  options: Readonly<Record<string, string | boolean>>,
+  probes: readonly (typeof PROBES)[number][],
+): readonly string[] {
+  const reader = ciliumPolicyReader.withOptions?.(options) ?? ciliumPolicyReader;
+  const objects = reader.kinds.flatMap((kind: Kind): readonly KubeObject[] => [
+    ...cluster.api.list(kind),
+  ]);
+  const { policies, endpoint, settings } = reader.read(objects);
+  const known = policyEndpoints(objects).filter(({ pod }) => pod?.namespace !== "kube-system");
+  const ends = [...known, ...OUTSIDE.map((text) => outsideEndpoint(parseIp(text)))].map(endpoint);
+  const analysis = new PolicyAnalysis(policies, ends, settings);
+  return ends.flatMap((source, s) =>
+    ends.flatMap((destination, d) => {
+      // Hosts have no policies here; packets between them are no business of Cilium's.
+      if (s === d || (source.pod === undefined && destination.pod === undefined)) return [];
+      return probes.flatMap(([sent, port, protocol]) => {
+        cluster.forgetConnections();
+        const { verdict, reason } = cluster.connect({
+          from: cluster.endpoint(source.name),
+          to: cluster.endpoint(destination.name),
+          protocol: sent,
+          ...(sent !== "ICMP" && { port }),
+        });
+        const { egress, ingress } = analysis.verdict(s, d, protocol, port);
+        const wanted = egress && ingress ? "allowed" : "blocked";
+        if (verdict === wanted) return [];
+        return [
+          `${source.name} (${source.node}) -> ${destination.name} (${destination.node}) ${sent}/${port}: ${verdict} (${reason}), by policies egress ${egress}, ingress ${ingress}`,
+        ];
+      });
+    }),
+  );
+}
+
+const RUNS = Number(process.env["CNILAB_POLICY_RUNS"] ?? 20);
+const probes = fc.subarray([...PROBES], { minLength: 2, maxLength: 2 });
+const options = fc.record(
+  {
+    policyEnforcementMode: fc.constantFrom("default", "default", "always"),
+    routingMode: fc.constantFrom("tunnel", "native"),
+  },
+  { requiredKeys: [] },
+);
+
+test("Cilium lets packets through where the analysis of policies says so", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      ofCilium.cluster,
+      ofCilium.policies,
+      options,
+      probes,
+      async (objects, given, chosen, asked) => {
+        const settings = {
+          ...chosen,
+          ...(chosen.routingMode === "native" && { autoDirectNodeRoutes: true }),
+        };
+        const cluster = await withoutPolicies(objects, settings);
+        const around = objects.filter(
+          ({ kind, metadata }) =>
+            ["CiliumCIDRGroup", "Service", "EndpointSlice"].includes(kind) &&
+            metadata.name !== "kubernetes-1",
+        );
+        applyValid(cluster, [...around, ...given.map(withoutProxies)]);
+        await cluster.settled();
+        expect(differences(cluster, settings, asked)).toEqual([]);
+      },
+    ),
+    { numRuns: RUNS },
+  );
+}, 600_000);
