@@ -3,6 +3,8 @@ import {
   BRIDGE,
   CLUSTER,
   type ClusterConfig,
+  type ClusterContext,
+  type ClusterController,
   type CniModel,
   type CniOptionValues,
   type CniPlugin,
@@ -35,7 +37,9 @@ import { ciliumNodeRanges, kubernetesRanges } from "./ipam/range-finders.ts";
 import { ClusterPoolOperator } from "./operator/cluster-pool.ts";
 import { IdentityCollector } from "./operator/identity-collector.ts";
 import { MultiPoolOperator } from "./operator/multi-pool.ts";
+import { NodeCollector } from "./operator/node-collector.ts";
 import { PolicyValidator } from "./operator/policy-validator.ts";
+import type { AgentConfig } from "./options/agent-config.ts";
 import { CHART_SECTIONS } from "./options/chart-sections.ts";
 import { HELM_OPTIONS } from "./options/helm-options.ts";
 import { readHelmOptions } from "./options/read-helm-options.ts";
@@ -73,30 +77,25 @@ function register(
     POLICY,
     perNode((node) => new CiliumPolicyEngine(agents.useFactory(node))),
   );
-  container.register(CONTROLLERS, {
-    useFactory: (root: DependencyContainer) => {
-      const { api, clock } = root.resolve(CLUSTER);
-      return new PolicyValidator(api, clock, policySettings(cluster.config));
-    },
-  });
-  container.register(CONTROLLERS, {
-    useFactory: (root: DependencyContainer) => {
-      const { api, clock } = root.resolve(CLUSTER);
-      return new IdentityCollector(api, clock);
-    },
-  });
   container.register(
     BRIDGE,
     perNode((node) => makeBridge(node)),
   );
-  const { mode } = cluster.config.ipam;
-  if (mode !== "kubernetes") {
-    const Operator = mode === "cluster-pool" ? ClusterPoolOperator : MultiPoolOperator;
+  registerOperator(container, cluster.config);
+}
+
+/** cilium-operator, and what Kubernetes' own garbage collector does for it. */
+function registerOperator(container: DependencyContainer, config: AgentConfig): void {
+  const add = (make: (context: ClusterContext) => ClusterController) =>
     container.register(CONTROLLERS, {
-      useFactory: (root: DependencyContainer) =>
-        new Operator(root.resolve(CLUSTER), cluster.config),
+      useFactory: (root: DependencyContainer) => make(root.resolve(CLUSTER)),
     });
-  }
+  add(({ api, clock }) => new PolicyValidator(api, clock, policySettings(config)));
+  add(({ api, clock }) => new IdentityCollector(api, clock));
+  add((context) => new NodeCollector(context));
+  const { mode } = config.ipam;
+  if (mode === "cluster-pool") add((context) => new ClusterPoolOperator(context, config));
+  if (mode === "multi-pool") add((context) => new MultiPoolOperator(context, config));
 }
 
 function makeIpam(node: NodeContext<Kernel>, cluster: ClusterCilium): CiliumIpam {
