@@ -37,6 +37,10 @@ export class NodePrograms {
   readonly maps: NodeMaps;
   readonly config: NodeConfig;
   readonly #services: ServiceHooks;
+  /** Of the endpoint whose programs are being made: they have it in common. */
+  #lastObject: BpfObject | undefined;
+  /** Without balancing by proxies it does nothing, for whomever. */
+  #noPolicyEgress: TcProgram | undefined;
 
   constructor(maps: NodeMaps, config: NodeConfig, services: ServiceHooks = SERVICES) {
     this.maps = maps;
@@ -61,7 +65,10 @@ export class NodePrograms {
 
   /** `cil_lxc_policy_egress`, of `cilium_egresscall_policy`. */
   lxcPolicyEgress(endpoint: EndpointConfig): TcProgram {
-    return this.#lxc("cil_lxc_policy_egress", cilLxcPolicyEgress, endpoint);
+    const name = "cil_lxc_policy_egress";
+    if (this.config.lb.l7) return this.#lxc(name, cilLxcPolicyEgress, endpoint);
+    this.#noPolicyEgress ??= this.#lxc(name, cilLxcPolicyEgress, endpoint);
+    return this.#noPolicyEgress;
   }
 
   /** `cil_to_host`, on the ways into cilium_host and cilium_net. */
@@ -114,31 +121,32 @@ export class NodePrograms {
   }
 
   #lxc(name: string, section: Section, endpoint: EndpointConfig): TcProgram {
-    const { interfaceIfindex: ifindex, interfaceMac: mac } = endpoint;
-    return this.#program(name, section, "lxc", { ifindex, mac }, endpoint);
+    if (this.#lastObject?.endpoint !== endpoint) {
+      const { interfaceIfindex: ifindex, interfaceMac: mac } = endpoint;
+      this.#lastObject = this.#object("lxc", { ifindex, mac }, endpoint);
+    }
+    return this.#load(name, section, this.#lastObject);
   }
 
-  #program(
-    name: string,
-    section: Section,
-    source: BpfSource,
-    { ifindex, mac }: Interface,
-    endpoint?: EndpointConfig,
-  ): TcProgram {
-    const obj = bpfObject({
+  #program(name: string, section: Section, source: BpfSource, dev: Interface): TcProgram {
+    return this.#load(name, section, this.#object(source, dev));
+  }
+
+  #object(source: BpfSource, dev: Interface, endpoint?: EndpointConfig): BpfObject {
+    return bpfObject({
       source,
       maps: this.maps,
       config: this.config,
       services: this.#services,
-      interfaceIfindex: ifindex,
-      interfaceMac: mac,
+      interfaceIfindex: dev.ifindex,
+      interfaceMac: dev.mac,
       ...(endpoint !== undefined && { endpoint }),
     });
-    return new BpfProgram(this.maps.kernel, {
-      type: "sched_cls",
-      name,
-      run: (ctx) => section(ctx, obj),
-      repeatable: true,
-    });
+  }
+
+  #load(name: string, section: Section, obj: BpfObject): TcProgram {
+    const run = (ctx: TcContext): number => section(ctx, obj);
+    const type = "sched_cls";
+    return new BpfProgram(this.maps.kernel, { type, name, run, repeatable: true });
   }
 }

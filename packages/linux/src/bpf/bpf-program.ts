@@ -46,7 +46,7 @@ export class BpfProgram<T extends BpfProgramType = BpfProgramType> {
     this.name = name;
     this.run = run;
     this.repeatable = repeatable ?? false;
-    this.id = kernel.bpf.addProgram(this as unknown as BpfProgram);
+    this.id = kernel.bpf.nextProgramId();
   }
 }
 

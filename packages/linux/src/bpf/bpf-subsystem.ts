@@ -1,18 +1,15 @@
 import type { Kernel } from "../kernel.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import type { AnyBpfMap } from "./bpf-map.ts";
-import type { BpfProgram } from "./bpf-program.ts";
 import { Cgroup } from "./cgroup.ts";
 
 /**
- * What eBPF keeps for one machine: its maps and programs, with their numbers. They outlive the agent that made them,
+ * What eBPF keeps for one machine: its maps, with their numbers. They outlive the agent that made them,
  * as those do that are pinned.
  */
 export class BpfSubsystem {
   /** Maps by number. */
   readonly maps: Map<number, AnyBpfMap> = new Map();
-  /** Programs by number. */
-  readonly programs: Map<number, BpfProgram> = new Map();
   /** Look-ups of all programs so far. */
   lookups = 0;
   /** Devices that packets are being redirected through at this moment (`dev_xmit_recursion`). */
@@ -48,19 +45,14 @@ export class BpfSubsystem {
     return id;
   }
 
-  addProgram(program: BpfProgram): number {
-    const id = this.#nextProgram++;
-    this.programs.set(id, program);
-    return id;
+  /** Of a program that is being loaded: it is there as long as a hook or a map has it. */
+  nextProgramId(): number {
+    return this.#nextProgram++;
   }
 
   /** Nobody refers to the map any more. */
   removeMap(map: AnyBpfMap): void {
     this.maps.delete(map.id);
-  }
-
-  removeProgram(program: BpfProgram): void {
-    this.programs.delete(program.id);
   }
 
   /** A number that no socket has had (`sock_gen_cookie`). */

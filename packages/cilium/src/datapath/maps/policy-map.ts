@@ -1,5 +1,5 @@
 import type { Origin } from "@cnilab/core";
-import { BpfLpmTrie, BpfLruHash, type Kernel, type LpmKey } from "@cnilab/linux";
+import { BpfLpmTrie, BpfLruHash, type BpfMapText, type Kernel, type LpmKey } from "@cnilab/linux";
 import { protocolText } from "./map-key.ts";
 
 /** Whom an entry of an endpoint's policy is for (`struct policy_key`). Numbers are as on the wire, 0 is any. */
@@ -59,6 +59,13 @@ export class PolicyMap extends BpfLpmTrie<PolicyKey, PolicyEntry> {
   egressDeniedBy: Origin | undefined = undefined;
 }
 
+const TEXT: BpfMapText<PolicyKey, PolicyEntry> = {
+  key: policyKeyText,
+  value: ({ deny, proxyPort }) =>
+    deny ? "Deny" : proxyPort === 0 ? "Allow" : `Allow proxy port ${proxyPort}`,
+  origin: (_key, entry) => entry.origin,
+};
+
 /** `cilium_policy_v2_00042` (bpf/lib/policy.h). */
 export function policyMap(kernel: Kernel, endpointId: number, maxEntries: number): PolicyMap {
   return new PolicyMap(kernel, {
@@ -66,12 +73,7 @@ export function policyMap(kernel: Kernel, endpointId: number, maxEntries: number
     maxEntries,
     bits: 64,
     encode: encodePolicyKey,
-    text: {
-      key: policyKeyText,
-      value: ({ deny, proxyPort }) =>
-        deny ? "Deny" : proxyPort === 0 ? "Allow" : `Allow proxy port ${proxyPort}`,
-      origin: (_key, entry) => entry.origin,
-    },
+    text: TEXT,
   });
 }
 
