@@ -4,6 +4,8 @@ export { ALPHA_VERSION, GROUP, VERSION } from "./api/kinds.ts";
 export { CILIUM_RESOURCES } from "./api/resources.ts";
 export type * as v2 from "./api/v2.ts";
 export { cilium } from "./cilium.ts";
+export { AGENT_LISTINGS, type AgentListing, agentOutput } from "./dbg/agent-listings.ts";
+export type { DbgOutput } from "./dbg/listing.ts";
 export {
   GlobalIdentities,
   HEARTBEAT_ANNOTATION,

@@ -146,6 +146,7 @@ export { EchoedRequest } from "./socket/http/http-echo.ts";
 export * from "./socket/http/http-get.ts";
 export * from "./socket/http/http-message.ts";
 export * from "./socket/http/http-server.ts";
+export { ProxyNote } from "./socket/http/proxy-note.ts";
 export * from "./socket/message.ts";
 export { PacketSocket } from "./socket/packet-socket.ts";
 export * from "./socket/ping-socket.ts";

@@ -10,6 +10,8 @@ export interface ProxiedEndpoint {
   readonly id: number;
   readonly identity: NumericIdentity;
   readonly isHost: boolean;
+  /** `namespace/name` of its pod. */
+  readonly podKey: string | undefined;
 }
 
 /** Who talks to whom: the ends of a connection as it was asked for. */

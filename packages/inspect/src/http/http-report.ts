@@ -4,6 +4,7 @@ import {
   type HttpHeaders,
   HttpResponse,
   headerOf,
+  ProxyNote,
   ServerReport,
   type Trace,
 } from "@cnilab/linux";
@@ -44,7 +45,7 @@ export interface HttpReport {
   readonly backendAddress: string | undefined;
   /** `namespace/name:port` of the Service that the proxy chose. */
   readonly service: string | undefined;
-  /** The proxy's pod; `undefined` where there was none on the way. */
+  /** The proxy's pod, or what program of which node it is; `undefined` where there was none on the way. */
   readonly proxy: string | undefined;
   /** What the proxy decided by. */
   readonly rule: RuleSource | undefined;
@@ -70,6 +71,8 @@ export function httpReport(
   const server = echoed?.report ?? notes.find((note) => note instanceof ServerReport);
   const proxied = notes.findLast((note) => note instanceof ProxyReport);
   const decision = proxied?.decision;
+  const passed = notes.findLast((note) => note instanceof ProxyNote);
+  const via = proxied?.server ?? passed?.server;
   const backend = proxied?.backend;
   return {
     status: response?.status,
@@ -78,12 +81,12 @@ export function httpReport(
     backend: server === undefined ? undefined : podOf(server, ownerName),
     backendAddress: server && formatEndpoint(server.address, server.port),
     service: backend && `${backend.namespace}/${backend.name}:${backend.port}`,
-    proxy: proxied && podOf(proxied.server, ownerName),
+    proxy: via && proxyName(via, ownerName),
     rule: backend?.by?.rule ?? decision?.rule,
-    why: proxied?.why ? proxied.why : (backend?.by?.why ?? decision?.why),
+    why: proxied?.why ? proxied.why : (backend?.by?.why ?? decision?.why ?? passed?.why),
     seenAs: server && formatIp(server.seenAddress),
     forwardedFor: echoed && headerOf(echoed.request.headers, "X-Forwarded-For"),
-    proxySaw: proxied && formatIp(proxied.server.seenAddress),
+    proxySaw: via && formatIp(via.seenAddress),
     legs: traceLegs(trace).map((leg) => httpLeg(leg, nameOf)),
   };
 }
@@ -92,6 +95,12 @@ export function httpReport(
 function podOf(report: ServerReport, ownerName: (report: ServerReport) => string): string {
   const [namespace, pod, container] = report.owner.split("/");
   return container === undefined ? ownerName(report) : `${namespace}/${pod}`;
+}
+
+/** A program that is in no pod of its own has its machine named. */
+function proxyName(report: ServerReport, ownerName: (report: ServerReport) => string): string {
+  const isPod = report.owner.split("/").length > 2;
+  return isPod ? podOf(report, ownerName) : `${report.owner} on ${ownerName(report)}`;
 }
 
 const DNS_PORT = 53;

@@ -4,17 +4,18 @@ import {
   type HttpHeaders,
   HttpRequest,
   HttpResponse,
+  ProxyNote,
   type ReceivedRequest,
   ServerReport,
   type Trace,
   withHeader,
 } from "@cnilab/linux";
+import { formatIp } from "@cnilab/net";
 import { MESSAGE_TYPE } from "../../hubble/monitor-messages.ts";
 import type { ProxiedEnds, ProxyEnvironment } from "../proxy-environment.ts";
 import type { MatchedRequest } from "./http-rule.ts";
 import type { ProxiedConnection, ProxyNetworkPolicy } from "./network-policy.ts";
 import { normalizePath } from "./path-normalization.ts";
-import { L7PolicyReport } from "./policy-report.ts";
 import { ENVOY, type UpstreamSource } from "./upstream-source.ts";
 
 export interface ForwardingOptions {
@@ -63,38 +64,44 @@ export class HttpForwarding {
     }
     const { policy, proxied } = this.#options;
     const matched = policy.matchRequest(proxied, asked);
-    const report = (allowed: boolean) =>
-      new L7PolicyReport(
-        ServerReport.of(received.connection),
-        proxied.direction,
-        allowed,
-        this.#options.upstream.src,
-      );
-    const finish = (response: HttpResponse, allowed: boolean, own: HttpHeaders = {}) => {
-      const passed = response.passedOn({ ...response.headers, ...own, ...SERVER }, report(allowed));
+    const server = ServerReport.of(received.connection);
+    const finish = (response: HttpResponse, why: string, own: HttpHeaders = {}) => {
+      const headers = { ...response.headers, ...own, ...SERVER };
+      const passed = response.passedOn(headers, new ProxyNote(server, why));
       this.#log(asked, "RESPONSE", "FORWARDED", passed, clock.now - started);
       answer(passed);
     };
     if (matched === undefined) {
       this.#log(asked, "REQUEST", "DENIED");
-      finish(new HttpResponse(403, { "content-type": "text/plain" }, "Access denied\r\n"), false);
+      finish(
+        new HttpResponse(403, { "content-type": "text/plain" }, "Access denied\r\n"),
+        this.#denial(asked),
+      );
       return;
     }
     const request = this.#toUpstream(asked, matched);
     this.#log(request, "REQUEST", "FORWARDED");
     this.#send(request, 0, (result) => {
       if (result instanceof HttpFailure) {
-        finish(unavailable(result), true);
+        finish(unavailable(result), result.message);
         return;
       }
       const spent = String(Math.floor(clock.now - started));
-      finish(result, true, { "x-envoy-upstream-service-time": spent });
+      finish(result, "", { "x-envoy-upstream-service-time": spent });
     });
   }
 
   close(): void {
     this.#connection?.close();
     this.#connection = undefined;
+  }
+
+  #denial(request: HttpRequest): string {
+    const { proxied, ends } = this.#options;
+    const [of, address] =
+      proxied.direction === "ingress" ? ["ingress to", ends.server] : ["egress of", ends.client];
+    const pod = this.#environment.endpointAt(address)?.podKey ?? formatIp(address);
+    return `no HTTP rule for ${of} ${pod} allows ${request}`;
   }
 
   /** What Envoy's connection manager sets. */
