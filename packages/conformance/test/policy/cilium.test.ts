@@ -25,7 +25,6 @@ const PROBES: readonly (readonly [ConnectProtocol, number, IpProtocol])[] = [
   ["ICMP", icmpNumber(8, 0), "ICMP"],
 ];
 
-/** Where the cluster runs: its nodes, on which the pods are as the random cluster has them. */
 async function withoutPolicies(
   objects: readonly KubeObject[],
   cniOptions: Readonly<Record<string, string | boolean>>,
@@ -35,21 +34,20 @@ async function withoutPolicies(
     cni: cilium,
     cniOptions: { ...defaults, ...cniOptions },
     resources: cilium.resources ?? [],
-    nodes: 3,
     listen: "all",
     register: registerKubeProxy,
   });
-  cluster.apply(objects.filter(({ kind }) => ["Namespace", "Pod"].includes(kind)).map(placed));
+  cluster.apply(
+    objects.filter(({ kind }) => ["Namespace", "Node", "Pod"].includes(kind)).map(withoutAddress),
+  );
   await cluster.settled();
   return cluster;
 }
 
-/** Pods get their addresses from Cilium. */
-function placed(object: KubeObject): KubeObject {
+/** Nodes and pods get their addresses here. */
+function withoutAddress(object: KubeObject): KubeObject {
   const { status: _, ...rest } = object as Pod;
-  if (object.kind !== "Pod") return rest as KubeObject;
-  const nodeName = rest.spec.nodeName?.replace("n", "node");
-  return { ...rest, spec: { ...rest.spec, nodeName } } as KubeObject;
+  return rest as KubeObject;
 }
 
 /** Proxies are not asked here: what they would let through is all. */
@@ -86,8 +84,7 @@ function differences(
   const analysis = new PolicyAnalysis(policies, ends, settings);
   return ends.flatMap((source, s) =>
     ends.flatMap((destination, d) => {
-      // Hosts have no policies here; packets between them are no business of Cilium's.
-      if (s === d || (source.pod === undefined && destination.pod === undefined)) return [];
+      if (s === d || (source.node === undefined && destination.node === undefined)) return [];
       return probes.flatMap(([sent, port, protocol]) => {
         cluster.forgetConnections();
         const { verdict, reason } = cluster.connect({
@@ -113,6 +110,7 @@ const options = fc.record(
   {
     policyEnforcementMode: fc.constantFrom("default", "default", "always"),
     routingMode: fc.constantFrom("tunnel", "native"),
+    "hostFirewall.enabled": fc.boolean(),
   },
   { requiredKeys: [] },
 );
@@ -125,9 +123,11 @@ test("Cilium lets packets through where the analysis of policies says so", async
       options,
       probes,
       async (objects, given, chosen, asked) => {
+        // What tunnels carry is the nodes' own traffic, too, which their policies would have to allow.
+        const isNative = chosen.routingMode === "native" || chosen["hostFirewall.enabled"] === true;
         const settings = {
           ...chosen,
-          ...(chosen.routingMode === "native" && { autoDirectNodeRoutes: true }),
+          ...(isNative && { routingMode: "native", autoDirectNodeRoutes: true }),
         };
         const cluster = await withoutPolicies(objects, settings);
         const around = objects.filter(
