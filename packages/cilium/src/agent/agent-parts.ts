@@ -5,6 +5,7 @@ import { ProxyPart } from "../proxy/proxy-part.ts";
 import { WireguardPart } from "../wireguard/wireguard-part.ts";
 import type { AgentPartFactory } from "./agent-part.ts";
 import { EndpointObjects } from "./endpoint-objects.ts";
+import { HealthEndpoint } from "./health-endpoint.ts";
 import { IdentityPart } from "./identity/identity-part.ts";
 import { NodeRoutes } from "./node-routes.ts";
 import { PolicyPart } from "./policy/policy-part.ts";
@@ -18,6 +19,7 @@ export const AGENT_PARTS: readonly AgentPartFactory[] = [
   (agent) => new Loader(agent),
   (agent) => new SocketLb(agent),
   (agent) => new EndpointObjects(agent),
+  (agent) => new HealthEndpoint(agent),
   (agent) => new NodeRoutes(agent),
   (agent) => new IptablesRules(agent),
   (agent) => (agent.config.l7Proxy ? new ProxyPart(agent) : undefined),

@@ -1,5 +1,5 @@
 import { CNI_ERROR, type CniCall, CniError, type CniPlugin, type CniResult } from "@cnilab/core";
-import { type Kernel, KernelError, type NetNamespace, Veth } from "@cnilab/linux";
+import { type Kernel, KernelError, type Veth } from "@cnilab/linux";
 import {
   addressBits,
   familyOf,
@@ -7,23 +7,20 @@ import {
   formatMac,
   type IpAddress,
   Prefix,
-  parsePrefix,
   tryParseInterfaceAddress,
   tryParseIp,
 } from "@cnilab/net";
 import { CiliumAgent } from "../agent/cilium-agent.ts";
 import { createEndpoint } from "../agent/endpoint-create.ts";
+import {
+  DEFAULT_ROUTE,
+  type EndpointAddress,
+  setUpInterface,
+} from "../agent/endpoint-interface.ts";
 import { endpointInterfaceName, temporaryInterfaceName } from "../names/interface-names.ts";
-
-const DEFAULT_ROUTE = { 4: parsePrefix("0.0.0.0/0"), 6: parsePrefix("::/0") } as const;
 
 /** Stands for the agent's IPAM where the plugin asks for addresses. */
 export const CILIUM_IPAM = "cilium-agent";
-
-interface PodAddress {
-  readonly address: IpAddress;
-  readonly gateway: IpAddress;
-}
 
 /** The plugin cilium-cni (plugins/cilium-cni/cmd/cmd.go): addresses and an endpoint from the agent, a veth between. */
 export class CiliumCni implements CniPlugin {
@@ -56,9 +53,16 @@ export class CiliumCni implements CniPlugin {
     let host: Veth | undefined;
     try {
       const addresses = addressesOf(given, agent);
-      const pair = setUpVeth(kernel, sandbox, call, agent);
-      host = pair.host;
-      configureInterface(sandbox, pair.pod, addresses, agent.mtu);
+      const id = `${call.containerId}:${call.ifName}`;
+      const { outer, inner } = setUpInterface(kernel.initNs, sandbox, {
+        hostName: endpointInterfaceName(id),
+        temporaryName: temporaryInterfaceName(id),
+        name: call.ifName,
+        addresses,
+        mtu: agent.devices.mtu.device,
+        routeMtu: agent.mtu,
+      });
+      host = outer;
       const { namespace, name, uid } = podOf(call.args);
       createEndpoint(agent, {
         containerId: call.containerId,
@@ -67,11 +71,11 @@ export class CiliumCni implements CniPlugin {
         name,
         uid,
         addresses: addresses.map(({ address }) => address),
-        device: pair.host,
-        mac: pair.pod.mac,
+        device: outer,
+        mac: inner.mac,
         sandbox,
       });
-      return resultOf(call, pair, addresses, agent.mtu);
+      return resultOf(call, outer, inner, addresses, agent.mtu);
     } catch (error) {
       host?.remove();
       call.delegate(CILIUM_IPAM, "DEL", { ...call.config, ipam });
@@ -118,7 +122,7 @@ function runningAgent(kernel: Kernel): CiliumAgent {
   );
 }
 
-function addressesOf(result: CniResult | undefined, agent: CiliumAgent): PodAddress[] {
+function addressesOf(result: CniResult | undefined, agent: CiliumAgent): EndpointAddress[] {
   return (result?.ips ?? []).map(({ address: text, gateway }) => {
     const address = tryParseInterfaceAddress(text)?.address ?? (tryParseIp(text) as IpAddress);
     const via = gateway === undefined ? undefined : tryParseIp(gateway);
@@ -126,61 +130,18 @@ function addressesOf(result: CniResult | undefined, agent: CiliumAgent): PodAddr
   });
 }
 
-/** pkg/datapath/connector/veth.go */
-function setUpVeth(
-  { initNs }: Kernel,
-  sandbox: NetNamespace,
-  { containerId, ifName }: CniCall,
-  agent: CiliumAgent,
-): { readonly host: Veth; readonly pod: Veth } {
-  const id = `${containerId}:${ifName}`;
-  const mtu = agent.devices.mtu.device;
-  const name = endpointInterfaceName(id);
-  initNs.findDevice(name)?.remove();
-  // It is made in the host's namespace under another name, moved and renamed: nobody sees that.
-  const temporary = temporaryInterfaceName(id);
-  const [pod, host] = Veth.pair(sandbox, { name: temporary, mtu }, initNs, { name, mtu });
-  pod.rename(ifName);
-  if (agent.config.families.includes(4)) initNs.sysctl.set(`net.ipv4.conf.${name}.rp_filter`, 0);
-  host.setUp();
-  return { host, pod };
-}
-
-/** Addresses and routes inside (configureIface; pkg/datapath/connector/ipam.go). */
-function configureInterface(
-  sandbox: NetNamespace,
-  dev: Veth,
-  addresses: readonly PodAddress[],
-  mtu: number,
-): void {
-  if (addresses.some(({ address }) => familyOf(address) === 6)) {
-    sandbox.sysctl.set("net.ipv6.conf.all.disable_ipv6", 0);
-  }
-  dev.setUp();
-  for (const { address } of addresses) {
-    dev.addAddress(address, addressBits(familyOf(address)), { nodad: true });
-  }
-  for (const { gateway } of addresses) {
-    sandbox.addRoute({ dst: Prefix.host(gateway), dev, ...scopeLink(gateway) });
-    sandbox.addRoute({ dst: DEFAULT_ROUTE[familyOf(gateway)], via: gateway, dev, mtu });
-  }
-}
-
-function scopeLink(gateway: IpAddress): { readonly scope?: 253 } {
-  return familyOf(gateway) === 4 ? { scope: 253 } : {};
-}
-
 function resultOf(
   call: CniCall,
-  { host, pod }: { readonly host: Veth; readonly pod: Veth },
-  addresses: readonly PodAddress[],
+  outer: Veth,
+  inner: Veth,
+  addresses: readonly EndpointAddress[],
   mtu: number,
 ): CniResult {
   return {
     cniVersion: call.config.cniVersion,
     interfaces: [
-      { name: host.name, mac: formatMac(host.mac) },
-      { name: call.ifName, mac: formatMac(pod.mac), sandbox: call.netns },
+      { name: outer.name, mac: formatMac(outer.mac) },
+      { name: call.ifName, mac: formatMac(inner.mac), sandbox: call.netns },
     ],
     ips: addresses.map(({ address, gateway }) => ({
       address: `${formatIp(address)}/${addressBits(familyOf(address))}`,
