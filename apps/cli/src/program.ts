@@ -30,6 +30,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<AddCommand>> = new Map([
   ["policy", async () => (await import("./commands/policy/policy.ts")).addPolicyCommand],
   ["gateway", async () => (await import("./commands/gateway/gateway.ts")).addGatewayCommand],
   ["calico", async () => (await import("./commands/calico/calico.ts")).addCalicoCommand],
+  ["cilium", async () => (await import("./commands/cilium/cilium.ts")).addCiliumCommand],
   ["render", async () => (await import("./commands/render.ts")).addRenderCommand],
   ["realize", async () => (await import("./commands/realize.ts")).addRealizeCommand],
   ["import-node", async () => (await import("./commands/import-node.ts")).addImportNodeCommand],

@@ -3,12 +3,14 @@ import {
   type Labels,
   objectKey,
   type Pod,
+  type Protocol,
   type Service,
   type Snapshot,
   type Timer,
 } from "@cnilab/core";
 import { type IpAddress, isLinkLocal } from "@cnilab/net";
 import { combineLatest, Subscription } from "rxjs";
+import type { Frontend } from "../../services/frontend.ts";
 import { hostPortServices } from "../../services/kubernetes-services.ts";
 import type { AgentPart } from "../agent-part.ts";
 import type { CiliumAgent } from "../cilium-agent.ts";
@@ -59,6 +61,27 @@ export class NodeServices implements AgentPart {
       ({ service, frontend, error }) =>
         `Service ${service} is not served at ${frontend}: Updating frontend failed: ${error}`,
     );
+  }
+
+  /** Frontends as the agent knows them: those that stand for all addresses of the node once (pkg/loadbalancer/cell/restapi.go). */
+  *listed(): Iterable<ListedService> {
+    for (const family of this.#states.config.families) {
+      for (const { frontend, revNat, backendIds } of this.#lb.frontends(family)) {
+        if (frontend.nodeAddress >= 0) continue;
+        const backends = backendIds.flatMap((id) => this.#lb.backend(id) ?? []);
+        const { protocol } = frontend;
+        yield {
+          id: revNat,
+          frontend,
+          backends: backends.map(({ address, port, state }) => ({
+            address,
+            port,
+            protocol,
+            state,
+          })),
+        };
+      }
+    }
   }
 
   /** The first time at once: endpoints wait until Services are there (pkg/loadbalancer/cell/wait.go). */
@@ -159,6 +182,19 @@ export class NodeServices implements AgentPart {
       });
     });
   }
+}
+
+/** A frontend with its backends, as the agent lists it. */
+export interface ListedService {
+  readonly id: number;
+  readonly frontend: Frontend;
+  readonly backends: readonly {
+    readonly address: IpAddress;
+    readonly port: number;
+    readonly protocol: Protocol;
+    /** As `BACKEND_STATE_FLAGS` has it. */
+    readonly state: number;
+  }[];
 }
 
 const NO_LABELS: Labels = {};

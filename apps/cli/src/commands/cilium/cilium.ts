@@ -1,0 +1,59 @@
+import { AGENT_LISTINGS, type AgentListing, agentOutput, cilium } from "@cnilab/cilium";
+import { InputError } from "@cnilab/core";
+import { type Command, Option } from "commander";
+import { addClusterFlags, bringUp, type ClusterFlags, warn } from "../../cluster-flags.ts";
+import { print, printJson } from "../../output.ts";
+import type { ProgramIo } from "../../program-io.ts";
+
+interface ListFlags extends ClusterFlags {
+  readonly node: string;
+  readonly output: "text" | "json";
+}
+
+const ABOUT: Readonly<Record<AgentListing, string>> = {
+  "endpoint list": "pods of the node, with their identities and whether policies select them",
+  "identity list": "identities that the agent knows, and what they stand for",
+  "node list": "nodes that the agent knows, with their ranges of addresses",
+  "service list": "Services as the agent has them: frontends and backends",
+};
+
+export function addCiliumCommand(program: Command, io: ProgramIo): void {
+  const command = program
+    .command("cilium")
+    .description("what cilium-dbg tells in the pod of a node's agent (maps: show bpf)");
+  for (const what of AGENT_LISTINGS) {
+    const [noun = "", verb = ""] = what.split(" ");
+    const list = command
+      .command(noun)
+      .description(ABOUT[what])
+      .command(verb)
+      .description(`${ABOUT[what]}, as cilium-dbg ${what} prints them`)
+      .requiredOption("--node <name>", "the node to ask")
+      .addOption(
+        new Option("-o, --output <format>", "text, or JSON")
+          .choices(["text", "json"])
+          .default("text"),
+      );
+    const option = addClusterFlags(list).options.find(({ long }) => long === "--cni");
+    option?.default(cilium.name);
+    list
+      .setOptionValueWithSource("cni", cilium.name, "default")
+      .action((flags) => showListing(io, what, flags));
+  }
+}
+
+async function showListing(io: ProgramIo, what: AgentListing, flags: ListFlags): Promise<void> {
+  const { cluster, warnings } = await bringUp(io, flags);
+  warn(io, [...warnings, ...cluster.warnings]);
+  const node = cluster.nodes.get(flags.node);
+  if (node === undefined) {
+    const names = [...cluster.nodes.keys()].slice(0, 8).join(", ");
+    throw new InputError(`there is no node "${flags.node}"; there are ${names}`, "--node");
+  }
+  const output = agentOutput(node.kernel, what);
+  if (output === undefined) {
+    throw new InputError("runs no cilium-agent; take a cluster with --cni cilium", flags.node);
+  }
+  if (flags.output === "json") printJson(io, output.json);
+  else print(io, output.text);
+}
