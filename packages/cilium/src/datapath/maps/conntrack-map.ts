@@ -1,4 +1,4 @@
-import { BpfLruHash, type Kernel } from "@cnilab/linux";
+import { BpfLruHash, type BpfMapText, type Kernel } from "@cnilab/linux";
 import { formatEndpoint, type IpAddress, type IpFamily } from "@cnilab/net";
 import { packPair, protocolText } from "./map-key.ts";
 
@@ -136,6 +136,8 @@ export function ctEntryText(entry: CtEntry): string {
 
 export type CtMap = BpfLruHash<CtTuple, CtEntry>;
 
+const TEXT: BpfMapText<CtTuple, CtEntry> = { key: ctKeyText, value: ctEntryText };
+
 /** `cilium_ct4_global` and 6 for TCP, `cilium_ct_any4_global` and 6 for all else (bpf/lib/conntrack_map.h). */
 export function ctMap(
   kernel: Kernel,
@@ -144,6 +146,5 @@ export function ctMap(
   maxEntries: number,
 ): CtMap {
   const name = kind === "tcp" ? `cilium_ct${family}_global` : `cilium_ct_any${family}_global`;
-  const text = { key: ctKeyText, value: ctEntryText };
-  return new BpfLruHash(kernel, { name, maxEntries, pack: packTuple, text });
+  return new BpfLruHash(kernel, { name, maxEntries, pack: packTuple, text: TEXT });
 }

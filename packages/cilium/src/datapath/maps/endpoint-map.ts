@@ -1,5 +1,5 @@
 import type { Origin } from "@cnilab/core";
-import { BpfHash, type Kernel } from "@cnilab/linux";
+import { BpfHash, type BpfMapText, type Kernel } from "@cnilab/linux";
 import { formatIp, formatMac, type IpAddress, type Mac } from "@cnilab/net";
 
 /** It is this node itself. */
@@ -34,6 +34,12 @@ export function endpointInfoText(info: EndpointInfo): string {
 
 export type EndpointMap = BpfHash<IpAddress, EndpointInfo>;
 
+const TEXT: BpfMapText<IpAddress, EndpointInfo> = {
+  key: (address) => `${formatIp(address)}:0`,
+  value: endpointInfoText,
+  origin: (_key, info) => info.origin,
+};
+
 /** `cilium_lxc` (bpf/lib/eps.h). */
 export function endpointMap(kernel: Kernel, maxEntries: number): EndpointMap {
   return new BpfHash<IpAddress, EndpointInfo>(kernel, {
@@ -41,10 +47,6 @@ export function endpointMap(kernel: Kernel, maxEntries: number): EndpointMap {
     maxEntries,
     // Addresses of the two families must not be equal: those of IPv6 come above all of IPv4.
     pack: (address) => (typeof address === "number" ? address : 2 ** 32 + address.ordinal),
-    text: {
-      key: (address) => `${formatIp(address)}:0`,
-      value: endpointInfoText,
-      origin: (_key, info) => info.origin,
-    },
+    text: TEXT,
   });
 }

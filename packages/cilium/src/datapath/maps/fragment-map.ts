@@ -1,4 +1,4 @@
-import { BpfLruHash, type Kernel } from "@cnilab/linux";
+import { BpfLruHash, type BpfMapText, type Kernel } from "@cnilab/linux";
 import { formatIp, type IpAddress, type IpFamily } from "@cnilab/net";
 import { packPair } from "./map-key.ts";
 
@@ -18,15 +18,17 @@ export interface FragmentPorts {
 
 export type FragmentMap = BpfLruHash<FragmentId, FragmentPorts>;
 
+const TEXT: BpfMapText<FragmentId, FragmentPorts> = {
+  key: ({ src, dst, id }) => `${formatIp(src)} -> ${formatIp(dst)} ID=${id}`,
+  value: ({ sport, dport }) => `${sport}, ${dport}`,
+};
+
 /** `cilium_ipv4_frag_datagrams` and 6: ports of packets in fragments (bpf/lib/ipfrag.h). */
 export function fragmentMap(kernel: Kernel, family: IpFamily, maxEntries: number): FragmentMap {
   return new BpfLruHash<FragmentId, FragmentPorts>(kernel, {
     name: `cilium_ipv${family}_frag_datagrams`,
     maxEntries,
     pack: ({ src, dst, id, protocol }) => packPair(src, dst, id, protocol),
-    text: {
-      key: ({ src, dst, id }) => `${formatIp(src)} -> ${formatIp(dst)} ID=${id}`,
-      value: ({ sport, dport }) => `${sport}, ${dport}`,
-    },
+    text: TEXT,
   });
 }

@@ -1,5 +1,5 @@
 import type { Origin } from "@cnilab/core";
-import { BpfLpmTrie, type Kernel, type LpmKey } from "@cnilab/linux";
+import { BpfLpmTrie, type BpfMapText, type Kernel, type LpmKey } from "@cnilab/linux";
 import { addressBits, familyOf, formatIp, type IpAddress } from "@cnilab/net";
 import { addressWords } from "./map-key.ts";
 
@@ -56,6 +56,12 @@ export function ipcacheValueText(info: RemoteEndpointInfo): string {
 
 export type IpcacheMap = BpfLpmTrie<IpcacheKey, RemoteEndpointInfo>;
 
+const TEXT: BpfMapText<IpcacheKey, RemoteEndpointInfo> = {
+  key: (key) => `${formatIp(key.address)}/${key.prefixLength}`,
+  value: ipcacheValueText,
+  origin: (_key, info) => info.origin,
+};
+
 /** `cilium_ipcache_v2` (bpf/lib/eps.h). */
 export function ipcacheMap(kernel: Kernel, maxEntries: number): IpcacheMap {
   return new BpfLpmTrie(kernel, {
@@ -63,10 +69,6 @@ export function ipcacheMap(kernel: Kernel, maxEntries: number): IpcacheMap {
     maxEntries,
     bits: IPCACHE_BITS,
     encode: encodeIpcacheKey,
-    text: {
-      key: (key) => `${formatIp(key.address)}/${key.prefixLength}`,
-      value: ipcacheValueText,
-      origin: (_key, info) => info.origin,
-    },
+    text: TEXT,
   });
 }

@@ -1,5 +1,12 @@
 import type { Origin } from "@cnilab/core";
-import { BpfHash, BpfLpmTrie, BpfLruHash, type Kernel, type LpmKey } from "@cnilab/linux";
+import {
+  BpfHash,
+  BpfLpmTrie,
+  BpfLruHash,
+  type BpfMapText,
+  type Kernel,
+  type LpmKey,
+} from "@cnilab/linux";
 import { formatEndpoint, formatIp, type IpAddress, type IpFamily } from "@cnilab/net";
 import { addressNumber, addressWords, packAddress, packPair, protocolText } from "./map-key.ts";
 
@@ -119,6 +126,53 @@ function valueOrigin(_key: unknown, value: { readonly origin?: Origin | undefine
   return value.origin;
 }
 
+function same(id: number): number {
+  return id;
+}
+
+function packAffinity({ client, netnsCookie, revNat }: LbAffinityKey): string {
+  return packPair(client, 0, netnsCookie % 2 ** 32, revNat);
+}
+
+function packReverseSk({ cookie, address, port }: ReverseSkKey): string {
+  return `${cookie} ${addressNumber(address).toString(36)} ${port}`;
+}
+
+// One for all nodes.
+const SERVICE_TEXT: BpfMapText<LbServiceKey, LbService> = {
+  key: lbServiceKeyText,
+  value: lbServiceText,
+  origin: valueOrigin,
+};
+const BACKEND_TEXT: BpfMapText<number, LbBackend> = {
+  value: ({ address, proto }) => `${protocolText(proto)}://${formatIp(address)}`,
+  origin: valueOrigin,
+};
+const REVERSE_NAT_TEXT: BpfMapText<number, LbReverseNat> = {
+  value: ({ address, port }) => formatEndpoint(address, port),
+  origin: valueOrigin,
+};
+const AFFINITY_TEXT: BpfMapText<LbAffinityKey, LbAffinity> = {
+  key: ({ client, netnsCookie, revNat }) =>
+    `${netnsCookie === 0 ? formatIp(client) : netnsCookie} ${Number(netnsCookie !== 0)} ${revNat}`,
+  value: ({ backendId, lastUsed }) => `${backendId} ${lastUsed}`,
+};
+const SOURCE_RANGE_TEXT: BpfMapText<LbSourceRangeKey, true> = {
+  key: ({ address, prefixLength, revNat }) => `${formatIp(address)}/${prefixLength} (${revNat})`,
+  value: () => "",
+};
+const MAGLEV_TEXT: BpfMapText<number, MaglevInner> = {
+  value: (table) => `[${table.length} slots]`,
+};
+const REVERSE_SK_TEXT: BpfMapText<ReverseSkKey, ReverseSkEntry> = {
+  key: ({ address, port, cookie }) => `[${formatIp(address)}]:${port}, ${cookie}`,
+  value: ({ address, port, revNat }) => `[${formatIp(address)}]:${port}, ${revNat}`,
+};
+const AFFINITY_MATCH_TEXT: BpfMapText<LbAffinityMatch, true> = {
+  key: ({ backendId, revNat }) => `${backendId} ${revNat}`,
+  value: () => "",
+};
+
 /** A node's maps of the load balancer of one family. */
 export class LbMaps {
   /** `cilium_lb4_services_v2` */
@@ -142,63 +196,48 @@ export class LbMaps {
       name: name("services_v2"),
       maxEntries: sizes.services,
       pack: packLbServiceKey,
-      text: { key: lbServiceKeyText, value: lbServiceText, origin: valueOrigin },
+      text: SERVICE_TEXT,
     });
     this.backends = new BpfHash<number, LbBackend>(kernel, {
       name: name("backends_v3"),
       maxEntries: sizes.backends,
-      pack: (id) => id,
-      text: {
-        value: ({ address, proto }) => `${protocolText(proto)}://${formatIp(address)}`,
-        origin: valueOrigin,
-      },
+      pack: same,
+      text: BACKEND_TEXT,
     });
     this.reverseNat = new BpfHash<number, LbReverseNat>(kernel, {
       name: name("reverse_nat"),
       maxEntries: sizes.reverseNat,
-      pack: (revNat) => revNat,
-      text: { value: ({ address, port }) => formatEndpoint(address, port), origin: valueOrigin },
+      pack: same,
+      text: REVERSE_NAT_TEXT,
     });
     this.affinity = new BpfLruHash<LbAffinityKey, LbAffinity>(kernel, {
       name: name("affinity"),
       maxEntries: sizes.affinity,
-      pack: ({ client, netnsCookie, revNat }) => packPair(client, 0, netnsCookie % 2 ** 32, revNat),
-      text: {
-        key: ({ client, netnsCookie, revNat }) =>
-          `${netnsCookie === 0 ? formatIp(client) : netnsCookie} ${Number(netnsCookie !== 0)} ${revNat}`,
-        value: ({ backendId, lastUsed }) => `${backendId} ${lastUsed}`,
-      },
+      pack: packAffinity,
+      text: AFFINITY_TEXT,
     });
     this.sourceRange = new BpfLpmTrie<LbSourceRangeKey, true>(kernel, {
       name: name("source_range"),
       maxEntries: sizes.sourceRange,
       bits: 32 + (family === 4 ? 32 : 128),
       encode: encodeSourceRange,
-      text: {
-        key: ({ address, prefixLength, revNat }) =>
-          `${formatIp(address)}/${prefixLength} (${revNat})`,
-        value: () => "",
-      },
+      text: SOURCE_RANGE_TEXT,
     });
     this.maglev = new BpfHash<number, MaglevInner>(
       kernel,
       {
         name: name("maglev"),
         maxEntries: sizes.maglev,
-        pack: (revNat) => revNat,
-        text: { value: (table) => `[${table.length} slots]` },
+        pack: same,
+        text: MAGLEV_TEXT,
       },
       "hash_of_maps",
     );
     this.reverseSk = new BpfLruHash<ReverseSkKey, ReverseSkEntry>(kernel, {
       name: name("reverse_sk"),
       maxEntries: sizes.reverseSk,
-      pack: ({ cookie, address, port }) =>
-        `${cookie} ${addressNumber(address).toString(36)} ${port}`,
-      text: {
-        key: ({ address, port, cookie }) => `[${formatIp(address)}]:${port}, ${cookie}`,
-        value: ({ address, port, revNat }) => `[${formatIp(address)}]:${port}, ${revNat}`,
-      },
+      pack: packReverseSk,
+      text: REVERSE_SK_TEXT,
     });
   }
 }
@@ -225,6 +264,6 @@ export function affinityMatchMap(
     name: "cilium_lb_affinity_match",
     maxEntries,
     pack: packAffinityMatch,
-    text: { key: ({ backendId, revNat }) => `${backendId} ${revNat}`, value: () => "" },
+    text: AFFINITY_MATCH_TEXT,
   });
 }

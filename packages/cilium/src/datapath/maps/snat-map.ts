@@ -1,4 +1,4 @@
-import { BpfLruHash, type Kernel } from "@cnilab/linux";
+import { BpfLruHash, type BpfMapText, type Kernel } from "@cnilab/linux";
 import { formatEndpoint, type IpAddress, type IpFamily } from "@cnilab/net";
 import { type CtTuple, packTuple, TUPLE_F_IN } from "./conntrack-map.ts";
 import { protocolText } from "./map-key.ts";
@@ -15,20 +15,21 @@ export interface NatEntry {
 
 export type SnatMap = BpfLruHash<CtTuple, NatEntry>;
 
+const TEXT: BpfMapText<CtTuple, NatEntry> = {
+  key(key: CtTuple): string {
+    const way = (key.flags & TUPLE_F_IN) !== 0 ? "IN" : "OUT";
+    const from = formatEndpoint(key.saddr, key.sport);
+    return `${protocolText(key.nexthdr)} ${way} ${from} -> ${formatEndpoint(key.daddr, key.dport)}`;
+  },
+  value(entry: NatEntry, key: CtTuple): string {
+    const which = (key.flags & TUPLE_F_IN) !== 0 ? "DST" : "SRC";
+    const to = formatEndpoint(entry.toAddress, entry.toPort);
+    return `XLATE_${which} ${to} Created=${entry.created} NeedsCT=${Number(entry.needsCt)}`;
+  },
+};
+
 /** `cilium_snat_v4_external` and 6 (bpf/lib/nat.h). */
 export function snatMap(kernel: Kernel, family: IpFamily, maxEntries: number): SnatMap {
-  const text = {
-    key(key: CtTuple): string {
-      const way = (key.flags & TUPLE_F_IN) !== 0 ? "IN" : "OUT";
-      const from = formatEndpoint(key.saddr, key.sport);
-      return `${protocolText(key.nexthdr)} ${way} ${from} -> ${formatEndpoint(key.daddr, key.dport)}`;
-    },
-    value(entry: NatEntry, key: CtTuple): string {
-      const which = (key.flags & TUPLE_F_IN) !== 0 ? "DST" : "SRC";
-      const to = formatEndpoint(entry.toAddress, entry.toPort);
-      return `XLATE_${which} ${to} Created=${entry.created} NeedsCT=${Number(entry.needsCt)}`;
-    },
-  };
   const name = `cilium_snat_v${family}_external`;
-  return new BpfLruHash(kernel, { name, maxEntries, pack: packTuple, text });
+  return new BpfLruHash(kernel, { name, maxEntries, pack: packTuple, text: TEXT });
 }
