@@ -56,6 +56,7 @@ describe("routes of node-a", () => {
       { "endpointRoutes.enabled": true },
       [
         "ROUTER dev cilium_host proto kernel scope link",
+        "10.244.0.172 dev lxc_health proto kernel scope link",
         "10.244.0.174 dev lxcX proto kernel scope link",
         "10.244.1.0/24 via ROUTER dev cilium_host proto kernel src ROUTER mtu 1450",
       ],
