@@ -26,6 +26,13 @@ export interface PolicySubject {
 /** All rules that a node knows of (pkg/policy/repository.go). */
 export class PolicyRepository {
   readonly #settings: PolicySettings;
+  /** What has been resolved, by the rules that it comes from: most identities of a cluster are under the same. */
+  readonly #resolved = new Map<
+    string,
+    { readonly rules: readonly PolicyRule[]; readonly policy: ResolvedPolicy }
+  >();
+  readonly #numbers = new WeakMap<PolicyRule, number>();
+  #rulesSeen = 0;
   /** Rules by the object that they are of: `CiliumNetworkPolicy/shop/web`. */
   readonly #byResource = new Map<string, readonly PolicyRule[]>();
   readonly #byNamespace = new Map<string, Set<PolicyRule>>();
@@ -59,18 +66,37 @@ export class PolicyRepository {
     if (rules.length === 0) this.#byResource.delete(resource);
     else this.#byResource.set(resource, rules);
     this.#revision++;
+    for (const [key, { rules: from }] of this.#resolved) {
+      if (from.some((rule) => old.includes(rule))) this.#resolved.delete(key);
+    }
     return [...old, ...rules];
   }
 
-  /** @throws PolicyConflictError: then endpoints of the identity keep the policy that they had */
+  /**
+   * The same object for all identities that the same rules are for.
+   * @throws PolicyConflictError: then endpoints of the identity keep the policy that they had
+   */
   resolve({ identity, labels }: PolicySubject): ResolvedPolicy {
-    const { revision } = this;
     const { enforcement, hostFirewall } = this.#settings;
     const isHost = identity === RESERVED_IDENTITY.host;
-    if (enforcement === "never" || (isHost && !hostFirewall)) return { revision };
+    if (enforcement === "never" || (isHost && !hostFirewall)) return NOTHING_ENFORCED;
     const namespace = namespaceOf(labels);
     const rules = this.#rulesFor(isHost, labels, namespace);
     const isForced = enforcement === "always" || isReserved(labels, "init");
+    const key = `${namespace} ${isForced} ${rules.map((rule) => this.#numberOf(rule)).join()}`;
+    let resolved = this.#resolved.get(key);
+    if (resolved === undefined) {
+      resolved = { rules, policy: this.#resolveRules(rules, namespace, isForced) };
+      this.#resolved.set(key, resolved);
+    }
+    return resolved.policy;
+  }
+
+  #resolveRules(
+    rules: readonly PolicyRule[],
+    namespace: string,
+    isForced: boolean,
+  ): ResolvedPolicy {
     const direction = (of: "ingress" | "egress"): L4DirectionPolicy | undefined => {
       const own = rules.filter((rule) => hasSection(rule, of));
       if (own.length === 0 && !isForced) return undefined;
@@ -83,12 +109,21 @@ export class PolicyRepository {
       rules.find((rule) => rule.defaultDeny[of] && hasSection(rule, of));
     const [ingressDeniedBy, egressDeniedBy] = [deniedBy("ingress"), deniedBy("egress")];
     return {
-      revision,
+      revision: this.#revision,
       ...(ingress && { ingress }),
       ...(egress && { egress }),
       ...(ingressDeniedBy && { ingressDeniedBy }),
       ...(egressDeniedBy && { egressDeniedBy }),
     };
+  }
+
+  #numberOf(rule: PolicyRule): number {
+    let number = this.#numbers.get(rule);
+    if (number === undefined) {
+      number = this.#rulesSeen++;
+      this.#numbers.set(rule, number);
+    }
+    return number;
   }
 
   /** Whether a rule is for endpoints of these labels. */
@@ -98,6 +133,8 @@ export class PolicyRepository {
     return candidates.filter((rule) => selectsSubject(rule, isHost, labels));
   }
 }
+
+const NOTHING_ENFORCED: ResolvedPolicy = { revision: 1 };
 
 /** Rules of nodes are for the host alone, all others for all else. */
 export function selectsSubject(rule: PolicyRule, isHost: boolean, labels: LabelSet): boolean {

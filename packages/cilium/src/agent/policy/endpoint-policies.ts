@@ -115,6 +115,9 @@ export class EndpointPolicies {
   readonly #members = new Map<PolicyEndpoint, Member>();
   readonly #resolutions = new Map<string, Resolution>();
   readonly #groups = new Map<string, Group>();
+  /** Resolved policies are the same object for all identities that the same rules are for. */
+  readonly #numbers = new WeakMap<ResolvedPolicy, number>();
+  #resolvedSeen = 0;
 
   constructor(options: EndpointPolicyOptions) {
     this.#options = options;
@@ -161,7 +164,7 @@ export class EndpointPolicies {
       if (!rules.some((rule) => selectsSubject(rule, isHost, labels))) continue;
       count++;
       this.#resolve(resolution);
-      this.#regenerate([...resolution.members]);
+      this.#regenerate([...resolution.members], false);
     }
     return count;
   }
@@ -314,12 +317,21 @@ export class EndpointPolicies {
   }
 
   #groupKey(member: Member, resolved: ResolvedPolicy, hasRedirects: boolean): string {
-    const { node, endpoint, identity, ports } = member;
+    const { node, endpoint, ports } = member;
     if (hasRedirects) return `${OWN}${node.name}/${endpoint.id}`;
     if (endpoint.kind === "host") return `host:${node.name}`;
     const host = node.hostLabels.length === 1 ? "" : identityKey(node.hostLabels);
     const names = hasPortNames(resolved.ingress) ? [...ports].join() : "";
-    return `${identity}|${host}|${names}`;
+    return `${this.#numberOf(resolved)}|${host}|${names}`;
+  }
+
+  #numberOf(resolved: ResolvedPolicy): number {
+    let number = this.#numbers.get(resolved);
+    if (number === undefined) {
+      number = this.#resolvedSeen++;
+      this.#numbers.set(resolved, number);
+    }
+    return number;
   }
 
   #ownerOf({ node, endpoint, ports }: Member): PolicyOwner {

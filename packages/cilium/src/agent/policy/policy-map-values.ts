@@ -19,17 +19,25 @@ export function policyKeyOf(key: PolicyMapKey): PolicyKey {
   };
 }
 
+/** Entries of one filter are the same object for all identities that it selects. */
+const values = new WeakMap<PolicyMapEntry, PolicyEntry>();
+
 export function policyEntryOf(key: PolicyMapKey, entry: PolicyMapEntry): PolicyEntry {
+  const { lpmPrefixLength } = policyKeyOf(key);
+  const known = values.get(entry);
+  if (known?.lpmPrefixLength === lpmPrefixLength) return known;
   const origin = ruleOrigin(entry.rules[0]);
-  return {
+  const value = {
     deny: entry.deny,
     proxyPort: entry.proxyPort,
     proxyPortPriority: entry.proxyPortPriority,
     authType: entry.authType,
     hasExplicitAuthType: entry.authExplicit,
-    lpmPrefixLength: policyKeyOf(key).lpmPrefixLength,
+    lpmPrefixLength,
     ...(origin && { origin }),
   };
+  values.set(entry, value);
+  return value;
 }
 
 /** The object that a rule is of, as its labels tell. */

@@ -152,6 +152,7 @@ export class SharedPolicy {
 }
 
 function isSame(x: PolicyEntry, y: PolicyEntry): boolean {
+  if (x === y) return true;
   return (
     x.deny === y.deny &&
     x.proxyPort === y.proxyPort &&
