@@ -9,6 +9,7 @@ import {
 import type { IpFamily } from "@cnilab/net";
 import { iptablesHashes, iptablesRule } from "../rules/iptables-text.ts";
 import type { TableChain } from "../rules/rule.ts";
+import type { FelixConfig } from "./felix-config.ts";
 import { createIpSet, ipSetChanges } from "./ip-set-commands.ts";
 import { sameMembers, type WantedIpSet } from "./ip-sets.ts";
 import { hashedRules } from "./restore-input.ts";
@@ -21,26 +22,28 @@ const LAYER = "felix";
 export class IptablesDataplane {
   readonly #netns: NetNamespace;
   readonly #family: IpFamily;
-  readonly #append: boolean;
   readonly #shared: SharedIptables;
   /** Sets that are there, whatever became of the rules. */
   readonly #sets = new Map<string, WantedIpSet>();
   /** What is to stand in built-in chains, by table and chain. */
   readonly #hooks = new Map<string, HookRules>();
 
+  /** Whether its rules stand behind those of others in built-in chains (`ChainInsertMode`). */
+  #append = false;
+
   /** @param shared of all nodes of a cluster */
-  constructor(
-    netns: NetNamespace,
-    family: IpFamily,
-    options: { readonly append: boolean; readonly shared: SharedIptables },
-  ) {
+  constructor(netns: NetNamespace, family: IpFamily, shared: SharedIptables) {
     this.#netns = netns;
     this.#family = family;
-    this.#append = options.append;
-    this.#shared = options.shared;
+    this.#shared = shared;
   }
 
-  apply(tables: WantedTables, sets: ReadonlyMap<string, WantedIpSet>, maxIpsetSize: number): void {
+  apply(
+    tables: WantedTables,
+    sets: ReadonlyMap<string, WantedIpSet>,
+    { chainInsertMode, maxIpsetSize }: Pick<FelixConfig, "chainInsertMode" | "maxIpsetSize">,
+  ): void {
+    this.#append = chainInsertMode === "append";
     // Sets must be there before the rules that name them, and until those are gone.
     this.#updateSets(sets, maxIpsetSize);
     const iptables = this.#netns.iptables(this.#family);

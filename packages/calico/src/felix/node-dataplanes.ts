@@ -58,7 +58,7 @@ export class NodeDataplanes {
       this.#last.set(family, tables);
       const sets = wantedIpSets(input, family);
       if (backend === "iptables") {
-        this.#iptablesOf(family, config).apply(tables, sets, config.maxIpsetSize);
+        this.#iptablesOf(family).apply(tables, sets, config);
       } else {
         this.#nftablesOf(family).apply(tables, sets);
       }
@@ -100,14 +100,10 @@ export class NodeDataplanes {
     return this.#marks.of;
   }
 
-  #iptablesOf(family: IpFamily, config: FelixConfig): IptablesDataplane {
+  #iptablesOf(family: IpFamily): IptablesDataplane {
     let dataplane = this.#iptables.get(family);
     if (dataplane === undefined) {
-      const append = config.chainInsertMode === "append";
-      dataplane = new IptablesDataplane(this.#netns, family, {
-        append,
-        shared: this.#cluster.iptables,
-      });
+      dataplane = new IptablesDataplane(this.#netns, family, this.#cluster.iptables);
       this.#iptables.set(family, dataplane);
     }
     return dataplane;

@@ -38,13 +38,15 @@ function wanted(members: ReadonlySet<string>, node: number): ReadonlyMap<string,
   return new Map([["cali40all-vxlan-net", { kind: "hash:net", members, except }]]);
 }
 
+const CONFIG = { chainInsertMode: "insert", maxIpsetSize: 1000 } as const;
+
 test.each(["iptables", "nftables"])("%s: sets have all nodes but their own", (backend) => {
   const network = new Network(new VirtualClock(), new SeededRandom(1));
   const ofIptables = new SharedIptables();
   const ofNftables = new SharedNftables();
   const nodes = [1, 2, 3, 4].map((node) => {
     const { initNs } = new Kernel(network, `node-${node}`);
-    const iptables = new IptablesDataplane(initNs, 4, { append: false, shared: ofIptables });
+    const iptables = new IptablesDataplane(initNs, 4, ofIptables);
     const nftables = new NftablesDataplane(initNs, 4, policyTable(4), ofNftables);
     return { node, initNs, iptables, nftables };
   });
@@ -52,7 +54,7 @@ test.each(["iptables", "nftables"])("%s: sets have all nodes but their own", (ba
     const members = new Set(there.map(address));
     for (const { node, iptables, nftables } of nodes) {
       const sets = wanted(members, node);
-      if (backend === "iptables") iptables.apply(TABLES, sets, 1000);
+      if (backend === "iptables") iptables.apply(TABLES, sets, CONFIG);
       else nftables.apply(TABLES, sets);
     }
     for (const { node, initNs } of nodes) {

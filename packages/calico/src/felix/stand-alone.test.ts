@@ -110,6 +110,29 @@ test.each([
   },
 );
 
+// A changed ChainInsertMode restarts Felix, which then finds its rules by their hashes where they do not belong.
+test.each([
+  ["Insert", "Append", ["others", "cali:"]],
+  ["Append", "Insert", ["cali:", "others"]],
+])("its rules move where they belong from then on, %s and then %s", (before, after, order) => {
+  const state = (chainInsertMode: string) => [
+    NAMESPACE as KubeObject,
+    WEB,
+    v3("FelixConfiguration", "default", { chainInsertMode, nftablesMode: "Disabled" }),
+  ];
+  const { netns, felix } = felixAfter({}, state(before));
+  netns.iptables(4).insert("filter", "INPUT", "-m comment --comment others -j ACCEPT");
+  felix.apply(state(after));
+  const parts = (): (string | undefined)[] =>
+    netns
+      .iptables(4)
+      .list("filter", "INPUT")
+      .flatMap((rule) => /others|cali:/.exec(rule)?.[0] ?? []);
+  expect(parts()).toEqual(order);
+  felix.apply(state(before));
+  expect(parts()).toEqual(order.toReversed());
+});
+
 test.each([
   ["Disabled", "Enabled"],
   ["Enabled", "Disabled"],

@@ -95,11 +95,7 @@ export class PolicyNode {
     const { initNs } = this.#kernel;
     if (backend === "nftables") new NftablesDataplane(initNs, 4).apply(tables, sets);
     else {
-      new IptablesDataplane(initNs, 4, { append: false, shared: new SharedIptables() }).apply(
-        tables,
-        sets,
-        config.maxIpsetSize,
-      );
+      new IptablesDataplane(initNs, 4, new SharedIptables()).apply(tables, sets, config);
     }
   }
 
