@@ -37,7 +37,7 @@ test("identities that no endpoint has are marked after half an hour, and go half
   // Somebody takes it again.
   api.put(endpoint(302));
   clock.advance(28 * MINUTE);
-  expect(states()).toEqual(["300 marked", "301 marked", "302 marked"]);
+  expect(states()).toEqual(["300", "301 marked", "302 marked"]);
   clock.advance(2 * MINUTE);
   expect(states()).toEqual(["300 marked", "302 marked"]);
   collector.stop();
