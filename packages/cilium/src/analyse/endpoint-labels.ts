@@ -4,6 +4,7 @@ import type { PolicyEndpoint } from "@cnilab/network-policy";
 import { podLabels } from "../labels/kubernetes-labels.ts";
 import { extendedKey, LABEL_SOURCE, type Label, label } from "../labels/label.ts";
 import { LabelFilter } from "../labels/label-filter.ts";
+import type { LabelSet } from "../labels/label-set.ts";
 import { reservedLabel, worldLabel } from "../labels/reserved-labels.ts";
 import type { AnalysisSettings } from "./analysis-settings.ts";
 
@@ -46,16 +47,26 @@ export class EndpointLabels {
   }
 
   #ofPod(pod: NonNullable<PolicyEndpoint["pod"]>): Labels {
-    const { namespace, namespaceLabels, labels, serviceAccount = "" } = pod;
+    const { namespace, namespaceLabels, labels, serviceAccount } = pod;
     const key = JSON.stringify([namespace, serviceAccount, namespaceLabels, labels]);
     let found = this.#ofPods.get(key);
     if (found === undefined) {
-      const cluster = this.#settings.clusterName;
-      const all = podLabels({ namespace, namespaceLabels, labels, serviceAccount, cluster });
-      found = asLabels(all.filter((each) => this.#isKept(each)));
+      found = asLabels(this.identityOf(pod));
       this.#ofPods.set(key, found);
     }
     return found;
+  }
+
+  /** Labels of a pod's identity. */
+  identityOf({
+    namespace,
+    namespaceLabels,
+    labels,
+    serviceAccount = "",
+  }: NonNullable<PolicyEndpoint["pod"]>): LabelSet {
+    const cluster = this.#settings.clusterName;
+    const all = podLabels({ namespace, namespaceLabels, labels, serviceAccount, cluster });
+    return all.filter((each) => this.#isKept(each));
   }
 
   #isKept(each: Label): boolean {

@@ -22,6 +22,7 @@ import { KnownRanges } from "./known-ranges.ts";
 import { NamedPorts } from "./named-ports.ts";
 import { Objects } from "./objects.ts";
 import { PeerTerms } from "./peer-terms.ts";
+import { policyConflicts } from "./policy-conflicts.ts";
 import { RuleTerms } from "./rule-terms.ts";
 
 const KINDS: readonly Kind[] = [
@@ -66,20 +67,35 @@ export function policyView(all: readonly KubeObject[], settings: AnalysisSetting
     new CidrGroups(objects.of("CiliumCIDRGroup.cilium.io")),
   );
   const labels = new EndpointLabels(settings, apiServers(objects));
-  const names = new NamedPorts(() => workloads(all));
+  const allWorkloads = once(() => workloads(all));
+  const names = new NamedPorts(allWorkloads);
   const policies = new CiliumPolicies(
     settings,
     peers,
     new RuleTerms(settings, peers, names),
     (key) => labels.isKeptOfNode(key),
   ).read(rules);
+  const conflicts = policyConflicts(
+    rules.map(({ rule }) => rule),
+    allWorkloads,
+    ({ pods }) => pods.flatMap(({ pod }) => (pod === undefined ? [] : [labels.identityOf(pod)])),
+    settings,
+  );
   return {
     policies: policies.policies,
     // Ranges ask by themselves whether an address is a pod's: see PeerTerms.
     settings: { blocksMatchPods: true },
     endpoint: (plain: PolicyEndpoint) => ({ ...plain, labels: labels.of(plain) }),
     podLabel: (key) => podLabel(key, settings),
-    ignored: [...ignored, ...policies.ignored],
+    ignored: [...ignored, ...policies.ignored, ...conflicts],
+  };
+}
+
+function once<T>(find: () => T): () => T {
+  let found: { readonly value: T } | undefined;
+  return () => {
+    found ??= { value: find() };
+    return found.value;
   };
 }
 

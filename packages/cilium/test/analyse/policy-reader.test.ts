@@ -269,6 +269,23 @@ describe("Cilium's policies", () => {
   });
 });
 
+test("rules that contradict each other are told of, with who has them", () => {
+  const at = (rules: object) => [{ ports: [{ port: "80", protocol: "TCP" }], rules }];
+  const { ignored } = read([
+    cnp("http", { ...DB, ingress: [{ ...from("api"), toPorts: at({ http: [{ path: "/a" }] }) }] }),
+    cnp("kafka", {
+      ...DB,
+      ingress: [{ ...from("api"), toPorts: at({ kafka: [{ topic: "a" }] }) }],
+    }),
+  ]);
+  expect(ignored.map(({ object, reason }) => [object.metadata.name, reason])).toEqual([
+    [
+      "db",
+      "its policies contradict each other, so that its pods keep what they had: cannot merge conflicting L7 parsers (http/kafka)",
+    ],
+  ]);
+});
+
 describe("what is left out is told, with the reason", () => {
   test.each<[string, KubeObject, RegExp]>([
     [
