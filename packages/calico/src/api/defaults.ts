@@ -1,10 +1,10 @@
 import type { KubeObject } from "@cnilab/core";
 import { tryParsePrefix } from "@cnilab/net";
 import { isSet } from "./field-checks.ts";
-import { BLOCK_SIZES } from "./pool-checks.ts";
+import { ALLOWED_USES, BLOCK_SIZES } from "./pool-checks.ts";
 import type { BGPConfiguration } from "./v3/bgp-configuration.ts";
 import type { FelixConfiguration } from "./v3/felix-configuration.ts";
-import type { IPPool, IPPoolAllowedUse } from "./v3/ip-pool.ts";
+import type { IPPool } from "./v3/ip-pool.ts";
 import type { IPAMConfiguration } from "./v3/ipam.ts";
 import type { PolicySpec } from "./v3/network-policy.ts";
 import type { PolicyType } from "./v3/rule.ts";
@@ -50,10 +50,8 @@ export function defaultTier(given: Tier): Tier {
   return withSpec(given, { order: 1_000_000, defaultAction: "Deny" });
 }
 
-const ALLOWED_USES: readonly IPPoolAllowedUse[] = ["Workload", "Tunnel"];
-
 export function defaultPool(given: IPPool): IPPool {
-  const { cidr, blockSize } = given.spec;
+  const { cidr, blockSize, allowedUses } = given.spec;
   const prefix = tryParsePrefix(cidr);
   const defaults = {
     ipipMode: "Never",
@@ -63,12 +61,17 @@ export function defaultPool(given: IPPool): IPPool {
     allowedUses: ALLOWED_USES,
     blockSize: BLOCK_SIZES[prefix?.family ?? 4].default,
   };
-  // IPv6 has several texts for one range, and 0 is no size.
+  // IPv6 has several texts for one range, 0 is no size, and an empty list no use.
   const plain = prefix?.toString() ?? cidr;
-  if (plain === cidr && blockSize !== 0) return withSpec(given, defaults);
-  const { blockSize: _, ...spec } = given.spec;
-  const kept = blockSize === 0 ? spec : given.spec;
-  return withSpec({ ...given, spec: { ...kept, cidr: plain } }, defaults);
+  const isEmpty = allowedUses?.length === 0;
+  if (plain === cidr && blockSize !== 0 && !isEmpty) return withSpec(given, defaults);
+  const spec = {
+    ...given.spec,
+    cidr: plain,
+    ...(blockSize === 0 && { blockSize: defaults.blockSize }),
+    ...(isEmpty && { allowedUses: ALLOWED_USES }),
+  };
+  return withSpec({ ...given, spec }, defaults);
 }
 
 export function defaultIpamConfiguration(given: IPAMConfiguration): IPAMConfiguration {

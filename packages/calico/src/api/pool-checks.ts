@@ -18,7 +18,7 @@ import {
   selector,
   unique,
 } from "./field-checks.ts";
-import type { IPPoolSpec } from "./v3/ip-pool.ts";
+import type { IPPoolAllowedUse, IPPoolSpec } from "./v3/ip-pool.ts";
 import type { IPAMConfigurationSpec } from "./v3/ipam.ts";
 
 // Addresses (api/pkg/apis/projectcalico/v3/ippool.go, ipamconfig.go, ipreservation.go).
@@ -50,6 +50,9 @@ export const BLOCK_SIZES = {
   6: { least: 116, most: 128, default: 122 },
 } as const;
 
+/** Of a pool that names none, or an empty list of them. */
+export const ALLOWED_USES: readonly IPPoolAllowedUse[] = ["Workload", "Tunnel"];
+
 export const ipPoolSpec: Check = (value, path) => {
   poolFields(value, path);
   const pool = value as IPPoolSpec;
@@ -79,9 +82,13 @@ function checkUses(
   encapsulated: boolean,
   path: readonly (string | number)[],
 ): void {
-  const uses = pool.allowedUses ?? [];
+  // The pool's defaults are filled in before the API server asks (clientv3/ippool.go validateAndSetDefaults).
+  const uses = pool.allowedUses?.length ? pool.allowedUses : ALLOWED_USES;
   if (uses.includes("Tunnel") && isSet(pool.namespaceSelector)) {
-    fail([...path, "namespaceSelector"], "cannot stand where allowedUses has Tunnel");
+    fail(
+      [...path, "namespaceSelector"],
+      "cannot stand where allowedUses has Tunnel, as it does unless it says otherwise",
+    );
   }
   if (!uses.includes("LoadBalancer")) return;
   if (uses.length > 1) {

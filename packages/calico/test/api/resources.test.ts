@@ -94,6 +94,13 @@ test.each<[kind: string, spec: unknown, message: string, name?: string]>([
     { cidr: "10.0.0.0/16", allowedUses: ["LoadBalancer", "Tunnel"] },
     "spec.allowedUses cannot have LoadBalancer beside Workload or Tunnel",
   ],
+  ...[{}, { allowedUses: [] }, { allowedUses: ["Tunnel"] }].map(
+    (uses): [string, object, string] => [
+      "IPPool",
+      { cidr: "10.0.0.0/16", namespaceSelector: "all()", ...uses },
+      "spec.namespaceSelector cannot stand where allowedUses has Tunnel",
+    ],
+  ),
   [
     "IPPool",
     { cidr: "10.0.0.0/16", nodeSelector: "zone = 'a'" },
@@ -372,7 +379,7 @@ test.each<[kind: string, spec: object, stored: object]>([
   ],
   [
     "IPPool",
-    { cidr: "FD00:0::/64", blockSize: 0, ipipMode: "" },
+    { cidr: "FD00:0::/64", blockSize: 0, ipipMode: "", allowedUses: [] },
     {
       cidr: "fd00::/64",
       blockSize: 122,

@@ -167,7 +167,11 @@ test("pools are for nodes and namespaces that they select", async () => {
         },
         "a",
       ),
-      pool("10.2.0.0/16", { namespaceSelector: "tier == 'gold'" }, "gold"),
+      pool(
+        "10.2.0.0/16",
+        { namespaceSelector: "tier == 'gold'", allowedUses: ["Workload"] },
+        "gold",
+      ),
       pool(
         "10.3.0.0/16",
         {
