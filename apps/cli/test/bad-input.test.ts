@@ -182,7 +182,7 @@ const MANIFESTS: readonly (readonly [string, string])[] = [
 ];
 
 const KINDS =
-  "adminnetworkpolicies, backendtlspolicies, baselineadminnetworkpolicies, clusternetworkpolicies, configmaps, daemonsets, deployments, endpoints, endpointslices, events, gateways, gatewayclasses, grpcroutes, httproutes, ingresses, ingressclasses, jobs, listenersets, namespaces, networkpolicies, nodes, pods, referencegrants, replicasets, replicationcontrollers, secrets, services, serviceaccounts, statefulsets, tcproutes, tlsroutes, udproutes, bgpconfigurations, bgpfilters, bgppeers, blockaffinities, caliconodestatuses, clusterinformations, felixconfigurations, globalnetworkpolicies, globalnetworksets, hostendpoints, ipamblocks, ipamconfigurations, ipamhandles, ippools, ipreservations, kubecontrollersconfigurations, networkpolicies.projectcalico.org, networksets, profiles, stagedglobalnetworkpolicies, stagedkubernetesnetworkpolicies, stagednetworkpolicies, tiers";
+  "adminnetworkpolicies, backendtlspolicies, baselineadminnetworkpolicies, clusternetworkpolicies, configmaps, daemonsets, deployments, endpoints, endpointslices, events, gateways, gatewayclasses, grpcroutes, httproutes, ingresses, ingressclasses, jobs, listenersets, namespaces, networkpolicies, nodes, pods, referencegrants, replicasets, replicationcontrollers, secrets, services, serviceaccounts, statefulsets, tcproutes, tlsroutes, udproutes, bgpconfigurations, bgpfilters, bgppeers, blockaffinities, caliconodestatuses, clusterinformations, felixconfigurations, globalnetworkpolicies, globalnetworksets, hostendpoints, ipamblocks, ipamconfigurations, ipamhandles, ippools, ipreservations, kubecontrollersconfigurations, networkpolicies.projectcalico.org, networksets, profiles, stagedglobalnetworkpolicies, stagedkubernetesnetworkpolicies, stagednetworkpolicies, tiers, ciliumcidrgroups, ciliumclusterwidenetworkpolicies, ciliumendpoints, ciliumidentities, ciliumnetworkpolicies, ciliumnodes, ciliumpodippools";
 const WAYS = "ns/pod, deploy/NAME, svc/NAME, node/NAME, a DNS name or an address";
 
 const ARGUMENTS: readonly (readonly [string, string])[] = [
@@ -205,7 +205,7 @@ const ARGUMENTS: readonly (readonly [string, string])[] = [
   ["run --seed 1.5", '--seed: must be a whole number from 0 to 4294967295, not "1.5"'],
   [
     "run --cni nope",
-    '--cni: there is no model "nope"; known are flannel, calico, none, or give an npm package or a path',
+    '--cni: there is no model "nope"; known are flannel, calico, cilium, none, or give an npm package or a path',
   ],
   [
     "run --cni ./model.mjs",
@@ -305,7 +305,7 @@ const ARGUMENTS: readonly (readonly [string, string])[] = [
   ],
   [
     "show wires --node node1",
-    "command-argument value 'wires' is invalid for argument 'what'. Allowed choices are links, addrs, routes, rules, neigh, fdb, tc, iptables, ip6tables, nft, ipset, ipvs, conntrack, sockets, sysctl, hns-networks, hns-endpoints, hns-loadbalancers, vfp, vfp-flows.",
+    "command-argument value 'wires' is invalid for argument 'what'. Allowed choices are links, addrs, routes, rules, neigh, fdb, tc, iptables, ip6tables, nft, ipset, ipvs, conntrack, sockets, sysctl, hns-networks, hns-endpoints, hns-loadbalancers, vfp, vfp-flows, bpf.",
   ],
   [
     "show iptables --node node1 -o json",
