@@ -8,7 +8,7 @@ import {
   type LoadBalancerConfig,
   type NodeConfig,
 } from "../../src/datapath/node-config.ts";
-import { attachSocketPrograms, socketPrograms } from "../../src/datapath/sock/socket-programs.ts";
+import { socketPrograms } from "../../src/datapath/sock/socket-programs.ts";
 import { maglevConfig } from "../../src/maglev/maglev-config.ts";
 import { DatapathLab, type LabNode, type LabOptions, type LabPod } from "./datapath-lab.ts";
 
@@ -71,7 +71,10 @@ export class ServiceLab {
     const node = this.lab.node();
     const { maps, config } = node;
     this.#nodes.push({ node, lb: new NodeLb(maps, this.#states) });
-    attachSocketPrograms(node.netns.kernel.bpf.cgroup, socketPrograms({ maps, config }));
+    const { cgroup } = node.netns.kernel.bpf;
+    const { addresses, sockets } = socketPrograms({ maps, config });
+    for (const [hook, program] of addresses) cgroup.attach(hook, program);
+    for (const [hook, program] of sockets) cgroup.attach(hook, program);
     return node;
   }
 
@@ -135,6 +138,7 @@ export class ServiceLab {
       ports: [
         { name: "tcp", port: 8080, protocol: "TCP" },
         { name: "udp", port: 8080, protocol: "UDP" },
+        { name: "sctp", port: 8080, protocol: "SCTP" },
       ],
       endpoints: ends.map(({ pod, conditions = { ready: true } }) => ({
         addresses: [formatIp(pod.address)],

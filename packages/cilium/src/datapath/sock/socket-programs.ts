@@ -1,7 +1,5 @@
 import {
-  type BpfLink,
   BpfProgram,
-  type Cgroup,
   type SockAddrContext,
   type SockAddrHook,
   type SockContext,
@@ -85,15 +83,4 @@ function socketProgram(
   run: (ctx: SockContext) => number,
 ): BpfProgram<"cgroup_sock"> {
   return new BpfProgram(maps.kernel, { type: "cgroup_sock", name, run });
-}
-
-/** Puts the programs on a control group; who takes the links off again turns the socket load balancer off. */
-export function attachSocketPrograms(
-  cgroup: Cgroup,
-  { addresses, sockets }: SocketPrograms,
-): readonly (BpfLink<"cgroup_sock_addr"> | BpfLink<"cgroup_sock">)[] {
-  return [
-    ...[...addresses].map(([hook, program]) => cgroup.attach(hook, program)),
-    ...[...sockets].map(([hook, program]) => cgroup.attach(hook, program)),
-  ];
 }
