@@ -164,6 +164,7 @@ test("pools are for nodes and namespaces that they select", async () => {
         {
           nodeSelector: "kubernetes.io/hostname == 'node-a'",
           namespaceSelector: "tier != 'gold'",
+          allowedUses: ["Workload"],
         },
         "a",
       ),
