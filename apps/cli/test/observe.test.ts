@@ -121,7 +121,7 @@ describe("observe", () => {
 
   test.each([
     [["web"], "needs whom it asks"],
-    [["a", "http://b"], "is a URL"],
+    [["a", "b:80", "--request", "POST"], "--request: needs a URL"],
     [["--not"], "--not: has no filter after it"],
     [["--last", "1", "--all"], "cannot be combined with --all"],
     [["--follow", "-o", "table"], "is set when all flows are there"],

@@ -1,4 +1,4 @@
-import type { Cluster, HttpConnection } from "@cnilab/cluster";
+import type { Cluster, HttpCall, HttpConnection } from "@cnilab/cluster";
 import {
   ANSI_STYLE,
   type HttpReport,
@@ -147,23 +147,10 @@ function ask(
   flags: CurlFlags,
   walk: Trace,
 ): Answer {
-  const scope = flags.namespace === undefined ? {} : { namespace: flags.namespace };
-  const from = cluster.endpoint(src, scope);
-  const space = from.kind === "pod" ? { namespace: from.key.split("/")[0] as string } : scope;
   const own = new Trace();
-  const connection = cluster.requestHttp({
-    from,
-    to: cluster.endpoint(request.endpoint, { ...space, ...scope }),
-    port: request.port,
-    address: request.address,
-    ...(request.scheme === "https" && {
-      tls: { host: request.host, insecure: flags.insecure === true },
-    }),
-    request: request.parts,
-    connectTimeoutMs: request.connectTimeoutMs,
-    maxTimeMs: request.maxTimeMs,
-    trace: own,
-  });
+  const call = httpCall(cluster, src, request, flags);
+  const { from } = call;
+  const connection = cluster.requestHttp({ ...call, trace: own });
   const names = nameOf(cluster);
   const report = httpReport(connection.outcome?.result, own, names, ({ netns }) =>
     cluster.nameOf(netns),
@@ -178,6 +165,30 @@ function ask(
   const asked = { scheme, host, port, path, outside };
   const problem = httpProblem(cluster.api, asked, connection, names);
   return { request, connection, report, problem };
+}
+
+/** What the cluster is asked to do for a request. @throws InputError */
+export function httpCall(
+  cluster: Cluster,
+  src: string,
+  request: CurlRequest,
+  flags: { readonly namespace?: string; readonly insecure?: boolean } = {},
+): HttpCall {
+  const scope = flags.namespace === undefined ? {} : { namespace: flags.namespace };
+  const from = cluster.endpoint(src, scope);
+  const space = from.kind === "pod" ? { namespace: from.key.split("/")[0] as string } : scope;
+  return {
+    from,
+    to: cluster.endpoint(request.endpoint, { ...space, ...scope }),
+    port: request.port,
+    address: request.address,
+    ...(request.scheme === "https" && {
+      tls: { host: request.host, insecure: flags.insecure === true },
+    }),
+    request: request.parts,
+    connectTimeoutMs: request.connectTimeoutMs,
+    maxTimeMs: request.maxTimeMs,
+  };
 }
 
 /** The Host field without its port. */

@@ -29,12 +29,13 @@ import {
   warn,
   wholeNumber,
 } from "../cluster-flags.ts";
+import { type CurlRequest, readRequest } from "../http-request.ts";
 import { wantsColour } from "../output.ts";
 import type { ProgramIo } from "../program-io.ts";
 import { readSource } from "../read-input.ts";
 import { checkServices, clientOf } from "../service-check.ts";
 import { readTarget, type TargetFlags } from "../target.ts";
-import { isUrl } from "./curl.ts";
+import { httpCall, isUrl } from "./curl.ts";
 
 interface ObserveFlags extends ClusterFlags {
   readonly output: FlowFormat | "JSON" | "tab";
@@ -56,6 +57,7 @@ interface ObserveFlags extends ClusterFlags {
   readonly timeFormat: TimeFormat;
   readonly color: "auto" | "always" | "never";
   readonly inputFile?: string;
+  readonly request?: string;
 }
 
 /** Flows that `hubble observe` shows when it is not told how many. */
@@ -71,12 +73,13 @@ export function addObserveCommand(program: Command, io: ProgramIo): void {
       "flows as hubble observe shows them, on any CNI: of one connection, or of the check of every Service",
     )
     .argument("[src]", "who asks; without SRC and DST every Service is asked, as cnilab run does")
-    .argument("[dst[:port]]", "whom")
+    .argument("[dst[:port]]", "whom; or the URL of what it asks for")
     .addOption(
       new Option("--traffic-protocol <protocol>", "of the connection from SRC to DST")
         .choices(["tcp", "udp", "sctp", "icmp"])
         .default("tcp"),
     )
+    .option("--request <method>", "of what is asked for, with a URL (GET)")
     .option("--input-file <file>", "show saved flows, one JSON object a line; - for standard input")
     .addOption(
       new Option("-o, --output <format>").choices([...FLOW_FORMATS, "tab"]).default("compact"),
@@ -188,12 +191,10 @@ async function observeCluster(
   if (src !== undefined && dst === undefined) {
     throw new InputError("needs whom it asks, too: cnilab observe SRC DST[:PORT]", src);
   }
-  if (dst !== undefined && isUrl(dst)) {
-    throw new InputError("is a URL: name a host and a port, as web.shop:80", `"${dst}"`);
-  }
+  const request = dst === undefined ? undefined : readUrl(dst, flags);
   const { cluster, warnings } = await bringUp(io, flags);
   const target =
-    src === undefined || dst === undefined
+    src === undefined || dst === undefined || request !== undefined
       ? undefined
       : readTarget(cluster, src, dst, { protocol: flags.trafficProtocol });
   const machines = new Map([...cluster.nodes].map(([name, { kernel }]) => [name, kernel] as const));
@@ -209,7 +210,9 @@ async function observeCluster(
   });
   const follows = flags.follow === true;
   if (follows) hubble.follow((flow) => passes(flow) && show(flow));
-  if (target === undefined) checkServices(cluster, clientOf(cluster));
+  if (src !== undefined && request !== undefined)
+    cluster.requestHttp(httpCall(cluster, src, request));
+  else if (target === undefined) checkServices(cluster, clientOf(cluster));
   else cluster.connect(target);
   hubble.stop();
   warn(io, [...warnings, ...cluster.warnings]);
@@ -217,6 +220,14 @@ async function observeCluster(
     const now = cluster.network.clock.now;
     for (const flow of selected(hubble.ring, flags, passes, now)) show(flow);
   }
+}
+
+function readUrl(dst: string, { request }: ObserveFlags): CurlRequest | undefined {
+  if (isUrl(dst)) return readRequest(dst, { header: [], resolve: [], ...(request && { request }) });
+  if (request !== undefined) {
+    throw new InputError("needs a URL: cnilab observe SRC http://HOST/PATH", "--request");
+  }
+  return undefined;
 }
 
 function selected(

@@ -13,7 +13,6 @@ import {
 import { formatIp } from "@cnilab/net";
 import { MESSAGE_TYPE } from "../../hubble/monitor-messages.ts";
 import type { ProxiedEnds, ProxyEnvironment } from "../proxy-environment.ts";
-import type { MatchedRequest } from "./http-rule.ts";
 import type { ProxiedConnection, ProxyNetworkPolicy } from "./network-policy.ts";
 import { normalizePath } from "./path-normalization.ts";
 import { ENVOY, type UpstreamSource } from "./upstream-source.ts";
@@ -79,9 +78,9 @@ export class HttpForwarding {
       );
       return;
     }
-    const request = this.#toUpstream(asked, matched);
-    this.#log(request, "REQUEST", "FORWARDED");
-    this.#send(request, 0, (result) => {
+    const left = new HttpRequest({ ...fields(asked), headers: matched.headers });
+    this.#log(left, "REQUEST", "FORWARDED");
+    this.#send(routed(left), 0, (result) => {
       if (result instanceof HttpFailure) {
         finish(unavailable(result), result.message);
         return;
@@ -111,14 +110,6 @@ export class HttpForwarding {
     const hex = words.join("");
     const id = `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-9${hex.slice(17, 20)}-${hex.slice(20)}`;
     return withHeader(withHeader(headers, "x-forwarded-proto", "http"), "x-request-id", id);
-  }
-
-  #toUpstream(asked: HttpRequest, { headers }: MatchedRequest): HttpRequest {
-    const timeout = String(REQUEST_TIMEOUT_MS);
-    return new HttpRequest({
-      ...fields(asked),
-      headers: withHeader(headers, "x-envoy-expected-rq-timeout-ms", timeout),
-    });
   }
 
   #send(
@@ -202,6 +193,13 @@ const SERVER: HttpHeaders = { server: "envoy" };
 
 function fields({ method, host, path, query }: HttpRequest) {
   return { method, host, path, query };
+}
+
+/** What Envoy's router adds. */
+function routed(request: HttpRequest): HttpRequest {
+  const timeout = String(REQUEST_TIMEOUT_MS);
+  const headers = withHeader(request.headers, "x-envoy-expected-rq-timeout-ms", timeout);
+  return new HttpRequest({ ...fields(request), headers });
 }
 
 /** The scheme is logged in the URL (Entry::updateFromRequest). */

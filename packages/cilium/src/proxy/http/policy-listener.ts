@@ -149,7 +149,7 @@ export class PolicyListener {
       if (upstream?.state === "ESTAB") pass(upstream, data);
       else waiting.push(data);
     };
-    connection.onEnd = () => upstream?.close();
+    connection.onEnd = () => hangUp(upstream);
     const made = TcpConnection.connect(this.#environment.netns, {
       ...source,
       dst: ends.server,
@@ -161,15 +161,13 @@ export class PolicyListener {
         to.onData = (data) => {
           if (connection.state === "ESTAB") pass(connection, data);
         };
-        to.onEnd = () => {
-          if (connection.state === "ESTAB") connection.close();
-        };
+        to.onEnd = () => hangUp(connection);
         to.onEstablished = () => {
           for (const data of waiting.splice(0)) pass(to, data);
         };
       },
     });
-    if ("errno" in made || made.state === "CLOSED") connection.close();
+    if ("errno" in made || made.state === "CLOSED") hangUp(connection);
   }
 
   /** `conn.close(AbortReset, "access denied")` (cilium/network_filter.cc). */
@@ -188,6 +186,12 @@ export class PolicyListener {
     });
     connection.reset();
   }
+}
+
+/** Once what is under way now is done with: it takes its own packets there and back. */
+function hangUp(connection: TcpConnection | undefined): void {
+  if (connection?.state !== "ESTAB") return;
+  connection.netns.network.clock.schedule(0, () => connection.close());
 }
 
 /** HTTP and TLS; other bytes mean nothing in particular. */
