@@ -273,3 +273,13 @@ describe("with endpoint routes", () => {
     expect(outcome(connect(b.netns, one.address, 10_250))).toBe("connected");
   });
 });
+
+test("verdicts are told of the ways that policy is enforced", () => {
+  const { one, a, b } = world();
+  a.policy.verdictLogFilter = 0;
+  b.policy.verdictLogFilter = 1;
+  const messages = one.listen();
+  expect(outcome(ping(a.netns, b.address))).toBe("connected");
+  const verdicts = messages.filter((m): m is PolicyVerdictMessage => m.type === 5);
+  expect(verdicts.map(({ ingress }) => ingress)).toEqual([true]);
+});

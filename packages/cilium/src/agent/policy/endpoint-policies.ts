@@ -294,6 +294,7 @@ export class EndpointPolicies {
     const { ingress, egress, ingressDeniedBy, egressDeniedBy } = group.resolved;
     map.ingressDeniedBy = ruleOrigin(ingressDeniedBy) ?? (ingress && ENFORCEMENT);
     map.egressDeniedBy = ruleOrigin(egressDeniedBy) ?? (egress && ENFORCEMENT);
+    map.verdictLogFilter = (ingress ? 1 : 0) | (egress ? 2 : 0);
     const before = member.group;
     if (before === group) return;
     group.members.add(member);

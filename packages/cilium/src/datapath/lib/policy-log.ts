@@ -21,6 +21,9 @@ export function sendPolicyVerdictNotify(
   const { verdict, matchType, proxyPort, audited, authType } = check;
   // Of the host's endpoint all is told of but what nobody has asked about.
   if (obj.source === "host" && matchType === POLICY_MATCH_ALL && verdict === TC_ACT_OK) return;
+  // Of other endpoints only where policy is enforced.
+  const filter = obj.policy?.verdictLogFilter ?? 0;
+  if (obj.source === "lxc" && (filter & (ingress ? 1 : 2)) === 0) return;
   const by = deniedByOf(check.entry?.origin ?? (verdict < 0 ? ctx.dropOrigin : undefined));
   ctx.output(events, {
     type: MESSAGE_TYPE["policy-verdict"],

@@ -57,6 +57,11 @@ export class PolicyMap extends BpfLpmTrie<PolicyKey, PolicyEntry> {
    */
   ingressDeniedBy: Origin | undefined = undefined;
   egressDeniedBy: Origin | undefined = undefined;
+  /**
+   * Which ways policy is enforced, 1 in and 2 out: of others no verdicts are told (`policy_verdict_log_filter`). There it is
+   * compiled into the endpoint's programs, which are loaded anew when it changes.
+   */
+  verdictLogFilter: number = 3;
 }
 
 const TEXT: BpfMapText<PolicyKey, PolicyEntry> = {
