@@ -240,6 +240,42 @@ describe("names", () => {
   });
 });
 
+describe("names that clients say in TLS", () => {
+  const cluster = lab(
+    `---
+{apiVersion: v1, kind: Pod, metadata: {name: shop, labels: {app: shop}}, spec: {nodeName: node2, containers: [{name: c, image: nginx, ports: [{containerPort: 443}]}]}}
+${policy(
+  "client",
+  `{endpointSelector: {matchLabels: {app: client}}, egress: [{toEndpoints: [{}], toPorts: [{ports: [{port: "443", protocol: TCP}], serverNames: [shop.example.com, "*.api.example.com"]}]}]}`,
+)}`,
+  );
+
+  test.each([
+    ["client", "shop.example.com", 200],
+    ["client", "SHOP.example.com", 200],
+    ["client", "v1.api.example.com", 200],
+    ["client", "a.v1.api.example.com", "ECONNRESET"],
+    ["client", "other.example.com", "ECONNRESET"],
+    // Without a name.
+    ["client", "192.0.2.1", "ECONNRESET"],
+    ["friend", "other.example.com", 200],
+  ])("%s asks for %s: %s", (from, host, expected) => {
+    const { outcome } = cluster.requestHttp({
+      from: cluster.endpoint(from),
+      to: cluster.endpoint("shop"),
+      port: 443,
+      tls: { host, insecure: true },
+      request: { host },
+      connectTimeoutMs: 5000,
+      maxTimeMs: 5000,
+    });
+    const result = outcome?.result;
+    const error =
+      result instanceof HttpFailure ? (result.error?.errno ?? result.message) : undefined;
+    expect(result instanceof HttpFailure ? error : result?.status).toBe(expected);
+  });
+});
+
 test("a deny rule stands above rules of HTTP", () => {
   const deny = policy(
     "deny",
