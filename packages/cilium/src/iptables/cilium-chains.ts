@@ -100,7 +100,7 @@ function rulesOf(settings: ChainSettings): Rules {
   }
   if (settings.noTrack !== undefined) {
     for (const chain of ["CILIUM_PRE_raw", "CILIUM_OUTPUT_raw"]) {
-      for (const side of ["-d", "-s"]) {
+      for (const side of ["-s", "-d"]) {
         // Inserted one after the other: the last comes first.
         rules.raw.unshift(
           `-A ${chain} ${side} ${settings.noTrack} -m comment --comment "cilium: NOTRACK for pod traffic" -j CT --notrack`,
