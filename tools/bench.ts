@@ -3,6 +3,8 @@ import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { BringUp } from "./bench/bring-up.ts";
 import type { CalicoBench } from "./bench/calico.ts";
+import type { CiliumBench } from "./bench/cilium.ts";
+import type { CiliumPath } from "./bench/cilium-path.ts";
 import type { DnsBench } from "./bench/dns.ts";
 import type { DnsPathBench } from "./bench/dns-path.ts";
 import { perCpuSecond } from "./bench/measure.ts";
@@ -47,6 +49,21 @@ const CALICO = [
   [250, "IPIP", "mesh", "Iptables"],
   [100, "IPIP", "reflectors", "Iptables"],
   [250, "IPIP", "reflectors", "Iptables"],
+] as const;
+
+/** Nodes with 30 pods each, Services, and how many identities their pods have. */
+const CILIUM = [
+  [250, 250, 250],
+  [1000, 1000, 1000],
+  [1000, 1000, 10_000],
+] as const;
+
+/** Services, and where Cilium translates them. */
+const CILIUM_PATHS = [
+  [10, "socket"],
+  [10_000, "socket"],
+  [10, "packet"],
+  [10_000, "packet"],
 ] as const;
 
 const json = process.argv.includes("--json");
@@ -123,6 +140,22 @@ for (const [kind, runs] of calicoRuns()) {
     results[`calico.${kind}.${what}.growth`] =
       what === "few" ? growth : growth / (large.nodes / small.nodes);
   }
+}
+for (const [services, at] of CILIUM_PATHS) {
+  note(`Cilium: first packets, ${services} Services, translated by ${at}`);
+  const found = alone<CiliumPath>("bench/cilium-path.ts", [services, at]);
+  const name = `cilium.firstPacket.${at}.${services}`;
+  results[`${name}.lookups`] = found.lookups;
+  results[`${name}.cpuMs`] = found.cpuSeconds * 1000;
+}
+for (const [nodes, services, identities] of CILIUM) {
+  note(`Cilium: ${nodes} nodes × 30 pods, ${identities} identities`);
+  const run = alone<CiliumBench>("bench/cilium.ts", [nodes, 30, services, identities]);
+  const name = `cilium.${nodes}x30.${identities}`;
+  for (const [what, seconds] of [["setup", run.bringUp], ...Object.entries(run.changes)]) {
+    results[`${name}.${what}.cpuMs`] = (seconds as number) * 1000;
+  }
+  results[`${name}.bytesPerPod`] = run.bytes / run.pods;
 }
 
 if (json) console.log(JSON.stringify(results));

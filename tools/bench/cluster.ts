@@ -1,5 +1,5 @@
 import { type Cluster, createCluster } from "@cnilab/cluster";
-import type { CniModel, CniOptionValues, KubeObject, Pod, ProxyMode } from "@cnilab/core";
+import type { CniModel, CniOptionValues, KubeObject, Labels, Pod, ProxyMode } from "@cnilab/core";
 import { flannel } from "@cnilab/flannel";
 import { registerKubeProxy } from "@cnilab/kube-proxy";
 import type { NetNamespace } from "@cnilab/linux";
@@ -17,14 +17,25 @@ export interface Networking {
   readonly cni?: CniModel;
   readonly cniOptions?: CniOptionValues;
   readonly proxyMode?: ProxyMode;
+  /** Nobody runs kube-proxy: the CNI serves Services. */
+  readonly withoutKubeProxy?: boolean;
   /** Objects beside the pods and Services. */
   readonly more?: readonly KubeObject[];
+  /** Labels of a pod beside those that all have. */
+  readonly labelsOf?: (node: number, pod: number) => Labels;
 }
 
 /** A CNI and kube-proxy; every pod listens on TCP port 8080. */
 export function makeCluster(
   { nodes, podsPerNode, services }: ClusterSize,
-  { cni = flannel, cniOptions = {}, proxyMode = "iptables", more = [] }: Networking = {},
+  {
+    cni = flannel,
+    cniOptions = {},
+    proxyMode = "iptables",
+    withoutKubeProxy = false,
+    more = [],
+    labelsOf = () => ({}),
+  }: Networking = {},
 ): Cluster {
   const cluster = createCluster({
     nodes,
@@ -36,15 +47,18 @@ export function makeCluster(
       nodeCidrMaskSize: { 4: 24, 6: 64 },
       proxyMode,
     },
-    register: (root) => registerKubeProxy(root),
+    ...(!withoutKubeProxy && { register: registerKubeProxy }),
   });
-  cluster.apply([...more, ...objects({ nodes, podsPerNode, services })]);
+  cluster.apply([...more, ...objects({ nodes, podsPerNode, services }, labelsOf)]);
   cluster.settle();
   return cluster;
 }
 
 /** Pods `pod-N-K` on `nodeN`; Service `service-S` has the pods with `K` = 0 of three nodes. */
-function objects({ nodes, podsPerNode, services }: ClusterSize): KubeObject[] {
+function objects(
+  { nodes, podsPerNode, services }: ClusterSize,
+  labelsOf: (node: number, pod: number) => Labels,
+): KubeObject[] {
   const list: KubeObject[] = [];
   for (let s = 0; s < services; s++) {
     list.push({
@@ -70,7 +84,7 @@ function objects({ nodes, podsPerNode, services }: ClusterSize): KubeObject[] {
         metadata: {
           name: `pod-${n}-${k}`,
           namespace: "default",
-          labels: { app: "bench", group: `g${Math.floor(index / 3)}` },
+          labels: { app: "bench", group: `g${Math.floor(index / 3)}`, ...labelsOf(n, k) },
         },
         spec: {
           nodeName: `node${n}`,
