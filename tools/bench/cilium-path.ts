@@ -2,6 +2,7 @@
 // own, as path.ts.
 import { cilium } from "@cnilab/cilium";
 import { UdpSocket } from "@cnilab/linux";
+import { Data } from "@cnilab/net";
 import { clusterIpOf, makeCluster, netnsOf } from "./cluster.ts";
 import { cpuSeconds } from "./measure.ts";
 
