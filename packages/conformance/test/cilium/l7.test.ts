@@ -32,6 +32,8 @@ data:
         ready
         hosts {
             192.0.2.10 api.example.com
+            2001:db8::10 api.example.com
+            2001:db8::11 www.example.com
             192.0.2.11 www.example.com
             192.0.2.12 a.b.example.com
             192.0.2.13 other.test
@@ -112,9 +114,9 @@ function whoHas(cluster: Cluster, ip: string): string {
   return pod?.metadata.name ?? "node";
 }
 
-function lookUp(cluster: Cluster, pod: string, name: string): string {
+function lookUp(cluster: Cluster, pod: string, name: string, type = "A"): string {
   // Without the search list, which rules of DNS would have to allow, too.
-  const found = cluster.lookUp(cluster.endpoint(pod), `${name}.`, { type: "A" });
+  const found = cluster.lookUp(cluster.endpoint(pod), `${name}.`, { type });
   if ("verdict" in found) return found.verdict;
   const { answer, problem = "" } = found;
   const addresses = answer?.answer.map(({ data }) => data) ?? [];
@@ -123,13 +125,18 @@ function lookUp(cluster: Cluster, pod: string, name: string): string {
 
 const WEB_POLICY = policy(
   "web",
-  `{endpointSelector: {matchLabels: {app: web}}, ingress: [
+  `{endpointSelector: {matchExpressions: [{key: app, operator: In, values: [web, near]}]}, ingress: [
     {fromEndpoints: [{matchLabels: {app: client}}], toPorts: [{ports: [{port: "80", protocol: TCP}], rules: {http: [{method: GET, path: "/public/.*"}]}}]},
     {fromEndpoints: [{matchLabels: {app: friend}}]}]}`,
 );
 const MODES: readonly (readonly [name: string, lab: LabOptions])[] = [
   ["vxlan", {}],
-  ["geneve, IPv6", { options: { tunnelProtocol: "geneve" }, ipFamilies: [4, 6] }],
+  ["geneve, both families", { options: { tunnelProtocol: "geneve" }, ipFamilies: [4, 6] }],
+  ["vxlan, IPv6", { ipFamilies: [6] }],
+  [
+    "native, IPv6",
+    { options: { routingMode: "native", autoDirectNodeRoutes: true }, ipFamilies: [6] },
+  ],
   ["native", { options: { routingMode: "native", autoDirectNodeRoutes: true } }],
   [
     "native with endpoint routes",
@@ -158,7 +165,9 @@ describe.each(MODES)("ingress rules of HTTP: %s", (_name, options) => {
     ["friend", "POST", "/private", { status: 200, seen: "friend", proxy: undefined }],
     ["stranger", "GET", "/public/1", { status: "connect", seen: undefined, proxy: undefined }],
   ])("%s %s %s", (from, method, path, expected) => {
-    expect(http(cluster, from, "web", { method, path })).toEqual(expected);
+    for (const to of ["web", "near"]) {
+      expect(http(cluster, from, to, { method, path })).toEqual(expected);
+    }
   });
 });
 
@@ -201,12 +210,16 @@ describe("names", () => {
 
   test.each(MODES)("open what they stand for: %s", (_name, options) => {
     const cluster = lab(NAMES, options);
-    expect(verdict(cluster, "192.0.2.10:443")).toBe("denied");
-    expect(lookUp(cluster, "client", "api.example.com")).toBe("192.0.2.10");
-    expect(verdict(cluster, "192.0.2.10:443")).toBe("allowed");
-    expect(verdict(cluster, "192.0.2.10:80")).toBe("allowed");
-    expect(verdict(cluster, "192.0.2.10:8080")).toBe("denied");
-    expect(verdict(cluster, "192.0.2.11:80")).toBe("denied");
+    const isIpv6 = options.ipFamilies?.[0] === 6;
+    const [api, www, type] = isIpv6
+      ? (["2001:db8::10", "2001:db8::11", "AAAA"] as const)
+      : (["192.0.2.10", "192.0.2.11", "A"] as const);
+    const at = (address: string, port: number) =>
+      verdict(cluster, isIpv6 ? `[${address}]:${port}` : `${address}:${port}`);
+    expect(at(api, 443)).toBe("denied");
+    expect(lookUp(cluster, "client", "api.example.com", type)).toBe(api);
+    expect([443, 80, 8080].map((port) => at(api, port))).toEqual(["allowed", "allowed", "denied"]);
+    expect(at(www, 80)).toBe("denied");
   });
 
   const cluster = lab(NAMES);

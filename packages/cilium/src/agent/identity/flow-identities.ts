@@ -4,9 +4,9 @@ import { ipcacheKeyOf } from "../../datapath/maps/ipcache-map.ts";
 import type { FlowIdentities } from "../../hubble/cluster-lookups.ts";
 import { RESERVED_IDENTITY } from "../../identity/numeric-identity.ts";
 import { printLabels } from "../../labels/label-set.ts";
+import { ProxyPart } from "../../proxy/proxy-part.ts";
 import { CiliumAgent } from "../cilium-agent.ts";
 import { ClusterSecurity } from "../policy/cluster-security.ts";
-import { IdentityPart } from "./identity-part.ts";
 
 /** What Hubble asks of a cluster's agents; `undefined` where none of the machines has one that runs. */
 export function agentIdentities(machines: ReadonlyMap<string, Kernel>): FlowIdentities | undefined {
@@ -29,7 +29,10 @@ export function agentIdentities(machines: ReadonlyMap<string, Kernel>): FlowIden
       const labels = selectors.labelsOf(identity);
       return labels === undefined ? [] : printLabels(labels);
     },
-    namesOf: (node, _endpointId, address) =>
-      agentOf(node)?.part(IdentityPart)?.dnsNames(address) ?? [],
+    // As they are asked for, without the dot at the end (pkg/hubble/parser/cell GetNamesOf).
+    namesOf(node: string, endpointId: number, address: IpAddress): readonly string[] {
+      const { names } = agentOf(node)?.part(ProxyPart)?.proxies ?? {};
+      return names?.namesOf(endpointId, address).map((name) => name.replace(/\.$/, "")) ?? [];
+    },
   };
 }

@@ -62,10 +62,6 @@ export class IdentityPart implements AgentPart {
     this.#names?.set(address, names);
   }
 
-  dnsNames(address: IpAddress): readonly string[] {
-    return this.#names?.of(address) ?? [];
-  }
-
   /** Whether the node hears of nothing: addresses, identities and labels stay as they are, and no new identity can be made. */
   get isCutOff(): boolean {
     return this.#identities.isCutOff;

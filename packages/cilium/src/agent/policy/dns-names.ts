@@ -29,10 +29,6 @@ export class DnsNames {
     this.#apply(address, known);
   }
 
-  of(address: IpAddress): readonly string[] {
-    return this.#names.get(address) ?? [];
-  }
-
   stop(): void {
     this.#stop();
   }
