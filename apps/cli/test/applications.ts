@@ -11,7 +11,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { hasManifests, MANIFESTS, ROOT } from "./cnilab.ts";
 
 /** Two nodes share a subnet, the third is in another one. */
-const NODES = ["172.18.0.2", "172.18.0.3", "172.19.0.4"];
+const NODES: readonly string[] = ["172.18.0.2", "172.18.0.3", "172.19.0.4"];
 
 const BOUTIQUE = join(MANIFESTS, "online-boutique");
 const withoutBoutique = hasManifests ? "" : " (the Online Boutique skipped: needs ../shared)";
@@ -53,7 +53,7 @@ function node(address: string, i: number): KubeObject {
   } as KubeObject;
 }
 
-async function bringUp(options: ClusterOptions): Promise<Cluster> {
+async function bringUp(nodes: readonly string[], options: ClusterOptions): Promise<Cluster> {
   const cluster = createCluster({
     ...options,
     register: (root) => {
@@ -62,7 +62,7 @@ async function bringUp(options: ClusterOptions): Promise<Cluster> {
     },
   });
   cluster.apply([
-    ...NODES.map(node),
+    ...nodes.map(node),
     ...["boutique", "guide"].map(namespace),
     ...read(fileURLToPath(import.meta.resolve("@cnilab/examples/shop"))),
     ...boutique(),
@@ -147,11 +147,12 @@ export function applicationTests(
   name: string,
   options: ClusterOptions,
   reader: PolicyReader,
+  nodes: readonly string[] = NODES,
 ): void {
   describe(`${name}${withoutBoutique}`, () => {
     let cluster: Cluster;
     beforeAll(async () => {
-      cluster = await bringUp(options);
+      cluster = await bringUp(nodes, options);
     });
     const ask = (from: string, to: string, port: number, verdict: string): void => {
       const request = { from: cluster.endpoint(from), to: cluster.endpoint(to), port };
@@ -163,7 +164,7 @@ export function applicationTests(
       const addresses = pods(cluster).map(({ status }) => status?.podIP);
       expect(addresses).not.toContain(undefined);
       expect(new Set(addresses).size).toBe(addresses.length);
-      expect(new Set(pods(cluster).map(({ spec }) => spec.nodeName)).size).toBe(NODES.length);
+      expect(new Set(pods(cluster).map(({ spec }) => spec.nodeName)).size).toBe(nodes.length);
     });
 
     test("packets between all pods go as the policies say, and nobody's address changes on the way", () => {
