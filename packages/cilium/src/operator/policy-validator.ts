@@ -6,14 +6,14 @@ import {
   objectKey,
   timestamp,
 } from "@cnilab/core";
-import { FieldError } from "@cnilab/core/validation";
 import { Subscription } from "rxjs";
 import type {
   CiliumClusterwideNetworkPolicy,
   CiliumNetworkPolicy,
 } from "../api/v2/network-policy.ts";
-import { ciliumPolicyRules } from "../policy/cilium-policy.ts";
 import type { PolicySettings } from "../policy/policy-settings.ts";
+import { RefusedRuleError } from "../policy/refusal.ts";
+import { checkRule } from "../policy/sanitize.ts";
 
 const KINDS = [
   "CiliumNetworkPolicy.cilium.io",
@@ -63,15 +63,22 @@ export class PolicyValidator implements ClusterController {
   }
 }
 
-/** What an agent says against a policy; `undefined` where it takes it. */
+/**
+ * What the operator says against a policy, `undefined` where it takes it: of each of its rules the first thing (Rule.Sanitize). That a
+ * namespaced one cannot select nodes agents alone say.
+ */
 export function refusalOf(policy: Policy, settings: PolicySettings): string | undefined {
-  try {
-    ciliumPolicyRules(policy, settings);
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof FieldError)) throw error;
-    return error.message;
-  }
+  const rules = [...(policy.spec === undefined ? [] : [policy.spec]), ...(policy.specs ?? [])];
+  const refusals = rules.flatMap((rule, i) => {
+    try {
+      checkRule(rule, policy.spec === undefined ? ["specs", i] : ["spec"], settings);
+      return [];
+    } catch (error) {
+      if (!(error instanceof RefusedRuleError)) throw error;
+      return [error.agentMessage];
+    }
+  });
+  return refusals.length === 0 ? undefined : refusals.join("\n");
 }
 
 /** The same list where it says so already (updateCondition). */

@@ -1,5 +1,5 @@
 import type { LabelSelector } from "@cnilab/core";
-import { type FieldPath, fail } from "@cnilab/core/validation";
+import type { FieldPath } from "@cnilab/core/validation";
 import type {
   CiliumClusterwideNetworkPolicy,
   CiliumNetworkPolicy,
@@ -20,6 +20,7 @@ import {
 import { policyLabels } from "./policy-labels.ts";
 import type { PeerRule, PolicyRule } from "./policy-rule.ts";
 import type { PolicySettings } from "./policy-settings.ts";
+import { refuse } from "./refusal.ts";
 import { checkRule, sanitizePorts } from "./sanitize.ts";
 
 // Cilium's policies as rules (pkg/k8s/apis/cilium.io/v2/cnp_types.go Parse, pkg/k8s/apis/cilium.io/utils/utils.go).
@@ -37,15 +38,16 @@ export function ciliumPolicyRules(
   policy.specs?.forEach((rule, i) => {
     given.push([["specs", i], rule]);
   });
-  if (given.length === 0) fail(["spec"], "is required and missing");
+  if (given.length === 0) refuse(["spec"], "is required and missing", "empty policy");
   const isNamespaced = policy.kind === "CiliumNetworkPolicy";
   const namespace = isNamespaced ? (policy.metadata.namespace ?? "default") : "";
   return given.map(([path, rule]) => {
     checkRule(rule, path, settings);
     if (isNamespaced && rule.nodeSelector !== undefined) {
-      fail(
+      refuse(
         [...path, "nodeSelector"],
         "can stand in a CiliumClusterwideNetworkPolicy alone, as nodes are in no namespace",
+        "rule cannot have NodeSelector",
       );
     }
     return translate(rule, new Translation(rule, namespace, settings), policy);

@@ -174,7 +174,13 @@ test("policies that Cilium does not know are told of; what it refuses is, too, a
     "CiliumNetworkPolicy default/policy is not enforced: spec.ingress[0].fromEntities cannot stand beside fromEndpoints; make it a rule of its own",
   ]);
   const { status } = cluster.api.get("CiliumNetworkPolicy.cilium.io", "default/policy") ?? {};
-  expect(status?.conditions).toMatchObject([{ type: "Valid", status: "False" }]);
+  expect(status?.conditions).toMatchObject([
+    {
+      type: "Valid",
+      status: "False",
+      message: "combining FromEndpoints and FromEntities is not supported yet",
+    },
+  ]);
   await apply(cluster, policy(FROM_WEB));
   const now = cluster.api.get("CiliumNetworkPolicy.cilium.io", "default/policy")?.status;
   expect(now?.conditions).toMatchObject([
