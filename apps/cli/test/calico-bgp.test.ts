@@ -303,6 +303,45 @@ describe("a router outside", () => {
     expect(router.iptables(4).save()).not.toContain("198.51.100");
   });
 
+  test("peers as if a filter and a password that are not there were not named, and an operator is told", () => {
+    const password = { secretKeyRef: { name: "bgp", key: "rack" } };
+    const spec = { peerIP: ROUTER, asNumber: 65001, filters: ["nothing", "nobody"], password };
+    const filter = {
+      apiVersion: "projectcalico.org/v3",
+      kind: "BGPFilter",
+      metadata: { name: "nothing" },
+      spec: {},
+    } as KubeObject;
+    const made = cluster({}, [
+      filter,
+      { ...PEER, spec } as KubeObject,
+      settings({ nodeMeshPassword: { secretKeyRef: { name: "bgp", key: "mesh" } } }),
+    ]);
+    expect(sessions(made, "node1")).toContain(`${ROUTER} up Established`);
+    const secret = (key: string): string =>
+      `has its password in Secret kube-system/bgp, key ${key}, which is not there: BIRD is told none`;
+    const filterWarning =
+      "BGPPeer rack names BGPFilter nobody, which is not there: routes pass as if it named none";
+    expect(made.warnings).toEqual([
+      filterWarning,
+      `BGPPeer rack ${secret("rack")}`,
+      `BGPConfiguration default ${secret("mesh")}`,
+    ]);
+    made.apply([
+      {
+        apiVersion: "v1",
+        kind: "Secret",
+        metadata: { name: "bgp", namespace: "kube-system" },
+        stringData: { rack: "s3cret" },
+      } as KubeObject,
+    ]);
+    made.settle();
+    expect(made.warnings).toEqual([filterWarning, `BGPConfiguration default ${secret("mesh")}`]);
+    made.apply([{ ...filter, metadata: { name: "nobody" } } as KubeObject]);
+    made.settle();
+    expect(made.warnings).toEqual([`BGPConfiguration default ${secret("mesh")}`]);
+  });
+
   test("hears of no pool that is not to be exported, and what a BGPFilter lets out", () => {
     const filter = {
       apiVersion: "projectcalico.org/v3",

@@ -5,6 +5,7 @@ import type { IpFamily } from "@cnilab/net";
 import { combineLatest, Subscription } from "rxjs";
 import type {} from "../api/kinds.ts";
 import { type BgpCore, type BgpSources, BgpView, type NodeBlock } from "./bgp-view.ts";
+import { MissingReferences } from "./missing-references.ts";
 import { setUpReflectors } from "./route-reflectors.ts";
 import { advertisesServices, ServiceAdvertisement, type ServiceRoutes } from "./service-routes.ts";
 import { speakerConfig } from "./speaker-config.ts";
@@ -13,6 +14,7 @@ import { speakerConfig } from "./speaker-config.ts";
 export class ClusterBgp {
   readonly view: BgpView;
   readonly services: ServiceAdvertisement = new ServiceAdvertisement();
+  readonly missing: MissingReferences = new MissingReferences();
 
   /** @param usePodCidr with host-local IPAM, nodes' ranges are their blocks */
   constructor(usePodCidr: boolean) {
@@ -61,6 +63,12 @@ export class BirdAgent {
 
   get isRunning(): boolean {
     return this.#running;
+  }
+
+  /** What a person should know of the configuration in use, each on one line. */
+  get warnings(): readonly string[] {
+    const { bgp, api } = this.#env;
+    return this.#sources === undefined ? [] : bgp.missing.of(this.#sources, api);
   }
 
   /** The BGP speaker of a family; `undefined` where it does not run. */

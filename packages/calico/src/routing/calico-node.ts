@@ -67,6 +67,10 @@ export class CalicoNode implements OverlayEngine {
     return this.#run === undefined ? this.#log.at(-1) : undefined;
   }
 
+  get warnings(): readonly string[] {
+    return this.bird?.warnings ?? [];
+  }
+
   start(): void {
     if (this.#running) return;
     this.#running = true;
