@@ -140,6 +140,7 @@ export class Segment {
       }
     }
     skb.scrub(true);
+    skb.bpf = undefined; // nothing of a machine's own goes over the wire
     if (fault?.delayMs !== undefined && fault.delayMs > 0) {
       this.network.later(fault.delayMs, () => {
         to.classify(skb);
