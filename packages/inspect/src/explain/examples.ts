@@ -72,6 +72,15 @@ export const EXAMPLES: Readonly<Record<string, Example>> = {
     }
     return undefined;
   },
+  lxc: (kernel) => deviceLines(kernel, (dev) => /^lxc[0-9a-f]{12}$/.test(dev.name)),
+  cilium_host: (kernel) => deviceLines(kernel, (dev) => dev.name === "cilium_host"),
+  cilium_net: (kernel) => deviceLines(kernel, (dev) => dev.name === "cilium_net"),
+  cilium_vxlan: (kernel) =>
+    deviceLines(kernel, (dev) => /^cilium_(vxlan|geneve)$/.test(dev.name), true),
+  cilium_wg0: (kernel) => deviceLines(kernel, (dev) => dev.name === "cilium_wg0"),
+  lxc_health: (kernel) => deviceLines(kernel, (dev) => dev.name === "lxc_health"),
+  "endpoint routes": (kernel) =>
+    firstLine("ip route", routesText(kernel.initNs), (line) => / dev lxc[0-9a-f]{12} /.test(line)),
   "subnet.env": (kernel) => {
     const text = kernel.files.read("/run/flannel/subnet.env");
     return text === undefined ? undefined : `$ cat /run/flannel/subnet.env\n${text.trimEnd()}`;

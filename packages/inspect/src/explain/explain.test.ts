@@ -46,6 +46,11 @@ test.each([
   ["cali-from-wl-dispatch-4", "cali-from-wl-dispatch"],
   ["kns.prod", "profile"],
   ["HostEndpoint", "host endpoint"],
+  ["lxc0123456789ab", "lxc"],
+  ["cil_to_netdev", "cil_from_host"],
+  ["cilium_policy_v2_00119", "policy map"],
+  ["CILIUM_OUTPUT", "CILIUM_POST_nat"],
+  ["reserved:world", "reserved identity"],
   ["flux capacitor", undefined],
 ])("explain %s is about %s", (word, term) => {
   expect(explain(word)?.term).toBe(term);

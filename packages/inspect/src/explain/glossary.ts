@@ -1,4 +1,5 @@
 import { CALICO_GLOSSARY } from "./calico-glossary.ts";
+import { CILIUM_GLOSSARY } from "./cilium-glossary.ts";
 import type { GlossaryEntry } from "./glossary-entry.ts";
 
 export const GLOSSARY: readonly GlossaryEntry[] = [
@@ -1122,4 +1123,5 @@ export const GLOSSARY: readonly GlossaryEntry[] = [
     see: ["CoreDNS", "conntrack"],
   },
   ...CALICO_GLOSSARY,
+  ...CILIUM_GLOSSARY,
 ];
