@@ -157,6 +157,7 @@ export function hostPortServices(
   const ips = parsed((pod.status?.podIPs ?? []).map(({ ip }) => ip)).filter((ip) =>
     config.families.includes(familyOf(ip)),
   );
+  if (ips.length === 0) return [];
   const made = new Map<string, { service: LbService; backends: Backend[] }>();
   const containers = [...(pod.spec.initContainers ?? []), ...(pod.spec.containers ?? [])];
   for (const { ports = [] } of containers) {

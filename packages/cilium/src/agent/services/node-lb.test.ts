@@ -7,7 +7,7 @@ import {
   VirtualClock,
 } from "@cnilab/core";
 import { Kernel, Network } from "@cnilab/linux";
-import { formatEndpoint, parseIp } from "@cnilab/net";
+import { familyOf, formatEndpoint, parseIp } from "@cnilab/net";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { NodeMaps } from "../../datapath/node-maps.ts";
@@ -37,6 +37,7 @@ interface NodeOptions {
   readonly zone?: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly address?: string;
+  readonly others?: readonly string[];
 }
 
 /** Nodes that see the same Services. */
@@ -58,9 +59,13 @@ class Cluster {
     const side = {
       place: { node: name, zone: options.zone },
       labels: options.labels ?? {},
-      addresses: [parseIp(options.address ?? "192.168.0.1")],
+      addresses: [options.address ?? "192.168.0.1", ...(options.others ?? [])].map(parseIp),
       hostPorts: [],
     };
+    for (const family of [4, 6] as const) {
+      const own = side.addresses.filter((each) => familyOf(each) === family);
+      this.states.expectNodeAddresses(family, own.length);
+    }
     this.#nodes.push(() => this.state && lb.sync(this.state, side));
     this.sync();
     return kernel;
@@ -405,6 +410,37 @@ describe("nodes", () => {
     expect(at("node3", "192.168.0.3")).toEqual([
       "192.168.0.3:30080/TCP (0) => 0.0.0.0:0 (3) (0) [NodePort, Local, two-scopes]",
     ]);
+  });
+
+  test("answer at each of their addresses, of both families", () => {
+    const service = spec({
+      type: "NodePort",
+      ipFamilies: ["IPv4", "IPv6"],
+      clusterIPs: ["10.96.0.10", "fd00:96::a"],
+      ports: [{ name: "http", port: 80, nodePort: 30_080 }],
+    });
+    const cluster = new Cluster().put(service, TWO);
+    const one = cluster.node("node1");
+    const three = cluster.node("node2", {
+      address: "192.168.0.2",
+      others: ["172.16.0.2", "fd01::2"],
+    });
+    const at = (kernel: Kernel) =>
+      Object.keys(listed(kernel)).filter((key) => key.endsWith(":30080/TCP (0)"));
+    expect(new Set(at(one))).toEqual(
+      new Set(["0.0.0.0:30080/TCP (0)", "192.168.0.1:30080/TCP (0)", "[::]:30080/TCP (0)"]),
+    );
+    expect(new Set(at(three))).toEqual(
+      new Set([
+        "0.0.0.0:30080/TCP (0)",
+        "192.168.0.2:30080/TCP (0)",
+        "172.16.0.2:30080/TCP (0)",
+        "[::]:30080/TCP (0)",
+        "[fd01::2]:30080/TCP (0)",
+      ]),
+    );
+    expectConsistent(one);
+    expectConsistent(three);
   });
 
   test("have only their own backends of a Service with both policies Local", () => {

@@ -102,7 +102,7 @@ export class ServiceStates {
   readonly config: LbConfig;
   readonly numbers: ServiceNumbers = new ServiceNumbers();
   readonly #network: Network;
-  readonly #made = new WeakMap<Snapshot<Service>, WeakMap<Snapshot<EndpointSlice>, ServiceState>>();
+  #made = new WeakMap<Snapshot<Service>, WeakMap<Snapshot<EndpointSlice>, ServiceState>>();
   readonly #slicesByService = new WeakMap<
     Snapshot<EndpointSlice>,
     ReadonlyMap<string, readonly EndpointSlice[]>
@@ -138,11 +138,12 @@ export class ServiceStates {
     this.config = config;
   }
 
-  /** A node has so many addresses of the family. States made before do not know of more than any node had. */
+  /** A node has so many addresses of the family: where none had so many, states are made anew. */
   expectNodeAddresses(family: IpFamily, count: number): void {
     if (count <= this.#nodeAddresses[family]) return;
     this.#nodeAddresses[family] = count;
     this.#services = new Map();
+    this.#made = new WeakMap();
   }
 
   of(services: Snapshot<Service>, slices: Snapshot<EndpointSlice>): ServiceState {
