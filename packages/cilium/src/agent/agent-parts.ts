@@ -4,6 +4,7 @@ import { SocketLb } from "../loader/socket-lb.ts";
 import { ProxyPart } from "../proxy/proxy-part.ts";
 import { WireguardPart } from "../wireguard/wireguard-part.ts";
 import type { AgentPartFactory } from "./agent-part.ts";
+import { ConntrackGc } from "./conntrack/conntrack-gc.ts";
 import { EndpointObjects } from "./endpoint-objects.ts";
 import { HealthEndpoint } from "./health-endpoint.ts";
 import { IdentityPart } from "./identity/identity-part.ts";
@@ -25,4 +26,5 @@ export const AGENT_PARTS: readonly AgentPartFactory[] = [
   (agent) => (agent.config.l7Proxy ? new ProxyPart(agent) : undefined),
   (agent) => (agent.config.wireguard === undefined ? undefined : new WireguardPart(agent)),
   (agent) => new NodeServices(agent),
+  (agent) => new ConntrackGc(agent),
 ];

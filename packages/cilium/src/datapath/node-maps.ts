@@ -33,6 +33,12 @@ import {
 } from "./maps/policy-map.ts";
 import { type SnatMap, snatMap } from "./maps/snat-map.ts";
 
+/** What programs wake the agent for (bpf/lib/signal.h `SIGNAL_NAT_FILL_UP`): ports for translated sources run out. */
+export interface Signal {
+  readonly signal: "nat-fill-up";
+  readonly family: IpFamily;
+}
+
 /** How many entries maps may have. */
 export interface MapSizes {
   readonly ipcache: number;
@@ -115,6 +121,8 @@ export class NodeMaps {
   readonly metrics: MetricsMap;
   /** `cilium_events` */
   readonly events: BpfEventArray<MonitorMessage>;
+  /** `cilium_signals`: what programs wake the agent for. */
+  readonly signals: BpfEventArray<Signal>;
   /** `cilium_call_policy`: `cil_lxc_policy` of each endpoint, by its id. */
   readonly callPolicy: BpfProgArray;
   /** `cilium_egresscall_policy` */
@@ -146,6 +154,7 @@ export class NodeMaps {
     this.fragments6 = fragmentMap(kernel, 6, sizes.fragments);
     this.metrics = metricsMap(kernel, sizes.metrics);
     this.events = new BpfEventArray(kernel, { name: "cilium_events", maxEntries: 128 });
+    this.signals = new BpfEventArray(kernel, { name: "cilium_signals", maxEntries: 128 });
     const programs = sizes.endpoints + 1; // POLICY_PROG_MAP_SIZE
     this.callPolicy = new BpfProgArray(kernel, {
       name: "cilium_call_policy",

@@ -1,4 +1,5 @@
 import type { IpAddress, IpFamily, Prefix } from "@cnilab/net";
+import type { ConntrackGcConfig } from "../agent/conntrack/gc-interval.ts";
 import type { MaglevConfig } from "../maglev/maglev-config.ts";
 
 export type IpamMode = "cluster-pool" | "kubernetes" | "multi-pool";
@@ -33,6 +34,7 @@ export interface AgentConfig {
   /** The health endpoint, and an address for it. */
   readonly endpointHealthChecking: boolean;
   readonly tcx: boolean;
+  readonly conntrackGc: ConntrackGcConfig;
 }
 
 export interface RoutingConfig {

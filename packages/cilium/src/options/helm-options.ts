@@ -145,6 +145,11 @@ export const HELM_OPTIONS: readonly CniOption[] = [
   ),
   flag("svcSourceRangeCheck", true, "heed loadBalancerSourceRanges"),
   text("labels", "labels that identities are made of"),
+  text(
+    "conntrackGCInterval",
+    "between looks for connections that are over; as it finds them unless given",
+  ),
+  text("conntrackGCMaxInterval", "between looks for connections that are over at most"),
   text("identityChangeGracePeriod", "before an endpoint uses a new identity; 5s unless given"),
   text("cluster.name", "of this cluster; default unless given"),
   integer(

@@ -49,6 +49,10 @@ export function readHelmOptions(values: CniOptionValues, cluster: ClusterConfig)
     endpointHealthChecking:
       helm.flag("healthChecking", true) && helm.flag("endpointHealthChecking.enabled", true),
     tcx: helm.flag("bpf.enableTCX", true),
+    conntrackGc: {
+      intervalMs: helm.duration("conntrackGCInterval", 0),
+      maxIntervalMs: helm.duration("conntrackGCMaxInterval", 0),
+    },
   };
   checkCombination(config);
   return config;

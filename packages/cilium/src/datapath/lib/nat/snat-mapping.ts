@@ -1,7 +1,8 @@
 import type { TcContext } from "@cnilab/linux";
 import { BPF_ANY, BPF_NOEXIST } from "@cnilab/linux";
 import { CtTuple, TUPLE_F_IN, TUPLE_F_OUT } from "../../maps/conntrack-map.ts";
-import type { NatEntry, SnatMap } from "../../maps/snat-map.ts";
+import type { NatEntry } from "../../maps/snat-map.ts";
+import type { Signal } from "../../node-maps.ts";
 import type { BpfObject } from "../bpf-object.ts";
 import {
   CT_EGRESS,
@@ -23,6 +24,8 @@ import type { NatTarget } from "./nat-target.ts";
 
 /** `SNAT_COLLISION_RETRIES` */
 const SNAT_COLLISION_RETRIES = 32;
+/** `SNAT_SIGNAL_THRES`: more make the agent look for mappings that may go. */
+const SNAT_SIGNAL_THRES = SNAT_COLLISION_RETRIES / 2;
 
 /**
  * What the source of a packet becomes (`snat_v4_nat_handle_mapping`, `snat_v6_…`): as its connection's first packet became,
@@ -42,7 +45,7 @@ export function natMapping(
     const ret = trackConnection(ctx, obj, tuple, trace);
     if (ret < 0) return ret;
   }
-  if (known === undefined) return newMapping(ctx, map, tuple, target);
+  if (known === undefined) return newMapping(ctx, obj, tuple, target);
   const back = reverseOf(tuple, known);
   if (known.toAddress === target.address && known.needsCt === target.needsCt) {
     // The map may have given the way back up alone.
@@ -52,7 +55,7 @@ export function natMapping(
   }
   ctx.delete(map, tuple);
   if (ctx.lookup(map, back) !== undefined) ctx.delete(map, back);
-  return newMapping(ctx, map, tuple, target);
+  return newMapping(ctx, obj, tuple, target);
 }
 
 function trackConnection(ctx: TcContext, obj: BpfObject, tuple: CtTuple, trace: TraceCtx): number {
@@ -82,10 +85,12 @@ function trackConnection(ctx: TcContext, obj: BpfObject, tuple: CtTuple, trace: 
  */
 function newMapping(
   ctx: TcContext,
-  map: SnatMap,
+  { maps }: BpfObject,
   tuple: CtTuple,
   { address, minPort, maxPort, needsCt }: NatTarget,
 ): NatEntry | number {
+  const family = ctx.ip.version;
+  const map = maps.snat(family);
   const created = monoNow(ctx);
   const back = reverseEntry(ctx, tuple, needsCt);
   const { sport } = tuple;
@@ -94,6 +99,9 @@ function newMapping(
   for (let retries = 0; retries < SNAT_COLLISION_RETRIES; retries++) {
     const entry: NatEntry = { toAddress: address, toPort: port, created, needsCt };
     const key = reverseOf(tuple, entry);
+    if (retries === SNAT_SIGNAL_THRES + 1) {
+      ctx.output<Signal>(maps.signals, { signal: "nat-fill-up", family });
+    }
     if (ctx.update(map, key, back, BPF_NOEXIST) === undefined) {
       if (ctx.update(map, tuple.clone(), entry, BPF_ANY) === undefined) return entry;
       ctx.delete(map, key);
@@ -101,7 +109,6 @@ function newMapping(
     }
     port = clampPort(minPort, maxPort, retries === 0 ? random16(ctx) : (port + 1) & 0xffff);
   }
-  // More than half of these tries also make the agent look for mappings that may go.
   return DROP_NAT_NO_MAPPING;
 }
 
