@@ -8,6 +8,16 @@ import type { LabelSet } from "../labels/label-set.ts";
 import { reservedLabel, worldLabel } from "../labels/reserved-labels.ts";
 import type { AnalysisSettings } from "./analysis-settings.ts";
 
+/** Who serves the API. */
+export interface ApiServers {
+  readonly addresses: ReadonlySet<string>;
+  /** Names of nodes that have one of the addresses. */
+  readonly nodes: ReadonlySet<string>;
+}
+
+/** Of a node that serves the API: what its own pods see of it, by whatever address, as the host has one identity alone. */
+export const HOST_SERVES_API = "host.kube-apiserver";
+
 /**
  * Labels of identities, as one form of all policies has labels: keys with their sources, `k8s.app`, and `any.app` beside it for who
  * asks for no source. Ranges of addresses are asked by addresses, and have no labels here.
@@ -15,22 +25,22 @@ import type { AnalysisSettings } from "./analysis-settings.ts";
 export class EndpointLabels {
   readonly #settings: AnalysisSettings;
   readonly #filter: LabelFilter;
-  readonly #apiServers: ReadonlySet<string>;
+  readonly #apiServers: ApiServers;
   readonly #kept = new Map<string, boolean>();
   /** Pods of one template are alike. */
   readonly #ofPods = new Map<string, Labels>();
 
-  /** @param apiServers addresses of those that serve the API */
-  constructor(settings: AnalysisSettings, apiServers: ReadonlySet<string>) {
+  constructor(settings: AnalysisSettings, apiServers: ApiServers) {
     this.#settings = settings;
     this.#filter = new LabelFilter(settings.labelPatterns);
     this.#apiServers = apiServers;
   }
 
-  of({ pod, nodeLabels, address }: PolicyEndpoint): Labels {
+  of({ pod, node = "", nodeLabels, address }: PolicyEndpoint): Labels {
     if (pod !== undefined) return this.#ofPod(pod);
-    const servesApi = this.#apiServers.has(formatIp(address));
-    const api = servesApi ? [reservedLabel("kube-apiserver")] : [];
+    const api = this.#apiServers.addresses.has(formatIp(address))
+      ? [reservedLabel("kube-apiserver")]
+      : [];
     if (nodeLabels === undefined) {
       return asLabels([worldLabel(familyOf(address), this.#settings.dualStack), ...api]);
     }
@@ -38,7 +48,10 @@ export class EndpointLabels {
     const own = this.#settings.nodeSelectorLabels
       ? Object.entries(nodeLabels).map(([key, value]) => label(LABEL_SOURCE.node, key, value))
       : [];
-    return asLabels([...own, reservedLabel("remote-node"), ...api]);
+    return {
+      ...asLabels([...own, reservedLabel("remote-node"), ...api]),
+      ...(this.#apiServers.nodes.has(node) && { [HOST_SERVES_API]: "" }),
+    };
   }
 
   /** Whether a label of a node can be asked for by policies for nodes (pkg/endpointmanager/host.go). */

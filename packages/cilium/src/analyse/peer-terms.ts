@@ -6,6 +6,7 @@ import { extendedKey, LABEL_SOURCE, type Label, parseExtendedKey } from "../labe
 import type { AnalysisSettings } from "./analysis-settings.ts";
 import type { CidrGroups } from "./cidr-groups.ts";
 import { allOf, anyOf, either, fits, labelled, not, withLabel } from "./combined-terms.ts";
+import { HOST_SERVES_API } from "./endpoint-labels.ts";
 import type { KnownRanges } from "./known-ranges.ts";
 
 /** Endpoints that have not got their labels yet. */
@@ -55,9 +56,10 @@ export class PeerTerms {
     if (!labels.some(isAboutHost)) return allOf(elsewhere);
     const onHost = requirements.map((one, i) => {
       const wanted = labels[i] as Label;
-      return isAboutHost(wanted)
-        ? fits(one, wanted.key === "host" ? "" : undefined)
-        : (elsewhere[i] as PeerTerm);
+      if (!isAboutHost(wanted)) return elsewhere[i] as PeerTerm;
+      return wanted.key === "kube-apiserver"
+        ? byLabel(HOST_SERVES_API, one)
+        : fits(one, wanted.key === "host" ? "" : undefined);
     });
     return anyOf([allOf([not(HOST), ...elsewhere]), allOf([HOST, ...onHost])]);
   }
@@ -88,7 +90,7 @@ export class PeerTerms {
 function isAboutHost({ source, key }: Label): boolean {
   return (
     (source === LABEL_SOURCE.reserved || source === LABEL_SOURCE.any) &&
-    (key === "host" || key === "remote-node")
+    ["host", "remote-node", "kube-apiserver"].includes(key)
   );
 }
 

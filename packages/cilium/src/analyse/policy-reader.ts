@@ -16,7 +16,7 @@ import { LABEL_SOURCE, parseExtendedKey } from "../labels/label.ts";
 import { type AnalysisSettings, analysisSettings } from "./analysis-settings.ts";
 import { CidrGroups } from "./cidr-groups.ts";
 import { CiliumPolicies } from "./cilium-policies.ts";
-import { EndpointLabels } from "./endpoint-labels.ts";
+import { type ApiServers, EndpointLabels } from "./endpoint-labels.ts";
 import { addressesOf, givenRules, serviceOf } from "./given-rules.ts";
 import { KnownRanges } from "./known-ranges.ts";
 import { NamedPorts } from "./named-ports.ts";
@@ -99,11 +99,15 @@ function once<T>(find: () => T): () => T {
   };
 }
 
-function apiServers(objects: Objects): ReadonlySet<string> {
+function apiServers(objects: Objects): ApiServers {
   const slices = objects
     .of("EndpointSlice")
     .filter((each) => serviceOf(each) === KUBERNETES_SERVICE);
-  return new Set(slices.flatMap(addressesOf).map((address) => formatIp(address)));
+  const addresses = new Set(slices.flatMap(addressesOf).map((address) => formatIp(address)));
+  const nodes = objects
+    .of("Node")
+    .filter(({ status }) => status?.addresses?.some(({ address }) => addresses.has(address)));
+  return { addresses, nodes: new Set(nodes.map(({ metadata }) => metadata.name)) };
 }
 
 /** What pods are labelled with; all other sources are for who is no pod. */

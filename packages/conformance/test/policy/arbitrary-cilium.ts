@@ -26,6 +26,7 @@ export const OUTSIDE: readonly string[] = [
   "203.0.113.5",
   "203.0.113.200",
 ];
+export const OUTSIDE_IPV6: readonly string[] = ["2001:db8::5", "2001:db8:1::5", "fd99::1"];
 const CIDRS = [
   "0.0.0.0/0",
   "10.0.0.0/8",
@@ -39,80 +40,102 @@ const CIDRS = [
   "10.244.0.0/16",
   "192.168.0.0/24",
   "::/0",
+  "2001:db8::/32",
+  "2001:db8:1::/48",
 ] as const;
 
-export const cluster: fc.Arbitrary<readonly KubeObject[]> = fc
-  .array(
-    fc.record({
-      namespace: fc.constantFrom(...NAMESPACES),
-      node: fc.constantFrom(...NODES),
-      app: fc.constantFrom(...APPS),
-      team: fc.option(fc.constantFrom(...TEAMS), { nil: undefined }),
-      account: fc.constantFrom("default", "api"),
-      // A label that makes no identity, and one that may not be given.
-      more: fc.subarray(["pod-template-hash", "io.cilium.k8s.policy.cluster"]),
-      ports: fc.uniqueArray(
-        fc.record({
-          name: fc.constantFrom(...PORT_NAMES),
-          containerPort: fc.constantFrom(...PORT_NUMBERS),
-        }),
-        { selector: ({ name }) => name, maxLength: 2 },
-      ),
-    }),
-    { minLength: 3, maxLength: 6 },
-  )
-  .map((pods) => [
-    ...NAMESPACES.map((name) => ({
-      apiVersion: "v1",
-      kind: "Namespace",
-      metadata: { name, labels: { "kubernetes.io/metadata.name": name, colour: name } },
-    })),
-    ...NODES.map((name, i) => ({
-      apiVersion: "v1",
-      kind: "Node",
-      metadata: { name, labels: { zone: `z${i % 2}`, "kubernetes.io/hostname": name } },
-      spec: {},
-      status: { addresses: [{ type: "InternalIP", address: NODE_ADDRESSES[name] }] },
-    })),
-    ...pods.map(({ namespace, node, app, team, account, more, ports }, i) => ({
-      apiVersion: "v1",
-      kind: "Pod",
-      metadata: {
-        name: `p${i}`,
-        namespace,
-        labels: {
-          app,
-          ...(team && { team }),
-          ...Object.fromEntries(more.map((key) => [key, "mine"])),
+const pods = fc.array(
+  fc.record({
+    namespace: fc.constantFrom(...NAMESPACES),
+    node: fc.constantFrom(...NODES),
+    app: fc.constantFrom(...APPS),
+    team: fc.option(fc.constantFrom(...TEAMS), { nil: undefined }),
+    account: fc.constantFrom("default", "api"),
+    // A label that makes no identity, and one that may not be given.
+    more: fc.subarray(["pod-template-hash", "io.cilium.k8s.policy.cluster"]),
+    ports: fc.uniqueArray(
+      fc.record({
+        name: fc.constantFrom(...PORT_NAMES),
+        containerPort: fc.constantFrom(...PORT_NUMBERS),
+      }),
+      { selector: ({ name }) => name, maxLength: 2 },
+    ),
+  }),
+  { minLength: 3, maxLength: 6 },
+);
+
+/** Of IPv4 alone, or of both families. */
+export const clusterOf = (isDualStack: boolean): fc.Arbitrary<readonly KubeObject[]> =>
+  pods
+    .map((pods) => [
+      ...NAMESPACES.map((name) => ({
+        apiVersion: "v1",
+        kind: "Namespace",
+        metadata: { name, labels: { "kubernetes.io/metadata.name": name, colour: name } },
+      })),
+      ...NODES.map((name, i) => ({
+        apiVersion: "v1",
+        kind: "Node",
+        metadata: { name, labels: { zone: `z${i % 2}`, "kubernetes.io/hostname": name } },
+        spec: {},
+        status: {
+          addresses: [
+            { type: "InternalIP", address: NODE_ADDRESSES[name] },
+            ...(isDualStack ? [{ type: "InternalIP", address: `fd00:1::${i + 1}` }] : []),
+          ],
         },
+      })),
+      ...pods.map(({ namespace, node, app, team, account, more, ports }, i) => ({
+        apiVersion: "v1",
+        kind: "Pod",
+        metadata: {
+          name: `p${i}`,
+          namespace,
+          labels: {
+            app,
+            ...(team && { team }),
+            ...Object.fromEntries(more.map((key) => [key, "mine"])),
+          },
+        },
+        spec: {
+          nodeName: node,
+          serviceAccountName: account,
+          containers: [
+            { name: "c", image: "i", ports: ports.map((port) => ({ ...port, protocol: "TCP" })) },
+          ],
+        },
+        status: {
+          podIP: `10.244.${NODES.indexOf(node)}.${i + 2}`,
+          podIPs: [
+            { ip: `10.244.${NODES.indexOf(node)}.${i + 2}` },
+            ...(isDualStack ? [{ ip: `fd00:10:${NODES.indexOf(node)}::${i + 2}` }] : []),
+          ],
+        },
+      })),
+      endpointSlice("default", "kubernetes", API_SERVERS),
+      {
+        apiVersion: "v1",
+        kind: "Service",
+        metadata: { name: "chosen", namespace: "red", labels: { tier: "back" } },
+        spec: { selector: { app: "a" }, ports: [{ port: 80 }] },
       },
-      spec: {
-        nodeName: node,
-        serviceAccountName: account,
-        containers: [
-          { name: "c", image: "i", ports: ports.map((port) => ({ ...port, protocol: "TCP" })) },
-        ],
+      {
+        apiVersion: "v1",
+        kind: "Service",
+        metadata: { name: "given", namespace: "blue", labels: { tier: "back" } },
+        spec: { ports: [{ port: 80 }] },
       },
-      status: { podIP: `10.244.${NODES.indexOf(node)}.${i + 2}` },
-    })),
-    endpointSlice("default", "kubernetes", API_SERVERS),
-    {
-      apiVersion: "v1",
-      kind: "Service",
-      metadata: { name: "chosen", namespace: "red", labels: { tier: "back" } },
-      spec: { selector: { app: "a" }, ports: [{ port: 80 }] },
-    },
-    {
-      apiVersion: "v1",
-      kind: "Service",
-      metadata: { name: "given", namespace: "blue", labels: { tier: "back" } },
-      spec: { ports: [{ port: 80 }] },
-    },
-    endpointSlice("blue", "given", ["203.0.113.5", "10.244.0.2"]),
-    cidrGroup("one", { kind: "g", size: "small" }, ["10.9.128.0/17", "203.0.113.5/32"]),
-    cidrGroup("two", { kind: "g", size: "big" }, ["10.9.0.0/16", "172.20.0.0/16"]),
-  ])
-  .map((objects) => objects as unknown as readonly KubeObject[]);
+      endpointSlice("blue", "given", ["203.0.113.5", "10.244.0.2"]),
+      cidrGroup("one", { kind: "g", size: "small" }, ["10.9.128.0/17", "203.0.113.5/32"]),
+      cidrGroup("two", { kind: "g", size: "big" }, [
+        "10.9.0.0/16",
+        "172.20.0.0/16",
+        "2001:db8:1::/48",
+      ]),
+    ])
+    .map((objects) => objects as unknown as readonly KubeObject[]);
+
+export const cluster: fc.Arbitrary<readonly KubeObject[]> = clusterOf(false);
 
 function endpointSlice(namespace: string, service: string, addresses: readonly string[]): object {
   return {
@@ -215,7 +238,7 @@ const groupRule = fc.oneof(
   }),
 );
 const entity = fc.constantFrom(
-  ..."all world cluster host remote-node kube-apiserver health init ingress unmanaged none world-ipv4".split(
+  ..."all world cluster host remote-node kube-apiserver health init ingress unmanaged none world-ipv4 world-ipv6".split(
     " ",
   ),
 );
@@ -289,7 +312,7 @@ const icmps = list(
   fc.record(
     {
       type: fc.constantFrom<number | string>(0, 3, 8, "EchoRequest", "TimeExceeded"),
-      family: fc.constant("IPv4"),
+      family: fc.constantFrom("IPv4", "IPv6"),
     },
     { requiredKeys: ["type"] },
   ),

@@ -4,6 +4,7 @@ import {
   ciliumPolicyRules,
   DEFAULT_POLICY_SETTINGS,
   EndpointPolicy,
+  formatLabel,
   IpCache,
   identityKey,
   kubernetesPolicyRule,
@@ -27,6 +28,7 @@ import {
   SelectorCache,
   type TrafficDirection,
   type v2,
+  worldLabel,
 } from "@cnilab/cilium";
 import type {
   EndpointSlice,
@@ -39,7 +41,9 @@ import type {
 } from "@cnilab/core";
 import { FieldError } from "@cnilab/core/validation";
 import {
+  familyOf,
   type IpAddress,
+  type IpFamily,
   Prefix,
   parseIp,
   parsePrefix,
@@ -53,13 +57,17 @@ export interface MapSettings {
 }
 
 /** Of the chart's values. */
-export function mapSettings(options: Readonly<Record<string, unknown>>): MapSettings {
+export function mapSettings(
+  options: Readonly<Record<string, unknown>>,
+  dualStack: boolean,
+): MapSettings {
   const enforcement = (options["policyEnforcementMode"] ??
     "default") as PolicySettings["enforcement"];
   return {
     policy: {
       ...DEFAULT_POLICY_SETTINGS,
       enforcement,
+      dualStack,
       hostFirewall: options["hostFirewall.enabled"] === true,
       defaultLocalCluster: options["clustermesh.policyDefaultLocalCluster"] === true,
     },
@@ -71,7 +79,7 @@ export function mapSettings(options: Readonly<Record<string, unknown>>): MapSett
 export type MapVerdict = "allow" | "redirect" | "deny" | "conflict";
 
 type EndName = string;
-type ProtocolName = "TCP" | "UDP" | "SCTP" | "ICMP";
+type ProtocolName = "TCP" | "UDP" | "SCTP" | "ICMP" | "ICMPv6";
 
 /**
  * The way of agents: rules in a repository, identities of pods and of addresses as each node knows them, each endpoint's policy map,
@@ -134,12 +142,13 @@ export class MapVerdicts {
     destination: EndName,
     protocol: ProtocolName,
     port: number,
+    family: IpFamily = 4,
   ): MapVerdict {
     const [own, peer] = direction === "egress" ? [source, destination] : [destination, source];
     if (!this.#pods.has(own) && !this.#nodes.has(own)) return "allow";
     const map = this.#mapOf(own);
     if (map === undefined) return "conflict";
-    const identity = this.#identityOf(this.#nodeOf(own), peer);
+    const identity = this.#identityOf(this.#nodeOf(own), peer, family);
     const entry = map.mapState.lookup({
       direction,
       identity,
@@ -155,11 +164,12 @@ export class MapVerdicts {
     return this.#pods.get(name)?.pod.spec.nodeName ?? name.slice("node/".length);
   }
 
-  #identityOf(node: string, name: EndName): number {
+  #identityOf(node: string, name: EndName, family: IpFamily): number {
     const pod = this.#pods.get(name);
     if (pod !== undefined) return pod.identity;
-    const address = this.#nodes.get(name)?.status?.addresses?.[0]?.address ?? name;
-    return this.#tablesOf(node).identityOf(parseIp(address));
+    const ofNode = this.#nodes.get(name)?.status?.addresses?.map(({ address }) => parseIp(address));
+    const address = ofNode?.find((each) => familyOf(each) === family) ?? parseIp(name);
+    return this.#tablesOf(node).identityOf(address);
   }
 
   #mapOf(name: EndName): EndpointPolicy | undefined {
@@ -207,10 +217,11 @@ export class MapVerdicts {
     if (tables === undefined) {
       tables = new NodeTables(this.#settings);
       for (const [name, { status }] of this.#nodes) {
-        const address = status?.addresses?.[0]?.address as string;
-        tables.say(`${address}/32`, "node", [
-          name === `node/${node}` ? "reserved:host" : "reserved:remote-node",
-        ]);
+        for (const { address } of status?.addresses ?? []) {
+          tables.say(String(Prefix.host(parseIp(address))), "node", [
+            name === `node/${node}` ? "reserved:host" : "reserved:remote-node",
+          ]);
+        }
       }
       for (const address of API_SERVERS) {
         tables.say(`${address}/32`, "endpoints", ["reserved:kube-apiserver"]);
@@ -225,7 +236,7 @@ export class MapVerdicts {
           tables.say(range, `group ${metadata.name}`, [
             ...labels,
             `cidrgroup:${key}`,
-            "reserved:world",
+            formatLabel(worldLabel(parsePrefix(range).family, this.#settings.policy.dualStack)),
           ]);
         }
       }
@@ -277,7 +288,8 @@ class NodeTables {
       const entry = this.#ipCache.get(new Prefix(address, length));
       if (entry !== undefined) return entry.identity;
     }
-    return RESERVED_IDENTITY.world;
+    if (!this.#dualStack) return RESERVED_IDENTITY.world;
+    return whole.family === 4 ? RESERVED_IDENTITY.worldIpv4 : RESERVED_IDENTITY.worldIpv6;
   }
 }
 
