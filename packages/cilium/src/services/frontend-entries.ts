@@ -150,13 +150,12 @@ export function frontendEntries(
   config: LbConfig,
 ): FrontendEntries {
   const { revNat } = numbers;
-  const { kubeProxyReplacement } = config;
   const family = familyOf(frontend.address);
   const selected = selectBackends(service, frontend, all, place, config).sort(compareBackends);
   const flags = flagsOf(service, frontend, config);
   const { origin } = service;
-  // Without kube-proxy's work the agent does not keep clients to their backends, nor ranges from services.
-  const affinityTimeout = (kubeProxyReplacement ? service.affinityTimeout : undefined) ?? 0;
+  // The flag of a service says what is asked for; whether the agent does it is another matter.
+  const affinityTimeout = (config.sessionAffinity ? service.affinityTimeout : undefined) ?? 0;
   const backendIds = selected.map((backend) => numbers.backendId(backend));
   const affinity = new Set<number>();
   const slots: ServiceValue[] = [];
@@ -199,7 +198,7 @@ export function frontendEntries(
           weight: DEFAULT_BACKEND_WEIGHT,
         }))
       : undefined;
-  const ranges = kubeProxyReplacement && config.sourceRanges ? service.sourceRanges : [];
+  const ranges = config.nodePort && config.sourceRanges ? service.sourceRanges : [];
   return new FrontendEntries(
     {
       frontend,
@@ -218,12 +217,10 @@ export function frontendEntries(
 function flagsOf(
   service: LbService,
   { type, address, protocol, nodeAddress }: PlacedFrontend,
-  { externalClusterIp, sourceRangeAllTypes, sourceRanges, mode }: LbConfig,
+  { externalClusterIp, sourceRangeAllTypes, mode }: LbConfig,
 ): number {
   const sourceRange =
-    sourceRanges &&
-    service.sourceRanges.length > 0 &&
-    (sourceRangeAllTypes || type === "LoadBalancer");
+    service.sourceRanges.length > 0 && (sourceRangeAllTypes || type === "LoadBalancer");
   const byDefault = mode === "hybrid" ? (protocol === "TCP" ? "dsr" : "snat") : mode;
   const isSurrogate = nodeAddress < 0 && isUnspecified(address);
   return serviceFlags({

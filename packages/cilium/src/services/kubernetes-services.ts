@@ -119,7 +119,7 @@ function frontendsOf(service: Service, config: LbConfig, twoScopes: boolean): Fr
   };
   const clusterIps = spec.clusterIPs ?? (spec.clusterIP === undefined ? [] : [spec.clusterIP]);
   if (exposes("ClusterIP")) add("ClusterIP", parsed([...clusterIps].sort()));
-  if (!config.kubeProxyReplacement) return frontends;
+  if (!config.nodePort) return frontends;
   const scopes = twoScopes ? ([LB_LOOKUP_SCOPE_EXT, LB_LOOKUP_SCOPE_INT] as const) : undefined;
   if ((type === "NodePort" || type === "LoadBalancer") && exposes("NodePort")) {
     const families =
@@ -152,7 +152,7 @@ export function hostPortServices(
   pod: Pod,
   config: LbConfig,
 ): readonly { readonly service: LbService; readonly backends: readonly Backend[] }[] {
-  if (!config.kubeProxyReplacement || pod.spec.hostNetwork === true) return [];
+  if (!config.hostPorts || pod.spec.hostNetwork === true) return [];
   const { namespace = "default", name, uid = "" } = pod.metadata;
   const ips = parsed((pod.status?.podIPs ?? []).map(({ ip }) => ip)).filter((ip) =>
     config.families.includes(familyOf(ip)),

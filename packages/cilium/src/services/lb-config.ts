@@ -6,8 +6,11 @@ export type ForwardingMode = "snat" | "dsr";
 /** What agents' settings say of load balancing (pkg/loadbalancer/config.go), the same on all nodes. */
 export interface LbConfig {
   readonly families: readonly IpFamily[];
-  /** Helm `kubeProxyReplacement`: without it there are only ClusterIPs, and kube-proxy has the rest. */
-  readonly kubeProxyReplacement: boolean;
+  /** Helm `kubeProxyReplacement` or `nodePort.enabled`: without either there are only ClusterIPs, and kube-proxy has the rest. */
+  readonly nodePort: boolean;
+  /** What only `kubeProxyReplacement` brings along (pkg/kpr/kpr.go). */
+  readonly hostPorts: boolean;
+  readonly sessionAffinity: boolean;
   /** Helm `loadBalancer.mode`. */
   readonly mode: ForwardingMode | "hybrid";
   /** Helm `loadBalancer.algorithm`. */

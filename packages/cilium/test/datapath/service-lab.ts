@@ -53,7 +53,9 @@ export class ServiceLab {
     const { mode, algorithm, modeAnnotation, algorithmAnnotation, externalClusterIp } = this.lb;
     this.#states = new ServiceStates(this.lab.network, {
       families: [this.lab.family],
-      kubeProxyReplacement: true,
+      nodePort: true,
+      hostPorts: true,
+      sessionAffinity: true,
       mode,
       algorithm,
       maglev: maglevConfig(TABLE_SIZE),

@@ -28,7 +28,9 @@ export class ClusterServices {
 function lbConfig({ families, services, maps }: AgentConfig): LbConfig {
   return {
     families,
-    kubeProxyReplacement: services.kubeProxyReplacement,
+    nodePort: services.nodePort,
+    hostPorts: services.kubeProxyReplacement,
+    sessionAffinity: services.kubeProxyReplacement,
     mode: services.mode,
     algorithm: services.algorithm,
     maglev: services.maglev,

@@ -20,7 +20,9 @@ import { type ServiceState, ServiceStates } from "./service-states.ts";
 
 const CONFIG: LbConfig = {
   families: [4, 6],
-  kubeProxyReplacement: true,
+  nodePort: true,
+  hostPorts: true,
+  sessionAffinity: true,
   mode: "snat",
   algorithm: "random",
   maglev: maglevConfig(251),
@@ -218,7 +220,7 @@ describe("a Service in the maps", () => {
       "for nodes is kube-proxy's where that is not replaced",
       spec({ type: "NodePort", ports: [{ name: "http", port: 80, nodePort: 30_080 }] }),
       [],
-      { kubeProxyReplacement: false },
+      { nodePort: false },
       ["[ClusterIP, non-routable]"],
     ],
     [

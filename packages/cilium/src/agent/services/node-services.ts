@@ -46,7 +46,7 @@ export class NodeServices implements AgentPart {
     const { states, lbOf } = agent.cluster.part(ClusterServices);
     this.#states = states;
     this.#lb = lbOf(agent.maps);
-    this.#health = states.config.kubeProxyReplacement
+    this.#health = states.config.nodePort
       ? new ServiceHealthServers(agent.kernel.initNs, agent.node.name)
       : undefined;
     this.#lastUpdated = agent.node.clock.now;
@@ -95,7 +95,7 @@ export class NodeServices implements AgentPart {
       ).length;
       this.#states.expectNodeAddresses(family, count);
     }
-    if (this.#states.config.kubeProxyReplacement) {
+    if (this.#states.config.hostPorts) {
       this.#subscription.add(
         api.watchPodsOfNode(name).subscribe(({ type, object }) => {
           if (this.#podChanged(object, type === "DELETED")) this.#schedule();
