@@ -8,6 +8,9 @@ import { directRoutingDevice } from "./node-config.ts";
 /** Of all routes that the agent makes: no daemon of the node takes them away then (linux_defaults RTProto). */
 export const ROUTE_PROTOCOL = "kernel";
 
+/** `RulePriorityLocalLookup` (pkg/datapath/linux/linux_defaults). */
+const LOCAL_RULE_PRIORITY = 100;
+
 /**
  * A node's routes to pods (pkg/datapath/linux/node.go): its own range by cilium_host, unless each pod has a route of its own; other
  * nodes' ranges by cilium_host with tunnels, by the nodes with `autoDirectNodeRoutes`, and else not at all: then the network knows the way.
@@ -29,13 +32,25 @@ export class NodeRoutes implements AgentPart {
   }
 
   start(): void {
-    for (const family of this.#agent.config.families) this.#routeToRouter(family);
+    for (const family of this.#agent.config.families) {
+      this.#makeRoomForRules(family);
+      this.#routeToRouter(family);
+    }
     this.#end = this.#agent.cluster.part(ClusterNodeRoutes).listen((now) => this.#update(now));
   }
 
   stop(): void {
     this.#end?.();
     this.#end = undefined;
+  }
+
+  /** Rules may come before the node's own addresses (NodeEnsureLocalRoutingRule). */
+  #makeRoomForRules(family: IpFamily): void {
+    const fib = this.#netns.fib(family);
+    const first = fib.rules.find(({ priority }) => priority === 0);
+    if (first === undefined) return;
+    fib.addRule({ ...first, priority: LOCAL_RULE_PRIORITY });
+    fib.deleteRule((rule) => rule === first);
   }
 
   /** What the ranges' routes go by (pkg/datapath/linux/route/route_linux.go createNexthopRoute). */

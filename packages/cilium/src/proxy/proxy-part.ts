@@ -50,7 +50,10 @@ export class ProxyPart implements AgentPart, L7Proxy {
     return this.proxies.proxyPort(proxyId);
   }
 
-  /** With tunnels and without encryption packets of proxies find their way by the node's own routes (requireFromProxyRoutes). */
+  /**
+   * With tunnels, or without encryption, what proxies of ingress send finds its way by the node's own routes; with IPsec that of egress
+   * would not (requireFromProxyRoutes).
+   */
   #installRoutes(): void {
     const { config, kernel } = this.#agent;
     const isNeeded = config.routing.mode === "native" && config.wireguard !== undefined;
@@ -58,8 +61,7 @@ export class ProxyPart implements AgentPart, L7Proxy {
       installToProxyRoutes(kernel.initNs, family);
       const router = this.#agent.router(family);
       if (!isNeeded || router === undefined) continue;
-      const { mtu } = this.#agent;
-      installFromProxyRoutes(kernel.initNs, router, family, { egress: false, mtu });
+      installFromProxyRoutes(kernel.initNs, router, family, this.#agent.mtu);
     }
   }
 }

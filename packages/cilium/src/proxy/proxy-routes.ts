@@ -1,5 +1,6 @@
-import type { NetNamespace } from "@cnilab/linux";
+import { type NetNamespace, RT_SCOPE_LINK } from "@cnilab/linux";
 import { type IpAddress, type IpFamily, Prefix, parseIp } from "@cnilab/net";
+import { ROUTE_PROTOCOL } from "../agent/node-routes.ts";
 import { DEVICE } from "../names/devices.ts";
 
 // How packets for proxies are delivered here, and what they send gets out (pkg/proxy/routes.go).
@@ -16,7 +17,13 @@ const MAGIC_MASK = 0xf00;
 export function installToProxyRoutes(netns: NetNamespace, family: IpFamily): void {
   const all = new Prefix(parseIp(family === 4 ? "0.0.0.0" : "::"), 0);
   netns.addRoute(
-    { dst: all, type: "local", dev: netns.loopback, table: TO_PROXY_TABLE },
+    {
+      dst: all,
+      type: "local",
+      dev: netns.loopback,
+      table: TO_PROXY_TABLE,
+      protocol: ROUTE_PROTOCOL,
+    },
     "replace",
   );
   const fwmark = { value: 0x200, mask: MAGIC_MASK };
@@ -28,18 +35,22 @@ export function installFromProxyRoutes(
   netns: NetNamespace,
   router: IpAddress,
   family: IpFamily,
-  options: { readonly egress: boolean; readonly mtu: number },
+  routeMtu: number,
 ): void {
   const dev = netns.device(DEVICE.host);
   const table = FROM_PROXY_TABLE;
-  const marks = options.egress ? [0xa00, 0xb00] : [0xa00];
-  for (const value of marks) {
-    replaceRule(netns, family, FROM_PROXY_PRIORITY, { value, mask: MAGIC_MASK }, table);
-  }
-  netns.addRoute({ dst: Prefix.host(router), dev, scope: 253, table }, "replace");
+  const fwmark = { value: 0xa00, mask: MAGIC_MASK };
+  replaceRule(netns, family, FROM_PROXY_PRIORITY, fwmark, table);
+  netns.addRoute(
+    { dst: Prefix.host(router), dev, scope: RT_SCOPE_LINK, table, protocol: ROUTE_PROTOCOL },
+    "replace",
+  );
   const all = new Prefix(parseIp(family === 4 ? "0.0.0.0" : "::"), 0);
-  const mtu = options.mtu > 0 && { mtu: options.mtu };
-  netns.addRoute({ dst: all, via: router, dev, table, ...mtu }, "replace");
+  const mtu = routeMtu > 0 && { mtu: routeMtu };
+  netns.addRoute(
+    { dst: all, via: router, dev, table, protocol: ROUTE_PROTOCOL, ...mtu },
+    "replace",
+  );
 }
 
 function replaceRule(
