@@ -4,6 +4,7 @@ import type { Endpoint } from "../agent/endpoint.ts";
 import { IdentityPart } from "../agent/identity/identity-part.ts";
 import type { L7Proxy, PolicyEndpoint } from "../agent/policy/endpoint-policies.ts";
 import { PolicyPart } from "../agent/policy/policy-part.ts";
+import { DEVICE } from "../names/devices.ts";
 import type { Redirect } from "../policy/endpoint-policy.ts";
 import { NodeProxies } from "./node-proxies.ts";
 import { installFromProxyRoutes, installToProxyRoutes } from "./proxy-routes.ts";
@@ -59,7 +60,11 @@ export class ProxyPart implements AgentPart, L7Proxy {
     const isNeeded = config.routing.mode === "native" && config.wireguard !== undefined;
     for (const family of config.families) {
       installToProxyRoutes(kernel.initNs, family);
-      const router = this.#agent.router(family);
+      // IPv6 takes no address of the device itself as a gateway: that of its other end stands there (getCiliumNetIPv6).
+      const router =
+        family === 4
+          ? this.#agent.router(4)
+          : kernel.initNs.device(DEVICE.net).addresses6SoFar[0]?.address;
       if (!isNeeded || router === undefined) continue;
       installFromProxyRoutes(kernel.initNs, router, family, this.#agent.mtu);
     }

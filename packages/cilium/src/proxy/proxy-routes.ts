@@ -1,4 +1,4 @@
-import { type NetNamespace, RT_SCOPE_LINK } from "@cnilab/linux";
+import type { NetNamespace } from "@cnilab/linux";
 import { type IpAddress, type IpFamily, Prefix, parseIp } from "@cnilab/net";
 import { ROUTE_PROTOCOL } from "../agent/node-routes.ts";
 import { DEVICE } from "../names/devices.ts";
@@ -41,8 +41,9 @@ export function installFromProxyRoutes(
   const table = FROM_PROXY_TABLE;
   const fwmark = { value: 0xa00, mask: MAGIC_MASK };
   replaceRule(netns, family, FROM_PROXY_PRIORITY, fwmark, table);
+  const type = family === 4 ? "local" : "unicast";
   netns.addRoute(
-    { dst: Prefix.host(router), dev, scope: RT_SCOPE_LINK, table, protocol: ROUTE_PROTOCOL },
+    { dst: Prefix.host(router), type, dev, table, protocol: ROUTE_PROTOCOL },
     "replace",
   );
   const all = new Prefix(parseIp(family === 4 ? "0.0.0.0" : "::"), 0);

@@ -151,6 +151,18 @@ const MODES: readonly (readonly [name: string, lab: LabOptions])[] = [
   ["endpoint routes and tunnels", { options: { "endpointRoutes.enabled": true } }],
   ["without kube-proxy", { options: { kubeProxyReplacement: true } }],
   ["eBPF host routing", { options: { kubeProxyReplacement: true, "bpf.masquerade": true } }],
+  [
+    "native, both families, WireGuard",
+    {
+      options: {
+        routingMode: "native",
+        autoDirectNodeRoutes: true,
+        "encryption.enabled": true,
+        "encryption.type": "wireguard",
+      },
+      ipFamilies: [6, 4],
+    },
+  ],
   ["WireGuard", { options: { "encryption.enabled": true, "encryption.type": "wireguard" } }],
 ];
 
