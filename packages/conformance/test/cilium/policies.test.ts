@@ -1,14 +1,10 @@
 // What an operator sees of identities and policies on Cilium, in a cluster that runs and in one in trouble.
-import { cilium } from "@cnilab/cilium";
+import { CiliumAgent, ClusterSecurity, cilium, IdentityPart, ipcacheKeyOf } from "@cnilab/cilium";
 import { type Cluster, type ConnectProtocol, createCluster } from "@cnilab/cluster";
 import type { CniOptionValues, KubeObject, Labels } from "@cnilab/core";
 import { registerKubeProxy } from "@cnilab/kube-proxy";
 import { parseIp } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
-import { CiliumAgent } from "../../../cilium/src/agent/cilium-agent.ts";
-import { IdentityPart } from "../../../cilium/src/agent/identity/identity-part.ts";
-import { ClusterSecurity } from "../../../cilium/src/agent/policy/cluster-security.ts";
-import { ipcacheKeyOf } from "../../../cilium/src/datapath/maps/ipcache-map.ts";
 
 function pod(name: string, node: number, labels: Labels = {}, container: object = {}): KubeObject {
   return {
