@@ -1,5 +1,6 @@
 import type { Timer } from "@cnilab/core";
 import type { IpFamily } from "@cnilab/net";
+import { ProxyPart } from "../../proxy/proxy-part.ts";
 import type { AgentPart } from "../agent-part.ts";
 import type { CiliumAgent } from "../cilium-agent.ts";
 import { collectConnections, purgeOrphanMappings } from "./collect-connections.ts";
@@ -59,6 +60,8 @@ export class ConntrackGc implements AgentPart {
     const ratio = hasWork ? this.#collect(families, bySignal, now) : 0;
     let interval = gcInterval(actualMs, this.#expectedMs, ratio, config.conntrackGc);
     const isFull = families.length === config.families.length;
+    // Names of DNS live as long as connections to what they stood for (EndpointManager.MarkCTGCTime).
+    if (isFull) this.#agent.part(ProxyPart)?.proxies.names.connectionsCollected();
     if (isFull && hasWork) {
       this.#fullUntil = now + interval;
       this.#expectedMs = interval;

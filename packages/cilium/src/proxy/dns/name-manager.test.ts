@@ -24,6 +24,11 @@ function lab(settings: { minTtl?: number; maxIpsPerHost?: number } = {}) {
     else known.set(formatIp(address), of.join(" "));
   };
   names.start(sink);
+  const look = () => {
+    names.connectionsCollected();
+    clock.schedule(5 * MINUTE, look, { background: true });
+  };
+  clock.schedule(5 * MINUTE, look, { background: true });
   const learn = (id: number, name: string, addresses: readonly string[], ttl = 30) =>
     names.learn(id, name, addresses.map(ip), ttl);
   return { clock, known, connections, names, learn, sink };

@@ -18,8 +18,6 @@ export type ConnectionLister = (endpointId: number) => Iterable<IpAddress>;
 
 /** `DNSGCJobInterval` (pkg/fqdn/namemanager/gc.go). */
 const DNS_GC_INTERVAL_MS = 60_000;
-/** Between two looks at all connections (pkg/defaults ConntrackGCStartingInterval); it does not adapt here. */
-const CONNECTION_GC_INTERVAL_MS = 300_000;
 
 interface EndpointNames {
   readonly history: DnsCache;
@@ -41,7 +39,6 @@ export class NameManager {
   /** Names that the sink was told last. */
   readonly #told = new Map<IpAddress, string>();
   #timer: Timer | undefined;
-  #nextConnectionGc = CONNECTION_GC_INTERVAL_MS;
 
   constructor(clock: Clock, settings: NameManagerSettings, connections: ConnectionLister) {
     this.#clock = clock;
@@ -68,6 +65,17 @@ export class NameManager {
   /** What it has asked counts until the next collection. */
   endpointRemoved(endpointId: number): void {
     this.#endpoints.delete(endpointId);
+  }
+
+  /** The agent has gone through all connections, and those that are left are in use. */
+  connectionsCollected(): void {
+    const { now } = this.#clock;
+    for (const [endpointId, { zombies }] of this.#endpoints) {
+      if (zombies.size > 0) {
+        for (const ip of this.#connections(endpointId)) zombies.markAlive(now, ip);
+      }
+      zombies.connectionsCollected(now);
+    }
   }
 
   #namesOf(endpointId: number): EndpointNames {
@@ -108,10 +116,6 @@ export class NameManager {
   #collect(): void {
     this.#timer = undefined;
     const { now } = this.#clock;
-    if (now >= this.#nextConnectionGc) {
-      this.#collectConnections(now);
-      this.#nextConnectionGc = now + CONNECTION_GC_INTERVAL_MS;
-    }
     // Two rounds, so that an address in use is not let go between one and the next.
     const seconds = (2 * DNS_GC_INTERVAL_MS) / 1000;
     const active = new DnsCache(seconds);
@@ -141,15 +145,6 @@ export class NameManager {
       for (const ip of new Set(before)) this.#tell(ip);
     }
     this.#arm();
-  }
-
-  #collectConnections(now: number): void {
-    for (const [endpointId, { zombies }] of this.#endpoints) {
-      if (zombies.size > 0) {
-        for (const ip of this.#connections(endpointId)) zombies.markAlive(now, ip);
-      }
-      zombies.connectionsCollected(now);
-    }
   }
 
   /** Changes only. */
