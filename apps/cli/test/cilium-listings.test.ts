@@ -96,6 +96,46 @@ describe("cilium", () => {
     );
   });
 
+  test.each<[options: readonly string[], expected: readonly string[]]>([
+    [
+      [],
+      [
+        "KubeProxyReplacement: True [eth0 192.168.0.12 (Direct Routing)]",
+        "Routing: Network: Tunnel [vxlan] Host: Legacy",
+        "Masquerading: IPTables [IPv4: Enabled, IPv6: Disabled]",
+        "Encryption: Disabled",
+      ],
+    ],
+    [
+      ["routingMode=native", "autoDirectNodeRoutes=true", "bpf.masquerade=true"],
+      [
+        "Routing: Network: Native Host: BPF",
+        "Masquerading: BPF [eth0] 10.244.0.0/16 [IPv4: Enabled, IPv6: Disabled]",
+      ],
+    ],
+    [
+      ["kubeProxyReplacement=false", "encryption.enabled=true", "encryption.type=wireguard"],
+      ["KubeProxyReplacement: False", "Encryption: Wireguard [NodeEncryption: Disabled]"],
+    ],
+  ])("status with %j says how the agent is set up", async (options, expected) => {
+    const args = options.flatMap((option) => ["--cni-set", option]);
+    const lines = plain(await list(["status"], ...args)).map((line) =>
+      line.replace(/ fe80::[0-9a-f:]+/, ""),
+    );
+    expect(lines).toEqual(expect.arrayContaining([...expected]));
+    expect(lines).toContainEqual(
+      expect.stringMatching(/^IPAM: IPv4: \d\/254 allocated from 10\.244\.1\.0\/24,$/),
+    );
+  });
+
+  test("status names what there is no room for", async () => {
+    const cluster = ["-f", file, "--nodes", "2", "--dns", "none", "--node", "node2"];
+    const small = ["--cni-set", "kubeProxyReplacement=true", "--cni-set", "bpf.lbMapMax=4"];
+    const { status, stderr } = await cnilab(["cilium", "status", ...cluster, ...small]);
+    expect(status).toBe(0);
+    expect(stderr).toMatch(/Service shop\/web is not served at \S+: .*--bpf-lb-map-max/);
+  });
+
   test("is refused of a node that is not there, or has no agent", async () => {
     const nowhere = await cnilab(["cilium", "node", "list", "--node", "node9"]);
     expect([nowhere.status, nowhere.stderr]).toEqual([

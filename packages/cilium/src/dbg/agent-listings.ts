@@ -10,6 +10,7 @@ import { IDENTITY_SCOPE, scopeOf } from "../identity/numeric-identity.ts";
 import { RESERVED_LABELS } from "../identity/reserved-identities.ts";
 import { fromSecurityLabels, type LabelSet, printLabels } from "../labels/label-set.ts";
 import { formatFrontend } from "../services/frontend.ts";
+import { agentStatus } from "./agent-status.ts";
 import type { DbgOutput } from "./listing.ts";
 import { alignTabs } from "./tab-writer.ts";
 
@@ -153,13 +154,19 @@ function nodeListing(agent: CiliumAgent): DbgOutput {
   return { text: alignTabs([title, ...lines.sort()], { minWidth: 0 }), json };
 }
 
-export type AgentListing = "endpoint list" | "identity list" | "node list" | "service list";
+export type AgentListing =
+  | "endpoint list"
+  | "identity list"
+  | "node list"
+  | "service list"
+  | "status";
 
 const LISTINGS: Readonly<Record<AgentListing, (agent: CiliumAgent) => DbgOutput>> = {
   "endpoint list": endpointListing,
   "identity list": identityListing,
   "node list": nodeListing,
   "service list": serviceListing,
+  status: agentStatus,
 };
 
 /** Words that `cilium-dbg` takes. */

@@ -15,6 +15,7 @@ const ABOUT: Readonly<Record<AgentListing, string>> = {
   "identity list": "identities that the agent knows, and what they stand for",
   "node list": "nodes that the agent knows, with their ranges of addresses",
   "service list": "Services as the agent has them: frontends and backends",
+  status: "how the agent is set up: routing, masquerading, kube-proxy's work, addresses",
 };
 
 export function addCiliumCommand(program: Command, io: ProgramIo): void {
@@ -22,11 +23,9 @@ export function addCiliumCommand(program: Command, io: ProgramIo): void {
     .command("cilium")
     .description("what cilium-dbg tells in the pod of a node's agent (maps: show bpf)");
   for (const what of AGENT_LISTINGS) {
-    const [noun = "", verb = ""] = what.split(" ");
-    const list = command
-      .command(noun)
-      .description(ABOUT[what])
-      .command(verb)
+    const [noun = "", verb] = what.split(" ");
+    const group = command.command(noun).description(ABOUT[what]);
+    const list = (verb === undefined ? group : group.command(verb))
       .description(`${ABOUT[what]}, as cilium-dbg ${what} prints them`)
       .requiredOption("--node <name>", "the node to ask")
       .addOption(
@@ -56,4 +55,5 @@ async function showListing(io: ProgramIo, what: AgentListing, flags: ListFlags):
   }
   if (flags.output === "json") printJson(io, output.json);
   else print(io, output.text);
+  if (output.note !== undefined) io.stderr.write(`${output.note}\n`);
 }
