@@ -101,7 +101,7 @@ export function nodeConfig(
   };
 }
 
-function loadBalancer({ services, policy, sctp }: AgentConfig): LoadBalancerConfig {
+function loadBalancer({ services, sctp }: AgentConfig): LoadBalancerConfig {
   const socket = !services.socketLb ? "off" : services.socketLbHostOnly ? "host-only" : "full";
   return {
     nodePort: services.nodePort,
@@ -118,7 +118,7 @@ function loadBalancer({ services, policy, sctp }: AgentConfig): LoadBalancerConf
     sessionAffinity: services.kubeProxyReplacement,
     sourceRangeCheck: services.nodePort && services.sourceRanges,
     // bpf/bpf_lxc.c: where sockets have translated already, programs of pods need not.
-    perPacket: socket !== "full" || sctp || policy.hostFirewall,
+    perPacket: socket !== "full" || sctp,
     socket,
     noBackendResponse: services.noBackendResponse,
     protocolDifferentiation: true,
