@@ -2,7 +2,7 @@ import { cilium, ciliumPolicyReader } from "@cnilab/cilium";
 import { type Cluster, type ConnectProtocol, createCluster } from "@cnilab/cluster";
 import { InputError, type Kind, type KubeObject, type Pod } from "@cnilab/core";
 import { registerKubeProxy } from "@cnilab/kube-proxy";
-import { parseIp } from "@cnilab/net";
+import { type IpFamily, parseIp } from "@cnilab/net";
 import {
   type IpProtocol,
   icmpNumber,
@@ -14,7 +14,10 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import * as ofCilium from "./arbitrary-cilium.ts";
 
-const OUTSIDE = ["10.9.0.1", "10.9.129.1", "203.0.113.5"];
+const OUTSIDE: Readonly<Record<IpFamily, readonly string[]>> = {
+  4: ["10.9.0.1", "10.9.129.1", "203.0.113.5"],
+  6: ofCilium.OUTSIDE_IPV6,
+};
 
 /** How a probe is sent, and what policies are asked about it. */
 const PROBES: readonly (readonly [ConnectProtocol, number, IpProtocol])[] = [
@@ -22,15 +25,22 @@ const PROBES: readonly (readonly [ConnectProtocol, number, IpProtocol])[] = [
   ["TCP", 443, "TCP"],
   ["TCP", 8080, "TCP"],
   ["UDP", 80, "UDP"],
-  ["ICMP", icmpNumber(8, 0), "ICMP"],
+  ["ICMP", 0, "ICMP"],
 ];
+
+const PING = {
+  4: ["ICMP", icmpNumber(8, 0)],
+  6: ["ICMPv6", icmpNumber(128, 0)],
+} as const;
 
 async function withoutPolicies(
   objects: readonly KubeObject[],
   cniOptions: Readonly<Record<string, string | boolean>>,
+  family: IpFamily,
 ): Promise<Cluster> {
   const defaults = Object.fromEntries(cilium.options.map((each) => [each.key, each.default]));
   const cluster = createCluster({
+    config: { ipFamilies: [family] },
     cni: cilium,
     cniOptions: { ...defaults, ...cniOptions },
     resources: cilium.resources ?? [],
@@ -73,14 +83,19 @@ function differences(
   cluster: Cluster,
   options: Readonly<Record<string, string | boolean>>,
   probes: readonly (typeof PROBES)[number][],
+  family: IpFamily,
 ): readonly string[] {
   const reader = ciliumPolicyReader.withOptions?.(options) ?? ciliumPolicyReader;
   const objects = reader.kinds.flatMap((kind: Kind): readonly KubeObject[] => [
     ...cluster.api.list(kind),
   ]);
   const { policies, endpoint, settings } = reader.read(objects);
-  const known = policyEndpoints(objects).filter(({ pod }) => pod?.namespace !== "kube-system");
-  const ends = [...known, ...OUTSIDE.map((text) => outsideEndpoint(parseIp(text)))].map(endpoint);
+  const known = policyEndpoints(objects, family).filter(
+    ({ pod }) => pod?.namespace !== "kube-system",
+  );
+  const ends = [...known, ...OUTSIDE[family].map((text) => outsideEndpoint(parseIp(text)))].map(
+    endpoint,
+  );
   const analysis = new PolicyAnalysis(policies, ends, settings);
   return ends.flatMap((source, s) =>
     ends.flatMap((destination, d) => {
@@ -93,7 +108,8 @@ function differences(
           protocol: sent,
           ...(sent !== "ICMP" && { port }),
         });
-        const { egress, ingress } = analysis.verdict(s, d, protocol, port);
+        const [name, number] = sent === "ICMP" ? PING[family] : [protocol, port];
+        const { egress, ingress } = analysis.verdict(s, d, name, number);
         const wanted = egress && ingress ? "allowed" : "blocked";
         if (verdict === wanted) return [];
         return [
@@ -115,31 +131,38 @@ const options = fc.record(
   { requiredKeys: [] },
 );
 
-test("Cilium lets packets through where the analysis of policies says so", async () => {
-  await fc.assert(
-    fc.asyncProperty(
-      ofCilium.cluster,
-      ofCilium.policies,
-      options,
-      probes,
-      async (objects, given, chosen, asked) => {
-        // What tunnels carry is the nodes' own traffic, too, which their policies would have to allow.
-        const isNative = chosen.routingMode === "native" || chosen["hostFirewall.enabled"] === true;
-        const settings = {
-          ...chosen,
-          ...(isNative && { routingMode: "native", autoDirectNodeRoutes: true }),
-        };
-        const cluster = await withoutPolicies(objects, settings);
-        const around = objects.filter(
-          ({ kind, metadata }) =>
-            ["CiliumCIDRGroup", "Service", "EndpointSlice"].includes(kind) &&
-            metadata.name !== "kubernetes-1",
-        );
-        applyValid(cluster, [...around, ...given.map(withoutProxies)]);
-        await cluster.settled();
-        expect(differences(cluster, settings, asked)).toEqual([]);
-      },
-    ),
-    { numRuns: RUNS },
-  );
-}, 600_000);
+test.each([4, 6] as const)(
+  "Cilium lets packets through where the analysis of policies says so (IPv%i)",
+  async (family) => {
+    await fc.assert(
+      fc.asyncProperty(
+        ofCilium.cluster,
+        ofCilium.policies,
+        options,
+        probes,
+        async (objects, given, chosen, asked) => {
+          // What tunnels carry is the nodes' own traffic, too, which their policies would have to allow.
+          const isNative =
+            chosen.routingMode === "native" || chosen["hostFirewall.enabled"] === true;
+          const settings = {
+            ...chosen,
+            // Policies of nodes hold for neighbour solicitations, too: whom they do not allow a node does not find.
+            ...(family === 6 && { "hostFirewall.enabled": false }),
+            ...(isNative && { routingMode: "native", autoDirectNodeRoutes: true }),
+          };
+          const cluster = await withoutPolicies(objects, settings, family);
+          const around = objects.filter(
+            ({ kind, metadata }) =>
+              ["CiliumCIDRGroup", "Service", "EndpointSlice"].includes(kind) &&
+              metadata.name !== "kubernetes-1",
+          );
+          applyValid(cluster, [...around, ...given.map(withoutProxies)]);
+          await cluster.settled();
+          expect(differences(cluster, settings, asked, family)).toEqual([]);
+        },
+      ),
+      { numRuns: RUNS },
+    );
+  },
+  600_000,
+);
