@@ -128,3 +128,58 @@ test("objects of the agents are there as kubectl shows them", async () => {
   expect(stdout).toMatch(/^ciliumnode\.cilium\.io\/node1 +10\.244\.0\.\d+ +192\.168\.0\.11/m);
   expect(stdout).toMatch(/^shop +ciliumendpoint\.cilium\.io\/cart-\S+ +\d+ +ready +10\.244\./m);
 });
+
+describe("render cilium", () => {
+  const nodes = ["a", "b"].map(
+    (name, i) => `
+apiVersion: v1
+kind: Node
+metadata: {name: ${name}}
+status: {addresses: [{type: InternalIP, address: 172.18.0.${i + 2}}]}
+---
+apiVersion: cilium.io/v2
+kind: CiliumNode
+metadata: {name: ${name}}
+spec:
+  addresses: [{type: CiliumInternalIP, ip: 10.0.${i + 1}.55}]
+  ipam: {podCIDRs: [10.0.${i + 1}.0/24]}
+`,
+  );
+  const pool = 'ipam: {operator: {clusterPoolIPv4PodCIDRList: ["10.0.0.0/8"]}}\n';
+
+  test.each([
+    [
+      pool,
+      "10.0.2.0/24 via 10.0.1.55 dev cilium_host proto kernel src 10.0.1.55 mtu 1450",
+      "routes",
+    ],
+    [
+      `${pool}routingMode: native\nautoDirectNodeRoutes: true\n`,
+      "10.0.2.0/24 via 172.18.0.3 dev eth0 proto kernel",
+      "routes",
+    ],
+    [
+      pool,
+      '-A CILIUM_POST_nat -s 10.0.1.0/24 ! -d 10.0.1.0/24 ! -o cilium_+ -m comment --comment "cilium masquerade non-cluster" -j MASQUERADE',
+      "iptables",
+    ],
+  ])("with %j writes %s", async (values, line, output) => {
+    const { stdout, stderr, status } = await cnilab([
+      ...["render", "cilium", "--node", "a", "-f", file("nodes.yaml", nodes.join("---"))],
+      ...["--config", file("config.yaml", values), "-o", output],
+    ]);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    expect(stdout.split("\n").map((l) => l.trim())).toContain(line);
+  });
+
+  test.each([
+    [["-o", "ipvs"], 'cilium has no output "ipvs"; it has iptables'],
+    [["--node", "z"], 'there is no node "z" in the input; there are a, b'],
+  ])("refuses %j", async (args, message) => {
+    const { stdout, stderr, status } = await cnilab([
+      ...["render", "cilium", "--node", "a", "-f", file("nodes.yaml", nodes.join("---")), ...args],
+    ]);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
+    expect(stderr).toContain(message);
+  });
+});

@@ -105,6 +105,7 @@ function makeIpam(node: NodeContext<Kernel>, cluster: ClusterCilium): CiliumIpam
     source: () => makeSource(node, cluster),
     healthAddresses: config.endpointHealthChecking,
     nodeAddresses: node.addresses,
+    former: () => new OwnCiliumNode(node, config).formerAddresses(),
     poolOf: (request, family) =>
       config.ipam.mode === "multi-pool" ? poolOfPod(node.api, request, family) : DEFAULT_POOL,
   });

@@ -8,6 +8,7 @@ const AGENTS = {
   "kube-proxy": async () => (await import("../render-kube-proxy.ts")).renderKubeProxy,
   flannel: async () => (await import("../render-flannel.ts")).renderFlannelNode,
   calico: async () => (await import("../render-calico.ts")).renderCalico,
+  cilium: async () => (await import("../render-cilium.ts")).renderCilium,
 } as const;
 type AgentName = keyof typeof AGENTS;
 
@@ -21,7 +22,7 @@ export function addRenderCommand(program: Command, io: ProgramIo): void {
     .addOption(
       new Option(
         "-f, --filename <path>",
-        "Services and EndpointSlices, Nodes, or Calico's objects; repeatable",
+        "Services and EndpointSlices, Nodes, or a CNI's objects; repeatable",
       )
         .argParser(collect)
         .default([]),
@@ -33,7 +34,7 @@ export function addRenderCommand(program: Command, io: ProgramIo): void {
     )
     .option(
       "--config <file>",
-      "the agent's own settings as JSON: kube-proxy's, net-conf.json, a FelixConfiguration's",
+      "the agent's own settings as JSON: kube-proxy's, net-conf.json, a FelixConfiguration's, a values.yaml of Cilium's chart",
     )
     .addOption(
       new Option(
@@ -43,7 +44,7 @@ export function addRenderCommand(program: Command, io: ProgramIo): void {
     )
     .option(
       "-o, --output <format>",
-      "iptables, ip6tables, nftables, nftables-json, ipvs, ipset, addrs; of flannel also routes, fdb…; of calico felix: what Felix writes",
+      "iptables, ip6tables, nftables, nftables-json, ipvs, ipset, addrs; of flannel and cilium also routes, links…; of calico felix: what Felix writes",
       "iptables",
     )
     .action(async (agent: AgentName, flags: RenderFlags) => {

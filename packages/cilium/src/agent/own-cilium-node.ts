@@ -1,6 +1,6 @@
 import type { Condition, NodeContext } from "@cnilab/core";
 import type { Kernel } from "@cnilab/linux";
-import { formatIp, type IpAddress } from "@cnilab/net";
+import { formatIp, type IpAddress, tryParseIp } from "@cnilab/net";
 import { GROUP, VERSION } from "../api/kinds.ts";
 import type { CiliumNode, CiliumNodeSpec, NodeAddress } from "../api/v2/node.ts";
 import type { NodeAllocation } from "../ipam/cilium-ipam.ts";
@@ -36,6 +36,17 @@ export class OwnCiliumNode {
         ...(spec.addresses ?? []).filter(({ type }) => type === "CiliumInternalIP"),
       ],
     }));
+  }
+
+  /** What a former run of the agent took of the node's range. */
+  formerAddresses(): {
+    readonly router: readonly IpAddress[];
+    readonly health: readonly IpAddress[];
+  } {
+    const { addresses = [], health = {} } =
+      this.#node.api.get("CiliumNode.cilium.io", this.#node.name)?.spec ?? {};
+    const router = addresses.filter(({ type }) => type === "CiliumInternalIP").map(({ ip }) => ip);
+    return { router: parsed(router), health: parsed([health.ipv4, health.ipv6]) };
   }
 
   /** Nothing to end: the object stays. */
@@ -122,6 +133,10 @@ export class OwnCiliumNode {
       return JSON.stringify(spec) === JSON.stringify(node.spec) ? node : { ...node, spec };
     });
   }
+}
+
+function parsed(texts: readonly (string | undefined)[]): IpAddress[] {
+  return texts.map((text = "") => tryParseIp(text)).filter((a) => a !== undefined);
 }
 
 function pairOf(addresses: readonly IpAddress[]): { ipv4?: string; ipv6?: string } {

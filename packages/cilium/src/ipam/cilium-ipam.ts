@@ -18,12 +18,19 @@ export interface NodeAllocation {
   readonly health: readonly IpAddress[];
 }
 
+export interface FormerAddresses {
+  readonly router: readonly IpAddress[];
+  readonly health: readonly IpAddress[];
+}
+
 export interface CiliumIpamOptions {
   readonly families: readonly IpFamily[];
   readonly source: () => AddressSource;
   readonly healthAddresses: boolean;
   /** Addresses of the node itself, which are never given to others. */
   readonly nodeAddresses: readonly IpAddress[];
+  /** What a former run of the agent had for itself, as the CiliumNode tells; it has that again where it can. */
+  readonly former: () => FormerAddresses;
   /** Of a pod: what its annotations, or its namespace's, say (pkg/ipam/metadata). @throws CniError */
   readonly poolOf: (request: IpamRequest, family: IpFamily) => string;
 }
@@ -74,14 +81,22 @@ export class CiliumIpam implements IpamEngine {
   #allocateForNode(): NodeAllocation {
     const { families, nodeAddresses, healthAddresses } = this.#options;
     for (const address of nodeAddresses) this.#source.allocate(address, DEFAULT_POOL, "node-ip");
-    const router = this.#each(families, "router");
-    const health = healthAddresses ? this.#each(families, "health") : [];
+    const former = this.#options.former();
+    const router = this.#each(families, "router", former.router);
+    const health = healthAddresses ? this.#each(families, "health", former.health) : [];
     return { ranges: this.#source.ranges, router, health };
   }
 
-  #each(families: readonly IpFamily[], owner: string): IpAddress[] {
+  /** Those of a former run, or any (daemon/cmd/ipam.go reallocateDatapathIPs). */
+  #each(families: readonly IpFamily[], owner: string, former: readonly IpAddress[]): IpAddress[] {
     return families
-      .map((family) => this.#source.allocateNext(family, DEFAULT_POOL, owner))
+      .map((family) => {
+        const own = former.find((a) => familyOf(a) === family);
+        const again = own && this.#source.allocate(own, DEFAULT_POOL, owner);
+        return typeof again === "object"
+          ? again
+          : this.#source.allocateNext(family, DEFAULT_POOL, owner);
+      })
       .filter((given): given is GivenAddress => typeof given !== "string")
       .map(({ address }) => address);
   }

@@ -158,3 +158,16 @@ test("nodes' own ranges of Kubernetes, or of their annotations", () => {
   );
   expect(hostOf(cluster, "node-x").findDevice("cilium_host")).toBeDefined();
 });
+
+test("a node that was switched off has its own addresses again", () => {
+  const cluster = ciliumLab();
+  const before = cluster.api.get("CiliumNode.cilium.io", "node-a")?.spec;
+  cluster.stopNode("node-a");
+  cluster.startNode("node-a");
+  cluster.settle();
+  const after = cluster.api.get("CiliumNode.cilium.io", "node-a")?.spec;
+  expect(after?.addresses).toEqual(before?.addresses);
+  expect(after?.health).toEqual(before?.health);
+  expect(verdict(cluster, "a1", "b1")).toBe("allowed");
+  expect(verdict(cluster, "b1", "a1")).toBe("allowed");
+});
