@@ -13,6 +13,7 @@ export { cilium } from "./cilium.ts";
 export { ipcacheKeyOf } from "./datapath/maps/ipcache-map.ts";
 export { AGENT_LISTINGS, type AgentListing, agentOutput } from "./dbg/agent-listings.ts";
 export type { DbgOutput } from "./dbg/listing.ts";
+export type { FlowIdentities } from "./hubble/cluster-lookups.ts";
 export {
   GlobalIdentities,
   HEARTBEAT_ANNOTATION,
