@@ -3,7 +3,7 @@ import { formatIp, type IpAddress, tryParseIp } from "@cnilab/net";
 import { Subscription } from "rxjs";
 import { RESERVED_IDENTITY } from "../identity/numeric-identity.ts";
 import { RESERVED_LABELS } from "../identity/reserved-identities.ts";
-import { podLabels } from "../labels/kubernetes-labels.ts";
+import { DEFAULT_SERVICE_ACCOUNT, podLabels } from "../labels/kubernetes-labels.ts";
 import { printLabels } from "../labels/label-set.ts";
 import type { FlowEndpoint, FlowService, FlowWorkload } from "./flow.ts";
 import type { FlowLookups } from "./flow-lookups.ts";
@@ -137,7 +137,7 @@ export class ClusterLookups implements FlowLookups {
         namespace,
         labels: pod.metadata.labels ?? {},
         namespaceLabels: this.#api.get("Namespace", namespace)?.metadata.labels ?? {},
-        serviceAccount: pod.spec.serviceAccountName ?? "",
+        serviceAccount: pod.spec.serviceAccountName ?? DEFAULT_SERVICE_ACCOUNT,
         cluster: CLUSTER,
       }),
     );

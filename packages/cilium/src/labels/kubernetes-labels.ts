@@ -10,6 +10,9 @@ export const POD_NAMESPACE_META_LABELS = "io.cilium.k8s.namespace.labels";
 export const POLICY_CLUSTER_LABEL = "io.cilium.k8s.policy.cluster";
 export const POLICY_SERVICE_ACCOUNT_LABEL = "io.cilium.k8s.policy.serviceaccount";
 
+/** What the API server gives to pods that name none. */
+export const DEFAULT_SERVICE_ACCOUNT = "default";
+
 /** What a pod is labelled with, before anything is filtered (pkg/k8s/labels.go SanitizePodLabels). */
 export interface LabelledPod {
   readonly namespace: string;

@@ -45,6 +45,7 @@ describe("identities of endpoints", () => {
     expect(web1.labelTexts).toEqual([
       "k8s:app=web",
       "k8s:io.cilium.k8s.policy.cluster=default",
+      "k8s:io.cilium.k8s.policy.serviceaccount=default",
       "k8s:io.kubernetes.pod.namespace=default",
     ]);
     expect(lab.api.list(CIDENTITY)).toHaveLength(3);

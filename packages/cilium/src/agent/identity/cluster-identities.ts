@@ -3,7 +3,7 @@ import type { CiliumIdentity } from "../../api/v2/identity.ts";
 import type { IdentityBackend } from "../../identity/global-identities.ts";
 import { KnownIdentities } from "../../identity/known-identities.ts";
 import type { IdentityRange } from "../../identity/numeric-identity.ts";
-import { podLabels } from "../../labels/kubernetes-labels.ts";
+import { DEFAULT_SERVICE_ACCOUNT, podLabels } from "../../labels/kubernetes-labels.ts";
 import { LABEL_SOURCE, label } from "../../labels/label.ts";
 import type { LabelFilter } from "../../labels/label-filter.ts";
 import { type LabelSet, labelSet } from "../../labels/label-set.ts";
@@ -100,7 +100,7 @@ export class ClusterIdentities {
       namespace,
       labels: pod.metadata.labels ?? {},
       namespaceLabels: metadata?.labels ?? {},
-      serviceAccount: pod.spec.serviceAccountName ?? "",
+      serviceAccount: pod.spec.serviceAccountName ?? DEFAULT_SERVICE_ACCOUNT,
       cluster: clusterName,
     });
     return filter.filter(all).identity;
