@@ -147,6 +147,8 @@ export class NodePrograms {
   #load(name: string, section: Section, obj: BpfObject): TcProgram {
     const run = (ctx: TcContext): number => section(ctx, obj);
     const type = "sched_cls";
-    return new BpfProgram(this.maps.kernel, { type, name, run, repeatable: true });
+    // Without L2 announcements do_netdev has nothing to say of ARP.
+    const passesArp = section === cilFromNetdev;
+    return new BpfProgram(this.maps.kernel, { type, name, run, repeatable: true, passesArp });
   }
 }

@@ -26,6 +26,11 @@ export interface BpfProgramOptions<T extends BpfProgramType> {
    * taking random numbers ends the recording by itself. Absent: each packet is walked.
    */
   readonly repeatable?: boolean;
+  /**
+   * Whether it lets ARP pass as it is. Then a question that means nothing to the machine behind it need not come to it: of
+   * thousands on a segment hardly any is concerned.
+   */
+  readonly passesArp?: boolean;
 }
 
 /** A loaded program: a function of a packet, or of a socket, and of what maps hold. */
@@ -36,16 +41,18 @@ export class BpfProgram<T extends BpfProgramType = BpfProgramType> {
   readonly name: string;
   readonly run: (ctx: ContextOf[T]) => number;
   readonly repeatable: boolean;
+  readonly passesArp: boolean;
   /** How often it ran, called by others included, and how many look-ups it did (`bpftool prog show` with statistics). */
   runCount = 0;
   lookups = 0;
 
-  constructor(kernel: Kernel, { type, name, run, repeatable }: BpfProgramOptions<T>) {
+  constructor(kernel: Kernel, { type, name, run, repeatable, passesArp }: BpfProgramOptions<T>) {
     this.kernel = kernel;
     this.type = type;
     this.name = name;
     this.run = run;
     this.repeatable = repeatable ?? false;
+    this.passesArp = passesArp ?? false;
     this.id = kernel.bpf.nextProgramId();
   }
 }

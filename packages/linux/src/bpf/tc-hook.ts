@@ -69,6 +69,14 @@ export class TcHook {
     return this.#filters;
   }
 
+  /** Whether all of them let ARP pass as it is. */
+  get passesArp(): boolean {
+    return (
+      this.#links.every(({ program }) => program.passesArp) &&
+      this.#filters.every(({ program }) => program.passesArp)
+    );
+  }
+
   /** @throws KernelError ERANGE where there are 64, ENOENT for a neighbour that is not here, EEXIST for a program that is */
   attach(
     program: BpfProgram<"sched_cls">,

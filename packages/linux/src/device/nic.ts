@@ -51,7 +51,7 @@ export class Nic extends NetDevice {
   /** Whether a flooded frame can have any effect here. */
   wants(skb: Skb): boolean {
     if (!this.up || !this.carrier) return false;
-    if (this.xdp !== undefined || this.tc?.ingressHook !== undefined) return true;
+    if (this.xdp !== undefined) return true;
     return !skb.isArp || !ignoresArp(this, skb.packet as ArpPacket);
   }
 }

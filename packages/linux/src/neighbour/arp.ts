@@ -78,7 +78,7 @@ export function ignoresArp(dev: NetDevice, question: ArpPacket): boolean {
  * it learns from all, or somebody sees what comes in. Only configuration decides, see `Network.configuration`.
  */
 export function mayAnswerArp(dev: NetDevice, targetIp: Ipv4Address): boolean {
-  if (dev.receiveHandler !== undefined || dev.tc !== undefined || dev.xdp !== undefined)
+  if (dev.receiveHandler !== undefined || dev.tc?.hearsArp === true || dev.xdp !== undefined)
     return true;
   if (dev.netns.packetSockets !== undefined) return true;
   const { conf4All } = dev.netns.sysctl;

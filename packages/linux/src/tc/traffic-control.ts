@@ -35,6 +35,11 @@ export class TrafficControl {
     dev.network.touch();
   }
 
+  /** Whether anything here does something with ARP that comes in. */
+  get hearsArp(): boolean {
+    return this.redirect !== undefined || this.ingressHook?.passesArp === false;
+  }
+
   /** A packet leaves. False: it was dropped, or sent elsewhere. */
   egress(skb: Skb): boolean {
     if (this.egressHook !== undefined && !this.egressHook.run(skb)) return false;
