@@ -329,3 +329,31 @@ test("a receiver that is gone hears nothing more", () => {
   c.send(0, 1, 5, 10);
   expect(c.heard).toHaveLength(5);
 });
+
+test("a socket that a rule looks for counts from the datagram after it is opened, until it is closed", () => {
+  const lab = new Lab();
+  const [client, router, server] = lab.machine("client", "router", "server");
+  const [clientEnd, left] = cable(client, "eth0", router, "left");
+  const [right, serverEnd] = cable(router, "right", server, "eth0");
+  up(clientEnd, "10.0.1.2/24");
+  up(left, "10.0.1.1/24");
+  up(right, "10.0.2.1/24");
+  up(serverEnd, "10.0.2.2/24");
+  routes(client, "0.0.0.0/0 via 10.0.1.1");
+  forwarding(router);
+  router.iptables(4).append("mangle", "PREROUTING", "-m socket --transparent -j DROP");
+  let heard = 0;
+  new UdpSocket(server, { localPort: 53, owner: "server", onReceive: () => heard++ });
+  const socket = new UdpSocket(client, { localPort: 4000, owner: "client" });
+  const address = parseIp("10.0.2.2");
+  const send = () => {
+    for (let i = 0; i < 5; i++) socket.sendTo(address, 53, new Data(10));
+    return heard;
+  };
+  expect(send()).toBe(5);
+  const own = { localAddress: address, localPort: 53, owner: "proxy", transparent: true };
+  const proxy = new UdpSocket(router, own);
+  expect(send()).toBe(5);
+  proxy.close();
+  expect(send()).toBe(10);
+});

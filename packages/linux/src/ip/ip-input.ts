@@ -7,6 +7,7 @@ import {
   ICMPV6_ADM_PROHIBITED,
   ICMPV6_DEST_UNREACH,
   ICMPV6_NOROUTE,
+  IPPROTO_UDP,
 } from "@cnilab/net";
 import type { NetDevice } from "../device/net-device.ts";
 import type { Dst } from "../fib/dst.ts";
@@ -49,7 +50,7 @@ export function ipReceiveFinish(skb: Skb, netns: NetNamespace): void {
   const dev = skb.dev as NetDevice;
   if (skb.dst === undefined) {
     if (netns.sockets.hasTransparent && netns.sysctl.get("net/ipv4/ip_early_demux") !== 0) {
-      netns.network.recording?.unrepeatable();
+      if (skb.ip.protocol !== IPPROTO_UDP) netns.network.recording?.unrepeatable();
       skb.socket ??= earlyDemux(skb, netns);
     }
     const result = routeReceived(skb, dev);

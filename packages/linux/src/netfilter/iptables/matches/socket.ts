@@ -1,3 +1,4 @@
+import { IPPROTO_UDP } from "@cnilab/net";
 import type { Socket } from "../../../socket/socket.ts";
 import { anySocket } from "../../../socket/socket-lookup.ts";
 import { IP_CT_ESTABLISHED_REPLY, IPS_SRC_NAT_DONE } from "../../conntrack-entry.ts";
@@ -25,7 +26,8 @@ class SocketMatch implements Match {
   }
 
   matches(walk: Walk): boolean {
-    walk.netns.network.recording?.unrepeatable();
+    // UDP's sockets make cached flows invalid when they come or go; other connections do not.
+    if (walk.packet.protocol !== IPPROTO_UDP) walk.netns.network.recording?.unrepeatable();
     const socket = walk.skb.socket ?? findSocket(walk);
     if (socket === undefined) return false;
     // Sockets bound to every address count with --nowildcard only.
