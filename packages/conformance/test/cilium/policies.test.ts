@@ -3,7 +3,7 @@ import { CiliumAgent, ClusterSecurity, cilium, IdentityPart, ipcacheKeyOf } from
 import { type Cluster, type ConnectProtocol, createCluster } from "@cnilab/cluster";
 import type { CniOptionValues, KubeObject, Labels } from "@cnilab/core";
 import { registerKubeProxy } from "@cnilab/kube-proxy";
-import { parseIp } from "@cnilab/net";
+import { type IpFamily, parseIp } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
 
 function pod(name: string, node: number, labels: Labels = {}, container: object = {}): KubeObject {
@@ -34,11 +34,13 @@ const FROM_WEB = {
 async function lab(
   objects: readonly KubeObject[] = [],
   options: CniOptionValues = {},
+  ipFamilies: readonly IpFamily[] = [4],
 ): Promise<Cluster> {
   const cluster = createCluster({
     nodes: 2,
     cni: cilium,
     cniOptions: options,
+    config: { ipFamilies },
     listen: "all",
     register: registerKubeProxy,
   });
@@ -105,6 +107,37 @@ describe.each<[name: string, options: CniOptionValues]>([
     expect(verdict(cluster, "api1", "node/node1")).toBe("allowed");
     expect(verdict(cluster, "api1", "node/node2")).toMatch(DENIED);
   });
+});
+
+test("with both families each has its own world, ranges and pods", async () => {
+  const cluster = await lab([policy(FROM_WEB)], {}, [4, 6]);
+  const ask = (from: string, to: string) => {
+    const address = cluster.api.get("Pod", `default/${to}`)?.status?.podIPs?.[1]?.ip ?? "";
+    return verdict(cluster, from, address);
+  };
+  expect(ask("web1", "db2")).toBe("allowed");
+  expect(ask("api1", "db2")).toMatch(DENIED);
+  const identities = ["8.8.8.8", "2001:db8::8", "203.0.113.1"].map((text) =>
+    agentOf(cluster, 1).maps.ipcache.get(ipcacheKeyOf(parseIp(text))),
+  );
+  expect(identities.map((info) => info?.identity)).toEqual([9, 10, 9]);
+  const world = { endpointSelector: app("api"), egress: [{ toCIDR: ["::/0"] }] };
+  await apply(cluster, policy(world));
+  expect(ask("api1", "db2")).toMatch(DENIED);
+  await apply(cluster, policy({ ...world, egress: [{ toEntities: ["cluster"] }] }));
+  expect(ask("api1", "db2")).toBe("allowed");
+});
+
+test("in audit mode what policies deny passes", async () => {
+  const cluster = await lab([policy(FROM_WEB)], { policyAuditMode: true });
+  expect(verdict(cluster, "api1", "db2")).toBe("allowed");
+});
+
+test("policyEnforcementMode is for all pods", async () => {
+  const always = await lab([policy(FROM_WEB)], { policyEnforcementMode: "always" });
+  expect(verdict(always, "web2", "web1")).toMatch(/^blocked: .* kube-system\/cilium-config/);
+  const never = await lab([policy(FROM_WEB)], { policyEnforcementMode: "never" });
+  expect(verdict(never, "api1", "db2")).toBe("allowed");
 });
 
 test("a pod whose labels change has its old identity for 5 s, and others know the new one before", async () => {
