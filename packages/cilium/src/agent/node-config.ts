@@ -110,6 +110,8 @@ function loadBalancer({ services, sctp }: AgentConfig): LoadBalancerConfig {
     mode: services.mode,
     modeAnnotation: services.modeAnnotation,
     dsrDispatch: services.dsrDispatch,
+    dsrIcmpErrors: services.pmtuDiscovery,
+    bindProtection: services.bindProtection,
     algorithm: services.algorithm,
     algorithmAnnotation: services.algorithmAnnotation,
     maglevTableSize: services.maglev.tableSize,

@@ -48,6 +48,10 @@ export interface LoadBalancerConfig {
   /** Services say for themselves how they are forwarded (`ENABLE_DSR_BYUSER`). */
   readonly modeAnnotation: boolean;
   readonly dsrDispatch: "opt" | "ipip" | "geneve";
+  /** `ENABLE_DSR_ICMP_ERRORS`: who sends what is too long for DSR's header hears so. */
+  readonly dsrIcmpErrors: boolean;
+  /** Programs of the node may not bind ports of Services (`bind-protection`). */
+  readonly bindProtection: boolean;
   readonly algorithm: "random" | "maglev";
   /** Services say for themselves (`LB_SELECTION_PER_SERVICE`). */
   readonly algorithmAnnotation: boolean;
@@ -170,6 +174,8 @@ export const DEFAULT_LOAD_BALANCER: LoadBalancerConfig = {
   mode: "snat",
   modeAnnotation: false,
   dsrDispatch: "opt",
+  dsrIcmpErrors: false,
+  bindProtection: true,
   algorithm: "random",
   algorithmAnnotation: false,
   maglevTableSize: 16_381,

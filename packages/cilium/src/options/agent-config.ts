@@ -82,6 +82,8 @@ export interface ServicesConfig {
   readonly mode: "snat" | "dsr" | "hybrid";
   readonly algorithm: "random" | "maglev";
   readonly dsrDispatch: "opt" | "ipip" | "geneve";
+  /** Clients hear of packets that are too long for DSR. */
+  readonly pmtuDiscovery: boolean;
   readonly acceleration: "disabled" | "native" | "best-effort";
   readonly topology: boolean;
   readonly maglev: MaglevConfig;

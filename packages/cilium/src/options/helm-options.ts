@@ -70,6 +70,7 @@ export const HELM_OPTIONS: readonly CniOption[] = [
     "opt",
     "how DSR tells the Service's address",
   ),
+  flag("pmtuDiscovery.enabled", false, "tell clients whose packets are too long for DSR"),
   choice(
     "loadBalancer.acceleration",
     ["disabled", "native", "best-effort"],

@@ -302,6 +302,7 @@ function services(helm: HelmValues, cluster: ClusterConfig): ServicesConfig {
     mode: helm.choice("loadBalancer.mode", "snat"),
     algorithm: helm.choice("loadBalancer.algorithm", "random"),
     dsrDispatch: helm.choice("loadBalancer.dsrDispatch", "opt"),
+    pmtuDiscovery: helm.flag("pmtuDiscovery.enabled", false),
     acceleration: helm.choice("loadBalancer.acceleration", "disabled"),
     topology: helm.flag("loadBalancer.serviceTopology", false),
     maglev: maglevConfig(

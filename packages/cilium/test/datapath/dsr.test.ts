@@ -10,14 +10,17 @@ import {
   encodeIp,
   formatIp,
   type GeneveOption,
+  IcmpMessage,
   IPPROTO_IPIP,
   IPPROTO_IPV6,
   type IpOption,
   IpPacket,
   Prefix,
   parseIp,
+  type QuotedPacket,
   TCP_SYN,
   TcpSegment,
+  type UdpDatagram,
 } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
 import {
@@ -188,6 +191,45 @@ describe.each([4, 6] as const)("DSR over IPv%i", (family) => {
     expect(seen("dsr")).toBe(services.clientAddress(0));
     expect(seen("snat")).toBe(one.address);
   });
+});
+
+describe.each([4, 6] as const)("packets too long for DSR over IPv%i", (family) => {
+  const DISPATCH = {
+    opt: [{}, family === 4 ? 8 : 24],
+    ipip: [{}, family === 4 ? 20 : 40],
+    geneve: [{ tunnel: "geneve" }, family === 4 ? 20 + 30 + 12 : 40 + 30 + 24],
+  } as const;
+
+  test.each(["opt", "ipip", "geneve"] as const)(
+    "%s: the client is told, and cuts",
+    (dsrDispatch) => {
+      const [options, overhead] = DISPATCH[dsrDispatch];
+      const lb = { mode: "dsr", dsrDispatch, dsrIcmpErrors: true } as const;
+      const { services, one, far, client } = world({ family, ...options, lb });
+      services.put("web", { spec: serviceSpec(family, { type: "NodePort" }) }, [{ pod: far }]);
+      const errors: IcmpMessage[] = [];
+      watch(client, "eth0", ({ ip }) => {
+        if (
+          ip.payload instanceof IcmpMessage &&
+          ip.src === (dsrDispatch === "ipip" ? one : far).address
+        ) {
+          errors.push(ip.payload);
+        }
+      });
+      const length = family === 4 ? 1472 : 1452;
+      datagram(client, one.address, NODE_PORT, { length });
+      expect(errors.map(({ type, code, rest }) => [type, code, rest])).toEqual([
+        family === 4 ? [3, 4, 1500 - overhead] : [2, 0, 1500 - overhead],
+      ]);
+      // As the client sent it.
+      const [{ payload }] = errors as [IcmpMessage];
+      const { packet } = payload as QuotedPacket;
+      const { dstPort } = packet.payload as UdpDatagram;
+      expect([packet.dst, dstPort]).toEqual([one.address, NODE_PORT]);
+      if (dsrDispatch === "ipip") return;
+      expect(outcome(datagram(client, one.address, NODE_PORT, { length }))).toBe("connected");
+    },
+  );
 });
 
 test("a packet whose header has no room for the option is dropped", () => {

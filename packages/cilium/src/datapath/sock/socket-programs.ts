@@ -64,7 +64,7 @@ export function socketPrograms(node: NodeDatapath): SocketPrograms {
     address("sendmsg", forward(true));
     address("recvmsg", reverse);
     address("getpeername", reverse);
-    if (config.lb.nodePort) {
+    if (config.lb.nodePort && config.lb.bindProtection) {
       sockets.set(
         `post_bind${family}`,
         socketProgram(node, `cil_sock${family}_post_bind`, postBind),

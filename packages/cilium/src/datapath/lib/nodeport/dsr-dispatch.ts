@@ -4,23 +4,25 @@ import {
   ETH_P_IPV6,
   IPPROTO_IPIP,
   IPPROTO_IPV6,
-  IPPROTO_TCP,
   type IpAddress,
   IpPacket,
-  TCP_SYN,
-  TcpSegment,
 } from "@cnilab/net";
 import { METRIC_EGRESS } from "../../maps/metrics-map.ts";
 import type { BpfObject } from "../bpf-object.ts";
 import { type ExtendedError, sendDropNotify } from "../drop.ts";
-import { DROP_CT_INVALID_HDR, DROP_NO_TUNNEL_ENDPOINT, isError } from "../drop-reason.ts";
+import {
+  DROP_CT_INVALID_HDR,
+  DROP_FRAG_NEEDED,
+  DROP_NO_TUNNEL_ENDPOINT,
+  isError,
+} from "../drop-reason.ts";
 import { encapAndRedirect } from "../encap.ts";
 import { lookupRemoteEndpoint } from "../eps.ts";
 import { fibRedirect, maybeAddL2Header } from "../fib.ts";
 import { worldOf } from "../identity.ts";
-import { l4Of } from "../ipfrag.ts";
 import { TRACE_PAYLOAD_LEN } from "../trace.ts";
 import { type DsrService, dsrGeneveOption, dsrIpOption } from "./dsr-option.ts";
+import { dsrOverhead, dsrTooLong, isTooLong, saysService } from "./dsr-too-long.ts";
 
 const IPDEFTTL = 64;
 /** Most that an IPv4 header may have (`MAX_IPOPTLEN` and the header itself). */
@@ -40,6 +42,7 @@ export function dsrDispatch(
 ): number {
   const extErr = { value: 0 };
   const ret = dispatch(ctx, obj, service, backend, extErr);
+  if (ret === DROP_FRAG_NEEDED) return dsrTooLong(ctx, obj, service);
   if (!isError(ret)) return ret;
   return sendDropNotify(ctx, obj, { src: 0, reason: ret, extErr, direction: METRIC_EGRESS });
 }
@@ -55,25 +58,19 @@ function dispatch(
     case "geneve":
       return viaGeneve(ctx, obj, service);
     case "ipip":
+      if (isTooLong(ctx, obj, dsrOverhead(ctx, obj))) return DROP_FRAG_NEEDED;
       putInto(ctx, obj, backend);
       break;
     case "opt": {
-      const ret = addOption(ctx, service);
+      const ret = addOption(ctx, obj, service);
       if (ret !== 0) return ret;
     }
   }
   return fibRedirect(ctx, obj, true, extErr).ret;
 }
 
-/** Later packets of a TCP connection need not say it again. `undefined` where the header is not there. */
-function saysService({ ip }: TcContext): boolean | undefined {
-  if (ip.protocol !== IPPROTO_TCP) return true;
-  const l4 = l4Of(ip);
-  return l4 instanceof TcpSegment ? (l4.flags & TCP_SYN) !== 0 : undefined;
-}
-
 /** `dsr_set_opt4`, `dsr_set_ext6` */
-function addOption(ctx: TcContext, service: DsrService): number {
+function addOption(ctx: TcContext, obj: BpfObject, service: DsrService): number {
   const says = saysService(ctx);
   if (says === undefined) return DROP_CT_INVALID_HDR;
   if (!says) return 0;
@@ -82,6 +79,7 @@ function addOption(ctx: TcContext, service: DsrService): number {
   if (ip.version === 4 && ip.headerLength + 2 + option.data.length > MAX_IPV4_HEADER) {
     return DROP_CT_INVALID_HDR;
   }
+  if (isTooLong(ctx, obj, dsrOverhead(ctx, obj))) return DROP_FRAG_NEEDED;
   // It stands first: there the other node looks for it.
   ctx.setOptions([option, ...ip.options]);
   return 0;
@@ -109,6 +107,7 @@ function viaGeneve(ctx: TcContext, obj: BpfObject, service: DsrService): number 
   if (info?.tunnelEndpoint === undefined) return DROP_NO_TUNNEL_ENDPOINT;
   const says = saysService(ctx);
   if (says === undefined) return DROP_CT_INVALID_HDR;
+  if (isTooLong(ctx, obj, dsrOverhead(ctx, obj))) return DROP_FRAG_NEEDED;
   maybeAddL2Header(ctx);
   const options = says ? [dsrGeneveOption(service)] : undefined;
   const trace = { reason: 0, monitor: TRACE_PAYLOAD_LEN };
