@@ -4,7 +4,7 @@ import type { CiliumAgent } from "../agent/cilium-agent.ts";
 import type { Endpoint } from "../agent/endpoint.ts";
 import { ClusterSecurity } from "../agent/policy/cluster-security.ts";
 import { PolicyPart } from "../agent/policy/policy-part.ts";
-import { TUPLE_F_OUT } from "../datapath/maps/conntrack-map.ts";
+import { CtTuple, TUPLE_F_IN, TUPLE_F_OUT } from "../datapath/maps/conntrack-map.ts";
 import { ipcacheKeyOf } from "../datapath/maps/ipcache-map.ts";
 import type { AccessLogMessage } from "../hubble/access-log-message.ts";
 import { type NumericIdentity, RESERVED_IDENTITY } from "../identity/numeric-identity.ts";
@@ -75,7 +75,13 @@ export class NodeProxies implements ProxyEnvironment {
     return entry?.identity ?? RESERVED_IDENTITY.world;
   }
 
-  sourceIdentity({ client }: ProxiedEnds): NumericIdentity {
+  /** An address alone does not tell who is behind another node's (cilium/conntrack.cc lookupSrcIdentity). */
+  sourceIdentity(ends: ProxiedEnds, ingress: boolean): NumericIdentity {
+    const { client, clientPort, server, serverPort, protocol } = ends;
+    const flags = ingress ? TUPLE_F_IN : TUPLE_F_OUT;
+    const tuple = new CtTuple(client, server, serverPort, clientPort, protocol, flags);
+    const tracked = this.#agent.maps.ct(client, protocol).get(tuple)?.srcSecId ?? 0;
+    if (tracked !== 0) return tracked;
     return this.#agent.endpoints.byAddress(client)?.identity ?? this.identityOf(client);
   }
 

@@ -265,6 +265,42 @@ describe("names", () => {
   });
 });
 
+// The node in between puts its own address there; who asks is known by the identity that came with the packets.
+test.each([false, true])("from outside by another node's port, without kube-proxy: %s", (alone) => {
+  const cluster = lab(
+    `---
+{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {type: NodePort, selector: {app: web}, ports: [{port: 80, nodePort: 30080}]}}
+${policy(
+  "world",
+  `{endpointSelector: {matchLabels: {app: web}}, ingress: [{fromEntities: [world], toPorts: [{ports: [{port: "80", protocol: TCP}], rules: {http: [{path: "/public"}]}}]}]}`,
+)}`,
+    { options: { kubeProxyReplacement: alone } },
+  );
+  const ask = (path: string) => http(cluster, "192.168.5.5", "192.168.0.11", { path, port: 30080 });
+  expect(ask("/public")).toEqual({ status: 200, seen: "node", proxy: "cilium-envoy" });
+  expect(ask("/private").status).toBe(403);
+});
+
+test("TLS where rules are of HTTP is reset", () => {
+  const cluster = lab(
+    policy(
+      "client",
+      `{endpointSelector: {matchLabels: {app: client}}, egress: [{toEndpoints: [{}], toPorts: [{ports: [{port: "80", protocol: TCP}], rules: {http: [{}]}}]}]}`,
+    ),
+  );
+  const { outcome } = cluster.requestHttp({
+    from: cluster.endpoint("client"),
+    to: cluster.endpoint("web"),
+    port: 80,
+    tls: { host: "web.example.com", insecure: true },
+    request: { host: "web.example.com" },
+    connectTimeoutMs: 5000,
+    maxTimeMs: 5000,
+  });
+  const result = outcome?.result;
+  expect(result instanceof HttpFailure ? result.error?.errno : result?.status).toBe("ECONNRESET");
+});
+
 describe("names that clients say in TLS", () => {
   const cluster = lab(
     `---
