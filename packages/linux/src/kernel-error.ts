@@ -5,6 +5,7 @@ export type Errno =
   | "EADDRINUSE"
   | "EADDRNOTAVAIL"
   | "EBUSY"
+  | "ECONNABORTED"
   | "ECONNREFUSED"
   | "ECONNRESET"
   | "EDESTADDRREQ"

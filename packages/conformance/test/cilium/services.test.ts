@@ -10,7 +10,8 @@ import type {
   NodeAgent,
   ServiceSpec,
 } from "@cnilab/core";
-import type { IpFamily } from "@cnilab/net";
+import { type SocketError, UdpSocket } from "@cnilab/linux";
+import { type IpFamily, parseIp } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
 
 function pod(
@@ -314,5 +315,39 @@ describe("backends that end", () => {
     const cluster = await lab([service("web", spec), slice(conditions)], { nodes: 1 });
     const ip = cluster.api.get("Service", "default/web")?.spec.clusterIP;
     expect(listed(cluster, 1, "lb frontends")[`${ip}:80/TCP (0)`]?.[0]).toContain(`${expected} (`);
+  });
+});
+
+describe("a UDP socket whose backend goes", () => {
+  test.each<[options: CniOptionValues, expected: readonly string[]]>([
+    [{}, ["ECONNABORTED"]],
+    [{ "socketLB.hostNamespaceOnly": true }, []],
+  ])("with %j hears %j", async (options, expected) => {
+    const udp = [{ containerPort: 53, protocol: "UDP" }] as const;
+    const cluster = await lab(
+      [
+        pod("dns1", 1, udp),
+        pod("client", 2),
+        service("dns", { selector: { app: "dns" }, ports: [{ port: 53, protocol: "UDP" }] }),
+      ],
+      { options, nodes: 2 },
+    );
+    const uid = cluster.api.get("Pod", "default/client")?.metadata.uid ?? "";
+    const netns = cluster.nodes.get("node2")?.kubelet.sandboxOf(uid);
+    if (netns === undefined) throw new Error("no sandbox");
+    const remoteAddress = parseIp(cluster.api.get("Service", "default/dns")?.spec.clusterIP ?? "");
+    const heard: string[] = [];
+    const onError = ({ errno }: SocketError) => heard.push(errno);
+    const owner = "client";
+    const socket = new UdpSocket(netns, { owner, remoteAddress, remotePort: 53, onError });
+    expect(socket.peerName).toEqual({ address: remoteAddress, port: 53 });
+    cluster.apply([pod("dns2", 2, udp)]);
+    await cluster.settled();
+    expect(heard).toEqual([]);
+    cluster.api.delete("Pod", "default/dns1", { gracePeriodSeconds: 0 });
+    await cluster.settled();
+    expect(heard).toEqual(expected);
+    expect(socket.state).toBe(expected.length > 0 ? "UNCONN" : "ESTAB");
+    socket.close();
   });
 });

@@ -25,6 +25,7 @@ export interface Socket {
 /** Why a socket call failed: an error number, and who said so if a packet did. */
 export interface SocketError {
   readonly errno:
+    | "ECONNABORTED"
     | "ECONNREFUSED"
     | "ECONNRESET"
     | "EHOSTUNREACH"

@@ -76,8 +76,9 @@ export class UdpSocket implements Socket, FlowReceiver, CgroupSocket {
   readonly protocol: number = IPPROTO_UDP;
   readonly localAddress: IpAddress | undefined;
   readonly localPort: number;
-  readonly remoteAddress: IpAddress | undefined;
-  readonly remotePort: number;
+  /** Both change when somebody takes the peer away ({@link abort}), and never else. */
+  remoteAddress: IpAddress | undefined;
+  remotePort: number;
   readonly owner: string;
   readonly mark: number;
   readonly transparent: boolean;
@@ -156,6 +157,20 @@ export class UdpSocket implements Socket, FlowReceiver, CgroupSocket {
         port: remotePort,
       }
     );
+  }
+
+  /**
+   * Takes the peer away, and tells the program (`SOCK_DESTROY` of sock_diag, net/ipv4/udp.c udp_abort). What it sends from
+   * then on is sent anew: programs of the control group are asked again.
+   */
+  abort(): void {
+    this.remoteAddress = undefined;
+    this.remotePort = 0;
+    this.#connectedTo = undefined;
+    this.#flow = undefined;
+    this.netns.network.touch();
+    const message = "software caused connection abort";
+    this.onError?.({ errno: "ECONNABORTED", from: undefined, message }, this);
   }
 
   close(): void {

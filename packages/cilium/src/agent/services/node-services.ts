@@ -20,6 +20,7 @@ import type { NodeLb } from "./node-lb.ts";
 import type { ServiceEntry } from "./service-entry.ts";
 import { ServiceHealthServers } from "./service-health-servers.ts";
 import type { ServiceStates } from "./service-states.ts";
+import { terminateStaleSockets } from "./socket-termination.ts";
 
 /** How long the agent gathers changes before it acts on them (pkg/loadbalancer/reflectors/k8s.go reflectorWaitTime). */
 const REFLECTOR_WAIT_MS = 500;
@@ -135,6 +136,7 @@ export class NodeServices implements AgentPart {
     const { api, name } = this.#agent.node;
     const state = this.#states.of(...this.#seen);
     const labels: Labels = api.get("Node", name)?.metadata.labels ?? NO_LABELS;
+    const before = this.#lb.state;
     this.#lb.sync(state, {
       place: { node: name, zone: labels[ZONE] },
       labels,
@@ -142,6 +144,9 @@ export class NodeServices implements AgentPart {
       hostPorts: this.#hostPortList,
     });
     this.#health?.sync(state.healthChecked);
+    const { socketLb, socketLbHostOnly } = this.#agent.config.services;
+    if (socketLb && state !== before)
+      terminateStaleSockets(this.#agent.maps, this.#lb, !socketLbHostOnly);
     this.#lastUpdated = this.#agent.node.clock.now;
   }
 
