@@ -171,9 +171,10 @@ export class EndpointPolicies {
 
   /** Names of ports stand for others now. */
   namedPortsChanged(): void {
-    for (const { resolved, members } of [...this.#resolutions.values()]) {
-      if (hasPortNames(resolved?.egress)) this.#regenerate([...members]);
-    }
+    const concerned = [...this.#resolutions.values()].filter((each) =>
+      hasPortNames(each.resolved?.egress),
+    );
+    this.#regenerate(concerned.flatMap(({ members }) => [...members]));
   }
 
   /** A proxy of the endpoint's has another port. */
@@ -320,10 +321,11 @@ export class EndpointPolicies {
   #groupKey(member: Member, resolved: ResolvedPolicy, hasRedirects: boolean): string {
     const { node, endpoint, ports } = member;
     if (hasRedirects) return `${OWN}${node.name}/${endpoint.id}`;
-    if (endpoint.kind === "host") return `host:${node.name}`;
     const host = node.hostLabels.length === 1 ? "" : identityKey(node.hostLabels);
     const names = hasPortNames(resolved.ingress) ? [...ports].join() : "";
-    return `${this.#numberOf(resolved)}|${host}|${names}`;
+    // Of a node itself there is no entry that lets it in.
+    const kind = endpoint.kind === "host" ? "host" : "";
+    return `${this.#numberOf(resolved)}|${kind}|${host}|${names}`;
   }
 
   #numberOf(resolved: ResolvedPolicy): number {
