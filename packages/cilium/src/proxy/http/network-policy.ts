@@ -137,6 +137,7 @@ function serverNamePattern(name: string): RegExp {
   if (name === "*") return new RegExp(`^${labels}$`);
   const expression = name
     .toLowerCase()
+    .replaceAll(/[^-a-z0-9_.*]/g, "\\$&")
     .replaceAll(".", "[.]")
     .replaceAll(/[*][*]?/g, (stars) => (stars === "**" ? labels : "[-a-z0-9_]*"));
   return new RegExp(`^${expression}$`);
