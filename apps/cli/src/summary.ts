@@ -2,7 +2,7 @@ import type { Cluster, Endpoint } from "@cnilab/cluster";
 import { type CniModel, isAddOn, objectKey, type Pod, PROXY, selects } from "@cnilab/core";
 import { doorProblems, plainWalk, podStatus } from "@cnilab/inspect";
 import { KUBE_PROXY_RELEASE, MODE_STATUS } from "@cnilab/kube-proxy";
-import { type NetNamespace, Trace } from "@cnilab/linux";
+import { type Kernel, type NetNamespace, Trace } from "@cnilab/linux";
 import { formatIp, type IpFamily } from "@cnilab/net";
 import type { ClusterFlags } from "./cluster-flags.ts";
 import type { ServiceCheck } from "./service-check.ts";
@@ -216,9 +216,19 @@ function programmed({ cluster, flags }: SummaryInput): string[] {
     ),
     plural(routes, "route"),
     ...(proxyMode === "ipvs" ? [plural(initNs.ipvs.serviceCount, "virtual server")] : []),
-    `${plural(rules, `${table} rule`)} (they turn a Service's address into a pod's)`,
+    ...servicesBy(plural(rules, `${table} rule`), cluster, node.kernel),
   ];
   return wrap(`Programmed on ${node.name}: ${parts.join(", ")}`, "  ");
+}
+
+/** Rules, and what turns a Service's address into a pod's: they, or entries of eBPF maps where there is no kube-proxy. */
+function servicesBy(rules: string, { container }: Cluster, { bpf }: Kernel): string[] {
+  const why = "(they turn a Service's address into a pod's)";
+  if (container.isRegistered(PROXY)) return [`${rules} ${why}`];
+  const entries = [...bpf.maps.values()].filter(({ name }) => /services/.test(name));
+  const count = entries.reduce((n, { size }) => n + size, 0);
+  if (count === 0) return [`${rules} ${why}`];
+  return [rules, `${count} ${count === 1 ? "entry" : "entries"} of eBPF maps ${why}`];
 }
 
 /** Kinds of devices that carry packets to other nodes, as `ip -d link` names them. */
