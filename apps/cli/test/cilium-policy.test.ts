@@ -153,6 +153,51 @@ describe.concurrent("policies of Cilium without packets", () => {
     expect(answer.status).toBe(0);
   });
 
+  test("policy explain takes nodes, and who they are to pods", async () => {
+    const node = `
+apiVersion: v1
+kind: Node
+metadata: {name: n1, labels: {role: front}}
+status: {addresses: [{type: InternalIP, address: 192.168.0.11}]}
+---
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: nodes, namespace: shop}
+spec:
+  endpointSelector: {matchLabels: {app: web}}
+  ingress: [{fromEntities: [remote-node]}]
+---
+apiVersion: cilium.io/v2
+kind: CiliumClusterwideNetworkPolicy
+metadata: {name: ssh}
+spec:
+  nodeSelector: {matchLabels: {role: front}}
+  ingress: [{fromEntities: [world], toPorts: [{ports: [{port: "22"}]}]}]`;
+    writeFileSync(file("node.yaml"), node);
+    const ask = (...ends: string[]) =>
+      cnilab([
+        ...["policy", "explain", ...ends, "--cni", "cilium", "-f", file("shop.yaml")],
+        ...["-f", file("node.yaml"), "--cni-set", "hostFirewall.enabled=true"],
+      ]);
+    const fromNode = await ask("node/n1", "shop/web:80");
+    expect(fromNode.stdout).toContain(
+      "Cilium tier: Allow by spec.ingress[0] of CiliumNetworkPolicy shop/nodes",
+    );
+    const toNode = await ask("shop/api", "192.168.0.11:22");
+    expect(toNode.stdout.trimEnd().split("\n")).toEqual([
+      "shop/api[Pod] => node/n1 TCP 22: denied",
+      "egress at shop/api[Pod]: allowed",
+      "  no policy selects it for egress, so everything is allowed",
+      "ingress at node/n1: denied",
+      "  Cilium tier: Deny: selected by CiliumClusterwideNetworkPolicy ssh, and no rule of it lets this through",
+      "to allow it:",
+      `  CiliumClusterwideNetworkPolicy ssh: add to spec.ingress: {fromEndpoints: [{matchLabels: {"app":"api","k8s:io.kubernetes.pod.namespace":"shop"}}], toPorts: [{ports: [{port: "22", protocol: TCP}]}]}`,
+    ]);
+    const unknown = await ask("node/n2", "shop/web:80");
+    expect(unknown).toMatchObject({ status: 2, stdout: "" });
+    expect(unknown.stderr).toContain('"node/n2": is no node of the input that has an address');
+  });
+
   test("policy explain as JSON holds the rule, and what else decides", async () => {
     const { stdout } = await cnilab([
       ...["policy", "explain", "shop/web", "shop/api:8080", "-o", "json"],

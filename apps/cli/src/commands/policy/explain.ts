@@ -1,12 +1,13 @@
 import type { KubeObject, Protocol } from "@cnilab/core";
 import { InputError } from "@cnilab/core";
-import { tryParseIp } from "@cnilab/net";
+import { formatIp, tryParseIp } from "@cnilab/net";
 import {
   evaluate,
   outsideEndpoint,
   type PolicyEndpoint,
   type PolicyRule,
   type PolicyView,
+  policyEndpoints,
   type Workload,
   workloadName,
   workloads,
@@ -31,7 +32,7 @@ export function addExplainPolicyCommand(policy: Command, io: ProgramIo): void {
     .description(
       "which policies and rules decide about one connection, and what would have to change",
     )
-    .argument("<src>", "ns/workload, workload, or an outside address")
+    .argument("<src>", "ns/workload, workload, node/NAME, or an outside address")
     .argument("<dst:port>", "the same, with a port: a number or the name of a container port")
     .addOption(new Option("--protocol <name>").choices(["tcp", "udp", "sctp"]).default("tcp"))
     .addOption(new Option("-o, --output <format>").choices(["text", "json"]).default("text"));
@@ -72,12 +73,10 @@ async function explain(
       io,
       [
         `${source.name} => ${destination.name} ${protocol} ${port}: ${word}`,
-        ...(source.endpoint.pod === undefined
-          ? []
-          : sideText("egress", source.name, verdict.egress)),
-        ...(destination.endpoint.pod === undefined
-          ? []
-          : sideText("ingress", destination.name, verdict.ingress)),
+        ...(hasPolicies(source.endpoint) ? sideText("egress", source.name, verdict.egress) : []),
+        ...(hasPolicies(destination.endpoint)
+          ? sideText("ingress", destination.name, verdict.ingress)
+          : []),
         ...remedies(verdict, flow),
       ].join("\n"),
     );
@@ -118,7 +117,15 @@ function findPeer(
   endpoint: PolicyView["endpoint"],
 ): Peer {
   const address = tryParseIp(text.replace(/^\[|\]$/g, ""));
-  if (address !== undefined) return { name: text, endpoint: endpoint(outsideEndpoint(address)) };
+  if (address !== undefined) {
+    const node = nodesOf(objects).find((each) => formatIp(each.address) === formatIp(address));
+    return { name: node?.name ?? text, endpoint: endpoint(node ?? outsideEndpoint(address)) };
+  }
+  if (text.startsWith("node/")) {
+    const node = nodesOf(objects).find(({ name }) => name === text);
+    if (node !== undefined) return { name: text, endpoint: endpoint(node) };
+    throw new InputError("is no node of the input that has an address", `"${text}"`);
+  }
   const all = workloads(objects, endpoint);
   const words = text.split("/").filter((word) => !KIND_WORDS.has(word));
   const [namespace, name] = words.length > 1 ? words : ["default", words[0]];
@@ -132,6 +139,16 @@ function findPeer(
     );
   }
   return { name: workloadName(workload), endpoint: firstPod(workload) };
+}
+
+function nodesOf(objects: readonly KubeObject[]): readonly PolicyEndpoint[] {
+  const nodes = objects.filter(({ kind }) => kind === "Node");
+  return ([4, 6] as const).flatMap((family) => policyEndpoints(nodes, family));
+}
+
+/** Whether policies can be for it. */
+function hasPolicies({ pod, nodeLabels }: PolicyEndpoint): boolean {
+  return pod !== undefined || nodeLabels !== undefined;
 }
 
 const KIND_WORDS = new Set([
