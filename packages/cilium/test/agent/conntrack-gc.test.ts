@@ -23,6 +23,7 @@ function world(conntrackGc: ConntrackGcConfig = { intervalMs: 0, maxIntervalMs: 
     maps: one.maps,
     config: { families: [4], conntrackGc },
     endpoints: { size: 1 },
+    part: () => undefined,
   } as unknown as CiliumAgent;
   const gc = new ConntrackGc(agent);
   const ask = (srcPort = 40_000) => datagram(client, one.address, NODE_PORT, { srcPort });
