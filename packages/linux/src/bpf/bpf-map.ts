@@ -41,6 +41,9 @@ export interface BpfMapOptions<K, V> {
 /** An error number of a call, or `undefined` where it went well: programs do not throw. */
 export type BpfResult = Errno | undefined;
 
+/** Look-ups of one map that walks rely on; beyond that many, walks are repeated that need not be. */
+const MOST_WATCHED = 4096;
+
 /** Something that a program can ask for keys, and fill. Values are kept by reference, as programs have pointers to them. */
 export abstract class BpfMap<K = unknown, V = unknown> {
   abstract readonly type: BpfMapType;
@@ -126,10 +129,12 @@ export abstract class BpfMap<K = unknown, V = unknown> {
 
   /** What holds until the answer for `key` may change. */
   condition(key: K): FlowCondition {
-    this.#watched ??= new Map();
     const at = this.conditionKey(key);
-    let condition = this.#watched.get(at);
+    let condition = this.#watched?.get(at);
     if (condition === undefined) {
+      // Of walks that were not to be repeated after all nobody says so: now and then all begin anew.
+      if (this.#watched?.size === MOST_WATCHED) this.changedAll();
+      this.#watched ??= new Map();
       condition = { holds: true };
       this.#watched.set(at, condition);
     }

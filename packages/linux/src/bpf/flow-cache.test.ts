@@ -129,3 +129,16 @@ test("a repeatable program is not run for each packet", () => {
   expect([w.got(), packets, w.program.runCount]).toEqual([10, 10, 11]);
   expect(runs).toBeLessThan(6);
 });
+
+test("what walks rely on is not remembered without end, and a cached flow is right all the same", () => {
+  const w = world(true);
+  const send = () => w.client.sendTo(parseIp("10.0.0.2"), 53, new Data(8));
+  for (let i = 0; i < 3; i++) send();
+  const first = w.denied.condition(SRC as number);
+  for (let key = 1; key < 5000; key++) w.denied.condition(key);
+  expect(first.holds).toBe(false);
+  send();
+  w.denied.update(SRC as number, true);
+  send();
+  expect([w.got(), w.counts.get(0)?.packets]).toEqual([4, 4]);
+});
