@@ -1,8 +1,8 @@
-import { type Kind, type KubeObject, objectKey } from "@cnilab/core";
+import { type Kind, type KubeObject, kindOf, objectKey } from "@cnilab/core";
 import { Subscription } from "rxjs";
 import type { ApiStore } from "./api-store.ts";
 
-/** Kinds that others own. */
+/** Kinds that others own, beside those that a CNI brings along. */
 const DEPENDENTS: readonly Kind[] = ["ReplicaSet", "Pod", "Job", "EndpointSlice"];
 /** Kinds whose end takes others along. */
 const OWNERS: readonly Kind[] = [
@@ -14,6 +14,8 @@ const OWNERS: readonly Kind[] = [
   "Job",
   "Service",
   "Endpoints",
+  "Pod",
+  "Node",
 ];
 
 /**
@@ -31,7 +33,10 @@ export class GarbageCollector {
 
   start(): Subscription {
     const subscription = new Subscription();
-    for (const kind of DEPENDENTS) {
+    const brought = this.#api.resources.all.map(({ group, version, kind }) =>
+      kindOf({ apiVersion: `${group}/${version}`, kind }),
+    );
+    for (const kind of [...DEPENDENTS, ...brought]) {
       subscription.add(
         this.#api.watch(kind).subscribe(({ type, object }) => {
           if (type === "ADDED") this.#note(object);
@@ -72,7 +77,7 @@ export class GarbageCollector {
     const owned = this.#owned.get(uid);
     this.#owned.delete(uid);
     for (const object of owned?.values() ?? []) {
-      this.#api.delete(object.kind as Kind, objectKey(object));
+      this.#api.delete(kindOf(object), objectKey(object));
     }
   }
 }

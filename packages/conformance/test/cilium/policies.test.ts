@@ -274,6 +274,22 @@ describe("faults", () => {
     expect(verdict(cluster, "web1", "db2")).toBe("allowed");
   });
 
+  test("addresses of a node that is gone, and of its pods, are nobody's", async () => {
+    const cluster = await lab();
+    const addresses = ["web2", "db2"].map((name) =>
+      parseIp(cluster.api.get("Pod", `default/${name}`)?.status?.podIP ?? ""),
+    );
+    const seen = () =>
+      addresses.map((at) => agentOf(cluster, 1).maps.ipcache.get(ipcacheKeyOf(at))?.identity);
+    expect(seen()).toEqual([identityOf(cluster, "web2"), identityOf(cluster, "db2")]);
+    cluster.api.delete("Node", "node2");
+    await cluster.settled();
+    // The pod garbage collector looks later.
+    cluster.clock.advance(600_000);
+    expect(seen()).toEqual([2, 2]);
+    expect(cluster.api.list("CiliumEndpoint.cilium.io", "default")).toHaveLength(2);
+  });
+
   test("while an agent is away its node goes on with the policies that it had", async () => {
     const cluster = await lab();
     const agent = agentOf(cluster, 2);
