@@ -5,6 +5,9 @@ import type { CiliumAgent } from "./cilium-agent.ts";
 import { ClusterNodeRoutes, type NodeRouteLayers } from "./cluster-node-routes.ts";
 import { directRoutingDevice } from "./node-config.ts";
 
+const NOBODY_ROUTES =
+  "with routingMode=native the network has to route pods' ranges to their nodes, and nodes have no routes to them but the default one: set autoDirectNodeRoutes=true where they share a link";
+
 /** Of all routes that the agent makes: no daemon of the node takes them away then (linux_defaults RTProto). */
 export const ROUTE_PROTOCOL = "kernel";
 
@@ -20,15 +23,15 @@ export class NodeRoutes implements AgentPart {
   readonly #agent: CiliumAgent;
   #end: (() => void) | undefined;
   #local: readonly Prefix[] = [];
-  #told: readonly string[] = [];
+  #warnings: string[] = [];
 
   constructor(agent: CiliumAgent) {
     this.#agent = agent;
   }
 
-  /** Nodes that no route leads to, as they are behind a router, and why. */
-  get unreachable(): readonly string[] {
-    return this.#told;
+  /** Whose pods no route leads to. */
+  get warnings(): readonly string[] {
+    return this.#warnings;
   }
 
   start(): void {
@@ -70,6 +73,7 @@ export class NodeRoutes implements AgentPart {
 
   #update(now: NodeRouteLayers): void {
     const own = now.nodes.get(this.#agent.node.name)?.podCidrs ?? [];
+    this.#warnings = [];
     if (!this.#agent.config.routing.endpointRoutes) this.#routeOwn(own);
     for (const family of this.#agent.config.families) this.#routeOthers(now, own, family);
     this.#netns.network.touch();
@@ -113,6 +117,19 @@ export class NodeRoutes implements AgentPart {
     const direct = routing.autoDirectNodeRoutes;
     const without = direct ? [...own, ...this.#behindRouters(now, dev, family)] : [];
     main.setLayer(dev, direct ? layer : undefined, ROUTE_PROTOCOL, without);
+    if (!direct && this.#leavesToDefault(now, family)) this.#warnings.push(NOBODY_ROUTES);
+  }
+
+  /** Whether another node's pods are reached, if at all, by the default route. */
+  #leavesToDefault({ nodes }: NodeRouteLayers, family: IpFamily): boolean {
+    const { main } = this.#netns.fib(family);
+    for (const { name, podCidrs } of nodes.values()) {
+      if (name === this.#agent.node.name) continue;
+      const range = podCidrs.find((r) => r.family === family);
+      if (range === undefined) continue;
+      return (main.lookupShorter(range.address, 129)?.prefix.length ?? 0) === 0;
+    }
+    return false;
   }
 
   /** Ranges of nodes that are not on the same link: a route by them could not be (createDirectRouteSpec). */
@@ -121,7 +138,6 @@ export class NodeRoutes implements AgentPart {
       .addressesOf(family)
       .map(({ address, prefixLength }) => new Prefix(address, prefixLength));
     const found: Prefix[] = [];
-    const told: string[] = [];
     for (const node of nodes.values()) {
       if (node.name === this.#agent.node.name) continue;
       const address = node.addresses.find((a) => familyOf(a) === family);
@@ -129,11 +145,11 @@ export class NodeRoutes implements AgentPart {
       const gateway = gatewayTo(this.#netns, address);
       if (gateway === undefined) continue;
       found.push(...node.podCidrs);
-      told.push(
+      if (this.#agent.config.routing.skipUnreachable) continue;
+      this.#warnings.push(
         `route to destination ${formatIp(address)} contains gateway ${formatIp(gateway)}, must be directly reachable. Add \`direct-routing-skip-unreachable\` to skip unreachable routes`,
       );
     }
-    if (!this.#agent.config.routing.skipUnreachable) this.#told = told;
     return found;
   }
 

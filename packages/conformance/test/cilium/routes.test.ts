@@ -83,9 +83,15 @@ function agentOf(cluster: ReturnType<typeof ciliumLab>, name: string): NodeAgent
   return agent;
 }
 
-test("a node behind a router gets no route of its own", () => {
+test.each([
+  [true, []],
+  [
+    false,
+    [expect.stringContaining("route to destination 172.19.0.4 contains gateway 192.168.0.1")],
+  ],
+])("a node behind a router gets no route of its own; skipped %s", (skip, warnings) => {
   const cluster = ciliumLab({
-    options: { ...DIRECT, directRoutingSkipUnreachable: true },
+    options: { ...DIRECT, directRoutingSkipUnreachable: skip },
     nodes: ["172.18.0.2", "172.18.0.3", "172.19.0.4"],
   });
   const host = hostOf(cluster, "node-a");
@@ -96,6 +102,14 @@ test("a node behind a router gets no route of its own", () => {
   const lines = routesOf(cluster, "node-a");
   expect(lines).toContainEqual("10.244.1.0/24 via 172.18.0.3 dev eth0 proto kernel");
   expect(lines.filter((line) => line.startsWith("10.244.2.0/24"))).toEqual([]);
+  expect(agentOf(cluster, "node-a").warnings).toEqual(warnings);
+});
+
+test("native routing that nobody does is told of", () => {
+  const alone = ciliumLab({ options: { routingMode: "native" } });
+  expect(alone.warnings).toContainEqual(expect.stringContaining("autoDirectNodeRoutes=true"));
+  expect(verdict(alone, "a1", "b1")).toBe("unreachable");
+  expect(ciliumLab({ options: DIRECT }).warnings).toEqual([]);
 });
 
 test("nodes come and go", () => {
