@@ -69,6 +69,28 @@ test("dns says what is refused", async () => {
   expect(stdout).toContain("kubernetes.default.svc.cluster.local.  10.96.0.10  REFUSED");
 });
 
+test("the agent's status counts what leads to proxies", async () => {
+  const { stdout } = await run("cilium", "status", "--node", "node1", "-o", "json");
+  const { proxy } = JSON.parse(stdout);
+  expect(proxy["total-ports"]).toBe(2);
+  const names = proxy.redirects.map(({ name, proxy: by }: { name: string; proxy: string }) =>
+    name.replace(/^\d+/, by),
+  );
+  expect(names).toEqual(
+    expect.arrayContaining([
+      "cilium-dns-egress:egress:TCP:53:",
+      "cilium-dns-egress:egress:UDP:53:",
+      "cilium-http-egress:egress:TCP:80:",
+    ]),
+  );
+  const text = (await run("cilium", "status", "--node", "node2")).stdout;
+  expect(text).toMatch(
+    /Proxy Status: +OK, ip [0-9.]+, 0 redirects active on ports 10000-20000, Envoy: external\n/,
+  );
+  const off = await run("cilium", "status", "--node", "node2", "--cni-set", "l7Proxy=false");
+  expect(off.stdout).toMatch(/Proxy Status: +No managed proxy redirect\n/);
+});
+
 describe("observe", () => {
   test("tells of a request and its answer", async () => {
     const { stdout } = await run("observe", "client", "http://web/private", "-t", "l7");

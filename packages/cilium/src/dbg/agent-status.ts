@@ -1,6 +1,8 @@
 import { familyOf, formatIp, type IpFamily, type Prefix } from "@cnilab/net";
 import type { CiliumAgent } from "../agent/cilium-agent.ts";
 import { AddressRange } from "../ipam/address-range.ts";
+import { ProxyPart } from "../proxy/proxy-part.ts";
+import { PROXY_PORT_RANGE } from "../proxy/proxy-ports.ts";
 import { RELEASE } from "../release.ts";
 import type { DbgOutput } from "./listing.ts";
 import { alignTabs } from "./tab-writer.ts";
@@ -24,6 +26,7 @@ export function agentStatus(agent: CiliumAgent): DbgOutput {
     `Attach Mode:\t${config.tcx ? "TCX" : "Legacy TC"}`,
     "Device Mode:\tveth",
     `Masquerading:\t${masquerading(agent, names)}`,
+    `Proxy Status:\t${proxyText(agent)}`,
     "Global Identity Range:\tmin 256, max 65535",
     `Encryption:\t${wireguard === undefined ? "Disabled\t" : `Wireguard\t[NodeEncryption: ${wireguard.nodeEncryption ? "Enabled" : "Disabled"}]`}`,
   ];
@@ -42,10 +45,43 @@ export function agentStatus(agent: CiliumAgent): DbgOutput {
         "tunnel-protocol": routing.tunnelProtocol,
         "intra-host-routing-mode": agent.nodeConfig.hostRouting ? "BPF" : "Legacy",
       },
+      ...proxyJson(agent),
       "identity-range": { "min-identity": 256, "max-identity": 65_535 },
     },
     ...(warnings > 0 && { note: agent.warnings.join("\n") }),
   };
+}
+
+function proxyText(agent: CiliumAgent): string {
+  const redirects = agent.part(ProxyPart)?.proxies.redirects;
+  if (redirects === undefined) return "No managed proxy redirect";
+  const { length } = redirects;
+  return `OK, ip ${proxyIp(agent)}, ${length} redirects active on ports ${PROXY_PORT_RANGE}, Envoy: external`;
+}
+
+/** `models.ProxyStatus` */
+function proxyJson(agent: CiliumAgent): object {
+  const redirects = agent.part(ProxyPart)?.proxies.redirects;
+  if (redirects === undefined) return {};
+  return {
+    proxy: {
+      "envoy-deployment-mode": "external",
+      ip: proxyIp(agent),
+      "port-range": PROXY_PORT_RANGE,
+      redirects: redirects.map(({ name, proxy, proxyPort }) => ({
+        name,
+        proxy,
+        "proxy-port": proxyPort,
+      })),
+      "total-ports": new Set(redirects.map(({ proxy }) => proxy)).size,
+      "total-redirects": redirects.length,
+    },
+  };
+}
+
+function proxyIp(agent: CiliumAgent): string {
+  const router = agent.router(4);
+  return router === undefined ? "n/a" : formatIp(router);
 }
 
 interface StatusDevice {

@@ -9,6 +9,7 @@ import { ipcacheKeyOf } from "../datapath/maps/ipcache-map.ts";
 import type { AccessLogMessage } from "../hubble/access-log-message.ts";
 import { type NumericIdentity, RESERVED_IDENTITY } from "../identity/numeric-identity.ts";
 import type { Redirect } from "../policy/endpoint-policy.ts";
+import type { TrafficDirection } from "../policy/policy-map-key.ts";
 import type { ResolvedPolicy } from "../policy/policy-repository.ts";
 import { DnsProxy } from "./dns/dns-proxy.ts";
 import { DnsRules } from "./dns/dns-rules.ts";
@@ -18,6 +19,13 @@ import { PolicyListener } from "./http/policy-listener.ts";
 import type { ProxiedEndpoint, ProxiedEnds, ProxyEnvironment } from "./proxy-environment.ts";
 import { type ListenerName, listenerOf, ProxyPorts } from "./proxy-ports.ts";
 import { PROXY_CHAIN, tproxyRules } from "./proxy-rules.ts";
+
+/** A redirect, and the proxy that it leads to. */
+export interface ActiveRedirect {
+  readonly name: string;
+  readonly proxy: ListenerName;
+  readonly proxyPort: number;
+}
 
 interface EndpointRedirects {
   readonly endpoint: Endpoint;
@@ -104,6 +112,20 @@ export class NodeProxies implements ProxyEnvironment {
     if (events.isRead) events.output(message);
   }
 
+  /** Sorted by what they are called. */
+  get redirects(): readonly ActiveRedirect[] {
+    const all = [...this.#byEndpoint.values()].flatMap(({ redirects }) => redirects);
+    return all
+      .flatMap(({ proxyId, parser }) => {
+        const proxy = listenerOf(parser, directionOf(proxyId));
+        const proxyPort = this.#portOf.get(proxyId);
+        return proxy === undefined || proxyPort === undefined
+          ? []
+          : { name: proxyId, proxy, proxyPort };
+      })
+      .sort((x, y) => (x.name < y.name ? -1 : 1));
+  }
+
   proxyPort(proxyId: string): number {
     return this.#portOf.get(proxyId) ?? 0;
   }
@@ -115,7 +137,7 @@ export class NodeProxies implements ProxyEnvironment {
     if (redirects.length === 0) this.#byEndpoint.delete(endpoint.id);
     else this.#byEndpoint.set(endpoint.id, { endpoint, redirects, judged: undefined });
     for (const { proxyId, parser } of redirects) {
-      const name = listenerOf(parser, proxyId.split(":")[1] === "ingress" ? "ingress" : "egress");
+      const name = listenerOf(parser, directionOf(proxyId));
       const port = name === undefined ? undefined : this.#listen(name);
       if (port !== undefined) this.#portOf.set(proxyId, port);
     }
@@ -191,6 +213,10 @@ export class NodeProxies implements ProxyEnvironment {
       }
     }
   }
+}
+
+function directionOf(proxyId: string): TrafficDirection {
+  return proxyId.split(":")[1] === "ingress" ? "ingress" : "egress";
 }
 
 /** Of a redirect; names of ports have become numbers in what it is called. */

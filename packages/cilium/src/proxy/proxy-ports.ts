@@ -6,6 +6,9 @@ import type { L7Parser } from "../policy/selector-policy.ts";
 const PROXY_PORT_MIN = 10_000;
 const PROXY_PORT_MAX = 20_000;
 
+/** As `cilium-dbg status` has it. */
+export const PROXY_PORT_RANGE: string = `${PROXY_PORT_MIN}-${PROXY_PORT_MAX}`;
+
 /** Listeners of proxies; those that CiliumEnvoyConfigs make are not modelled (pkg/proxy/proxyports defaultProxyPortMap). */
 export type ListenerName =
   | "cilium-http-egress"
