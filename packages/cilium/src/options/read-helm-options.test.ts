@@ -1,5 +1,6 @@
-import { type ClusterConfig, type CniOptionValues, InputError } from "@cnilab/core";
+import { type ClusterConfig, type CniOption, type CniOptionValues, InputError } from "@cnilab/core";
 import { parsePrefix } from "@cnilab/net";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { HELM_OPTIONS } from "./helm-options.ts";
 import { readHelmOptions } from "./read-helm-options.ts";
@@ -165,6 +166,21 @@ describe("options", () => {
     },
     { values: { "ipam.multiPoolPreAllocation": "many" }, error: '"many" is not POOL=COUNT' },
     { values: { "ipam.operator.autoCreateCiliumPodIPPools": "{" }, error: "is no JSON of pools" },
+    ...["[]", '{"x":null}', '{"x":{"ipv4":1}}'].map((pools) => ({
+      values: { "ipam.operator.autoCreateCiliumPodIPPools": pools },
+      error: "is no JSON of pools",
+    })),
+    {
+      values: { "ipam.operator.autoCreateCiliumPodIPPools": '{"x":{"ipv4":{}}}' },
+      error: "autoCreateCiliumPodIPPools.x.ipv4: names no cidrs",
+    },
+    {
+      values: {
+        "ipam.operator.autoCreateCiliumPodIPPools":
+          '{"x":{"ipv4":{"cidrs":["10.0.0.0/8"],"maskSize":"a"}}}',
+      },
+      error: "maskSize must be a whole number up to 32",
+    },
     { values: { "cluster.name": "My_Cluster" }, error: "is no name of a cluster" },
     { values: { "nodePort.range": "1" }, error: "is no range of ports" },
     { values: { identityChangeGracePeriod: "soon" }, error: 'is no duration: "soon"' },
@@ -173,6 +189,41 @@ describe("options", () => {
     const read = () => readHelmOptions({ ...DEFAULTS, ...values }, of);
     expect(read).toThrow(InputError);
     expect(read).toThrow(error);
+  });
+
+  test("of whatever text are read, or refused by a path", () => {
+    const text = fc.oneof(
+      fc.string(),
+      fc.constantFrom(
+        "10.0.0.0/8",
+        "fd00::/104",
+        "default=8",
+        "{}",
+        '{"x":{"ipv4":1}}',
+        "1h",
+        "-1",
+        "{a,b}",
+      ),
+    );
+    const valueOf = ({ type, values }: CniOption): fc.Arbitrary<string | boolean | number> => {
+      if (type === "boolean") return fc.boolean();
+      if (type === "integer") return fc.integer();
+      return values === undefined ? text : fc.constantFrom(...values);
+    };
+    const value = fc
+      .constantFrom(...HELM_OPTIONS)
+      .chain((option) => valueOf(option).map((v) => [option.key, v] as const));
+    fc.assert(
+      fc.property(fc.array(value, { maxLength: 6 }), (values) => {
+        try {
+          readHelmOptions({ ...DEFAULTS, ...Object.fromEntries(values) }, cluster);
+        } catch (error) {
+          expect(error).toBeInstanceOf(InputError);
+          expect((error as Error).message).not.toContain("\n");
+        }
+      }),
+      { numRuns: 2000 },
+    );
   });
 
   test("each is told of once, with a word of what it does", () => {

@@ -240,35 +240,45 @@ function autoCreatePools(helm: HelmValues, cluster: ClusterConfig): IpamConfig["
     );
     return pools;
   }
-  for (const [name, pool] of Object.entries(poolsOf(text, path))) {
+  for (const [name, pool] of Object.entries(objectOf(parsedJson(text), path))) {
+    const at = `${path}.${name}`;
+    const given = objectOf(pool, at);
     const ranges: Partial<Record<IpFamily, PoolRanges>> = {};
     for (const family of [4, 6] as const) {
-      const given = pool[`ipv${family}`];
-      if (given === undefined) continue;
-      const at = `${path}.${name}.ipv${family}`;
-      const cidrs = (given.cidrs ?? []).map((cidr) => prefixOf(String(cidr), at, family));
-      const maskSize = Number(given.maskSize ?? (family === 4 ? 24 : 120));
-      checkRanges(cidrs, at, maskSize);
-      ranges[family] = { cidrs, maskSize };
+      const part = given[`ipv${family}`];
+      if (part !== undefined) ranges[family] = poolRanges(part, `${at}.ipv${family}`, family);
     }
     pools.set(name, ranges);
   }
   return pools;
 }
 
-interface GivenPool {
-  readonly ipv4?: { readonly cidrs?: readonly unknown[]; readonly maskSize?: unknown };
-  readonly ipv6?: { readonly cidrs?: readonly unknown[]; readonly maskSize?: unknown };
+/** @throws InputError for what is no part of a pool */
+function poolRanges(value: unknown, path: string, family: IpFamily): PoolRanges {
+  const { cidrs, maskSize = family === 4 ? 24 : 120 } = objectOf(value, path);
+  if (!Array.isArray(cidrs) || cidrs.length === 0) {
+    throw new InputError("names no cidrs", path);
+  }
+  const most = family === 4 ? 32 : 128;
+  if (typeof maskSize !== "number" || !Number.isInteger(maskSize) || maskSize > most) {
+    throw new InputError(`maskSize must be a whole number up to ${most}`, path);
+  }
+  const prefixes = cidrs.map((cidr) => prefixOf(String(cidr), path, family));
+  checkRanges(prefixes, path, maskSize);
+  return { cidrs: prefixes, maskSize };
 }
 
-function poolsOf(text: string, path: string): Readonly<Record<string, GivenPool>> {
+function parsedJson(text: string): unknown {
   try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === "object" && value !== null && !Array.isArray(value)) {
-      return value as Readonly<Record<string, GivenPool>>;
-    }
+    return JSON.parse(text);
   } catch {
-    // Told below.
+    return undefined;
+  }
+}
+
+function objectOf(value: unknown, path: string): Readonly<Record<string, unknown>> {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    return value as Readonly<Record<string, unknown>>;
   }
   throw new InputError(
     'is no JSON of pools; write {"default":{"ipv4":{"cidrs":["10.1.0.0/16"],"maskSize":24}}}',
