@@ -205,14 +205,14 @@ describe("options", () => {
         "{a,b}",
       ),
     );
-    const valueOf = ({ type, values }: CniOption): fc.Arbitrary<string | boolean | number> => {
+    const anyValue = ({ type, values }: CniOption): fc.Arbitrary<string | boolean | number> => {
       if (type === "boolean") return fc.boolean();
       if (type === "integer") return fc.integer();
       return values === undefined ? text : fc.constantFrom(...values);
     };
     const value = fc
       .constantFrom(...HELM_OPTIONS)
-      .chain((option) => valueOf(option).map((v) => [option.key, v] as const));
+      .chain((option) => anyValue(option).map((v) => [option.key, v] as const));
     fc.assert(
       fc.property(fc.array(value, { maxLength: 6 }), (values) => {
         try {
