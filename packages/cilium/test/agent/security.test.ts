@@ -683,6 +683,18 @@ describe("faults", () => {
     expect(one.identityOf("10.0.2.1")).toBe(web2.identity);
   });
 
+  test("an address that went elsewhere while an agent was away is there when it is back", () => {
+    const { lab, one, two, web2 } = shop();
+    two.stop();
+    two.endpoints.splice(two.endpoints.indexOf(web2), 1);
+    lab.api.delete("CiliumEndpoint.cilium.io", "default/web2");
+    lab.api.delete("Pod", "default/web2");
+    const next = one.run({ name: "next", labels: { app: "next" }, ip: "10.0.2.1" });
+    expect(two.identityOf("10.0.2.1")).toBe(web2.identity);
+    two.start();
+    expect([two.identityOf("10.0.2.1"), two.tunnelTo("10.0.2.1")]).toEqual([next.identity, one.ip]);
+  });
+
   test("a node that the API server is out of reach of keeps what it knows, and makes no identity", () => {
     const { lab, one, two } = shop();
     two.ipcache.setCutOff(true);

@@ -31,6 +31,8 @@ export class IpcacheWriter {
   readonly #ranges: IpCache;
   readonly #shared: SharedLpmEntries<IpcacheKey, RemoteEndpointInfo>;
   readonly #standstill: Standstill<IpcacheKey, RemoteEndpointInfo>;
+  /** What maps have of their own: a map stays when its agent goes, and the next run finds it as it was. */
+  readonly #ownEntries = new WeakMap<IpcacheMap, Map<string, Prefix>>();
   /** Nodes that have something of their own to say of a range. */
   readonly #concerned = new Map<string, Set<NodeWriter>>();
   readonly #byNodeIp = new Map<IpAddress, NodeWriter>();
@@ -59,7 +61,10 @@ export class IpcacheWriter {
   /** @returns what ends it: the node's map stays as it is */
   join(node: IpcacheNode): () => void {
     this.#standstill.thaw(node.map);
-    const writer = new NodeWriter(node, this.#endpoints, this.#ranges);
+    const entries = this.#ownEntries.get(node.map) ?? new Map<string, Prefix>();
+    this.#ownEntries.set(node.map, entries);
+    const writer = new NodeWriter(node, this.#endpoints, this.#ranges, entries);
+    for (const prefix of [...entries.values()]) writer.write(prefix);
     for (const address of node.nodeIps) this.#byNodeIp.set(address, writer);
     for (const address of node.addresses) {
       const prefix = Prefix.host(address);
@@ -134,9 +139,16 @@ class NodeWriter {
   readonly #ranges: IpCache;
   readonly #addresses: ReadonlySet<string>;
   readonly #nodeIps: ReadonlySet<IpAddress>;
+  readonly #entries: Map<string, Prefix>;
 
-  constructor(node: IpcacheNode, endpoints: IpCache, ranges: IpCache) {
+  constructor(
+    node: IpcacheNode,
+    endpoints: IpCache,
+    ranges: IpCache,
+    entries: Map<string, Prefix>,
+  ) {
     this.#node = node;
+    this.#entries = entries;
     this.#endpoints = endpoints;
     this.#ranges = ranges;
     this.#addresses = new Set(node.addresses.map((each) => String(Prefix.host(each))));
@@ -147,25 +159,31 @@ class NodeWriter {
     const { map, own } = this.#node;
     const key = keyOf(prefix);
     if (this.#addresses.has(String(prefix))) {
-      map.update(key, { identity: RESERVED_IDENTITY.host, key: 0, skipTunnel: false });
+      this.#set(prefix, { identity: RESERVED_IDENTITY.host, key: 0, skipTunnel: false });
       return;
     }
     const endpoint = this.#endpoints.get(prefix);
     const named = endpoint === undefined ? own.get(prefix) : undefined;
     if (named !== undefined) {
-      map.update(key, infoOf(named));
+      this.#set(prefix, infoOf(named));
       return;
     }
     const shared = endpoint ?? this.#ranges.get(prefix);
     if (shared?.tunnelEndpoint === undefined || !this.#nodeIps.has(shared.tunnelEndpoint)) {
       map.restoreShared(key);
+      this.#entries.delete(String(prefix));
     } else if (shared.isPodCidr) {
       // The way to its own pods is not through a tunnel.
       if (map.exact(key) !== undefined) map.delete(key);
     } else {
       const { tunnelEndpoint: _, ...local } = infoOf(shared);
-      map.update(key, local);
+      this.#set(prefix, local);
     }
+  }
+
+  #set(prefix: Prefix, info: RemoteEndpointInfo): void {
+    this.#node.map.update(keyOf(prefix), info);
+    this.#entries.set(String(prefix), prefix);
   }
 }
 
