@@ -1,4 +1,4 @@
-import { CniError } from "@cnilab/core";
+import { BRIDGE, type BridgeEngine, CniError, type PodAttachment } from "@cnilab/core";
 import { routesText } from "@cnilab/inspect";
 import { formatIp } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
@@ -101,5 +101,49 @@ describe("while the agent is away", () => {
     cluster.settle();
     expect(failures[0]).toBeInstanceOf(CniError);
     expect(failures[0]?.message).toContain("/var/run/cilium/cilium.sock");
+  });
+});
+
+describe("CHECK, which the agent's own configuration is too old for,", () => {
+  const FILE = "/etc/cni/net.d/05-cilium.conflist";
+  /** A pod of a node whose configuration somebody has made newer. */
+  function attached(name: string) {
+    const cluster = ciliumLab();
+    const node = cluster.nodes.get("node-a");
+    const text = node?.machine.files.read(FILE) ?? "";
+    node?.machine.files.write(FILE, text.replace("0.3.1", "1.0.0"));
+    cluster.apply([pod(name, "node-a")]);
+    cluster.settle();
+    const bridge = node?.container.resolve(BRIDGE) as BridgeEngine;
+    const status = cluster.api.get("CiliumEndpoint.cilium.io", `default/${name}`)?.status;
+    const sandbox = sandboxOf(cluster, name);
+    const attachment: PodAttachment = {
+      containerId: status?.["external-identifiers"]?.["container-id"] ?? "",
+      ifName: "eth0",
+      sandbox,
+      pod: { namespace: "default", name, uid: "", labels: {}, annotations: {} },
+      portMappings: [],
+    };
+    return { bridge, attachment, sandbox, node };
+  }
+
+  test("finds a pod as ADD has left it", () => {
+    const { bridge, attachment } = attached("a9");
+    expect(() => bridge.check(attachment)).not.toThrow();
+  });
+
+  test("misses an address", () => {
+    const { bridge, attachment, sandbox } = attached("a9");
+    const eth0 = sandbox.device("eth0");
+    for (const { address, prefixLength } of [...eth0.addresses4]) {
+      eth0.removeAddress(address, prefixLength);
+    }
+    expect(() => bridge.check(attachment)).toThrow(/expected ip .* not found on interface eth0/);
+  });
+
+  test("misses an agent", () => {
+    const { bridge, attachment, node } = attached("a9");
+    node?.agents.find((a) => a.name === "cilium-agent")?.stop();
+    expect(() => bridge.check(attachment)).toThrow("unable to connect to Cilium agent");
   });
 });
