@@ -14,6 +14,7 @@ import type { ResolvedPolicy } from "../policy/policy-repository.ts";
 import { DnsProxy } from "./dns/dns-proxy.ts";
 import { DnsRules } from "./dns/dns-rules.ts";
 import { NameManager, type NameSink } from "./dns/name-manager.ts";
+import { headerSecret } from "./http/header-secret.ts";
 import { type IdentityLabels, ProxyNetworkPolicy } from "./http/network-policy.ts";
 import { PolicyListener } from "./http/policy-listener.ts";
 import type { ProxiedEndpoint, ProxiedEnds, ProxyEnvironment } from "./proxy-environment.ts";
@@ -102,7 +103,10 @@ export class NodeProxies implements ProxyEnvironment {
       const named = own.redirects.find(({ filter }) => filter.portName === name);
       return named === undefined ? 0 : portOf(named);
     };
-    const policy = new ProxyNetworkPolicy(resolved, { namedPort }, this.#labelsOf, () => undefined);
+    const { api } = this.#agent.node;
+    const policy = new ProxyNetworkPolicy(resolved, { namedPort }, this.#labelsOf, (match) =>
+      headerSecret(api, match),
+    );
     own.judged = { by: resolved, policy };
     return policy;
   }

@@ -370,6 +370,32 @@ test("headers that are missing are added, and those of the proxy are there", () 
   expect(headerOf(result.headers, "server")).toBe("envoy");
 });
 
+test("a header is compared with what a Secret says", () => {
+  const rule = (name: string) =>
+    `{fromEndpoints: [{matchLabels: {app: ${name}}}], toPorts: [{ports: [{port: "80", protocol: TCP}], rules: {http: [{headerMatches: [{name: Host-Key, secret: {namespace: default, name: ${name}}}]}]}}]}`;
+  const cluster = lab(
+    `---\n{apiVersion: v1, kind: Secret, metadata: {name: client}, data: {key: c2VjcmV0}}\n${policy(
+      "web",
+      `{endpointSelector: {matchLabels: {app: web}}, ingress: [${rule("client")}, ${rule("friend")}]}`,
+    )}`,
+  );
+  const ask = (from: string, key: string) => {
+    const { outcome } = cluster.requestHttp({
+      from: cluster.endpoint(from),
+      to: cluster.endpoint("web"),
+      port: 80,
+      request: { host: "web", headers: { "host-key": key } },
+      connectTimeoutMs: 5000,
+      maxTimeMs: 5000,
+    });
+    const result = outcome?.result;
+    return result instanceof HttpFailure ? result.message : result?.status;
+  };
+  expect([ask("client", "secret"), ask("client", "other")]).toEqual([200, 403]);
+  // A Secret that is not there.
+  expect(ask("friend", "")).toBe(403);
+});
+
 test("a server that refuses is a 503 after three more tries", () => {
   const cluster = lab(
     policy(
