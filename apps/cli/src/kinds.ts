@@ -88,12 +88,12 @@ export class KindNames {
   }
 
   /** Kinds named as `pods`, `po,svc`, `deployments.apps`, `networkpolicies.projectcalico.org` or `all`. @throws InputError */
-  read(text: string): Kind[] {
+  read(text: string, command = "get"): Kind[] {
     return text.split(",").flatMap((word) => {
       if (word.toLowerCase() === "all") return ALL;
       const found = this.#find(word.toLowerCase());
       if (found !== undefined) return found.kind;
-      throw new InputError(`there is no kind "${word}"; there are ${this.all.join(", ")}`, "get");
+      throw new InputError(`there is no kind "${word}"; there are ${this.all.join(", ")}`, command);
     });
   }
 

@@ -25,6 +25,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<AddCommand>> = new Map([
   ["reach", async () => (await import("./commands/reach.ts")).addReachCommand],
   ["observe", async () => (await import("./commands/observe.ts")).addObserveCommand],
   ["get", async () => (await import("./commands/get.ts")).addGetCommand],
+  ["describe", async () => (await import("./commands/describe.ts")).addDescribeCommand],
   ["show", async () => (await import("./commands/show.ts")).addShowCommand],
   ["explain", async () => (await import("./commands/explain.ts")).addExplainCommand],
   ["policy", async () => (await import("./commands/policy/policy.ts")).addPolicyCommand],

@@ -292,6 +292,8 @@ const ARGUMENTS: readonly (readonly [string, string])[] = [
   ],
   ["get gizmos", `get: there is no kind "gizmos"; there are ${KINDS}`],
   ["get pods nobody -A", 'get: there is no "nobody" among pods'],
+  ["describe gizmos", `describe: there is no kind "gizmos"; there are ${KINDS}`],
+  ["describe pods nobody -A", 'describe: there is no "nobody" among pods'],
   [
     "get pods -l a+b",
     '-l: "a+b" is no label selector; write it as app=web,tier!=db or env in (a,b)',
@@ -325,7 +327,7 @@ const ARGUMENTS: readonly (readonly [string, string])[] = [
   ],
   [
     "render weave --node node1",
-    "command-argument value 'weave' is invalid for argument 'agent'. Allowed choices are kube-proxy, flannel, calico.",
+    "command-argument value 'weave' is invalid for argument 'agent'. Allowed choices are kube-proxy, flannel, calico, cilium.",
   ],
   ["render kube-proxy -f services.yaml", "required option '--node <name>' not specified"],
   [

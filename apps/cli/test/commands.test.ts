@@ -285,6 +285,37 @@ describe("probe", () => {
   });
 });
 
+describe("describe", () => {
+  test.each([
+    [
+      "svc/frontend -n shop",
+      /^Name: +frontend\n(?:.+\n)*Endpoints: +10\.244\.\d\.\d+:8080,10\.244\.\d\.\d+:8080,10\.[\d.]+:8080\n/,
+    ],
+    [
+      "pod cart- -n shop",
+      /^Name: +cart-(?:.*\n)*?Controlled By: +ReplicaSet\/cart-(?:.*\n)*\n\nName: +cart-/,
+    ],
+    ["no node1", /^Name: +node1\n(?:.*\n)*Non-terminated Pods: +\(\d+ in total\)\n/],
+    ["deploy/cart -n shop", /\nNewReplicaSet: +cart-\S+ \(2\/2 replicas created\)\n/],
+    ["netpol -A", /^Name: +cache-for-cart-only\n(?:.*\n)* {2}Policy Types: Ingress\n$/],
+    ["ns -l team=web", /^Name: +shop\n(?:.*\n)*No LimitRange resource\.\n$/],
+    [
+      "ippools --cni calico",
+      /^Name: +default-ipv4-ippool\n(?:.*\n)* {2}Cidr: +10\.244\.0\.0\/16\n/,
+    ],
+  ])("%s", async (args, expected) => {
+    const { status, stdout } = await cnilab(["describe", ...args.split(" ")]);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(expected);
+  });
+
+  test("says so where there is nothing", async () => {
+    const { status, stdout, stderr } = await cnilab(["describe", "ingress", "-A"]);
+    expect({ status, stdout }).toEqual({ status: 0, stdout: "" });
+    expect(stderr).toContain("No resources found\n");
+  });
+});
+
 describe("get", () => {
   test.each([
     ["pods -n shop-data", /^NAME +READY +STATUS +RESTARTS +AGE\ncache-\S+ +1\/1 +Running/],

@@ -19,6 +19,7 @@ export * from "./iproute/routes.ts";
 export * from "./iproute/rules.ts";
 export * from "./iproute/traffic-control.ts";
 export * from "./json.ts";
+export { kubectlDescribe } from "./kubectl/describe/describe.ts";
 export { age, humanDuration } from "./kubectl/human-duration.ts";
 export { podStatus } from "./kubectl/pod-row.ts";
 export * from "./kubectl/tables.ts";

@@ -11,7 +11,8 @@ export function addCompletionCommand(program: Command, io: ProgramIo): void {
       "a script that teaches a shell to complete commands: source <(cnilab completion bash)",
     )
     .addArgument(new Argument("<shell>").choices(SHELLS))
-    .action((shell: Shell) =>
-      print(io, completionScript(shell, program, { get: new KindNames().all })),
-    );
+    .action((shell: Shell) => {
+      const kinds = new KindNames().all;
+      print(io, completionScript(shell, program, { get: kinds, describe: kinds }));
+    });
 }

@@ -12,7 +12,7 @@ export function nodeRow(node: Node, now: number): string[] {
   return [
     metadata.name,
     nodeStatus(node),
-    roles(node),
+    nodeRoles(node),
     age(metadata.creationTimestamp, now),
     info["kubeletVersion"] ?? "",
     address("InternalIP"),
@@ -29,7 +29,8 @@ function nodeStatus({ spec, status }: Node): string {
   return spec?.unschedulable ? `${state},SchedulingDisabled` : state;
 }
 
-function roles({ metadata }: Node): string {
+/** `master,worker`; `<none>` where its labels name none. */
+export function nodeRoles({ metadata }: Node): string {
   const found = new Set<string>();
   for (const [key, value] of Object.entries(metadata.labels ?? {})) {
     if (key.startsWith(ROLE_LABEL_PREFIX) && key.length > ROLE_LABEL_PREFIX.length) {
