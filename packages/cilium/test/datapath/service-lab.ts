@@ -72,7 +72,7 @@ export class ServiceLab {
   node(): LabNode {
     const node = this.lab.node();
     const { maps, config } = node;
-    this.#nodes.push({ node, lb: new NodeLb(maps, this.#states) });
+    this.#nodes.push({ node, lb: new NodeLb(maps) });
     const { cgroup } = node.netns.kernel.bpf;
     const { addresses, sockets } = socketPrograms({ maps, config });
     for (const [hook, program] of addresses) cgroup.attach(hook, program);

@@ -18,7 +18,7 @@ export class ClusterServices {
   readonly lbOf = (maps: NodeMaps): NodeLb => {
     let lb = this.#nodes.get(maps);
     if (lb === undefined) {
-      lb = new NodeLb(maps, this.states);
+      lb = new NodeLb(maps);
       this.#nodes.set(maps, lb);
     }
     return lb;

@@ -57,7 +57,7 @@ class Cluster {
 
   node(name: string, options: NodeOptions = {}): Kernel {
     const kernel = new Kernel(this.network, `${name}-${this.#nodes.length}`);
-    const lb = new NodeLb(new NodeMaps(kernel), this.states);
+    const lb = new NodeLb(new NodeMaps(kernel));
     const side = {
       place: { node: name, zone: options.zone },
       labels: options.labels ?? {},
@@ -501,7 +501,7 @@ describe("nodes", () => {
   test("that hear nothing more keep what they have", () => {
     const cluster = new Cluster().put(WEB, TWO);
     const kernel = new Kernel(cluster.network, "deaf");
-    const lb = new NodeLb(new NodeMaps(kernel), cluster.states);
+    const lb = new NodeLb(new NodeMaps(kernel));
     const place = { node: "deaf", zone: undefined };
     const side = { place, labels: {}, addresses: [], hostPorts: [] };
     if (cluster.state !== undefined) lb.sync(cluster.state, side);

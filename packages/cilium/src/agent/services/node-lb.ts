@@ -11,6 +11,7 @@ import {
   packLbServiceKey,
 } from "../../datapath/maps/lb-maps.ts";
 import type { NodeMaps } from "../../datapath/node-maps.ts";
+import type { Backend } from "../../services/backend.ts";
 import {
   type FrontendEntries,
   frontendNumber,
@@ -18,7 +19,7 @@ import {
 } from "../../services/frontend-entries.ts";
 import { EntryCounts, type LbCounts } from "./entry-counts.ts";
 import type { ServiceEntry } from "./service-entry.ts";
-import { backendValue, type ServiceState, type ServiceStates } from "./service-states.ts";
+import { backendValue, type ServiceState } from "./service-states.ts";
 
 /** What a node itself has to say: of Services with backends on it, of its zone, of its pods' host ports. */
 interface OwnEntries {
@@ -59,7 +60,6 @@ const SAME_NOWHERE: NodeSide = {
 export class NodeLb {
   readonly #network: Network;
   readonly #maps: NodeMaps;
-  readonly #states: ServiceStates;
   #state: ServiceState | undefined;
   #side: NodeSide = SAME_NOWHERE;
   #own: OwnEntries = NOTHING;
@@ -69,10 +69,9 @@ export class NodeLb {
   #addresses: Readonly<Record<IpFamily, readonly IpAddress[]>> = { 4: [], 6: [] };
   #addressIndex: ReadonlyMap<IpAddress, number> = new Map();
 
-  constructor(maps: NodeMaps, states: ServiceStates) {
+  constructor(maps: NodeMaps) {
     this.#network = maps.kernel.network;
     this.#maps = maps;
-    this.#states = states;
     maps.affinityMatch.shared = new AffinityMatchSource(this);
     for (const family of [4, 6] as const) {
       const lb = maps.lb(family);
@@ -169,19 +168,14 @@ export class NodeLb {
     hostPorts: readonly ServiceEntry[],
   ): ReadonlyMap<number, LbBackend> {
     const backends = new Map<number, LbBackend>();
-    const { numbers } = this.#states;
-    for (const entry of services) {
-      const used = new Set(entry.onNode(this.#side.place).flatMap((each) => each.backendIds));
-      for (const backend of entry.backends) {
-        const id = numbers.backendId(backend);
-        if (!used.has(id) || state.backends.get(id) !== undefined) continue;
-        if (entry.isForSome || backend.node === node) backends.set(id, backendValue(backend));
-      }
-    }
-    for (const backend of hostPorts.flatMap((entry) => entry.backends)) {
-      const id = numbers.backendId(backend);
+    const put = (entry: ServiceEntry, backend: Backend) => {
+      const id = entry.backendIds.get(backend) as number;
       if (state.backends.get(id) === undefined) backends.set(id, backendValue(backend));
+    };
+    for (const entry of services) {
+      for (const backend of entry.backendsOn(node)) put(entry, backend);
     }
+    for (const entry of hostPorts) for (const backend of entry.backends) put(entry, backend);
     return backends;
   }
 

@@ -6,7 +6,11 @@ import { isLocalFrontend, type LbPlace, usesHints } from "../../services/fronten
 import type { LbConfig } from "../../services/lb-config.ts";
 
 /** Makes a frontend's entries for nodes at a place. */
-export type EntriesMaker = (frontend: PlacedFrontend, place: LbPlace) => FrontendEntries;
+export type EntriesMaker = (
+  frontend: PlacedFrontend,
+  place: LbPlace,
+  backends: readonly Backend[],
+) => FrontendEntries;
 
 const ANYWHERE: LbPlace = { node: "", zone: undefined };
 
@@ -17,6 +21,7 @@ export class ServiceEntry {
   readonly slices: readonly EndpointSlice[];
   readonly service: LbService;
   readonly backends: readonly Backend[];
+  readonly backendIds: ReadonlyMap<Backend, number>;
   readonly frontends: readonly PlacedFrontend[];
   readonly #make: EntriesMaker;
   readonly #config: LbConfig;
@@ -24,12 +29,16 @@ export class ServiceEntry {
   readonly #nodes = new Map<string, readonly FrontendEntries[]>();
   readonly #zones = new Map<string, readonly FrontendEntries[]>();
   #base: readonly FrontendEntries[] | undefined;
+  /** Backends of no node, as a slice that a person wrote may have them. */
+  #everywhere: readonly Backend[] | undefined;
+  #byNode: ReadonlyMap<string, readonly Backend[]> | undefined;
 
   constructor(
     object: Service | undefined,
     slices: readonly EndpointSlice[],
     service: LbService,
     backends: readonly Backend[],
+    backendIds: ReadonlyMap<Backend, number>,
     frontends: readonly PlacedFrontend[],
     make: EntriesMaker,
     config: LbConfig,
@@ -38,6 +47,7 @@ export class ServiceEntry {
     this.slices = slices;
     this.service = service;
     this.backends = backends;
+    this.backendIds = backendIds;
     this.frontends = frontends;
     this.#make = make;
     this.#config = config;
@@ -56,9 +66,26 @@ export class ServiceEntry {
   }
 
   /** Nodes that have other entries than {@link base}, because backends are on them. */
-  get localNodes(): ReadonlySet<string> {
-    if (this.#local.length === 0 || this.isForSome) return new Set();
-    return new Set(this.backends.flatMap(({ node }) => (node === "" ? [] : [node])));
+  get localNodes(): Iterable<string> {
+    return this.#local.length === 0 || this.isForSome ? [] : this.#backendsByNode.keys();
+  }
+
+  /** Backends that a node may have something of its own for: those on it, or of a Service for some nodes all. */
+  backendsOn(node: string): readonly Backend[] {
+    return this.isForSome ? this.backends : (this.#backendsByNode.get(node) ?? []);
+  }
+
+  get #backendsByNode(): ReadonlyMap<string, readonly Backend[]> {
+    if (this.#byNode !== undefined) return this.#byNode;
+    const byNode = new Map<string, Backend[]>();
+    for (const backend of this.backends) {
+      if (backend.node === "") continue;
+      const there = byNode.get(backend.node);
+      if (there === undefined) byNode.set(backend.node, [backend]);
+      else there.push(backend);
+    }
+    this.#byNode = byNode;
+    return byNode;
   }
 
   /** The same of zones, by hints. */
@@ -88,7 +115,7 @@ export class ServiceEntry {
     const key = `${place.node}/${place.zone ?? ""}`;
     let entries = this.#nodes.get(key);
     if (entries === undefined) {
-      entries = this.#all(this.isForSome ? this.frontends : this.#local, place);
+      entries = this.isForSome ? this.#all(this.frontends, place) : this.#localEntries(place);
       this.#nodes.set(key, entries);
     }
     return entries;
@@ -103,7 +130,19 @@ export class ServiceEntry {
     return entries;
   }
 
+  /** Without a look at backends of other nodes, which may be thousands; hints count where all backends have them. */
+  #localEntries(place: LbPlace): FrontendEntries[] {
+    const { zone } = place;
+    const hinted = zone !== undefined && usesHints(this.service, this.backends, zone, this.#config);
+    this.#everywhere ??= this.backends.filter(({ node }) => node === "");
+    const near = [...this.#everywhere, ...this.backendsOn(place.node)].filter(
+      ({ forZones }) => !hinted || forZones.includes(zone),
+    );
+    const here = { node: place.node, zone: undefined };
+    return this.#local.map((frontend) => this.#make(frontend, here, near));
+  }
+
   #all(frontends: readonly PlacedFrontend[], place: LbPlace): FrontendEntries[] {
-    return frontends.map((frontend) => this.#make(frontend, place));
+    return frontends.map((frontend) => this.#make(frontend, place, this.backends));
   }
 }

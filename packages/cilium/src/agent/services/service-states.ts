@@ -208,18 +208,21 @@ export class ServiceStates {
     if (unnumbered.length > 0) this.#unnumbered.set(holder, unnumbered);
     else this.#unnumbered.delete(holder);
     const behind = backends.filter((backend) => frontends.some((f) => isBehind(f, backend)));
-    for (const backend of behind) this.numbers.holdBackend(backend, holder);
-    const backendId = (backend: Backend) => this.numbers.backendId(backend);
+    const backendIds = new Map(
+      behind.map((backend) => [backend, this.numbers.holdBackend(backend, holder)] as const),
+    );
+    const backendId = (backend: Backend) => backendIds.get(backend) as number;
     return new ServiceEntry(
       object,
       slices,
       service,
       behind,
+      backendIds,
       frontends,
-      (frontend, place) => {
+      (frontend, place, of) => {
         const revNat = ids.get(frontend) as number;
         const numbers = { revNat, backendId };
-        return frontendEntries(service, frontend, behind, place, numbers, this.config);
+        return frontendEntries(service, frontend, of, place, numbers, this.config);
       },
       this.config,
     );
@@ -380,19 +383,23 @@ export class ServiceStates {
     const { byNode, byZone, forSome, healthChecked } = this.#last;
     const index = (
       before: ReadonlyMap<string, readonly ServiceEntry[]>,
-      of: (entry: ServiceEntry) => ReadonlySet<string>,
+      of: (entry: ServiceEntry) => Iterable<string>,
     ) => {
-      const places = new Set(touched.flatMap((entry) => [...of(entry)]));
-      if (places.size === 0) return before;
+      const isThere = (entry: ServiceEntry) => services.get(entry.service.name) === entry;
+      const coming = new Map<string, ServiceEntry[]>();
+      for (const entry of touched) {
+        for (const place of of(entry)) {
+          const those = coming.get(place) ?? [];
+          if (isThere(entry)) those.push(entry);
+          coming.set(place, those);
+        }
+      }
+      if (coming.size === 0) return before;
       const made = new Map(before);
-      for (const place of places) {
-        // Old ones of the place out, new ones in.
-        const kept = (made.get(place) ?? []).filter((e) => services.get(e.service.name) === e);
-        const added = touched.filter(
-          (e) => services.get(e.service.name) === e && of(e).has(place) && !kept.includes(e),
-        );
-        if (kept.length + added.length === 0) made.delete(place);
-        else made.set(place, [...kept, ...added]);
+      for (const [place, entries] of coming) {
+        const all = [...(made.get(place) ?? []).filter(isThere), ...entries];
+        if (all.length === 0) made.delete(place);
+        else made.set(place, all);
       }
       return made;
     };
