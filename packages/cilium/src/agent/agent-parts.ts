@@ -8,6 +8,7 @@ import { ConntrackGc } from "./conntrack/conntrack-gc.ts";
 import { EndpointObjects } from "./endpoint-objects.ts";
 import { HealthEndpoint } from "./health-endpoint.ts";
 import { IdentityPart } from "./identity/identity-part.ts";
+import { IpMasqAgent } from "./ip-masq-agent.ts";
 import { NodeRoutes } from "./node-routes.ts";
 import { PolicyPart } from "./policy/policy-part.ts";
 import { NodeServices } from "./services/node-services.ts";
@@ -23,6 +24,7 @@ export const AGENT_PARTS: readonly AgentPartFactory[] = [
   (agent) => new HealthEndpoint(agent),
   (agent) => new NodeRoutes(agent),
   (agent) => new IptablesRules(agent),
+  (agent) => new IpMasqAgent(agent),
   (agent) => (agent.config.l7Proxy ? new ProxyPart(agent) : undefined),
   (agent) => (agent.config.wireguard === undefined ? undefined : new WireguardPart(agent)),
   (agent) => new NodeServices(agent),
