@@ -271,9 +271,10 @@ describe("dns serve", () => {
     server.child.kill("SIGTERM");
     expect(await server.ended).toBe(0);
     const packages = readFileSync(loaded, "utf8").matchAll(/\/packages\/([^/]+)\/src\//g);
-    // Of Calico its kinds alone, which manifests may hold.
+    // Of CNIs their kinds alone, which manifests may hold.
     expect([...new Set([...packages].map(([, name]) => name))].sort()).toEqual([
       "calico",
+      "cilium",
       "cluster",
       "core",
       "dns",
