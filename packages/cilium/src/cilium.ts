@@ -1,4 +1,4 @@
-import { CniBridgeEngine, PLUGINS, readNetworkList } from "@cnilab/cni-plugins";
+import { CniBridgeEngine, PLUGINS, watchedNetworkList } from "@cnilab/cni-plugins";
 import {
   BRIDGE,
   CLUSTER,
@@ -146,16 +146,6 @@ function makeBridge(container: DependencyContainer): CniBridgeEngine {
   const ipam = container.isRegistered(IPAM, true) ? container.resolve(IPAM) : undefined;
   const plugins = new Map<string, CniPlugin>(PLUGINS);
   plugins.set("cilium-cni", new CiliumCni());
-  // The kubelet reads the folder whenever it changed; until then the list is the same object.
-  let text: string | undefined;
-  let list: ReturnType<typeof readNetworkList>;
-  const network = () => {
-    const now = machine.files.read(CONFLIST_FILE);
-    if (now !== text || now === undefined) {
-      text = now;
-      list = readNetworkList(machine.files);
-    }
-    return list;
-  };
+  const network = watchedNetworkList(machine.files, CONFLIST_FILE);
   return new CniBridgeEngine({ machine, network, plugins, ...(ipam !== undefined && { ipam }) });
 }

@@ -1,7 +1,7 @@
 import { MemoryFiles } from "@cnilab/core";
 import { expect, test } from "vitest";
 import { failureOf } from "../test/node.ts";
-import { parseNetworkList, readNetworkList } from "./network-list.ts";
+import { parseNetworkList, readNetworkList, watchedNetworkList } from "./network-list.ts";
 
 test.each([
   ["{", /^6 error parsing configuration list: /],
@@ -33,4 +33,19 @@ test("the first list by name is the node's network", () => {
   }
   files.write("/etc/cni/net.d/00-readme.txt", "");
   expect(readNetworkList(files)?.name).toBe("10-a");
+});
+
+test("a list is read anew when its file is another", () => {
+  const files = new MemoryFiles();
+  const file = "/etc/cni/net.d/10-a.conflist";
+  const write = (name: string) =>
+    files.write(file, JSON.stringify({ name, plugins: [{ type: "x" }] }));
+  const network = watchedNetworkList(files, file);
+  expect(network()).toBeUndefined();
+  write("a");
+  const first = network();
+  expect(first?.name).toBe("a");
+  expect(network()).toBe(first);
+  write("b");
+  expect(network()?.name).toBe("b");
 });

@@ -53,6 +53,25 @@ export function readNetworkList(
   return text === undefined ? undefined : parseNetworkList(text);
 }
 
+/**
+ * The same, as the kubelet has it: the folder is read whenever `file` changed; until then the list is the same object.
+ */
+export function watchedNetworkList(
+  files: HostFiles,
+  file: string,
+): () => NetworkConfigList | undefined {
+  let text: string | undefined;
+  let list: NetworkConfigList | undefined;
+  return () => {
+    const now = files.read(file);
+    if (now !== text || now === undefined) {
+      text = now;
+      list = readNetworkList(files);
+    }
+    return list;
+  };
+}
+
 function invalid(message: string): CniError {
   return new CniError(CNI_ERROR.decodeFailure, message);
 }

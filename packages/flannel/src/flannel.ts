@@ -1,4 +1,4 @@
-import { CniBridgeEngine, CONFIG_FOLDER, readNetworkList } from "@cnilab/cni-plugins";
+import { CniBridgeEngine, CONFIG_FOLDER, watchedNetworkList } from "@cnilab/cni-plugins";
 import {
   BRIDGE,
   type ClusterConfig,
@@ -115,16 +115,6 @@ const CONFLIST_TEXT = textOf(CONFLIST);
 function makeBridge(container: DependencyContainer): CniBridgeEngine {
   const { machine } = container.resolve(NODE) as NodeContext<Kernel>;
   const ipam = container.isRegistered(IPAM, true) ? container.resolve(IPAM) : undefined;
-  // The kubelet reads the folder whenever it changed; until then the list is the same object.
-  let text: string | undefined;
-  let list: NetworkConfigList | undefined;
-  const network = () => {
-    const now = machine.files.read(CONFLIST_FILE);
-    if (now !== text || now === undefined) {
-      text = now;
-      list = readNetworkList(machine.files);
-    }
-    return list;
-  };
+  const network = watchedNetworkList(machine.files, CONFLIST_FILE);
   return new CniBridgeEngine({ machine, network, ...(ipam === undefined ? {} : { ipam }) });
 }
