@@ -1,16 +1,9 @@
-export { CiliumAgent } from "./agent/cilium-agent.ts";
-export { Propagation } from "./agent/identity/agent-world.ts";
 export { agentIdentities } from "./agent/identity/flow-identities.ts";
-export { IdentityPart } from "./agent/identity/identity-part.ts";
-export { ClusterSecurity } from "./agent/policy/cluster-security.ts";
-export type { PolicyStatus } from "./agent/policy/endpoint-policies.ts";
-export { PolicyPart } from "./agent/policy/policy-part.ts";
 export { ciliumPolicyReader } from "./analyse/policy-reader.ts";
 export { ALPHA_VERSION, GROUP, VERSION } from "./api/kinds.ts";
 export { CILIUM_RESOURCES } from "./api/resources.ts";
 export type * as v2 from "./api/v2.ts";
 export { cilium } from "./cilium.ts";
-export { ipcacheKeyOf } from "./datapath/maps/ipcache-map.ts";
 export { AGENT_LISTINGS, type AgentListing, agentOutput } from "./dbg/agent-listings.ts";
 export type { DbgOutput } from "./dbg/listing.ts";
 export type { FlowIdentities } from "./hubble/cluster-lookups.ts";

@@ -1,5 +1,6 @@
 // What an operator sees of identities and policies on Cilium, in a cluster that runs and in one in trouble.
-import { CiliumAgent, ClusterSecurity, cilium, IdentityPart, ipcacheKeyOf } from "@cnilab/cilium";
+import { cilium } from "@cnilab/cilium";
+import { CiliumAgent, ClusterSecurity, IdentityPart, ipcacheKeyOf } from "@cnilab/cilium/agent";
 import { type Cluster, type ConnectProtocol, createCluster } from "@cnilab/cluster";
 import type { CniOptionValues, KubeObject, Labels } from "@cnilab/core";
 import { registerKubeProxy } from "@cnilab/kube-proxy";
