@@ -56,6 +56,7 @@ export {
 export { allPorts, type IpProtocol, icmpNumber, protocolName } from "./policy/ip-protocol.ts";
 export { type LabelExpression, labelsMatch } from "./policy/label-expression.ts";
 export { DEFAULT_SETTINGS, EPHEMERAL_PORT, type PolicySettings } from "./policy/match.ts";
+export { ObjectsByKind } from "./policy/objects-by-kind.ts";
 export {
   type Action,
   type BlockTerm,

@@ -1,12 +1,11 @@
 import type { ClusterNetworkPolicy, KubeObject, NetworkPolicy } from "@cnilab/core";
-import type { Direction } from "@cnilab/network-policy";
+import type { Direction, ObjectsByKind } from "@cnilab/network-policy";
 import type { PolicyId } from "../calc/messages.ts";
 import { convertClusterNetworkPolicy } from "../conversion/cluster-network-policy.ts";
 import type { ConvertedPolicy } from "../conversion/converted-policy.ts";
 import type { ModelPolicy } from "../conversion/model.ts";
 import { modelGlobalNetworkPolicy, modelNetworkPolicy } from "../conversion/model-policies.ts";
 import { convertNetworkPolicy } from "../conversion/network-policy.ts";
-import type { Objects } from "./objects.ts";
 
 /** A policy as it was given, and as Felix takes it. */
 export interface GivenPolicy {
@@ -24,7 +23,7 @@ export interface IgnoredPolicy {
 }
 
 /** All policies that Felix enforces, whatever their kind. */
-export function givenPolicies(objects: Objects): {
+export function givenPolicies(objects: ObjectsByKind): {
   readonly policies: readonly GivenPolicy[];
   readonly ignored: readonly IgnoredPolicy[];
 } {

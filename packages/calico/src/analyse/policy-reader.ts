@@ -1,5 +1,11 @@
 import type { Kind, KubeObject, Labels } from "@cnilab/core";
-import type { PodLabel, PolicyEndpoint, PolicyReader, PolicyView } from "@cnilab/network-policy";
+import {
+  ObjectsByKind,
+  type PodLabel,
+  type PolicyEndpoint,
+  type PolicyReader,
+  type PolicyView,
+} from "@cnilab/network-policy";
 import type { FelixConfiguration } from "../api/v3/felix-configuration.ts";
 import {
   LABEL_NAMESPACE,
@@ -15,7 +21,6 @@ import { type CalicoPolicy, calicoPolicy, comparePolicies, phaseOf } from "./cal
 import { givenPolicies } from "./given-policies.ts";
 import { HostEndpoints } from "./host-endpoints.ts";
 import { InheritedLabels } from "./inherited-labels.ts";
-import { Objects } from "./objects.ts";
 import { RuleTerms } from "./rule-terms.ts";
 import { type LabelledNets, SelectorTerms } from "./selector-terms.ts";
 import { ServiceIndex } from "./service-members.ts";
@@ -52,7 +57,7 @@ const KINDS: readonly Kind[] = [
 export const calicoPolicyReader: PolicyReader = { kinds: KINDS, read };
 
 function read(given: Iterable<KubeObject>): PolicyView {
-  const objects = new Objects(given);
+  const objects = new ObjectsByKind(given);
   const inherited = new InheritedLabels(objects.of("ServiceAccount"));
   const hosts = new HostEndpoints(objects.of("HostEndpoint.projectcalico.org"), objects.of("Node"));
   const selectors = new SelectorTerms(labelledNets(objects, inherited));
@@ -127,7 +132,7 @@ function podLabels(pod: NonNullable<PolicyEndpoint["pod"]>, inherited: Inherited
   };
 }
 
-function labelledNets(objects: Objects, inherited: InheritedLabels): readonly LabelledNets[] {
+function labelledNets(objects: ObjectsByKind, inherited: InheritedLabels): readonly LabelledNets[] {
   const namespaces = new Map(
     objects.of("Namespace").map(({ metadata }) => [metadata.name, metadata.labels ?? {}]),
   );
@@ -142,7 +147,7 @@ function labelledNets(objects: Objects, inherited: InheritedLabels): readonly La
   ];
 }
 
-function felixConfiguration(objects: Objects): FelixConfiguration {
+function felixConfiguration(objects: ObjectsByKind): FelixConfiguration {
   const all = objects.of("FelixConfiguration.projectcalico.org");
   return (
     all.find(({ metadata }) => metadata.name === "default") ?? {

@@ -1,6 +1,7 @@
 import type { EndpointSlice, KubeObject, NetworkPolicy, Service } from "@cnilab/core";
 import { FieldError } from "@cnilab/core/validation";
 import { tryParseIp } from "@cnilab/net";
+import type { ObjectsByKind } from "@cnilab/network-policy";
 import type {
   CiliumClusterwideNetworkPolicy,
   CiliumNetworkPolicy,
@@ -10,7 +11,6 @@ import { kubernetesPolicyRule } from "../policy/kubernetes-policy.ts";
 import { type PolicyRule, requiresDerivative } from "../policy/policy-rule.ts";
 import type { PolicySettings } from "../policy/policy-settings.ts";
 import { type PolicyService, resolveServices } from "../policy/to-services.ts";
-import type { Objects } from "./objects.ts";
 
 export type Section = "ingress" | "ingressDeny" | "egress" | "egressDeny";
 
@@ -30,7 +30,7 @@ export interface IgnoredPolicy {
 
 /** All rules that agents enforce, whatever the kinds of their objects. */
 export function givenRules(
-  objects: Objects,
+  objects: ObjectsByKind,
   settings: PolicySettings,
 ): { readonly rules: readonly GivenRule[]; readonly ignored: readonly IgnoredPolicy[] } {
   const rules: GivenRule[] = [];
@@ -120,7 +120,7 @@ function kubernetesPaths({ spec }: NetworkPolicy): GivenRule["paths"] {
 
 const SERVICE_NAME = "kubernetes.io/service-name";
 
-function policyServices(objects: Objects): readonly PolicyService[] {
+function policyServices(objects: ObjectsByKind): readonly PolicyService[] {
   const backends = new Map<string, PolicyService["backends"][number][]>();
   for (const slice of objects.of("EndpointSlice")) {
     const key = serviceOf(slice);

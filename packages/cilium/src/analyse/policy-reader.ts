@@ -1,6 +1,7 @@
 import type { CniOptionValues, Kind, KubeObject } from "@cnilab/core";
 import { formatIp } from "@cnilab/net";
 import {
+  ObjectsByKind,
   type PodLabel,
   type PolicyEndpoint,
   type PolicyReader,
@@ -20,7 +21,6 @@ import { type ApiServers, EndpointLabels } from "./endpoint-labels.ts";
 import { addressesOf, givenRules, serviceOf } from "./given-rules.ts";
 import { KnownRanges } from "./known-ranges.ts";
 import { NamedPorts } from "./named-ports.ts";
-import { Objects } from "./objects.ts";
 import { PeerTerms } from "./peer-terms.ts";
 import { policyConflicts } from "./policy-conflicts.ts";
 import { RuleTerms } from "./rule-terms.ts";
@@ -59,7 +59,7 @@ function withOptions(options: CniOptionValues): PolicyReader {
 
 /** What agents that are set up so make of some objects. */
 export function policyView(all: readonly KubeObject[], settings: AnalysisSettings): PolicyView {
-  const objects = new Objects(all);
+  const objects = new ObjectsByKind(all);
   const { rules, ignored } = givenRules(objects, settings);
   const peers = new PeerTerms(
     settings,
@@ -99,7 +99,7 @@ function once<T>(find: () => T): () => T {
   };
 }
 
-function apiServers(objects: Objects): ApiServers {
+function apiServers(objects: ObjectsByKind): ApiServers {
   const slices = objects
     .of("EndpointSlice")
     .filter((each) => serviceOf(each) === KUBERNETES_SERVICE);

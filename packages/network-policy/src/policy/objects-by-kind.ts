@@ -1,8 +1,8 @@
 import type { Kind, Kinds, KubeObject } from "@cnilab/core";
 import { kindOf } from "@cnilab/core";
 
-/** Objects sorted by kind. */
-export class Objects {
+/** Objects sorted by kind, for a CNI that looks at many kinds of them. */
+export class ObjectsByKind {
   readonly #byKind = new Map<Kind, KubeObject[]>();
 
   constructor(objects: Iterable<KubeObject>) {
