@@ -39,7 +39,9 @@ export { Ring, type RingState } from "./ipam/ring.ts";
 export type { RingEntry } from "./ipam/ring-entry.ts";
 export { DifferentRange, DifferentSeeds, RingError } from "./ipam/ring-error.ts";
 export { Space } from "./ipam/space.ts";
+export type { PeerDescription, PeerLink } from "./mesh/peer.ts";
 export type { NickName, PeerName, PeerUid } from "./mesh/peer-name.ts";
+export { Peers, type PeersListener } from "./mesh/peers.ts";
 export {
   broadcastRelays,
   type Links,
@@ -47,5 +49,6 @@ export {
   type UnicastRoutes,
   unicastRoutes,
 } from "./mesh/routes.ts";
+export { SHORT_IDS, type ShortId } from "./mesh/short-ids.ts";
 export { NetworkPolicyController, type NpcObject } from "./npc/controller.ts";
 export { RejectedPolicy } from "./npc/policy-analysis.ts";
