@@ -7,7 +7,7 @@ export type * as v3 from "./api/v3.ts";
 export type { BgpNode, BgpNodeSide } from "./bird/bgp-node.ts";
 export { type BgpCore, type BgpSources, BgpView, type NodeBlock } from "./bird/bgp-view.ts";
 export { BirdAgent, type BirdEnvironment, ClusterBgp } from "./bird/bird-agent.ts";
-export type { MissingReferences } from "./bird/missing-references.ts";
+export type { MissingReferences, ReferenceSources } from "./bird/missing-references.ts";
 export { DEFAULT_AS, endpoint, type Peering, peerings } from "./bird/peerings.ts";
 export { ServiceAdvertisement, type ServiceRoutes } from "./bird/service-routes.ts";
 export { speakerConfig } from "./bird/speaker-config.ts";

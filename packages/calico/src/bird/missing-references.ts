@@ -5,7 +5,7 @@ import type { BgpSources } from "./bgp-view.ts";
 /** Where confd looks for Secrets, unless NAMESPACE says otherwise (`confd/pkg/backends/calico/secret_watcher.go`). */
 const NAMESPACE = "kube-system";
 
-type Sources = Pick<BgpSources, "peers" | "filters" | "configurations">;
+export type ReferenceSources = Pick<BgpSources, "peers" | "filters" | "configurations">;
 
 /** A Secret that a session's password is in. */
 interface PasswordReference {
@@ -19,12 +19,12 @@ interface PasswordReference {
  * (`client.go` getPassword), of a filter nothing does (`bgp_processor.go` buildImportFilter).
  */
 export class MissingReferences {
-  #sources: Sources | undefined;
+  #sources: ReferenceSources | undefined;
   #filters: readonly string[] = [];
   #passwords: readonly PasswordReference[] = [];
 
   /** One line each. All nodes of a cluster ask the same. */
-  of(sources: Sources, api: ApiClient): readonly string[] {
+  of(sources: ReferenceSources, api: ApiClient): readonly string[] {
     this.#read(sources);
     const passwords = this.#passwords.flatMap(({ by, name, key }) => {
       const { data, stringData } = (api.get("Secret", `${NAMESPACE}/${name}`) ?? {}) as Secret;
@@ -36,7 +36,7 @@ export class MissingReferences {
     return [...this.#filters, ...passwords];
   }
 
-  #read(sources: Sources): void {
+  #read(sources: ReferenceSources): void {
     const last = this.#sources;
     this.#sources = sources;
     if (
