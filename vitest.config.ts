@@ -21,8 +21,8 @@ export default defineConfig({
     // Modules keep no state of their own, so that files can share them: most of a short file's time is loading.
     isolate: false,
     // Against what hangs, and no bound on what is slow: machines are shared.
-    testTimeout: 300_000,
-    hookTimeout: 300_000,
+    testTimeout: 700_000,
+    hookTimeout: 700_000,
     passWithNoTests: true,
   },
 });

@@ -4,7 +4,7 @@ import { relative } from "node:path";
 import type { Reporter, TestModule, Vitest } from "vitest/node";
 
 /** More than a single test may take (vitest.config.ts), so that Vitest itself ends what it can. */
-const PATIENCE_MS = 400_000;
+const PATIENCE_MS = 800_000;
 
 /**
  * Ends a run of tests from which nothing has been heard for a long time, and says where it hangs. Vitest's own time
