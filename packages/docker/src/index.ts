@@ -1,3 +1,4 @@
+export { DockerError } from "./docker-error.ts";
 export type {
   FamilyConfig,
   Firewaller,
@@ -8,4 +9,11 @@ export type {
 } from "./firewall/firewaller.ts";
 export { IptablesFirewaller } from "./firewall/iptables-firewaller.ts";
 export { NftablesFirewaller } from "./firewall/nftables-firewaller.ts";
+export { AddressPool } from "./ipam/address-pool.ts";
+export {
+  AddressSpace,
+  LOCAL_SCOPE_DEFAULT_NETWORKS,
+  type NetworkToSplit,
+} from "./ipam/address-space.ts";
+export { PortAllocator, type PortRange } from "./port-allocator.ts";
 export { GATEWAY_BRIDGE, type IngressPort, IngressRules } from "./swarm/ingress-rules.ts";
