@@ -1,6 +1,5 @@
-import type { EndpointSlice, KubeObject, NetworkPolicy, Service } from "@cnilab/core";
+import type { KubeObject, NetworkPolicy } from "@cnilab/core";
 import { FieldError } from "@cnilab/core/validation";
-import { tryParseIp } from "@cnilab/net";
 import type { ObjectsByKind } from "@cnilab/network-policy";
 import type {
   CiliumClusterwideNetworkPolicy,
@@ -9,8 +8,9 @@ import type {
 import { ciliumPolicyRules } from "../policy/cilium-policy.ts";
 import { kubernetesPolicyRule } from "../policy/kubernetes-policy.ts";
 import { type PolicyRule, requiresDerivative } from "../policy/policy-rule.ts";
+import { policyServices } from "../policy/policy-services.ts";
 import type { PolicySettings } from "../policy/policy-settings.ts";
-import { type PolicyService, resolveServices } from "../policy/to-services.ts";
+import { resolveServices } from "../policy/to-services.ts";
 
 export type Section = "ingress" | "ingressDeny" | "egress" | "egressDeny";
 
@@ -35,7 +35,7 @@ export function givenRules(
 ): { readonly rules: readonly GivenRule[]; readonly ignored: readonly IgnoredPolicy[] } {
   const rules: GivenRule[] = [];
   const ignored: IgnoredPolicy[] = [];
-  const services = policyServices(objects);
+  const services = policyServices(objects.of("Service"), objects.of("EndpointSlice"));
   for (const object of [
     ...objects.of("CiliumNetworkPolicy.cilium.io"),
     ...objects.of("CiliumClusterwideNetworkPolicy.cilium.io"),
@@ -116,33 +116,4 @@ function kubernetesPaths({ spec }: NetworkPolicy): GivenRule["paths"] {
     ),
     egressDeny: [],
   };
-}
-
-const SERVICE_NAME = "kubernetes.io/service-name";
-
-function policyServices(objects: ObjectsByKind): readonly PolicyService[] {
-  const backends = new Map<string, PolicyService["backends"][number][]>();
-  for (const slice of objects.of("EndpointSlice")) {
-    const key = serviceOf(slice);
-    backends.set(key, [...(backends.get(key) ?? []), ...addressesOf(slice)]);
-  }
-  return objects.of("Service").map(({ metadata, spec }: Service) => {
-    const { name, namespace = "default", labels = {} } = metadata;
-    return {
-      name,
-      namespace,
-      labels,
-      selector: spec.selector ?? {},
-      backends: backends.get(`${namespace}/${name}`) ?? [],
-    };
-  });
-}
-
-/** `namespace/name` of the Service that a slice is of. */
-export function serviceOf({ metadata }: EndpointSlice): string {
-  return `${metadata.namespace ?? "default"}/${metadata.labels?.[SERVICE_NAME]}`;
-}
-
-export function addressesOf({ endpoints }: EndpointSlice): PolicyService["backends"] {
-  return endpoints.flatMap(({ addresses }) => addresses.flatMap((text) => tryParseIp(text) ?? []));
 }

@@ -14,11 +14,12 @@ import {
   POLICY_CLUSTER_LABEL,
 } from "../labels/kubernetes-labels.ts";
 import { LABEL_SOURCE, parseExtendedKey } from "../labels/label.ts";
+import { addressesOf, serviceOf } from "../policy/policy-services.ts";
 import { type AnalysisSettings, analysisSettings } from "./analysis-settings.ts";
 import { CidrGroups } from "./cidr-groups.ts";
 import { CiliumPolicies } from "./cilium-policies.ts";
 import { type ApiServers, EndpointLabels } from "./endpoint-labels.ts";
-import { addressesOf, givenRules, serviceOf } from "./given-rules.ts";
+import { givenRules } from "./given-rules.ts";
 import { KnownRanges } from "./known-ranges.ts";
 import { NamedPorts } from "./named-ports.ts";
 import { PeerTerms } from "./peer-terms.ts";

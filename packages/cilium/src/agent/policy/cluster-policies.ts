@@ -1,13 +1,5 @@
-import {
-  type EndpointSlice,
-  type KubeObject,
-  type NetworkPolicy,
-  objectKey,
-  type Service,
-  type Timer,
-} from "@cnilab/core";
+import { type KubeObject, type NetworkPolicy, objectKey, type Timer } from "@cnilab/core";
 import { FieldError } from "@cnilab/core/validation";
-import { type IpAddress, tryParseIp } from "@cnilab/net";
 import type {
   CiliumCIDRGroup,
   CiliumClusterwideNetworkPolicy,
@@ -26,6 +18,7 @@ import { ciliumPolicyRules } from "../../policy/cilium-policy.ts";
 import { kubernetesPolicyRule } from "../../policy/kubernetes-policy.ts";
 import { PolicyRepository } from "../../policy/policy-repository.ts";
 import { type PolicyRule, requiresDerivative } from "../../policy/policy-rule.ts";
+import { policyServices } from "../../policy/policy-services.ts";
 import type { PolicySettings } from "../../policy/policy-settings.ts";
 import { SelectorCache } from "../../policy/selector-cache.ts";
 import { type PolicyService, refersToServices, resolveServices } from "../../policy/to-services.ts";
@@ -56,8 +49,6 @@ interface PolicyUpdate {
 const IMPORT_BUFFER_MS = 10;
 /** Milliseconds between two rounds of what is not a policy's change (pkg/defaults PolicyTriggerInterval). */
 const TRIGGER_INTERVAL_MS = 1000;
-
-const SERVICE_NAME_LABEL = "kubernetes.io/service-name";
 
 /**
  * Policies of a cluster, as all agents hear of them: watched, parsed and resolved once. Each agent of the real thing has a copy of all of
@@ -222,20 +213,7 @@ export class ClusterPolicies {
   #services(updates: readonly PolicyUpdate[]): readonly PolicyService[] {
     if (!updates.some(({ rules }) => rules.some(refersToServices))) return [];
     const { api } = this.#world;
-    const backends = new Map<string, IpAddress[]>();
-    for (const slice of api.list("EndpointSlice")) {
-      const key = serviceOf(slice);
-      if (key === undefined) continue;
-      const addresses = backends.get(key) ?? [];
-      backends.set(key, addresses);
-      for (const endpoint of slice.endpoints) {
-        for (const text of endpoint.addresses) {
-          const address = tryParseIp(text);
-          if (address !== undefined) addresses.push(address);
-        }
-      }
-    }
-    return api.list("Service").map((service) => policyService(service, backends));
+    return policyServices(api.list("Service"), api.list("EndpointSlice"));
   }
 
   /** A Service or its backends changed: policies that speak of Services are looked at anew. */
@@ -286,23 +264,4 @@ function sameSpec(
   y: CiliumNetworkPolicy | CiliumClusterwideNetworkPolicy | undefined,
 ): boolean {
   return x.spec === y?.spec && x.specs === y?.specs && x.metadata.uid === y?.metadata.uid;
-}
-
-function serviceOf({ metadata }: EndpointSlice): string | undefined {
-  const name = metadata.labels?.[SERVICE_NAME_LABEL];
-  return name === undefined ? undefined : `${metadata.namespace ?? "default"}/${name}`;
-}
-
-function policyService(
-  { metadata, spec }: Service,
-  backends: ReadonlyMap<string, readonly IpAddress[]>,
-): PolicyService {
-  const { name, namespace = "default", labels = {} } = metadata;
-  return {
-    name,
-    namespace,
-    labels,
-    selector: spec.selector ?? {},
-    backends: backends.get(`${namespace}/${name}`) ?? [],
-  };
 }
