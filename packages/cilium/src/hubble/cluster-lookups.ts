@@ -10,6 +10,8 @@ import type { FlowLookups } from "./flow-lookups.ts";
 
 /** What a node's agent knows of security identities; a CNI that has none brings none. */
 export interface FlowIdentities {
+  /** Whether somebody listens on a node: its agent has Hubble within itself. */
+  isObserved(node: string): boolean;
   /** Identity of who has an address, as the node has it; 0 where it does not know. */
   identityOf(node: string, address: IpAddress): number;
   /** The number of the endpoint of this node that has the address; 0 where none has. */
@@ -90,6 +92,11 @@ export class ClusterLookups implements FlowLookups {
   /** Whether the pod that has this address runs on that node. */
   isLocalPod(node: string, address: IpAddress): boolean {
     return this.#pods.get(address)?.spec.nodeName === node;
+  }
+
+  /** Whether flows of this node are heard of. */
+  isObserved(node: string): boolean {
+    return this.#identities?.isObserved(node) ?? true;
   }
 
   endpoint(address: IpAddress, identity: number, node: string): FlowEndpoint {

@@ -91,6 +91,7 @@ export class Hubble {
   }
 
   #hear(message: MonitorMessage): void {
+    if (!this.#lookups.isObserved(message.node)) return;
     const flow = flowOf(message, this.#lookups);
     this.ring.write(flow);
     for (const follower of this.#followers) follower(flow);

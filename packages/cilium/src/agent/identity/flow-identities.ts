@@ -18,6 +18,8 @@ export function agentIdentities(machines: ReadonlyMap<string, Kernel>): FlowIden
   if (any === undefined) return undefined;
   const { selectors } = any.cluster.part(ClusterSecurity).policies;
   return {
+    // What programs tell while the agent is away nobody reads; a node of another CNI has no agent.
+    isObserved: (node) => agentOf(node)?.isUp ?? true,
     identityOf(node: string, address: IpAddress): number {
       const agent = agentOf(node);
       if (agent === undefined) return RESERVED_IDENTITY.unknown;
