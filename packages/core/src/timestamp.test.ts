@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { timestamp } from "./timestamp.ts";
+import { rfc1123z, timestamp } from "./timestamp.ts";
 
 test.each([
   [0, "2026-01-01T00:00:00Z"],
@@ -12,4 +12,14 @@ test.each([
   [86_400_000 * 365 - 1, "2026-12-31T23:59:59Z"],
 ])("%d ms after the start is %s", (ms, text) => {
   expect(timestamp(ms)).toBe(text);
+});
+
+test.each([
+  ["2026-01-01T00:00:00Z", "Thu, 01 Jan 2026 00:00:00 +0000"],
+  ["2028-02-29T23:59:59.123456789Z", "Tue, 29 Feb 2028 23:59:59 +0000"],
+  ["2000-03-01T01:02:03Z", "Wed, 01 Mar 2000 01:02:03 +0000"],
+  ["2026-13-01T00:00:00Z", undefined],
+  ["yesterday", undefined],
+])("%s is %s to Go's RFC1123Z", (text, expected) => {
+  expect(rfc1123z(text)).toBe(expected);
 });

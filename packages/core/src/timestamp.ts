@@ -41,3 +41,24 @@ function format(seconds: number): string {
   const time = [Math.floor(rest / 3600), Math.floor(rest / 60) % 60, rest % 60].map(two).join(":");
   return `${String(year).padStart(4, "0")}-${two(month)}-${two(day)}T${time}Z`;
 }
+
+/** Whole seconds in UTC; what is behind a point may be there. */
+const RFC3339 = /^(\d{4})-(\d\d)-(\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z$/;
+const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
+const DAYS = "Sun Mon Tue Wed Thu Fri Sat".split(" ");
+
+/** A moment in RFC 3339 as Go's RFC1123Z has it: `Thu, 01 Jan 2026 00:00:00 +0000`. `undefined` for what is no moment in UTC. */
+export function rfc1123z(text: string): string | undefined {
+  const [, year = "", month = "", day = "", time] = RFC3339.exec(text) ?? [];
+  const monthName = MONTHS[Number(month) - 1];
+  if (time === undefined || monthName === undefined) return undefined;
+  const weekday = DAYS[dayOfWeek(Number(year), Number(month), Number(day))];
+  return `${weekday}, ${day} ${monthName} ${year} ${time} +0000`;
+}
+
+/** Sakamoto's method; Sunday is 0. */
+function dayOfWeek(year: number, month: number, day: number): number {
+  const y = month < 3 ? year - 1 : year;
+  const offset = [0, 3, 2, 5, 0, 3, 5, 1, 4, 6, 2, 4][month - 1] ?? 0;
+  return (y + Math.floor(y / 4) - Math.floor(y / 100) + Math.floor(y / 400) + offset + day) % 7;
+}

@@ -1,4 +1,4 @@
-import { InputError } from "@cnilab/core";
+import { InputError, rfc1123z } from "@cnilab/core";
 
 /** What `hubble observe --time-format` knows (hubble/pkg/time). */
 export const TIME_FORMATS = [
@@ -18,7 +18,6 @@ export type TimeFormat = (typeof TIME_FORMATS)[number];
 /** A flow's time as protobuf writes it: RFC 3339, in UTC. */
 const RFC3339 = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?Z$/;
 const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
-const DAYS = "Sun Mon Tue Wed Thu Fri Sat".split(" ");
 
 /** `N/A` for what is no time. */
 export function formatTime(time: string | undefined, format: TimeFormat): string {
@@ -45,10 +44,8 @@ export function formatTime(time: string | undefined, format: TimeFormat): string
       return `${seconds}${significant(nanos.slice(0, 6))}Z`;
     case "RFC3339Nano":
       return `${seconds}${significant(nanos)}Z`;
-    case "RFC1123Z": {
-      const weekday = DAYS[dayOfWeek(Number(year), Number(month), Number(day))];
-      return `${weekday}, ${day} ${monthName} ${year} ${hour}:${minute}:${second} +0000`;
-    }
+    case "RFC1123Z":
+      return rfc1123z(`${seconds}Z`) ?? "N/A";
   }
 }
 
@@ -56,13 +53,6 @@ export function formatTime(time: string | undefined, format: TimeFormat): string
 function significant(digits: string): string {
   const kept = digits.replace(/0+$/, "");
   return kept === "" ? "" : `.${kept}`;
-}
-
-/** Sakamoto's method; Sunday is 0. */
-function dayOfWeek(year: number, month: number, day: number): number {
-  const y = month < 3 ? year - 1 : year;
-  const offset = [0, 3, 2, 5, 0, 3, 5, 1, 4, 6, 2, 4][month - 1] ?? 0;
-  return (y + Math.floor(y / 4) - Math.floor(y / 100) + Math.floor(y / 400) + offset + day) % 7;
 }
 
 const DURATION_PARTS: ReadonlyMap<string, number> = new Map([

@@ -18,11 +18,8 @@ export function describeNetworkPolicy(to: Description, policy: NetworkPolicy): v
   const { metadata, spec } = policy;
   to.head(policy);
   const { creationTimestamp } = metadata;
-  const created = creationTimestamp && new Date(creationTimestamp).toISOString();
-  to.field(
-    "Created on",
-    created ? `${created.slice(0, 10)} ${created.slice(11, 19)} +0000 UTC` : "",
-  );
+  const [date, time = ""] = (creationTimestamp ?? "").split("T");
+  to.field("Created on", time === "" ? "" : `${date} ${time.slice(0, 8)} +0000 UTC`);
   to.labels("Labels", metadata.labels);
   to.annotations("Annotations", metadata.annotations);
   to.line(0, "Spec:");

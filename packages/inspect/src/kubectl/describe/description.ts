@@ -1,4 +1,4 @@
-import type { Condition, Event, KubeObject, Labels } from "@cnilab/core";
+import { type Condition, type Event, type KubeObject, type Labels, rfc1123z } from "@cnilab/core";
 import { age } from "../human-duration.ts";
 import { tabbed } from "./tab-writer.ts";
 
@@ -106,7 +106,7 @@ function shortened(text: string): string {
 /** A time stamp as Go's RFC1123Z. */
 export function rfc1123(timestamp: string | undefined): string {
   if (timestamp === undefined) return "Mon, 01 Jan 0001 00:00:00 +0000";
-  return new Date(timestamp).toUTCString().replace("GMT", "+0000");
+  return rfc1123z(timestamp) ?? timestamp;
 }
 
 /** `ReplicaSet/web-5d` */
