@@ -2,7 +2,7 @@ import { type NetDevice, type NetNamespace, type RouteSpec, RT_SCOPE_LINK } from
 import { familyOf, formatIp, type IpAddress, type IpFamily, Prefix } from "@cnilab/net";
 import type { AgentPart } from "./agent-part.ts";
 import type { CiliumAgent } from "./cilium-agent.ts";
-import { ClusterNodeRoutes, type NodeRouteLayers } from "./cluster-node-routes.ts";
+import { ClusterNodeRoutes, type NodeRouteLayers, type RoutedNode } from "./cluster-node-routes.ts";
 import { directRoutingDevice } from "./node-config.ts";
 
 const NOBODY_ROUTES =
@@ -133,15 +133,15 @@ export class NodeRoutes implements AgentPart {
   }
 
   /** Ranges of nodes that are not on the same link: a route by them could not be (createDirectRouteSpec). */
-  #behindRouters({ nodes }: NodeRouteLayers, dev: NetDevice, family: IpFamily): Prefix[] {
+  #behindRouters(now: NodeRouteLayers, dev: NetDevice, family: IpFamily): Prefix[] {
+    // Nobody else is on the link of a single address.
     const links = dev
       .addressesOf(family)
-      .map(({ address, prefixLength }) => new Prefix(address, prefixLength));
+      .map(({ address, prefixLength }) => new Prefix(address, prefixLength))
+      .filter((link) => !link.isHost);
     const found: Prefix[] = [];
-    for (const node of nodes.values()) {
+    for (const { node, address } of nodesOff(links, now, family)) {
       if (node.name === this.#agent.node.name) continue;
-      const address = node.addresses.find((a) => familyOf(a) === family);
-      if (address === undefined || links.some((link) => link.contains(address))) continue;
       const gateway = gatewayTo(this.#netns, address);
       if (gateway === undefined) continue;
       found.push(...node.podCidrs);
@@ -156,6 +156,37 @@ export class NodeRoutes implements AgentPart {
   get #netns(): NetNamespace {
     return this.#agent.kernel.initNs;
   }
+}
+
+interface OffLinkNode {
+  readonly node: RoutedNode;
+  readonly address: IpAddress;
+}
+
+/** Nodes by the links that they are not on: the same for all whose links are the same. */
+const offLinks = new WeakMap<NodeRouteLayers, Map<string, readonly OffLinkNode[]>>();
+
+function nodesOff(
+  links: readonly Prefix[],
+  now: NodeRouteLayers,
+  family: IpFamily,
+): readonly OffLinkNode[] {
+  let byLinks = offLinks.get(now);
+  if (byLinks === undefined) {
+    byLinks = new Map();
+    offLinks.set(now, byLinks);
+  }
+  const key = `${family} ${links.join()}`;
+  let found = byLinks.get(key);
+  if (found === undefined) {
+    found = [...now.nodes.values()].flatMap((node) => {
+      const address = node.addresses.find((a) => familyOf(a) === family);
+      const isOff = address !== undefined && !links.some((link) => link.contains(address));
+      return isOff ? [{ node, address }] : [];
+    });
+    byLinks.set(key, found);
+  }
+  return found;
 }
 
 function gatewayTo(netns: NetNamespace, address: IpAddress): IpAddress | undefined {
