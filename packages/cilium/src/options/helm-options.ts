@@ -122,7 +122,7 @@ export const HELM_OPTIONS: readonly CniOption[] = [
   text("policyCIDRMatchMode", "nodes: CIDR rules select nodes, too"),
   flag("hostFirewall.enabled", false, "policies for nodes"),
   flag("encryption.enabled", false, "encrypt what goes from node to node"),
-  choice("encryption.type", ["wireguard", "ipsec"], undefined, "by what; ipsec is not modelled"),
+  choice("encryption.type", ["wireguard", "ipsec"], "ipsec", "by what; ipsec is not modelled"),
   flag("encryption.nodeEncryption", false, "also what nodes themselves send"),
   text("encryption.wireguard.persistentKeepalive", "as 25s; none unless given"),
   flag("encryption.strictMode.enabled", false, "drop what would leave unencrypted"),

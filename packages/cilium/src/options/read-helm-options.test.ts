@@ -143,7 +143,15 @@ describe("options", () => {
       error: "IPsec is not modelled",
     },
     {
-      values: { "encryption.enabled": true, "encryption.strictMode.enabled": true },
+      values: { "encryption.enabled": true },
+      error: "encryption.type: is ipsec unless set, and IPsec is not modelled; choose wireguard",
+    },
+    {
+      values: {
+        "encryption.enabled": true,
+        "encryption.type": "wireguard",
+        "encryption.strictMode.enabled": true,
+      },
       error: "encryption.strictMode.cidr: must be set",
     },
     { values: { installNoConntrackIptablesRules: true }, error: "requires routingMode=native" },

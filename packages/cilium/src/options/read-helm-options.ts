@@ -425,8 +425,12 @@ function policy(helm: HelmValues): PolicyConfig {
 
 function wireguard(helm: HelmValues): WireguardConfig | undefined {
   if (!helm.flag("encryption.enabled", false)) return undefined;
-  if (helm.choice("encryption.type", "wireguard") !== "wireguard") {
-    throw new InputError("IPsec is not modelled; choose wireguard", "encryption.type");
+  // IPsec is what the chart's values.yaml has.
+  if (helm.choice("encryption.type", "ipsec") !== "wireguard") {
+    throw new InputError(
+      "is ipsec unless set, and IPsec is not modelled; choose wireguard",
+      "encryption.type",
+    );
   }
   return {
     nodeEncryption: helm.flag("encryption.nodeEncryption", false),
