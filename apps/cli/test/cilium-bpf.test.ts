@@ -167,3 +167,71 @@ describe("show bpf", () => {
     expect([status, stdout]).toEqual([0, "Name   Num entries   Max entries   Type\n"]);
   });
 });
+
+describe("maps that are full", () => {
+  const RANGES = Array.from({ length: 400 }, (_, i) => `203.${i >> 8}.${i & 255}.0/24`);
+  const POLICY = `
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  endpointSelector: {matchLabels: {app: web}}
+  ingress: [{fromCIDR: [${RANGES}]}, {fromEndpoints: [{matchLabels: {app: cart}}]}]
+`;
+  const pod = (name: string, node: number) => `
+apiVersion: v1
+kind: Pod
+metadata: {name: ${name}, namespace: shop, labels: {app: ${name}}}
+spec: {nodeName: node${node}, containers: [{name: c, ports: [{containerPort: 8080}]}]}
+---`;
+
+  /** What a command says of a cluster whose policy maps, or maps of Services, are that small. */
+  async function ask(size: string, ...command: readonly string[]) {
+    const path = join(folder, "full.yaml");
+    await writeFile(path, `${pod("web", 2)}${pod("cart", 1)}${POLICY}`);
+    const cluster = ["-f", path, "--nodes", "2", "--cni", "cilium", "--dns", "none"];
+    const { status, stdout, stderr } = await cnilab([...command, ...cluster, "--cni-set", size]);
+    expect(status).toBe(0);
+    return { lines: stdout.split("\n").map(plain), stderr };
+  }
+
+  const FULL =
+    /endpoint \d+ \(shop\/web\) on node2: \d+ entries do not fit its policy map: Failed to add PolicyMap key \{.*\}: no space left on device/;
+
+  test.each([
+    [256, "256 256 lpm_trie", true],
+    [512, "403 512 lpm_trie", false],
+  ])("a policy map of %i", async (size, listed, isFull) => {
+    const option = `bpf.policyMapMax=${size}`;
+    const maps = await ask(option, "show", "bpf", "--node", "node2");
+    expect(maps.lines.map((line) => line.replace(/^cilium_policy_v2_\d+ /, ""))).toContain(listed);
+    const policy = await ask(option, "show", "bpf", "policy", "shop/web", "--node", "node2");
+    const cart = policy.lines.filter((line) => line.includes("k8s:app=cart"));
+    expect(cart).toHaveLength(isFull ? 0 : 1);
+    const types = ["--type", "policy-verdict", "--type", "drop", "--first", "2"];
+    const flows = await ask(option, "observe", "shop/cart", "shop/web:8080", ...types);
+    const said = flows.lines.join("\n");
+    if (isFull) {
+      for (const { stderr } of [maps, policy, flows]) expect(stderr).toMatch(FULL);
+      expect(said).toMatch(/ policy-verdict:none INGRESS DENIED .*\n.* Policy denied DROPPED /);
+    } else {
+      for (const { stderr } of [maps, policy, flows]) expect(stderr).not.toMatch(/no space left/);
+      expect(said).toMatch(/ policy-verdict:L3-Only INGRESS ALLOWED /);
+    }
+  });
+
+  test("a Service that finds no room for its backends goes on without", async () => {
+    const args = [...KPR, "--cni-set", "bpf.lbMapMax=5", "--node", "node2"];
+    const cluster = ["-f", file, "--nodes", "2", "--cni", "cilium", "--dns", "none"];
+    const { status, stdout, stderr } = await cnilab(["show", "bpf", "lb", ...cluster, ...args]);
+    expect(status).toBe(0);
+    expect(
+      stdout.split("\n").filter((line) => /^10\.96\.7\.7:80\/TCP \([12]\)/.test(line)),
+    ).toEqual([]);
+    expect(stderr).toMatch(
+      /Service shop\/web is not served at 10\.96\.7\.7:80\/TCP: Updating frontend failed: .*--bpf-lb-map-max/,
+    );
+    const maps = (await show("", ...args)).map(plain);
+    expect(maps).toContain("cilium_lb4_services_v2 5 5 hash");
+  });
+});

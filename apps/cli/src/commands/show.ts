@@ -54,7 +54,8 @@ async function showBpf(io: ProgramIo, words: readonly string[], flags: ShowFlags
     labelsOf: identityLabels(cluster.api),
     addressesOf: (pod) => cluster.api.get("Pod", pod)?.status?.podIPs?.map(({ ip }) => ip) ?? [],
   });
-  warn(io, warnings);
+  // What is missing in maps for want of room their listings do not say.
+  warn(io, [...warnings, ...cluster.warnings]);
   if (flags.output === "json") printJson(io, json);
   else print(io, text);
   if (note !== undefined) io.stderr.write(`${note}\n`);
