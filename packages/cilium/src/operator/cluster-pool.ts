@@ -3,6 +3,7 @@ import { type IpFamily, type Prefix, tryParsePrefix } from "@cnilab/net";
 import { Subscription } from "rxjs";
 import type { CiliumNode } from "../api/v2/node.ts";
 import type { AgentConfig } from "../options/agent-config.ts";
+import { inNaturalOrder } from "./natural-order.ts";
 import { withOperatorError } from "./operator-error.ts";
 import { RangeSet } from "./range-set.ts";
 
@@ -138,9 +139,4 @@ export class ClusterPoolOperator implements ClusterController {
 
 export function podCidrsOf({ spec }: CiliumNode): Prefix[] {
   return (spec.ipam?.podCIDRs ?? []).map(tryParsePrefix).filter((p) => p !== undefined);
-}
-
-/** `node2` before `node10`, as the nodes were made. */
-function inNaturalOrder(x: string, y: string): number {
-  return x.localeCompare(y, "en", { numeric: true });
 }

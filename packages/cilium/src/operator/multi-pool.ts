@@ -6,6 +6,7 @@ import type { CiliumNode } from "../api/v2/node.ts";
 import type { CiliumPodIPPool, PoolFamily } from "../api/v2/pod-ip-pool.ts";
 import { AddressRange } from "../ipam/address-range.ts";
 import type { AgentConfig, PoolRanges } from "../options/agent-config.ts";
+import { inNaturalOrder } from "./natural-order.ts";
 import { withOperatorError } from "./operator-error.ts";
 import { RangeSet } from "./range-set.ts";
 
@@ -97,7 +98,7 @@ export class MultiPoolOperator implements ClusterController {
     this.#changed.add(node);
     this.#due ??= this.#cluster.clock.schedule(0, () => {
       this.#due = undefined;
-      const nodes = [...this.#changed].sort((x, y) => x.localeCompare(y, "en", { numeric: true }));
+      const nodes = [...this.#changed].sort(inNaturalOrder);
       this.#changed.clear();
       const objects = nodes
         .map((name) => this.#cluster.api.get("CiliumNode.cilium.io", name))
