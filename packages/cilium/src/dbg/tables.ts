@@ -12,6 +12,7 @@ import {
 import { protocolText } from "../datapath/maps/map-key.ts";
 import type { MetricsKey, MetricsValue } from "../datapath/maps/metrics-map.ts";
 import type { NodeValue } from "../datapath/maps/node-map.ts";
+import { goTime } from "../go-time.ts";
 import { dropReasonText } from "../hubble/drop-reasons.ts";
 import { entriesOf, pinnedMap } from "./bpf-maps.ts";
 import { type DbgOutput, NO_ENTRIES_FOUND, tableOutput } from "./listing.ts";
@@ -102,8 +103,7 @@ export function authList(kernel: Kernel): DbgOutput {
   return rows(
     "SRC IDENTITY\tDST IDENTITY\tREMOTE NODE ID\tAUTH TYPE\tEXPIRATION",
     entries.map(({ LocalIdentity, RemoteIdentity, RemoteNodeID, AuthType, Expiration }) => {
-      // As Go prints a time.
-      const expires = `${Expiration.replace("T", " ").replace("Z", "")} +0000 UTC`;
+      const expires = goTime(Expiration);
       return [LocalIdentity, RemoteIdentity, RemoteNodeID, authTypeText(AuthType), expires].join(
         "\t",
       );

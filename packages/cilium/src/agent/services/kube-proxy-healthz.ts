@@ -7,6 +7,7 @@ import {
   type TcpListener,
 } from "@cnilab/linux";
 import { isUnspecified } from "@cnilab/net";
+import { goTime } from "../../go-time.ts";
 import type { HealthzAddress } from "../../options/agent-config.ts";
 
 /**
@@ -53,13 +54,9 @@ export class KubeProxyHealthz {
     const { api, name, clock } = this.#node;
     const goes = api.get("Node", name)?.metadata.deletionTimestamp !== undefined;
     const updated = goes ? this.#lastUpdated() : clock.now;
-    const body = `{"lastUpdated": "${goTime(updated)}","currentTime": "${goTime(clock.now)}"}`;
+    const [last, now] = [updated, clock.now].map((ms) => goTime(timestamp(ms)));
+    const body = `{"lastUpdated": "${last}","currentTime": "${now}"}`;
     const headers = { "Content-Type": "application/json", "X-Content-Type-Options": "nosniff" };
     return new HttpResponse(goes ? 503 : 200, headers, body);
   }
-}
-
-/** As Go prints a time. */
-function goTime(ms: number): string {
-  return `${timestamp(ms).replace("T", " ").replace("Z", "")} +0000 UTC`;
 }
