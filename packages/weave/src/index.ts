@@ -39,9 +39,26 @@ export { Ring, type RingState } from "./ipam/ring.ts";
 export type { RingEntry } from "./ipam/ring-entry.ts";
 export { DifferentRange, DifferentSeeds, RingError } from "./ipam/ring-error.ts";
 export { Space } from "./ipam/space.ts";
+export { ConnectionMaker, type ConnectionMakerOptions } from "./mesh/connection-maker.ts";
+export type { ConnectionTarget, TargetState } from "./mesh/connection-target.ts";
+export { type ChannelMesh, GossipChannel } from "./mesh/gossip-channel.ts";
+export type { GossipSender, GossipWire } from "./mesh/gossip-sender.ts";
+export type { GossipData, Gossiper, GossipPayload } from "./mesh/gossiper.ts";
+export { IpamChannel } from "./mesh/ipam-channel.ts";
+export type { ConnectionHost, MeshConnection } from "./mesh/mesh-connection.ts";
+export { type Count, MeshCounters } from "./mesh/mesh-counters.ts";
+export { type MeshListener, type MeshOptions, MeshRouter } from "./mesh/mesh-router.ts";
+export { MeshRoutes } from "./mesh/mesh-routes.ts";
+export {
+  NULL_OVERLAY,
+  type Overlay,
+  type OverlayConnection,
+  type OverlayConnectionParams,
+} from "./mesh/overlay.ts";
 export type { PeerDescription, PeerLink } from "./mesh/peer.ts";
 export type { NickName, PeerName, PeerUid } from "./mesh/peer-name.ts";
 export { Peers, type PeersListener } from "./mesh/peers.ts";
+export { MESH_PORT, type ProtocolContent } from "./mesh/protocol.ts";
 export {
   broadcastRelays,
   type Links,
