@@ -426,7 +426,7 @@ function policy(helm: HelmValues): PolicyConfig {
 function wireguard(helm: HelmValues): WireguardConfig | undefined {
   if (!helm.flag("encryption.enabled", false)) return undefined;
   // IPsec is what the chart's values.yaml has.
-  if (helm.choice("encryption.type", "ipsec") !== "wireguard") {
+  if (helm.choice<"ipsec" | "wireguard">("encryption.type", "ipsec") !== "wireguard") {
     throw new InputError(
       "is ipsec unless set, and IPsec is not modelled; choose wireguard",
       "encryption.type",
