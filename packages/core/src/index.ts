@@ -38,6 +38,7 @@ export * from "./engines/proxy.ts";
 export * from "./errors.ts";
 export * from "./host-files.ts";
 export * from "./machine.ts";
+export * from "./natural-order.ts";
 export * from "./node-context.ts";
 export * from "./origin.ts";
 export * from "./per-node.ts";

@@ -1,4 +1,4 @@
-import type { ApiClient, Node } from "@cnilab/core";
+import { type ApiClient, inNaturalOrder, type Node } from "@cnilab/core";
 import type * as v3 from "../api/v3.ts";
 import { NODE_ANNOTATIONS } from "../calc/l3-routes/node-annotations.ts";
 import { annotateNode } from "../routing/startup.ts";
@@ -36,7 +36,7 @@ export function setUpReflectors(api: ApiClient, name: string): void {
   if (nodes.filter(isReflector).length >= COUNT) return;
   const first = nodes
     .map(({ metadata }) => metadata.name)
-    .sort((x, y) => x.localeCompare(y, "en", { numeric: true }))
+    .sort(inNaturalOrder)
     .slice(0, COUNT);
   if (!first.includes(name)) return;
   annotateNode(api, name, { [NODE_ANNOTATIONS.routeReflectorClusterId]: CLUSTER_ID });

@@ -1,9 +1,13 @@
-import type { ClusterContext, ClusterController, Timer } from "@cnilab/core";
+import {
+  type ClusterContext,
+  type ClusterController,
+  inNaturalOrder,
+  type Timer,
+} from "@cnilab/core";
 import { type IpFamily, type Prefix, tryParsePrefix } from "@cnilab/net";
 import { Subscription } from "rxjs";
 import type { CiliumNode } from "../api/v2/node.ts";
 import type { AgentConfig } from "../options/agent-config.ts";
-import { inNaturalOrder } from "./natural-order.ts";
 import { withOperatorError } from "./operator-error.ts";
 import { RangeSet } from "./range-set.ts";
 

@@ -1,4 +1,9 @@
-import type { ClusterContext, ClusterController, Timer } from "@cnilab/core";
+import {
+  type ClusterContext,
+  type ClusterController,
+  inNaturalOrder,
+  type Timer,
+} from "@cnilab/core";
 import { type IpFamily, type Prefix, tryParsePrefix } from "@cnilab/net";
 import { Subscription } from "rxjs";
 import { ALPHA_VERSION, GROUP } from "../api/kinds.ts";
@@ -6,7 +11,6 @@ import type { CiliumNode } from "../api/v2/node.ts";
 import type { CiliumPodIPPool, PoolFamily } from "../api/v2/pod-ip-pool.ts";
 import { AddressRange } from "../ipam/address-range.ts";
 import type { AgentConfig, PoolRanges } from "../options/agent-config.ts";
-import { inNaturalOrder } from "./natural-order.ts";
 import { withOperatorError } from "./operator-error.ts";
 import { RangeSet } from "./range-set.ts";
 
