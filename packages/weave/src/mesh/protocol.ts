@@ -71,7 +71,7 @@ export class Features implements WireMessage {
 export type ProtocolContent =
   | { readonly kind: "heartbeat" }
   | { readonly kind: "overlay"; readonly tag: number; readonly message: GossipPayload }
-  /** Of a neighbour: it is the source. */
+  /** The source of gossip is the neighbour that says it, that of a broadcast whoever began it. */
   | {
       readonly kind: "gossip" | "broadcast";
       readonly channel: string;
