@@ -1,4 +1,19 @@
+export { BridgeNetwork, type NetworkSpec } from "./bridge-network.ts";
+export type { BridgeOptions, GatewayMode } from "./bridge-options.ts";
+export {
+  Container,
+  type Endpoint,
+  type NetworkMode,
+  type PortMapping,
+  type PublishedPort,
+} from "./container.ts";
 export { DockerError } from "./docker-error.ts";
+export {
+  type ConnectSpec,
+  type ContainerSpec,
+  type DaemonConfig,
+  DockerHost,
+} from "./docker-host.ts";
 export type {
   FamilyConfig,
   Firewaller,

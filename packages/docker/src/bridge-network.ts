@@ -1,0 +1,100 @@
+import { Bridge, type NetNamespace } from "@cnilab/linux";
+import type { Ipv4Address, Prefix } from "@cnilab/net";
+import { type BridgeOptions, parseBridgeOptions } from "./bridge-options.ts";
+import type { Firewaller, NetworkFirewall, NetworkRules } from "./firewall/firewaller.ts";
+import { AddressPool } from "./ipam/address-pool.ts";
+
+/** `docker network create`, for the driver `bridge`. */
+export interface NetworkSpec {
+  readonly name: string;
+  /** `--internal`: no way out. */
+  readonly internal?: boolean;
+  /** `--subnet`; the next of the daemon's pools where it is absent. */
+  readonly subnet?: Prefix;
+  readonly ipRange?: Prefix;
+  readonly gateway?: Ipv4Address;
+  /** `--opt`, by their full names. */
+  readonly options?: Readonly<Record<string, string>>;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+/** A network of one host: a bridge with its address and its rules (libnetwork drivers/bridge). */
+export class BridgeNetwork {
+  readonly id: string;
+  readonly name: string;
+  readonly internal: boolean;
+  readonly spec: NetworkSpec;
+  readonly options: BridgeOptions;
+  readonly pool: AddressPool;
+  /** None for a network that is isolated from its host. */
+  readonly gateway: Ipv4Address | undefined;
+  readonly bridge: Bridge;
+  /** `undefined` where the daemon programs no rules. */
+  readonly firewall: NetworkFirewall | undefined;
+
+  /** @throws DockerError for options or addresses that do not fit, KernelError EEXIST for the name of a device that is there */
+  constructor(
+    host: {
+      readonly netns: NetNamespace;
+      readonly firewaller: Firewaller | undefined;
+      readonly userlandProxy: boolean;
+    },
+    id: string,
+    subnet: Prefix,
+    spec: NetworkSpec,
+  ) {
+    const { netns } = host;
+    this.id = id;
+    this.name = spec.name;
+    this.internal = spec.internal ?? false;
+    this.spec = spec;
+    this.options = parseBridgeOptions(spec.options ?? {}, this.internal);
+    this.pool = new AddressPool(subnet, spec.ipRange);
+    const { icc, gatewayMode, inhibitIpv4, mtu, masquerade, hostIp } = this.options;
+    const skipsGateway = gatewayMode === "isolated" || (inhibitIpv4 && this.internal);
+    this.gateway =
+      spec.gateway === undefined && skipsGateway ? undefined : this.pool.request(spec.gateway);
+    // Without br_netfilter nothing keeps containers of one bridge apart.
+    if (host.firewaller !== undefined && (!icc || !host.userlandProxy)) {
+      netns.kernel.brNetfilter = true;
+      netns.sysctl.set("net/bridge/bridge-nf-call-iptables", 1);
+    }
+    const bridge = new Bridge(netns, {
+      name: this.options.name ?? `br-${id.slice(0, 12)}`,
+      mac: netns.kernel.randomMac(),
+    });
+    this.bridge = bridge;
+    netns.sysctl.set(`net/ipv6/conf/${bridge.name}/accept_ra`, 0);
+    if (mtu !== undefined) bridge.setMtu(mtu);
+    if (this.gateway !== undefined && gatewayMode !== "isolated" && !inhibitIpv4) {
+      bridge.addAddress(this.gateway, subnet.length);
+    }
+    if (!host.userlandProxy) {
+      netns.sysctl.set(`net/ipv4/conf/${bridge.name}/route_localnet`, 1);
+    }
+    bridge.setUp();
+    const rules: NetworkRules = {
+      bridge: bridge.name,
+      internal: this.internal,
+      icc,
+      masquerade,
+      trustedHostInterfaces: this.options.trustedHostInterfaces,
+      ipv4: {
+        prefix: subnet,
+        ...(hostIp === undefined ? {} : { hostIp }),
+        routed: gatewayMode === "routed",
+        unprotected: gatewayMode === "nat-unprotected",
+      },
+    };
+    this.firewall = host.firewaller?.addNetwork(rules);
+  }
+
+  get subnet(): Prefix {
+    return this.pool.subnet;
+  }
+
+  remove(): void {
+    this.firewall?.remove();
+    this.bridge.remove();
+  }
+}

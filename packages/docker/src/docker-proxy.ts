@@ -1,0 +1,124 @@
+import {
+  messageOf,
+  type NetNamespace,
+  type ReceivedDatagram,
+  TcpConnection,
+  TcpListener,
+  UdpSocket,
+} from "@cnilab/linux";
+import { formatEndpoint, type Ipv4Address, type Payload } from "@cnilab/net";
+
+const OWNER = "docker-proxy";
+/** Milliseconds without an answer after which a client of UDP is forgotten (cmd/docker-proxy/udp_proxy_linux.go). */
+const UDP_TIMEOUT_MS = 90_000;
+
+/** Where a userland proxy listens, and where it goes. */
+export interface ProxiedPort {
+  readonly protocol: "tcp" | "udp";
+  /** 0.0.0.0 for all addresses of the host. */
+  readonly hostIp: Ipv4Address;
+  readonly hostPort: number;
+  readonly address: Ipv4Address;
+  readonly port: number;
+}
+
+/**
+ * The userland proxy of one published port: a program of the host that dials the container, which sees the host's own
+ * address. What DNAT takes never gets here.
+ * @returns what ends it
+ * @throws KernelError EADDRINUSE
+ */
+export function startDockerProxy(netns: NetNamespace, published: ProxiedPort): () => void {
+  return published.protocol === "tcp" ? proxyTcp(netns, published) : proxyUdp(netns, published);
+}
+
+function proxyTcp(
+  netns: NetNamespace,
+  { hostIp, hostPort, address, port }: ProxiedPort,
+): () => void {
+  const listener = new TcpListener(netns, {
+    ...(hostIp === 0 ? {} : { address: hostIp }),
+    port: hostPort,
+    owner: OWNER,
+    onAccept: (client) => {
+      const heard: Payload[] = [];
+      client.onData = (data) => heard.push(data);
+      const pass = (to: TcpConnection) => (data: Payload) => {
+        if (to.state === "ESTAB") to.send(data.length, messageOf(data));
+      };
+      const backend = TcpConnection.connect(netns, {
+        dst: address,
+        port,
+        owner: OWNER,
+        trace: client.trace,
+        prepare: (connection) => {
+          connection.onData = pass(client);
+          connection.onEnd = () => hangUp(client);
+          client.onEnd = () => hangUp(connection);
+          connection.onEstablished = () => {
+            client.onData = pass(connection);
+            for (const data of heard.splice(0)) pass(connection)(data);
+          };
+        },
+      });
+      if ("errno" in backend) hangUp(client);
+    },
+  });
+  return () => listener.close();
+}
+
+/** Once what is under way now is done with: the goodbye takes its own packets there and back. */
+function hangUp(connection: TcpConnection): void {
+  connection.onEnd = undefined;
+  connection.netns.network.clock.schedule(0, () => {
+    if (connection.state !== "CLOSED") connection.close();
+  });
+}
+
+function proxyUdp(
+  netns: NetNamespace,
+  { hostIp, hostPort, address, port }: ProxiedPort,
+): () => void {
+  const clients = new Map<string, UdpSocket>();
+  const open = ({ src, srcPort, dst }: ReceivedDatagram, front: UdpSocket): UdpSocket => {
+    const key = formatEndpoint(src, srcPort);
+    const known = clients.get(key);
+    if (known !== undefined) return known;
+    let lastAnswer = netns.network.clock.now;
+    const backend = new UdpSocket(netns, {
+      remoteAddress: address,
+      remotePort: port,
+      owner: OWNER,
+      onReceive: ({ payload, skb }) => {
+        lastAnswer = netns.network.clock.now;
+        front.sendTo(src, srcPort, payload, { src: dst, trace: skb.trace });
+      },
+    });
+    clients.set(key, backend);
+    const expire = () => {
+      const left = lastAnswer + UDP_TIMEOUT_MS - netns.network.clock.now;
+      if (clients.get(key) !== backend) return;
+      if (left > 0) {
+        netns.network.clock.schedule(left, expire, { background: true });
+        return;
+      }
+      clients.delete(key);
+      backend.close();
+    };
+    netns.network.clock.schedule(UDP_TIMEOUT_MS, expire, { background: true });
+    return backend;
+  };
+  const front = new UdpSocket(netns, {
+    ...(hostIp === 0 ? {} : { localAddress: hostIp }),
+    localPort: hostPort,
+    owner: OWNER,
+    onReceive: (datagram, socket) => {
+      open(datagram, socket).sendTo(address, port, datagram.payload, { trace: datagram.skb.trace });
+    },
+  });
+  return () => {
+    front.close();
+    for (const backend of clients.values()) backend.close();
+    clients.clear();
+  };
+}
