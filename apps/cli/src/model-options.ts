@@ -103,10 +103,13 @@ function readValuesFile(
 function parseValues({ name, text }: Source): Readonly<Record<string, unknown>> {
   let document: unknown;
   try {
-    document = parse(text);
+    // Braces of a template are a key that is a mapping: what is wrong with it is said below, not by the library.
+    document = parse(text, { logLevel: "error" });
   } catch (error) {
     if (!(error instanceof YAMLParseError)) throw error;
-    throw new InputError(`is no YAML: ${error.message.split("\n")[0]}`, name);
+    const line = error.linePos?.[0].line;
+    const what = error.message.split(/ at line \d+|\n/)[0];
+    throw new InputError(`is no YAML: ${what}`, line === undefined ? name : `${name}:${line}`);
   }
   if (document === null || document === undefined) return {};
   if (isObject(document)) return document;

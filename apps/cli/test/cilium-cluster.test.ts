@@ -89,7 +89,8 @@ hubble:
     ["cilium", "routngMode: native", 'cilium\'s chart has no value "routngMode"'],
     ["cilium", "routingMode: bridge", 'routingMode must be one of tunnel, native, not "bridge"'],
     ["cilium", "[1]", "holds no values; write them as in the chart's values.yaml"],
-    ["cilium", "a: [", "is no YAML"],
+    ["cilium", "routingMode: native\na: [", "bad.yaml:2: is no YAML"],
+    ["cilium", "routingMode: {{ .x }}", "routingMode must be one of tunnel, native"],
     ["calico", "ipam: {}", "--cni-values: calico takes no file of Helm values; use --cni-set"],
   ])("of %s refuses %j", async (cni, text, message) => {
     const path = file("bad.yaml", text);
