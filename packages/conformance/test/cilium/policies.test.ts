@@ -189,6 +189,18 @@ test("nodes have policies of their own with the host firewall", async () => {
   expect(verdict(cluster, "node/node1", "node/node2")).toBe("allowed");
 });
 
+test("what needs authentication is dropped, and said not to be modelled", async () => {
+  const [ingress] = FROM_WEB.ingress;
+  const rule = { ...ingress, authentication: { mode: "required" } };
+  const cluster = await lab([policy({ ...FROM_WEB, ingress: [rule] })]);
+  expect(verdict(cluster, "web1", "db2")).toMatch(
+    /^blocked: .* of CiliumNetworkPolicy default\/policy/,
+  );
+  expect(cluster.warnings).toEqual([
+    "CiliumNetworkPolicy default/policy asks for authentication, which is not modelled: what needs it is dropped (Authentication required)",
+  ]);
+});
+
 test("policies that Cilium does not know are told of; what it refuses is, too, and where", async () => {
   const cluster = await lab([
     {

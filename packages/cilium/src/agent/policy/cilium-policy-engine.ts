@@ -1,7 +1,9 @@
-import type { Kind, PolicyEngine } from "@cnilab/core";
+import { formatOrigin, type Kind, type PolicyEngine } from "@cnilab/core";
 import { type Observable, of } from "rxjs";
+import type { PolicyRule } from "../../policy/policy-rule.ts";
 import type { CiliumAgent } from "../cilium-agent.ts";
 import { ClusterSecurity } from "./cluster-security.ts";
+import { ruleOrigin } from "./policy-map-values.ts";
 import { PolicyPart } from "./policy-part.ts";
 
 /** v1.18 knows neither ClusterNetworkPolicy nor AdminNetworkPolicy. */
@@ -31,8 +33,12 @@ export class CiliumPolicyEngine implements PolicyEngine {
     const agent = this.#agent;
     if (!agent.isUp) return [];
     const warnings: string[] = [];
-    for (const [policy, why] of agent.cluster.part(ClusterSecurity).policies.problems) {
-      warnings.push(`${policy} is not enforced: ${why}`);
+    const { problems, repository } = agent.cluster.part(ClusterSecurity).policies;
+    for (const [policy, why] of problems) warnings.push(`${policy} is not enforced: ${why}`);
+    for (const policy of new Set(requiringAuthentication(repository.rules))) {
+      warnings.push(
+        `${policy} asks for authentication, which is not modelled: what needs it is dropped (Authentication required)`,
+      );
     }
     const part = agent.part(PolicyPart);
     for (const endpoint of agent.endpoints) {
@@ -48,4 +54,15 @@ export class CiliumPolicyEngine implements PolicyEngine {
   start(): void {}
 
   stop(): void {}
+}
+
+/** Objects whose rules let through only who has proved who they are. */
+function* requiringAuthentication(rules: Iterable<PolicyRule>): Iterable<string> {
+  for (const rule of rules) {
+    const asks = [...rule.ingress, ...rule.egress].some(
+      ({ authentication }) => authentication?.mode === "required",
+    );
+    const origin = asks ? ruleOrigin(rule) : undefined;
+    if (origin !== undefined) yield formatOrigin(origin);
+  }
 }
