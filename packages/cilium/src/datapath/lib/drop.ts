@@ -1,7 +1,5 @@
-import type { Origin } from "@cnilab/core";
 import { TC_ACT_SHOT, type TcContext } from "@cnilab/linux";
 import { dropReasonText } from "../../hubble/drop-reasons.ts";
-import type { FlowPolicy } from "../../hubble/flow.ts";
 import { MESSAGE_TYPE } from "../../hubble/monitor-messages.ts";
 import { METRIC_INGRESS } from "../maps/metrics-map.ts";
 import type { BpfObject } from "./bpf-object.ts";
@@ -33,7 +31,6 @@ export function sendDropNotify(ctx: TcContext, obj: BpfObject, drop: DropNotify)
   updateMetrics(ctx, obj, direction, reason);
   const { events } = obj.maps;
   if (events.isRead && obj.config.dropNotify) {
-    const deniedBy = deniedByOf(ctx.dropOrigin);
     ctx.output(events, {
       type: MESSAGE_TYPE.drop,
       node: obj.config.nodeName,
@@ -45,16 +42,8 @@ export function sendDropNotify(ctx: TcContext, obj: BpfObject, drop: DropNotify)
       reason,
       srcLabel: drop.src,
       dstLabel: drop.dst ?? 0,
-      ...(deniedBy !== undefined && { deniedBy }),
     });
   }
   if (exitCode === TC_ACT_SHOT) return ctx.shot(dropReasonText(reason, extErr?.value));
   return exitCode;
-}
-
-/** As flows name the policy that an entry comes from. */
-export function deniedByOf(origin: Origin | undefined): readonly FlowPolicy[] | undefined {
-  if (origin === undefined) return undefined;
-  const { kind, namespace, name } = origin;
-  return [{ name, kind, ...(namespace !== undefined && { namespace }) }];
 }

@@ -1,8 +1,10 @@
+import type { Origin } from "@cnilab/core";
 import { TC_ACT_OK, type TcContext } from "@cnilab/linux";
+import type { FlowPolicy } from "../../hubble/flow.ts";
 import { MESSAGE_TYPE } from "../../hubble/monitor-messages.ts";
 import type { NumericIdentity } from "../../identity/numeric-identity.ts";
 import type { BpfObject } from "./bpf-object.ts";
-import { deniedByOf } from "./drop.ts";
+import { DROP_POLICY_DENY } from "./drop-reason.ts";
 import { POLICY_MATCH_ALL, type PolicyCheck } from "./policy.ts";
 
 /** Names of authentication types in flows. */
@@ -24,7 +26,9 @@ export function sendPolicyVerdictNotify(
   // Of other endpoints only where policy is enforced.
   const filter = obj.policy?.verdictLogFilter ?? 0;
   if (obj.source === "lxc" && (filter & (ingress ? 1 : 2)) === 0) return;
-  const by = deniedByOf(check.entry?.origin ?? (verdict < 0 ? ctx.dropOrigin : undefined));
+  // Of what no rule let through there is no policy to name (pkg/policy/correlation).
+  const isMatched = verdict >= TC_ACT_OK || verdict === DROP_POLICY_DENY;
+  const by = isMatched ? flowPolicies(check.entry?.origin) : undefined;
   ctx.output(events, {
     type: MESSAGE_TYPE["policy-verdict"],
     node: obj.config.nodeName,
@@ -40,4 +44,11 @@ export function sendPolicyVerdictNotify(
     authType: AUTH_TYPES[authType] ?? "DISABLED",
     ...(by !== undefined && { by }),
   });
+}
+
+/** As flows name the policy that an entry comes from. */
+function flowPolicies(origin: Origin | undefined): readonly FlowPolicy[] | undefined {
+  if (origin === undefined) return undefined;
+  const { kind, namespace, name } = origin;
+  return [{ name, kind, ...(namespace !== undefined && { namespace }) }];
 }
