@@ -67,6 +67,8 @@ interface Member {
   readonly ports: PodPorts;
   identity: NumericIdentity;
   group: Group | undefined;
+  /** Something of its goes to a proxy. */
+  hasRedirects: boolean;
 }
 
 /** Endpoints whose maps are the same. */
@@ -130,7 +132,12 @@ export class EndpointPolicies {
 
   /** A new endpoint, or one that was there before its agent started; its map follows from now on. */
   add(node: PolicyNode, endpoint: PolicyEndpoint, map: PolicyMap, ports: PodPorts): void {
-    const member = { node, endpoint, map, ports, identity: endpoint.identity, group: undefined };
+    const { identity } = endpoint;
+    const member = {
+      ...{ node, endpoint, map, ports, identity },
+      group: undefined,
+      hasRedirects: false,
+    };
     this.#members.set(endpoint, member);
     this.#join(member);
   }
@@ -256,11 +263,11 @@ export class EndpointPolicies {
     for (const member of members) {
       const resolved = this.#resolutions.get(this.#resolutionKey(member))?.resolved;
       if (resolved === undefined) continue;
-      const redirects = this.#tellProxy(member, resolved);
-      const key = this.#groupKey(member, resolved, redirects);
+      const proxyPorts = this.#tellProxy(member, resolved);
+      const key = this.#groupKey(member, resolved, proxyPorts);
       let group = this.#groups.get(key);
       if (group === undefined) {
-        group = this.#makeGroup(key, member, resolved);
+        group = this.#makeGroup(key, member, resolved, proxyPorts);
         done.add(group);
       } else if ((anew || group.resolved !== resolved) && !done.has(group)) {
         group.resolved = resolved;
@@ -271,7 +278,7 @@ export class EndpointPolicies {
     }
   }
 
-  #makeGroup(key: string, member: Member, resolved: ResolvedPolicy): Group {
+  #makeGroup(key: string, member: Member, resolved: ResolvedPolicy, proxyPorts: ProxyPorts): Group {
     const { network, settings, selectors, maxEntries } = this.#options;
     const { hostLabels } = member.node;
     // Most hosts are nothing but hosts.
@@ -283,7 +290,7 @@ export class EndpointPolicies {
       selections,
       allowLocalhost: settings.allowLocalhost !== "policy",
     });
-    const owner = this.#ownerOf(member);
+    const owner = this.#ownerOf(member, (proxyId) => proxyPorts.get(portOfProxy(proxyId)) ?? 0);
     const group = { key, shared, owner, members: new Set<Member>(), resolved };
     this.#groups.set(key, group);
     shared.regenerate(resolved, owner);
@@ -311,21 +318,26 @@ export class EndpointPolicies {
     if (this.#groups.get(group.key) === group) this.#groups.delete(group.key);
   }
 
-  #tellProxy(member: Member, resolved: ResolvedPolicy): boolean {
+  /** @returns the ports that it got */
+  #tellProxy(member: Member, resolved: ResolvedPolicy): ProxyPorts {
+    const { proxy } = member.node;
     const redirects = redirectsOf(resolved, this.#ownerOf(member));
-    const had = member.group?.key.startsWith(OWN) === true;
-    if (redirects.length > 0 || had) member.node.proxy?.setRedirects(member.endpoint, redirects);
-    return redirects.length > 0;
+    if (redirects.length > 0 || member.hasRedirects)
+      proxy?.setRedirects(member.endpoint, redirects);
+    member.hasRedirects = redirects.length > 0;
+    return new Map(
+      redirects.map(({ proxyId }) => [portOfProxy(proxyId), proxy?.proxyPort(proxyId) ?? 0]),
+    );
   }
 
-  #groupKey(member: Member, resolved: ResolvedPolicy, hasRedirects: boolean): string {
+  #groupKey(member: Member, resolved: ResolvedPolicy, proxyPorts: ProxyPorts): string {
     const { node, endpoint, ports } = member;
-    if (hasRedirects) return `${OWN}${node.name}/${endpoint.id}`;
     const host = node.hostLabels.length === 1 ? "" : identityKey(node.hostLabels);
     const names = hasPortNames(resolved.ingress) ? [...ports].join() : "";
     // Of a node itself there is no entry that lets it in.
     const kind = endpoint.kind === "host" ? "host" : "";
-    return `${this.#numberOf(resolved)}|${kind}|${host}|${names}`;
+    const proxies = [...proxyPorts.values()].join();
+    return `${this.#numberOf(resolved)}|${kind}|${host}|${names}|${proxies}`;
   }
 
   #numberOf(resolved: ResolvedPolicy): number {
@@ -337,7 +349,10 @@ export class EndpointPolicies {
     return number;
   }
 
-  #ownerOf({ node, endpoint, ports }: Member): PolicyOwner {
+  #ownerOf(
+    { node, endpoint, ports }: Member,
+    proxyPort: PolicyOwner["proxyPort"] = (proxyId) => node.proxy?.proxyPort(proxyId) ?? 0,
+  ): PolicyOwner {
     const { namedPorts } = this.#options;
     return {
       endpointId: endpoint.id,
@@ -346,13 +361,18 @@ export class EndpointPolicies {
         direction === "ingress"
           ? ownNamedPort(ports, name, protocol)
           : namedPorts.get(name, protocol),
-      proxyPort: (proxyId) => node.proxy?.proxyPort(proxyId) ?? 0,
+      proxyPort,
     };
   }
 }
 
-/** Of groups of one endpoint alone. */
-const OWN = "endpoint:";
+/** Ports of a node's proxies, by what an endpoint's redirects are but for the endpoint. */
+type ProxyPorts = ReadonlyMap<string, number>;
+
+/** `ingress|egress:PROTOCOL:PORT:LISTENER` of a proxy's id. */
+function portOfProxy(proxyId: string): string {
+  return proxyId.slice(proxyId.indexOf(":") + 1);
+}
 
 function hasPortNames(policy: L4DirectionPolicy | undefined): boolean {
   return policy?.filters.some(({ portName }) => portName !== "") ?? false;

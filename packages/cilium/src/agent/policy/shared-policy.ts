@@ -25,8 +25,8 @@ export interface SharedPolicyOptions {
 }
 
 /**
- * What the policy maps of some endpoints have, worked out once for all that are the same: of one identity, with the same named ports,
- * and without a proxy. Entries that do not fit are missing, as they are in the map of each of them.
+ * What the policy maps of some endpoints have, worked out once for all that are the same: under the same rules,
+ * with the same named ports and proxy ports. Entries that do not fit are missing, as they are in the map of each of them.
  */
 export class SharedPolicy {
   readonly #options: SharedPolicyOptions;
