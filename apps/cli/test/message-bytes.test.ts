@@ -109,6 +109,16 @@ describe("messages as bytes", () => {
     );
   });
 
+  test.each(["0:0:1::", "::1", "2001:db8::1:0:0:1", "1:0:0:2::"])(
+    "keep the address %s as RFC 5952 writes it",
+    (data) => {
+      const query = queryOf(1, "web.", "AAAA");
+      const answer = [{ name: "web.", ttl: 5, type: "AAAA" as const, data }];
+      const bytes = encodeMessage({ ...replyTo(query), rcode: "NOERROR", answer });
+      expect(decodeMessage(bytes).answer).toEqual(answer);
+    },
+  );
+
   test("of any kind lead to a message, a rejection or silence", () => {
     const query = encodeMessage(queryOf(1, "a.test.", "A", { udpSize: 1232 }));
     const spoiled = fc

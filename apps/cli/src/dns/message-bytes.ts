@@ -9,6 +9,7 @@ import {
   typeName,
   typeNumber,
 } from "@cnilab/dns/server";
+import { formatIp, parseIp } from "@cnilab/net";
 import dnsPacket from "dns-packet";
 import { compressNames } from "./compress-names.ts";
 
@@ -247,7 +248,11 @@ function recordOf({ name, ttl = 0, type, data }: PacketRecord): ResourceRecord {
 
 function presentationOf(type: string, data: unknown): string {
   if (Buffer.isBuffer(data) && type !== "TXT") return hexOf(data);
-  if (typeof data === "string") return ["A", "AAAA"].includes(type) ? data : fqdn(data);
+  if (typeof data === "string") {
+    // The library shortens the first zeros of an IPv6 address, where RFC 5952 has the longest run.
+    if (type === "AAAA") return formatIp(parseIp(data));
+    return type === "A" ? data : fqdn(data);
+  }
   const field = (name: string): string => String((data as Record<string, unknown>)?.[name] ?? "");
   const fields = (...names: string[]): string => names.map(field).join(" ");
   const quoted = (name: string): string => JSON.stringify(field(name));
