@@ -30,5 +30,5 @@ export {
   LOCAL_SCOPE_DEFAULT_NETWORKS,
   type NetworkToSplit,
 } from "./ipam/address-space.ts";
-export { PortAllocator, type PortRange } from "./port-allocator.ts";
+export { PortAllocator, type PortProtocol, type PortRange } from "./port-allocator.ts";
 export { GATEWAY_BRIDGE, type IngressPort, IngressRules } from "./swarm/ingress-rules.ts";

@@ -1,7 +1,7 @@
 import { formatEndpoint, type Ipv4Address } from "@cnilab/net";
 import { DockerError } from "./docker-error.ts";
 
-type Protocol = "tcp" | "udp";
+export type PortProtocol = "tcp" | "udp";
 
 /** First and last port. */
 export type PortRange = readonly [number, number];
@@ -29,7 +29,7 @@ export class PortAllocator {
    */
   request(
     address: Ipv4Address,
-    protocol: Protocol,
+    protocol: PortProtocol,
     range: PortRange | undefined,
     usable: (port: number) => boolean,
   ): number {
@@ -50,17 +50,17 @@ export class PortAllocator {
     );
   }
 
-  release(address: Ipv4Address, protocol: Protocol, port: number): void {
+  release(address: Ipv4Address, protocol: PortProtocol, port: number): void {
     this.#of(protocol, port).delete(address);
   }
 
   /** A port of all addresses (0.0.0.0) is one of each. */
-  #isFree(address: Ipv4Address, protocol: Protocol, port: number): boolean {
+  #isFree(address: Ipv4Address, protocol: PortProtocol, port: number): boolean {
     const taken = this.#of(protocol, port);
     return address === 0 ? taken.size === 0 : !taken.has(address) && !taken.has(0);
   }
 
-  #of(protocol: Protocol, port: number): Set<Ipv4Address> {
+  #of(protocol: PortProtocol, port: number): Set<Ipv4Address> {
     const key = `${protocol} ${port}`;
     let taken = this.#taken.get(key);
     if (taken === undefined) {
