@@ -100,11 +100,12 @@ export class NodeLb {
     const same = own.length === this.#ownOf.length && own.every((x, i) => x === this.#ownOf[i]);
     if (same && state === this.#state && side.addresses === this.#side.addresses) return;
     if (side.addresses !== this.#side.addresses) this.#setAddresses(side.addresses);
-    const backends = this.#state?.backends;
+    const before = this.#state;
     this.#state = state;
     this.#side = side;
-    // Backends that come into the common map leave the node's own.
-    if (!same || backends !== state.backends) {
+    // Backends that come into the common map leave the node's own; what it has no room for may find some without a change of its own.
+    const isFull = (before?.problems.length ?? 0) + state.problems.length > 0;
+    if (!same || isFull || before?.backends !== state.backends) {
       this.#ownOf = own;
       this.#own = this.#makeOwn(state, side);
     }
