@@ -1,5 +1,5 @@
 import { CniError } from "@cnilab/core";
-import { type Iptables, IptablesError } from "@cnilab/linux";
+import { type Iptables, IptablesError, ruleText } from "@cnilab/linux";
 import { failure } from "./failure.ts";
 
 // What the plugins do with go-iptables (containernetworking/plugins pkg/utils/iptables.go). A rule is the
@@ -73,13 +73,6 @@ export function within<T>(words: string, what: () => T): T {
     if (!(error instanceof CniError)) throw error;
     throw failure(`${words}: ${error.message}`);
   }
-}
-
-/** The arguments of a rule as one text, quoted as for a shell where they have blanks or quotes. */
-function ruleText(rule: RuleArguments): string {
-  return rule
-    .map((word) => (/^[^\s"'\\]+$/.test(word) ? word : `"${word.replace(/["\\]/g, "\\$&")}"`))
-    .join(" ");
 }
 
 function run<T>(

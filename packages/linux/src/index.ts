@@ -118,6 +118,7 @@ export {
 export { Iptables } from "./netfilter/iptables/iptables.ts";
 export { IptablesError } from "./netfilter/iptables/iptables-error.ts";
 export type { RestoreOptions } from "./netfilter/iptables/restore.ts";
+export { ruleText } from "./netfilter/iptables/rule-text.ts";
 export { jhash2 } from "./netfilter/nat/jhash.ts";
 export * from "./netfilter/nat/nat-hooks.ts";
 export * from "./netfilter/nat.ts";

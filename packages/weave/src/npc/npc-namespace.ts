@@ -1,11 +1,10 @@
 import type { Labels, Namespace, NetworkPolicy, Pod } from "@cnilab/core";
-import type { Iptables } from "@cnilab/linux";
+import { type Iptables, ruleText } from "@cnilab/linux";
 import { DEFAULT_CHAIN, EGRESS_ACCEPT_CHAIN, EGRESS_DEFAULT_CHAIN } from "./chains.ts";
 import type { IpBlockSpec } from "./ip-block.ts";
 import type { IpsetUsers } from "./ipset-users.ts";
 import { analysePolicy, type PolicyAnalysis } from "./policy-analysis.ts";
 import type { RuleSpec } from "./rule-spec.ts";
-import { ruleText } from "./rule-text.ts";
 import { SelectorSet } from "./selector-set.ts";
 import { type PolicyType, SelectorSpec } from "./selector-spec.ts";
 import { ipsetName } from "./short-name.ts";
