@@ -246,29 +246,32 @@ export class NodeLb {
   }
 }
 
-class ServiceSource implements HashSource<LbServiceKey, LbService> {
-  readonly #lb: NodeLb;
-  readonly #family: IpFamily;
+/** What a map of one family has of a node's. */
+abstract class FamilySource {
+  protected readonly lb: NodeLb;
+  protected readonly family: IpFamily;
 
   constructor(lb: NodeLb, family: IpFamily) {
-    this.#lb = lb;
-    this.#family = family;
+    this.lb = lb;
+    this.family = family;
   }
+}
 
+class ServiceSource extends FamilySource implements HashSource<LbServiceKey, LbService> {
   get size(): number {
-    return this.#lb.count("services", this.#family);
+    return this.lb.count("services", this.family);
   }
 
   find(
     _packed: unknown,
     { address, port, proto, scope, slot }: LbServiceKey,
   ): LbService | undefined {
-    return this.#lb.frontend(address, port, proto, scope)?.slots[slot];
+    return this.lb.frontend(address, port, proto, scope)?.slots[slot];
   }
 
   *entries(): Iterable<readonly [string, { key: LbServiceKey; value: LbService }]> {
-    for (const entries of this.#lb.frontends(this.#family)) {
-      const address = this.#lb.addressOf(entries) as IpAddress;
+    for (const entries of this.lb.frontends(this.family)) {
+      const address = this.lb.addressOf(entries) as IpAddress;
       const { port, scope } = entries.frontend;
       for (const [slot, value] of entries.slots.entries()) {
         if (value === undefined) continue;
@@ -279,84 +282,56 @@ class ServiceSource implements HashSource<LbServiceKey, LbService> {
   }
 }
 
-class BackendSource implements HashSource<number, LbBackend> {
-  readonly #lb: NodeLb;
-  readonly #family: IpFamily;
-
-  constructor(lb: NodeLb, family: IpFamily) {
-    this.#lb = lb;
-    this.#family = family;
-  }
-
+class BackendSource extends FamilySource implements HashSource<number, LbBackend> {
   get size(): number {
-    return this.#lb.countBackends(this.#family);
+    return this.lb.countBackends(this.family);
   }
 
   find(_packed: unknown, id: number): LbBackend | undefined {
-    const backend = this.#lb.backend(id);
-    return backend !== undefined && familyOf(backend.address) === this.#family
-      ? backend
-      : undefined;
+    const backend = this.lb.backend(id);
+    return backend !== undefined && familyOf(backend.address) === this.family ? backend : undefined;
   }
 
   *entries(): Iterable<readonly [number, { key: number; value: LbBackend }]> {
-    for (const [key, value] of this.#lb.backends(this.#family)) yield [key, { key, value }];
+    for (const [key, value] of this.lb.backends(this.family)) yield [key, { key, value }];
   }
 }
 
-class ReverseNatSource implements HashSource<number, LbReverseNat> {
-  readonly #lb: NodeLb;
-  readonly #family: IpFamily;
-
-  constructor(lb: NodeLb, family: IpFamily) {
-    this.#lb = lb;
-    this.#family = family;
-  }
-
+class ReverseNatSource extends FamilySource implements HashSource<number, LbReverseNat> {
   get size(): number {
-    return this.#lb.count("reverseNat", this.#family);
+    return this.lb.count("reverseNat", this.family);
   }
 
   find(_packed: unknown, revNat: number): LbReverseNat | undefined {
-    const entries = this.#lb.byRevNat(revNat);
-    return entries?.family === this.#family && entries.isComplete
-      ? this.#value(entries)
-      : undefined;
+    const entries = this.lb.byRevNat(revNat);
+    return entries?.family === this.family && entries.isComplete ? this.#value(entries) : undefined;
   }
 
   #value(entries: FrontendEntries): LbReverseNat {
-    const address = this.#lb.addressOf(entries) as IpAddress;
+    const address = this.lb.addressOf(entries) as IpAddress;
     return { address, port: entries.frontend.port, origin: entries.origin };
   }
 
   *entries(): Iterable<readonly [number, { key: number; value: LbReverseNat }]> {
-    for (const entries of this.#lb.frontends(this.#family)) {
+    for (const entries of this.lb.frontends(this.family)) {
       const { revNat, isComplete } = entries;
       if (isComplete) yield [revNat, { key: revNat, value: this.#value(entries) }];
     }
   }
 }
 
-class MaglevSource implements HashSource<number, MaglevInner> {
-  readonly #lb: NodeLb;
-  readonly #family: IpFamily;
-
-  constructor(lb: NodeLb, family: IpFamily) {
-    this.#lb = lb;
-    this.#family = family;
-  }
-
+class MaglevSource extends FamilySource implements HashSource<number, MaglevInner> {
   get size(): number {
-    return this.#lb.count("maglev", this.#family);
+    return this.lb.count("maglev", this.family);
   }
 
   find(_packed: unknown, revNat: number): MaglevInner | undefined {
-    const entries = this.#lb.byRevNat(revNat);
-    return entries?.family === this.#family ? entries.maglev : undefined;
+    const entries = this.lb.byRevNat(revNat);
+    return entries?.family === this.family ? entries.maglev : undefined;
   }
 
   *entries(): Iterable<readonly [number, { key: number; value: MaglevInner }]> {
-    for (const entries of this.#lb.frontends(this.#family)) {
+    for (const entries of this.lb.frontends(this.family)) {
       const { revNat, maglev } = entries;
       if (maglev !== undefined) yield [revNat, { key: revNat, value: maglev }];
     }
