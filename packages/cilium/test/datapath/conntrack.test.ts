@@ -21,7 +21,6 @@ import { ctKeyText } from "../../src/datapath/maps/conntrack-map.ts";
 import {
   allow,
   connect,
-  DatapathLab,
   datagram,
   dropsOf,
   isolate,
@@ -31,20 +30,17 @@ import {
   outcome,
   ping,
   serve,
+  twoNodes,
 } from "./datapath-lab.ts";
 
 function world(options: LabOptions = {}) {
-  const lab = new DatapathLab(options);
-  const one = lab.node();
-  const two = lab.node();
-  const a = one.pod(1001);
-  const b = one.pod(1002);
-  const c = two.pod(1003);
+  const made = twoNodes(options);
+  const { a, b, c } = made;
   for (const { netns } of [a, b, c]) {
     serve(netns, 80);
     serve(netns, 53, IPPROTO_UDP);
   }
-  return { lab, one, two, a, b, c };
+  return made;
 }
 
 function connections({ maps }: LabNode, related = false): string[] {

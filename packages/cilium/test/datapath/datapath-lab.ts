@@ -528,3 +528,20 @@ export function outcome({ outcome: what, drops }: Exchange): string {
 export function dropsOf(messages: readonly MonitorMessage[]): number[] {
   return messages.filter((m): m is DropMessage => m.type === 1).map(({ reason }) => reason);
 }
+
+/** Two nodes: pods a and b on the first, c on the second. */
+export interface TwoNodes {
+  readonly lab: DatapathLab;
+  readonly one: LabNode;
+  readonly two: LabNode;
+  readonly a: LabPod;
+  readonly b: LabPod;
+  readonly c: LabPod;
+}
+
+export function twoNodes(options: LabOptions = {}): TwoNodes {
+  const lab = new DatapathLab(options);
+  const one = lab.node();
+  const two = lab.node();
+  return { lab, one, two, a: one.pod(1001), b: one.pod(1002), c: two.pod(1003) };
+}

@@ -17,7 +17,6 @@ import {
 import { describe, expect, test } from "vitest";
 import {
   connect,
-  DatapathLab,
   dropsOf,
   isolate,
   type LabOptions,
@@ -25,17 +24,14 @@ import {
   outcome,
   ping,
   serve,
+  twoNodes,
 } from "./datapath-lab.ts";
 
 function world(options: LabOptions = {}) {
-  const lab = new DatapathLab(options);
-  const one = lab.node();
-  const two = lab.node();
-  const a = one.pod(1001);
-  const b = one.pod(1002);
-  const c = two.pod(1003);
+  const made = twoNodes(options);
+  const { a, b, c } = made;
   for (const { netns } of [a, b, c]) serve(netns, 80);
-  return { lab, one, two, a, b, c };
+  return made;
 }
 
 /** A packet that a pod makes by itself. */

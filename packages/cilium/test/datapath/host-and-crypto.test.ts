@@ -6,7 +6,6 @@ import { TRACE_POINTS } from "../../src/hubble/monitor-messages.ts";
 import {
   allow,
   connect,
-  DatapathLab,
   dropsOf,
   HOST_ENDPOINT,
   isolate,
@@ -15,17 +14,14 @@ import {
   outcome,
   ping,
   serve,
+  twoNodes,
 } from "./datapath-lab.ts";
 
 function world(options: LabOptions = {}) {
-  const lab = new DatapathLab(options);
-  const one = lab.node();
-  const two = lab.node();
-  const a = one.pod(1001);
-  const b = one.pod(1002);
-  const c = two.pod(1003);
+  const made = twoNodes(options);
+  const { one, two, a, b, c } = made;
   for (const { netns } of [a, b, c, one, two]) serve(netns, 80);
-  return { lab, one, two, a, b, c };
+  return made;
 }
 
 /** Where a node's programs told of packets. */
