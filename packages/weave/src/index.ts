@@ -69,3 +69,18 @@ export {
 export { SHORT_IDS, type ShortId } from "./mesh/short-ids.ts";
 export { NetworkPolicyController, type NpcObject } from "./npc/controller.ts";
 export { RejectedPolicy } from "./npc/policy-analysis.ts";
+export {
+  DISCARD,
+  type FlowOp,
+  type ForwardPacketKey,
+  flattenFlowOp,
+  MultiFlowOp,
+  type PacketKey,
+} from "./router/flow-op.ts";
+export type { Consumer, InjectorConsumer } from "./router/injector-consumer.ts";
+export type {
+  NetworkConnectionParams,
+  NetworkOverlay,
+  OverlayConsumer,
+  OverlayForwarder,
+} from "./router/network-overlay.ts";

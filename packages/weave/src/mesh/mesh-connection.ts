@@ -122,6 +122,11 @@ export class MeshConnection {
     return this.#overlay?.name ?? "none";
   }
 
+  /** What carries its data, once the other end has said who it is. */
+  get overlayConnection(): OverlayConnection | undefined {
+    return this.#overlay;
+  }
+
   /** Both ends have the password, and not both are in trusted subnets. */
   get isEncrypted(): boolean {
     return this.#host.password !== undefined && !(this.#trusts && this.#trustsUs);
