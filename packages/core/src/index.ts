@@ -8,6 +8,7 @@ export * from "./api/ingress.ts";
 export * from "./api/ingress-class.ts";
 export * from "./api/kinds.ts";
 export * from "./api/label-selector.ts";
+export * from "./api/label-selector-text.ts";
 export * from "./api/meta.ts";
 export * from "./api/namespace-labels.ts";
 export * from "./api/network-policy.ts";

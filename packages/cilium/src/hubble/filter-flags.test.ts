@@ -138,7 +138,7 @@ describe("flags of hubble observe", () => {
     ["--http-method get --type drop", /--type l7/],
     ["--not --not --pod a", /--not.*twice/],
     ["--pod a --not", /--not.*no filter after/],
-    ["--label a=b=c", /no part of a label selector/],
+    ["--label a=b=c", /no label selector/],
     ["--from-pod a/b --from-namespace c", /not in the namespace c/],
     ["--protocol quic", /--protocol/],
     ["--identity nobody", /--identity/],

@@ -1,4 +1,12 @@
-import type { Labels, Origin, Pod, Protocol, Service } from "@cnilab/core";
+import {
+  type Labels,
+  type Origin,
+  type Pod,
+  type Protocol,
+  parseLabelSelector,
+  type Service,
+  selects,
+} from "@cnilab/core";
 import {
   familyOf,
   IPV4_ANY,
@@ -20,7 +28,6 @@ import {
   type LookupScope,
   type NodeExposure,
 } from "./frontend.ts";
-import { parseLabelSelector } from "./label-selector.ts";
 import type { LbConfig } from "./lb-config.ts";
 
 // Annotations of Services (pkg/annotation/k8s.go).
@@ -75,7 +82,10 @@ export function lbService(service: Service, config: LbConfig): LbService {
 /** Nodes that a Service is for (`CheckServiceNodeExposure`); a selector that cannot be read counts as none. */
 function nodeExposure(annotations: Labels): NodeExposure | undefined {
   const selector = annotations[NODE_SELECTOR];
-  if (selector !== undefined) return parseLabelSelector(selector);
+  if (selector !== undefined) {
+    const parsed = parseLabelSelector(selector);
+    return parsed && ((labels) => selects(parsed, labels));
+  }
   const value = annotations[NODE];
   return value === undefined ? undefined : (labels) => labels[NODE] === value;
 }

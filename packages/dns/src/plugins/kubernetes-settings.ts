@@ -1,10 +1,9 @@
-import type { LabelSelector } from "@cnilab/core";
+import { type LabelSelector, parseLabelSelector } from "@cnilab/core";
 import type { PluginArguments } from "../corefile/directive-cursor.ts";
 import { parseDuration } from "../corefile/go-duration.ts";
 import { originsOf } from "../corefile/zone-names.ts";
 import { isReverseName } from "../message/name.ts";
 import { Fallthrough } from "../server/fallthrough.ts";
-import { parseLabelSelector } from "./label-selector-text.ts";
 
 export type PodMode = "disabled" | "insecure" | "verified";
 
