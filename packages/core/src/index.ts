@@ -45,6 +45,7 @@ export * from "./origin.ts";
 export * from "./per-node.ts";
 export * from "./random.ts";
 export * from "./register-engines.ts";
+export * from "./text/tab-writer.ts";
 export * from "./timestamp.ts";
 export * from "./tokens.ts";
 export type { Check } from "./validation/field-check.ts";

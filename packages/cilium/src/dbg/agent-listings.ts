@@ -11,8 +11,8 @@ import { RESERVED_LABELS } from "../identity/reserved-identities.ts";
 import { fromSecurityLabels, type LabelSet, printLabels } from "../labels/label-set.ts";
 import { formatFrontend } from "../services/frontend.ts";
 import { agentStatus } from "./agent-status.ts";
+import { dbgTable } from "./dbg-table.ts";
 import type { DbgOutput } from "./listing.ts";
-import { alignTabs } from "./tab-writer.ts";
 
 // What `cilium-dbg` asks of the agent itself, rather than of maps.
 
@@ -58,7 +58,7 @@ function endpointListing(agent: CiliumAgent): DbgOutput {
       },
     };
   });
-  return { text: alignTabs(lines), json };
+  return { text: dbgTable(lines), json };
 }
 
 /** `models.EndpointPolicyEnabled` */
@@ -87,7 +87,7 @@ function identityListing(agent: CiliumAgent): DbgOutput {
     printLabels(set).map((label, i) => `${i === 0 ? id : ""}\t${label}`),
   );
   return {
-    text: alignTabs(["ID\tLABELS", ...lines], { minWidth: 2 }),
+    text: dbgTable(["ID\tLABELS", ...lines], 2),
     json: sorted.map(([id, set]) => ({ id, labels: printLabels(set) })),
   };
 }
@@ -125,7 +125,7 @@ function serviceListing(agent: CiliumAgent): DbgOutput {
     };
     return { spec, status: { realized: spec } };
   });
-  return { text: alignTabs(lines), json };
+  return { text: dbgTable(lines), json };
 }
 
 /** `cilium-dbg node list` (node_list.go). */
@@ -151,7 +151,7 @@ function nodeListing(agent: CiliumAgent): DbgOutput {
     [name, ipv4.ip, ipv4["alloc-range"], ipv6.ip, ipv6["alloc-range"], source].join("\t"),
   );
   const title = "Name\tIPv4 Address\tEndpoint CIDR\tIPv6 Address\tEndpoint CIDR\tSource";
-  return { text: alignTabs([title, ...lines.sort()], { minWidth: 0 }), json };
+  return { text: dbgTable([title, ...lines.sort()], 0), json };
 }
 
 export type AgentListing =

@@ -4,8 +4,8 @@ import { AddressRange } from "../ipam/address-range.ts";
 import { ProxyPart } from "../proxy/proxy-part.ts";
 import { PROXY_PORT_RANGE } from "../proxy/proxy-ports.ts";
 import { RELEASE } from "../release.ts";
+import { dbgTable } from "./dbg-table.ts";
 import type { DbgOutput } from "./listing.ts";
-import { alignTabs } from "./tab-writer.ts";
 
 /**
  * `cilium-dbg status` (pkg/client/client.go FormatStatusResponse), those lines that tell of the network: which there are of
@@ -31,7 +31,7 @@ export function agentStatus(agent: CiliumAgent): DbgOutput {
     `Encryption:\t${wireguard === undefined ? "Disabled\t" : `Wireguard\t[NodeEncryption: ${wireguard.nodeEncryption ? "Enabled" : "Disabled"}]`}`,
   ];
   return {
-    text: alignTabs(lines, { minWidth: 2 }),
+    text: dbgTable(lines, 2),
     json: {
       cilium: { state: "Ok", msg: RELEASE.slice(1) },
       "kube-proxy-replacement": {

@@ -1,4 +1,4 @@
-import { alignTabs } from "./tab-writer.ts";
+import { dbgTable } from "./dbg-table.ts";
 
 /** What `cilium-dbg` tells: a text, or what `-o json` has; `note` is for standard error. */
 export interface DbgOutput {
@@ -24,7 +24,7 @@ export function tableOutput(
   const rows = [...listing].flatMap(([key, values]) =>
     values.map((value, i) => `${i === 0 ? key : ""}\t${value}\t`),
   );
-  return { text: alignTabs([`${first}\t${second}`, ...rows]), json };
+  return { text: dbgTable([`${first}\t${second}`, ...rows]), json };
 }
 
 export const NO_ENTRIES_FOUND = "No entries found.";

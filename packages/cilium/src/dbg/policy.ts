@@ -10,8 +10,8 @@ import {
   type PolicyStatsKey,
 } from "../datapath/maps/policy-map.ts";
 import { networkOrder, pinnedMap } from "./bpf-maps.ts";
+import { dbgTable } from "./dbg-table.ts";
 import type { DbgOutput } from "./listing.ts";
-import { alignTabs } from "./tab-writer.ts";
 
 /** Labels of an identity, sorted; none where nobody knows it. */
 export type IdentityLabels = (identity: number) => readonly string[];
@@ -116,7 +116,7 @@ function table(entries: readonly Dump[], { labelsOf, numeric = false }: PolicyGe
     for (const label of others) lines.push(`\t\t${label}\t\t\t\t\t\t\t`);
   }
   const empty = "Policy stats empty. Perhaps the policy enforcement is disabled?\n";
-  return alignTabs(lines) + (entries.length === 0 ? empty : "");
+  return dbgTable(lines) + (entries.length === 0 ? empty : "");
 }
 
 /** `PolicyKey.PortProtoString` */

@@ -15,9 +15,9 @@ import type { NodeValue } from "../datapath/maps/node-map.ts";
 import { goTime } from "../go-time.ts";
 import { dropReasonText } from "../hubble/drop-reasons.ts";
 import { entriesOf, pinnedMap } from "./bpf-maps.ts";
+import { dbgTable } from "./dbg-table.ts";
 import { type DbgOutput, NO_ENTRIES_FOUND, tableOutput } from "./listing.ts";
 import { authTypeText } from "./policy.ts";
-import { alignTabs } from "./tab-writer.ts";
 
 /** `cilium-dbg bpf ipcache list` (bpf_ipcache_list.go). */
 export function ipcacheList(kernel: Kernel): DbgOutput {
@@ -135,7 +135,7 @@ export function fragmentList(kernel: Kernel): DbgOutput {
 
 function rows(title: string, lines: readonly string[], json: readonly unknown[]): DbgOutput {
   if (lines.length === 0) return { text: "", json, note: NO_ENTRIES_FOUND };
-  return { text: alignTabs([title, ...lines]), json };
+  return { text: dbgTable([title, ...lines]), json };
 }
 
 /**
@@ -150,7 +150,7 @@ export function mapList(kernel: Kernel): DbgOutput {
     [name, type === "perf_event_array" ? 0 : size, maxEntries, type].join("\t"),
   );
   return {
-    text: alignTabs(["Name\tNum entries\tMax entries\tType", ...lines]),
+    text: dbgTable(["Name\tNum entries\tMax entries\tType", ...lines]),
     json: maps.map(({ id, name, type, size, maxEntries }) => ({
       id,
       name,
@@ -174,5 +174,5 @@ export function mapGet(kernel: Kernel, name: string): DbgOutput | undefined {
   };
   if (entries.length === 0) return { text: "Cache is empty\n\n", json };
   const lines = entries.map(({ key, value }) => [key, value, "sync", ""].join("\t"));
-  return { text: alignTabs(["Key\tValue\tState\tError", ...lines]), json };
+  return { text: dbgTable(["Key\tValue\tState\tError", ...lines]), json };
 }

@@ -1,3 +1,4 @@
+import { alignTabs } from "@cnilab/core";
 import type { Flow, FlowResponse } from "./flow.ts";
 import { flowEnds, flowType, identityText, summaryText, verdictText } from "./flow-text.ts";
 import { formatTime, type TimeFormat } from "./time-format.ts";
@@ -64,7 +65,13 @@ export class FlowPrinter {
     const { nodeName } = this.#options;
     const header = ["TIMESTAMP", ...(nodeName ? ["NODE"] : []), "SOURCE", "DESTINATION", "TYPE"];
     const rows = [[...header, "VERDICT", "SUMMARY"], ...this.#rows.splice(0)];
-    return escaped(aligned(rows));
+    // As hubble/pkg/printer makes its tabwriter.
+    return escaped(
+      alignTabs(
+        rows.map((row) => row.join("\t")),
+        { minWidth: 2, padding: 3 },
+      ),
+    );
   }
 
   #compact(flow: Flow): string {
@@ -123,21 +130,6 @@ function verdictColour({ verdict }: Flow): "forwarded" | "dropped" | "other" {
 function escaped(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: that character is what is looked for
   return text.replace(/\u001b(?!\[\d+m)/g, "^[").replaceAll("\r", "\\r");
-}
-
-/** Columns as Go's tabwriter sets them with a padding of 3; the last has no end. */
-function aligned(rows: readonly (readonly string[])[]): string {
-  const widths: number[] = [];
-  for (const row of rows) {
-    row.slice(0, -1).forEach((cell, i) => {
-      widths[i] = Math.max(widths[i] ?? 0, [...cell].length + 3);
-    });
-  }
-  const line = (row: readonly string[]) =>
-    row
-      .map((cell, i) => cell + " ".repeat(Math.max(0, (widths[i] ?? 0) - [...cell].length)))
-      .join("");
-  return rows.map((row) => `${line(row)}\n`).join("");
 }
 
 /** Enumerations' first names, which protobuf leaves away as it does 0, false and "". */

@@ -2,7 +2,6 @@ import { type Kind, type Kinds, type KubeObject, kindOf, objectKey } from "@cnil
 import { expect, test } from "vitest";
 import { kubectlDescribe } from "./describe.ts";
 import { fieldTitle } from "./describe-generic.ts";
-import { tabbed } from "./tab-writer.ts";
 
 const NOW = Date.parse("2026-01-01T00:10:00Z");
 
@@ -497,22 +496,4 @@ No resource quota.
 
 No LimitRange resource.
 `);
-});
-
-// As Go 1.26's text/tabwriter with a padding of 2.
-test.each([
-  [
-    "columns end where a line has no cell in them",
-    ["a\tb\tc", "aa\tb", "none", "a\tb"],
-    ["a   b  c", "aa  b", "none", "a  b"],
-  ],
-  ["an empty cell is as wide as the padding", ["\t\tx", "y"], ["    x", "y"]],
-  [
-    "what follows the last tab is in no column",
-    ["long text", "a\tlong text", "bbb\tx"],
-    ["long text", "a    long text", "bbb  x"],
-  ],
-  ["a cell at the end of its line is padded", ["a\t", "bb\tc"], ["a   ", "bb  c"]],
-])("tabs: %s", (_, lines, expected) => {
-  expect(tabbed(lines)).toBe(`${expected.join("\n")}\n`);
 });

@@ -1,6 +1,12 @@
-import { type Condition, type Event, type KubeObject, type Labels, rfc1123z } from "@cnilab/core";
+import {
+  alignTabs,
+  type Condition,
+  type Event,
+  type KubeObject,
+  type Labels,
+  rfc1123z,
+} from "@cnilab/core";
 import { age } from "../human-duration.ts";
-import { tabbed } from "./tab-writer.ts";
 
 /** Longer annotations get lines of their own. */
 const MAX_ANNOTATION_LENGTH = 140;
@@ -90,7 +96,8 @@ export class Description {
   }
 
   toString(): string {
-    return tabbed(this.#lines);
+    // kubectl pkg/describe `tabbedString`.
+    return alignTabs(this.#lines, { minWidth: 0, padding: 2 });
   }
 }
 

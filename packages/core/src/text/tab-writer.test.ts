@@ -36,5 +36,25 @@ test.each([
   ],
   ["nothing is nothing", [], []],
 ])("%s", (_what, lines, expected) => {
-  expect(alignTabs(lines)).toBe(expected.map((line) => `${line}\n`).join(""));
+  expect(alignTabs(lines, { minWidth: 5, padding: 3 })).toBe(
+    expected.map((line) => `${line}\n`).join(""),
+  );
+});
+
+// As Go 1.26's text/tabwriter with a padding of 2.
+test.each([
+  [
+    "columns end where a line has no cell in them",
+    ["a\tb\tc", "aa\tb", "none", "a\tb"],
+    ["a   b  c", "aa  b", "none", "a  b"],
+  ],
+  ["an empty cell is as wide as the padding", ["\t\tx", "y"], ["    x", "y"]],
+  [
+    "what follows the last tab is in no column",
+    ["long text", "a\tlong text", "bbb\tx"],
+    ["long text", "a    long text", "bbb  x"],
+  ],
+  ["a cell at the end of its line is padded", ["a\t", "bb\tc"], ["a   ", "bb  c"]],
+])("padding 2: %s", (_, lines, expected) => {
+  expect(alignTabs(lines, { minWidth: 0, padding: 2 })).toBe(`${expected.join("\n")}\n`);
 });
