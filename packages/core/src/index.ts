@@ -44,6 +44,7 @@ export * from "./node-context.ts";
 export * from "./origin.ts";
 export * from "./per-node.ts";
 export * from "./random.ts";
+export * from "./random-id.ts";
 export * from "./register-engines.ts";
 export * from "./text/tab-writer.ts";
 export * from "./timestamp.ts";

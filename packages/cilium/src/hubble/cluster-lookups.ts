@@ -1,4 +1,4 @@
-import type { ApiClient, Pod, Random, Service } from "@cnilab/core";
+import { type ApiClient, type Pod, type Random, type Service, uuid } from "@cnilab/core";
 import { formatIp, type IpAddress, tryParseIp } from "@cnilab/net";
 import { Subscription } from "rxjs";
 import { RESERVED_IDENTITY } from "../identity/numeric-identity.ts";
@@ -160,12 +160,8 @@ export class ClusterLookups implements FlowLookups {
     return this.#identities.namesOf(pod?.spec.nodeName ?? "", endpoint.ID, address);
   }
 
-  /** Random, version 4 (RFC 9562 §5.4). */
   uuid(): string {
-    const words = Array.from({ length: 4 }, () => this.#random.uint32());
-    const hex = words.map((word) => word.toString(16).padStart(8, "0")).join("");
-    const variant = "89ab"[Number.parseInt(hex[16] ?? "0", 16) & 3];
-    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20)}`;
+    return uuid(this.#random);
   }
 }
 

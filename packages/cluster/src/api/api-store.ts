@@ -11,6 +11,7 @@ import {
   type Random,
   type Snapshot,
   timestamp,
+  uuid,
   type WatchEvent,
 } from "@cnilab/core";
 import { Observable, type Observer } from "rxjs";
@@ -19,7 +20,6 @@ import { ApiError } from "./api-error.ts";
 import { CustomResources } from "./custom-resources.ts";
 import { inScope } from "./kind-scope.ts";
 import { Listeners } from "./listeners.ts";
-import { uuid } from "./uuid.ts";
 
 /** One change, with its place among all changes, and the table it is of. */
 interface Change {

@@ -4,6 +4,7 @@ import {
   type CniResult,
   type Container,
   type ContainerProgram,
+  containerId,
   type NodeContext,
   objectKey,
   type Pod,
@@ -11,12 +12,12 @@ import {
   type PodStatus,
   type Timer,
   timestamp,
+  uuid,
 } from "@cnilab/core";
 import { echoOnAllPorts, type Kernel, KernelError, type NetNamespace } from "@cnilab/linux";
 import { formatIp, type IpAddress, tryParseInterfaceAddress } from "@cnilab/net";
 import type { Subscription } from "rxjs";
 import { EventRecorder } from "../api/event-recorder.ts";
-import { containerId, uuid } from "../api/uuid.ts";
 import { isFinished, isTerminating } from "../controllers/pod-state.ts";
 import { ContainerFiles } from "./container-files.ts";
 import { ContainerProcess, type ModelledProgram } from "./container-process.ts";

@@ -1,4 +1,4 @@
-import type { HeaderModifier, Random } from "@cnilab/core";
+import { type HeaderModifier, type Random, uuid } from "@cnilab/core";
 import {
   type HttpHeaders,
   headerOf,
@@ -69,10 +69,4 @@ function hex(random: Random, digits: number): string {
   let text = "";
   while (text.length < digits) text += random.uint32().toString(16).padStart(8, "0");
   return text.slice(0, digits);
-}
-
-function uuid(random: Random): string {
-  const text = hex(random, 32);
-  const parts = [text.slice(0, 8), text.slice(8, 12), `4${text.slice(13, 16)}`];
-  return [...parts, `a${text.slice(17, 20)}`, text.slice(20)].join("-");
 }

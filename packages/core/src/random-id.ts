@@ -1,4 +1,4 @@
-import type { Random } from "@cnilab/core";
+import type { Random } from "./random.ts";
 
 const HEX = [...Array(16)].map((_, i) => i.toString(16).charCodeAt(0));
 const DASH = 0x2d;
