@@ -1,4 +1,15 @@
-import type { Pod } from "@cnilab/core";
+import {
+  BRIDGE,
+  type BridgeEngine,
+  type CniModel,
+  CniWaiting,
+  type DependencyContainer,
+  OVERLAY,
+  type Pod,
+  type PodAttachment,
+  perNode,
+  registerEngines,
+} from "@cnilab/core";
 import { parsePrefix } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
 import {
@@ -355,4 +366,95 @@ test("a namespace goes when all that is in it is gone", async () => {
   await made.settled();
   expect(made.api.get("Namespace", "shop")).toBeUndefined();
   expect([made.api.count("Pod"), made.api.list("Service", "shop").length]).toEqual([0, 0]);
+});
+
+describe("a plugin that waits", () => {
+  /** As {@link routed}, but ADD does not end before the gate is open. */
+  function gated(): { readonly model: CniModel; readonly open: () => void; added: number } {
+    const waiting = new Set<() => void>();
+    const gate = {
+      isOpen: false,
+      added: 0,
+      open() {
+        gate.isOpen = true;
+        for (const callback of [...waiting]) callback();
+      },
+      model: { ...routed, register } satisfies CniModel,
+    };
+    function register(...args: Parameters<CniModel["register"]>): void {
+      const [container, options, config] = args;
+      let make: { useFactory: (node: DependencyContainer) => BridgeEngine } | undefined;
+      const held = Object.create(container, {
+        register: {
+          value: (token: unknown, provider: never) => {
+            if (token === BRIDGE) make = provider;
+          },
+        },
+      });
+      registerEngines(routed, [OVERLAY], container, options, config);
+      routed.register(held, options, config);
+      container.register(
+        BRIDGE,
+        perNode((node) => {
+          const bridge = make?.useFactory(node) as BridgeEngine;
+          const attach = (attachment: PodAttachment) => {
+            gate.added++;
+            if (gate.isOpen) return bridge.attach(attachment);
+            throw new CniWaiting("waits for the gate", (callback) => {
+              waiting.add(callback);
+              return () => waiting.delete(callback);
+            });
+          };
+          return {
+            attach,
+            detach: (of: PodAttachment) => bridge.detach(of),
+            check: (of: PodAttachment) => bridge.check(of),
+          };
+        }),
+      );
+    }
+    return gate;
+  }
+
+  test("goes on in the same sandbox when it has what it waits for", () => {
+    const gate = gated();
+    const made = createCluster({ cni: gate.model, nodes: 1 });
+    made.apply(yaml(pod("a")));
+    made.clock.advance(60_000);
+    const [kernel] = [...made.nodes.values()].map(({ machine }) => machine);
+    const sandboxes = [...(kernel?.namespaces ?? [])].map(({ name }) => name);
+    expect(made.api.get("Pod", "default/a")?.status?.phase).toBe("Pending");
+    gate.open();
+    expect(made.api.get("Pod", "default/a")?.status?.phase).toBe("Running");
+    expect([...(kernel?.namespaces ?? [])].map(({ name }) => name)).toEqual(sandboxes);
+    expect(events(made, "FailedCreatePodSandBox")).toEqual([]);
+    expect(gate.added).toBe(2);
+  });
+
+  test("is killed after four minutes, and the pod is tried again", () => {
+    const gate = gated();
+    const made = createCluster({ cni: gate.model, nodes: 1 });
+    made.apply(yaml(pod("a")));
+    made.clock.advance(245_000);
+    expect(events(made, "FailedCreatePodSandBox")).toEqual([
+      "a: Failed to create pod sandbox: failed to setup network for sandbox: rpc error: code = DeadlineExceeded desc = context deadline exceeded (waits for the gate)",
+    ]);
+    const namespaces = () => [...(made.nodes.get("node1")?.machine.namespaces ?? [])].length;
+    expect(namespaces()).toBe(0);
+    made.clock.advance(10_000);
+    expect([gate.added, namespaces()]).toEqual([2, 1]);
+  });
+
+  test("ends with its pod", () => {
+    const gate = gated();
+    const made = createCluster({ cni: gate.model, nodes: 1 });
+    made.apply(yaml(pod("a")));
+    made.clock.advance(5_000);
+    made.delete("Pod", "default/a");
+    made.settle();
+    gate.open();
+    expect(made.api.list("Pod")).toEqual([]);
+    expect([...(made.nodes.get("node1")?.machine.namespaces ?? [])]).toEqual([]);
+    expect(gate.added).toBe(1);
+  });
 });

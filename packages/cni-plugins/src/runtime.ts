@@ -5,6 +5,7 @@ import {
   CniError,
   type CniPlugin,
   type CniResult,
+  CniWaiting,
   type Machine,
   type NetworkConfigList,
   type NetworkPluginConfig,
@@ -252,7 +253,7 @@ function capabilityArgsFor(
 
 /** The error of a plugin under libcni's words; its code stays. */
 function described(error: unknown, { type }: NetworkPluginConfig, verb: "add" | "delete"): unknown {
-  if (!(error instanceof CniError)) return error;
+  if (!(error instanceof CniError) || error instanceof CniWaiting) return error;
   const details = error.details === undefined ? "" : `; ${error.details}`;
   return new CniError(
     error.code,

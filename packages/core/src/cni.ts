@@ -133,3 +133,17 @@ export class CniError extends Error {
     this.details = details;
   }
 }
+
+/**
+ * A plugin that waits, as one does that has asked an agent and has no answer yet: ADD has not ended. Whoever ran it runs it again when
+ * it is told to, for the same container, or gives up and runs DEL.
+ */
+export class CniWaiting extends CniError {
+  /** Calls back once, when what the plugin waits for has come. @returns what ends the waiting without that */
+  readonly whenOver: (callback: () => void) => () => void;
+
+  constructor(message: string, whenOver: (callback: () => void) => () => void) {
+    super(CNI_ERROR.tryAgainLater, message);
+    this.whenOver = whenOver;
+  }
+}

@@ -2,6 +2,7 @@ import {
   type BridgeEngine,
   CniError,
   type CniResult,
+  CniWaiting,
   type Container,
   type ContainerProgram,
   containerId,
@@ -41,6 +42,8 @@ const NETWORK_PATIENCE_MS = 1000;
 /** Waiting times after failures, in milliseconds: 10 s, doubled up to 5 minutes (kubelet MaxContainerBackOff). */
 const FIRST_BACK_OFF_MS = 10_000;
 const LONGEST_BACK_OFF_MS = 300_000;
+/** How long a sandbox may take: twice `--runtime-request-timeout` (pkg/kubelet/cri/remote/remote_runtime.go RunPodSandbox). */
+const SANDBOX_TIMEOUT_MS = 240_000;
 /** Attempts to set up a pod that the cluster waits for before it counts as settled. */
 const AWAITED_ATTEMPTS = 3;
 
@@ -87,6 +90,16 @@ class RunningPod {
   }
 }
 
+/** A pod whose network plugin waits for somebody. */
+interface Sandboxing {
+  readonly netns: NetNamespace;
+  readonly attachment: PodAttachment;
+  /** When time is up. */
+  readonly until: number;
+  /** Nobody waits for it any more. */
+  readonly end: () => void;
+}
+
 /**
  * Runs the pods of one node: sandbox, network, programs that listen, readiness, restarts, an orderly
  * end. Images are there at once, init containers succeed at once, liveness probes always do.
@@ -96,6 +109,7 @@ export class Kubelet {
   readonly #options: KubeletOptions;
   readonly #events: EventRecorder;
   readonly #pods = new Map<string, RunningPod>();
+  readonly #sandboxing = new Map<RunningPod, Sandboxing>();
   /** Programs that are modelled, of all pods here. */
   readonly #modelledProcesses = new Set<ContainerProcess>();
   readonly #hostIps: readonly { readonly ip: string }[];
@@ -122,6 +136,8 @@ export class Kubelet {
   /** The machine is switched off: nothing runs any more, and nobody is told. */
   powerOff(): void {
     this.#patience?.cancel();
+    for (const { end } of this.#sandboxing.values()) end();
+    this.#sandboxing.clear();
     for (const running of this.#pods.values()) {
       stopTimers(running);
       // Its timers and watches are no part of the machine.
@@ -140,6 +156,7 @@ export class Kubelet {
     this.#patience = undefined;
     for (const running of [...this.#pods.values()]) {
       if (running.netns !== undefined || running.terminating) continue;
+      if (this.#sandboxing.has(running)) continue;
       running.timer?.cancel();
       this.#setUp(running);
     }
@@ -223,6 +240,12 @@ export class Kubelet {
       this.#options.keptAddresses(objectKey(running.pod)),
     );
     running.attempts++;
+    const until = this.#node.clock.now + SANDBOX_TIMEOUT_MS;
+    this.#addTo(running, bridge, { netns, attachment, until });
+  }
+
+  #addTo(running: RunningPod, bridge: BridgeEngine, sandbox: Omit<Sandboxing, "end">): void {
+    const { netns, attachment } = sandbox;
     try {
       const result = bridge.attach(attachment);
       running.netns = netns;
@@ -231,12 +254,58 @@ export class Kubelet {
       this.#options.observer.attached(running.pod, result);
     } catch (error) {
       if (!(error instanceof CniError || error instanceof KernelError)) throw error;
+      if (error instanceof CniWaiting) {
+        this.#awaitPlugin(running, bridge, sandbox, error);
+        return;
+      }
       discard(bridge, attachment);
-      machine.deleteNamespace(netns);
+      this.#node.machine.deleteNamespace(netns);
       this.#attachFailed(running, error);
       return;
     }
     this.#startContainers(running);
+  }
+
+  /** The plugin is at it still: it goes on when it has what it waits for, or is killed when time is up. */
+  #awaitPlugin(
+    running: RunningPod,
+    bridge: BridgeEngine,
+    sandbox: Omit<Sandboxing, "end">,
+    waiting: CniWaiting,
+  ): void {
+    if (running.attempts === 1) this.#writeCreating(running);
+    const stop = waiting.whenOver(() => {
+      this.#endSandboxing(running);
+      this.#addTo(running, bridge, sandbox);
+    });
+    const timer = this.#node.clock.schedule(
+      sandbox.until - this.#node.clock.now,
+      () => {
+        this.#abandonSandbox(running);
+        const why = `rpc error: code = DeadlineExceeded desc = context deadline exceeded (${waiting.message})`;
+        this.#attachFailed(running, new CniError(waiting.code, why));
+      },
+      { background: running.attempts >= AWAITED_ATTEMPTS },
+    );
+    const end = () => {
+      stop();
+      timer.cancel();
+    };
+    this.#sandboxing.set(running, { ...sandbox, end });
+  }
+
+  #endSandboxing(running: RunningPod): Sandboxing | undefined {
+    const sandboxing = this.#sandboxing.get(running);
+    this.#sandboxing.delete(running);
+    sandboxing?.end();
+    return sandboxing;
+  }
+
+  #abandonSandbox(running: RunningPod): void {
+    const sandboxing = this.#endSandboxing(running);
+    if (sandboxing === undefined) return;
+    if (this.#options.bridge !== undefined) discard(this.#options.bridge, sandboxing.attachment);
+    this.#node.machine.deleteNamespace(sandboxing.netns);
   }
 
   #attachFailed(running: RunningPod, error: Error): void {
@@ -273,6 +342,7 @@ export class Kubelet {
     this.#patience ??= this.#node.clock.schedule(NETWORK_PATIENCE_MS, () => {
       for (const running of this.#pods.values()) {
         if (running.netns !== undefined || running.terminating) continue;
+        if (this.#sandboxing.has(running)) continue;
         this.#writeCreating(running);
         this.#events.record(running.pod, "Warning", "NetworkNotReady", NETWORK_NOT_READY);
       }
@@ -417,6 +487,7 @@ export class Kubelet {
 
   #tearDown(running: RunningPod): void {
     stopTimers(running);
+    this.#abandonSandbox(running);
     for (const process of running.processes) {
       process.stop();
       this.#modelledProcesses.delete(process);
