@@ -2,6 +2,8 @@ import { fileURLToPath } from "node:url";
 import { type Cluster, createCluster } from "@cnilab/cluster";
 import {
   type ClusterConfig,
+  type CniModel,
+  type CniOptionValues,
   type CustomResource,
   InputError,
   type KubeObject,
@@ -60,11 +62,19 @@ export interface BroughtUp {
   readonly warnings: readonly string[];
 }
 
-export function addClusterFlags(command: Command): Command {
-  return addLoadBalancerFlags(addBasicFlags(command));
+/** @param cni how the command takes CNIs, where it is not one by its name */
+export function addClusterFlags(command: Command, cni: Option = oneCni()): Command {
+  return addLoadBalancerFlags(addBasicFlags(command, cni));
 }
 
-function addBasicFlags(command: Command): Command {
+function oneCni(): Option {
+  return new Option(
+    "--cni <name>",
+    `${MODEL_NAMES.join(", ")}, ${NO_CNI}, an npm package or a path to a module`,
+  ).default("flannel");
+}
+
+function addBasicFlags(command: Command, cni: Option): Command {
   return command
     .addOption(
       new Option(
@@ -74,11 +84,7 @@ function addBasicFlags(command: Command): Command {
         .argParser(collect)
         .default([], "the shop example"),
     )
-    .option(
-      "--cni <name>",
-      `${MODEL_NAMES.join(", ")}, ${NO_CNI}, an npm package or a path to a module`,
-      "flannel",
-    )
+    .addOption(cni)
     .addOption(
       new Option("--cni-set <key=value>", "an option of the CNI, as backend=host-gw; repeatable")
         .argParser(collect)
@@ -167,9 +173,35 @@ const NO_POLICY: PolicyEngine = {
 export async function bringUp(io: ProgramIo, flags: ClusterFlags): Promise<BroughtUp> {
   const model = await loadModel(io, flags.cni);
   const given = readModelOptions(model, flags.cniSet, await readSources(io, flags.cniValues));
-  const cniOptions = given.options;
+  const { cluster, warnings } = await bringUpOn(
+    io,
+    flags,
+    { model, options: given.options },
+    await readManifests(io, flags),
+  );
+  return { cluster, warnings: [...given.warnings, ...warnings] };
+}
+
+/** What `-f` names, or the example. @throws InputError */
+export function readManifests(io: ProgramIo, { filename }: ClusterFlags): Promise<Source[]> {
+  return readSources(io, filename.length > 0 ? filename : [shop()]);
+}
+
+/** A CNI with its options, whatever the flags say of them. */
+export interface ChosenCni {
+  /** `undefined` where nodes have no network plugin. */
+  readonly model: CniModel | undefined;
+  readonly options: CniOptionValues;
+}
+
+/** Brings up the cluster that the flags describe on one CNI. @throws InputError */
+export async function bringUpOn(
+  io: ProgramIo,
+  flags: ClusterFlags,
+  { model, options: cniOptions }: ChosenCni,
+  sources: readonly Source[],
+): Promise<BroughtUp> {
   const registerLoadBalancer = readLoadBalancer(flags);
-  const sources = await readSources(io, flags.filename.length > 0 ? flags.filename : [shop()]);
   const resources = resourcesWith(model);
   const { objects, warnings } = readObjects(sources, {}, resources);
   const cluster = createCluster({
@@ -201,7 +233,7 @@ export async function bringUp(io: ProgramIo, flags: ClusterFlags): Promise<Broug
   } finally {
     done();
   }
-  return { cluster, warnings: [...given.warnings, ...warnings] };
+  return { cluster, warnings };
 }
 
 /** Where the shop example lies, in the repository or beside the installed package. */

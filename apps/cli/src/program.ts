@@ -23,6 +23,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<AddCommand>> = new Map([
   ["dns", async () => (await import("./commands/dns.ts")).addDnsCommand],
   ["probe", async () => (await import("./commands/probe.ts")).addProbeCommand],
   ["reach", async () => (await import("./commands/reach.ts")).addReachCommand],
+  ["compare", async () => (await import("./commands/compare.ts")).addCompareCommand],
   ["observe", async () => (await import("./commands/observe.ts")).addObserveCommand],
   ["get", async () => (await import("./commands/get.ts")).addGetCommand],
   ["describe", async () => (await import("./commands/describe.ts")).addDescribeCommand],

@@ -1,0 +1,26 @@
+import { type Command, Option } from "commander";
+import { addClusterFlags } from "../cluster-flags.ts";
+import { type CompareFlags, compareCnis } from "../compare/compare-cnis.ts";
+import { MODEL_NAMES } from "../load-model.ts";
+import type { ProgramIo } from "../program-io.ts";
+
+export function addCompareCommand(program: Command, io: ProgramIo): void {
+  const command = program
+    .command("compare")
+    .description(
+      "the same input on several CNIs: who reaches whom, how long the way is, what it costs, and why",
+    )
+    .addOption(
+      new Option("-o, --output <format>")
+        .choices(["text", "json", "yaml", "csv", "md"])
+        .default("text"),
+    );
+  addClusterFlags(command, severalCnis()).action((flags: CompareFlags) => compareCnis(io, flags));
+}
+
+function severalCnis(): Option {
+  return new Option(
+    "--cni <names>",
+    "two or more as of other commands, with commas between them; options of one behind a colon, as flannel:backend=host-gw",
+  ).default(MODEL_NAMES.join(","));
+}
