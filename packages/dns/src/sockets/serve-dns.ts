@@ -16,6 +16,8 @@ import { DnsWireMessage } from "./wire-message.ts";
 
 export interface DnsServerOptions extends Pick<DnsListener, "address" | "port" | "handle"> {
   readonly owner: string;
+  /** Where it listens over TCP; the same port where it is absent. */
+  readonly tcpPort?: number;
 }
 
 /**
@@ -43,7 +45,7 @@ export class DnsServer {
     try {
       this.#tcp = new TcpListener(netns, {
         address,
-        port,
+        port: options.tcpPort ?? port,
         owner,
         onAccept: (connection) => this.#accept(connection),
       });

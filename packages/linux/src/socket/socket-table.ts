@@ -11,7 +11,7 @@ import type { NetNamespace } from "../net-namespace.ts";
 import { ConnectedSockets } from "./connected-sockets.ts";
 import type { PingSocket } from "./ping-socket.ts";
 import type { SctpAssociation, SctpListener } from "./sctp.ts";
-import type { Socket } from "./socket.ts";
+import { isBoundTo, type Socket } from "./socket.ts";
 import type { TcpConnection, TcpListener } from "./tcp.ts";
 import type { ReceivedDatagram, UdpSocket } from "./udp.ts";
 
@@ -113,7 +113,8 @@ export class SocketTable {
       if (
         other.localAddress === undefined ||
         address === undefined ||
-        other.localAddress === address
+        isBoundTo(other.localAddress, address) ||
+        isBoundTo(address, other.localAddress)
       ) {
         const where = address === undefined ? `*:${port}` : formatEndpoint(address, port);
         throw new KernelError("EADDRINUSE", `${where} is taken by ${other.owner}`);
@@ -178,15 +179,20 @@ export class SocketTable {
   }
 }
 
-/** The best of several sockets for a packet: one bound to its destination before one bound to all. */
+/**
+ * The best of several sockets for a packet: one bound to its destination before one of all addresses of its family (0.0.0.0, or ::
+ * with IPV6_V6ONLY), before one of all there are.
+ */
 export function bestBound<S extends Socket>(
   sockets: readonly S[] | undefined,
   address: IpAddress,
 ): S | undefined {
   let found: S | undefined;
   for (const socket of sockets ?? []) {
-    if (socket.localAddress === address) return socket;
-    if (socket.localAddress === undefined) found ??= socket;
+    const { localAddress } = socket;
+    if (localAddress === address) return socket;
+    if (localAddress === undefined) found ??= socket;
+    else if (isBoundTo(localAddress, address)) found = socket;
   }
   return found;
 }

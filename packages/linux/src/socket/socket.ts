@@ -1,4 +1,4 @@
-import type { IpAddress } from "@cnilab/net";
+import { type IpAddress, isUnspecified } from "@cnilab/net";
 import type { NetNamespace } from "../net-namespace.ts";
 import type { Skb } from "../skb.ts";
 
@@ -20,6 +20,15 @@ export interface Socket {
   readonly transparent?: boolean;
   /** Of what it sends (`SO_MARK`). */
   readonly mark?: number;
+}
+
+/**
+ * Whether what is bound to an address gets packets to another: every address where there is none, all of one family for 0.0.0.0 and
+ * for `::` (with IPV6_V6ONLY).
+ */
+export function isBoundTo(bound: IpAddress | undefined, address: IpAddress): boolean {
+  if (bound === undefined || bound === address) return true;
+  return isUnspecified(bound) && typeof bound === typeof address;
 }
 
 /** Why a socket call failed: an error number, and who said so if a packet did. */

@@ -3,6 +3,7 @@ import {
   IPPROTO_UDP,
   type IpAddress,
   IpPacket,
+  isUnspecified,
   type Payload,
   UdpDatagram,
 } from "@cnilab/net";
@@ -17,7 +18,7 @@ import type { NetNamespace } from "../net-namespace.ts";
 import { Skb } from "../skb.ts";
 import type { Trace } from "../trace.ts";
 import { layOut } from "./lay-out.ts";
-import { type Socket, type SocketError, sendError } from "./socket.ts";
+import { isBoundTo, type Socket, type SocketError, sendError } from "./socket.ts";
 
 /** A datagram as its receiver sees it. */
 export interface ReceivedDatagram {
@@ -257,7 +258,8 @@ export class UdpSocket implements Socket, FlowReceiver, CgroupSocket {
     options: SendOptions,
   ): SocketError | undefined {
     const { netns } = this;
-    const src = options.src ?? this.localAddress;
+    const bound = this.localAddress;
+    const src = options.src ?? (bound === undefined || isUnspecified(bound) ? undefined : bound);
     const routed = this.remoteAddress === undefined ? routeOutput : routeConnect;
     const route = routed(netns, {
       dst,
@@ -391,12 +393,12 @@ export function udpLookup(
   for (const socket of netns.sockets.udp.on(dstPort) ?? []) {
     let score = 0;
     if (socket.localAddress !== undefined) {
-      if (socket.localAddress !== dst) continue;
-      score += 1;
+      if (!isBoundTo(socket.localAddress, dst)) continue;
+      score += socket.localAddress === dst ? 2 : 1;
     }
     if (socket.remoteAddress !== undefined) {
       if (socket.remoteAddress !== src || socket.remotePort !== srcPort) continue;
-      score += 2;
+      score += 4;
     }
     if (score > bestScore) {
       best = socket;
@@ -410,7 +412,7 @@ export function udpLookup(
 export function udpError(netns: NetNamespace, quoted: IpPacket, error: SocketError): void {
   const datagram = quoted.payload as UdpDatagram;
   for (const socket of netns.sockets.udp.on(datagram.srcPort) ?? []) {
-    if (socket.localAddress !== undefined && socket.localAddress !== quoted.src) continue;
+    if (!isBoundTo(socket.localAddress, quoted.src)) continue;
     if (socket.remoteAddress !== undefined && socket.remoteAddress !== quoted.dst) continue;
     socket.onError?.(error, socket);
   }
