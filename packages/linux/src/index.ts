@@ -78,6 +78,7 @@ export {
 } from "./ipvs/scheduler.ts";
 export * from "./kernel.ts";
 export * from "./kernel-error.ts";
+export { announceIpv4 } from "./neighbour/arp.ts";
 export * from "./neighbour/neighbour.ts";
 export {
   NEIGHBOUR_PARAMETERS,
@@ -149,8 +150,9 @@ export * from "./socket/http/http-message.ts";
 export * from "./socket/http/http-server.ts";
 export { ProxyNote } from "./socket/http/proxy-note.ts";
 export * from "./socket/message.ts";
-export { PacketSocket } from "./socket/packet-socket.ts";
+export { ETH_P_ALL, PacketSocket } from "./socket/packet-socket.ts";
 export * from "./socket/ping-socket.ts";
+export { RawSocket } from "./socket/raw-socket.ts";
 export * from "./socket/sctp.ts";
 export { type ServedConnection, ServerReport } from "./socket/server-report.ts";
 export * from "./socket/socket.ts";

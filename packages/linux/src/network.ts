@@ -52,6 +52,8 @@ export class Network {
   #head = 0;
   #length = 0;
   #running = false;
+  /** Programs that are to run, see {@link afterFrames}. */
+  #turns: (() => void)[] = [];
 
   /**
    * Rules that do nothing for now, as if they were not there: for the question what would become of a packet without
@@ -151,13 +153,28 @@ export class Network {
     this.#length++;
   }
 
+  /**
+   * Gives a program its turn once no frame is on its way any more: what a kernel has to do comes first (softirqs before
+   * processes), and a program then finds all that has come.
+   */
+  afterFrames(turn: () => void): void {
+    this.recording?.unrepeatable();
+    this.#turns.push(turn);
+  }
+
   /** Delivers frames until none is left. Does nothing inside of itself: the outer turn goes on. */
   run(): void {
     if (this.#running) return;
     this.#running = true;
     try {
       let budget = STORM_LIMIT;
-      while (this.#length > 0) {
+      for (;;) {
+        if (this.#length === 0) {
+          const turn = this.#turns.shift();
+          if (turn === undefined) break;
+          turn();
+          continue;
+        }
         const at = this.#head;
         const dev = this.#devices[at] as NetDevice;
         const skb = this.#packets[at] as Skb;

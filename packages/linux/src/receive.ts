@@ -3,7 +3,7 @@ import type { NetDevice } from "./device/net-device.ts";
 import { ipReceive } from "./ip/ip-input.ts";
 import { arpReceive } from "./neighbour/arp.ts";
 import { PACKET_OTHERHOST, type Skb } from "./skb.ts";
-import { tapFrame } from "./socket/packet-socket.ts";
+import { ETH_P_ALL, tapFrame } from "./socket/packet-socket.ts";
 
 /** A frame arrives at a device (`netif_receive_skb`). */
 export function netifReceive(dev: NetDevice, skb: Skb): void {
@@ -21,10 +21,11 @@ export function netifReceive(dev: NetDevice, skb: Skb): void {
   network.tracepoints?.netifReceiveSkb(dev, skb);
   skb.iif = dev;
   if (dev.xdp !== undefined && !dev.xdp.run(skb)) return;
+  if (dev.netns.packetSockets !== undefined) tapFrame(dev, skb, ETH_P_ALL);
   if (dev.tc !== undefined && !dev.tc.ingress(skb)) return;
   skb.bpf = undefined; // what follows uses the room (skb->cb), and its own route
   if (dev.receiveHandler?.handle(dev, skb)) return;
-  if (dev.netns.packetSockets !== undefined) tapFrame(dev, skb);
+  if (dev.netns.packetSockets !== undefined) tapFrame(dev, skb, skb.etherType);
   switch (skb.etherType) {
     case ETH_P_IP:
     case ETH_P_IPV6:

@@ -115,6 +115,14 @@ export class Skb {
     return new Skb(packet.version === 4 ? ETH_P_IP : ETH_P_IPV6, packet, trace);
   }
 
+  /** As {@link ofIp}, of a program that carries another packet in it: that one's trace goes on under its number. */
+  static carrying(packet: IpPacket, trace: Trace | undefined, number: number): Skb {
+    const skb = Skb.ofIp(packet, undefined);
+    skb.trace = trace;
+    skb.number = number;
+    return skb;
+  }
+
   /** The IP packet; only for EtherTypes IPv4 and IPv6. */
   get ip(): IpPacket {
     return this.packet as IpPacket;

@@ -23,6 +23,7 @@ export * from "./payload.ts";
 export * from "./pcapng.ts";
 export * from "./prefix.ts";
 export * from "./sctp.ts";
+export * from "./sleeve.ts";
 export * from "./tcp.ts";
 export * from "./udp.ts";
 export * from "./vxlan.ts";

@@ -5,7 +5,8 @@ import {
   type Decoded,
   decodeEthernet,
   decodeIp,
-  type EthernetFrame,
+  ETH_P_IP,
+  EthernetFrame,
   encodeEthernet,
   encodeIp,
   ICMP_DEST_UNREACH,
@@ -19,6 +20,7 @@ import {
   PacketSyntaxError,
   parseIp,
   QuotedPacket,
+  SleevePacket,
   TCP_SYN,
   TcpSegment,
   UdpDatagram,
@@ -119,6 +121,39 @@ describe("what decodes to data", () => {
     expect(payload).toBeInstanceOf(Data);
     expect(payload.length).toBe(16 + 128 + 16);
     expect(payload.bytes?.subarray(0, 4)).toEqual(Uint8Array.of(4, 0, 0, 0));
+  });
+
+  test.each([
+    ["a plain sleeve packet", undefined],
+    ["an encrypted sleeve packet", { session: 5n, sequence: 0x1_0000_0002, dontFragment: true }],
+  ])("%s", (_, seal) => {
+    const frame = new EthernetFrame(1, 2, ETH_P_IP, new IpPacket(5, 6, IPPROTO_UDP, new Data(10)));
+    const heartbeat = new EthernetFrame(0, 0, 0, Data.of(Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8)));
+    const carried = { src: 0x01_02_03_04_05_06, dst: 0x0a, number: undefined };
+    const frames = [frame, heartbeat].map((one) => ({ ...carried, frame: one }));
+    const packet = new SleevePacket(0x0b, frames, seal);
+    const { payload } = decodeIp(
+      encodeIp(new IpPacket(1, 2, IPPROTO_UDP, new UdpDatagram(6783, 6783, packet))),
+    ).packet.payload as UdpDatagram;
+    const bytes = [...(payload.bytes as Uint8Array)];
+    // Frames of 14 + 20 + 10 and 14 + 8 bytes.
+    expect(bytes.length).toBe((seal === undefined ? 6 : 30) + 14 + 44 + 14 + 22);
+    expect(bytes.slice(0, 6)).toEqual([0, 0, 0, 0, 0, 0x0b]);
+    if (seal !== undefined) {
+      expect(bytes.slice(6, 14)).toEqual([0x80, 0, 0, 1, 0, 0, 0, 2]);
+      expect(new Set(bytes.slice(14))).toEqual(new Set([0]));
+      return;
+    }
+    const header = [1, 2, 3, 4, 5, 6, 0, 0, 0, 0, 0, 0x0a, 0];
+    expect(bytes.slice(6)).toEqual([
+      ...header,
+      44,
+      ...encodeEthernet(frame),
+      ...header,
+      22,
+      ...encodeEthernet(heartbeat),
+    ]);
+    expect(packet.clone()).toEqual(packet);
   });
 
   test("packets nested too deep", () => {

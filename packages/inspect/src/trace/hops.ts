@@ -8,6 +8,7 @@ import {
   type PacketSummary,
   summarise,
 } from "./packet-text.ts";
+import { isTunnelSocket } from "./tunnel-socket.ts";
 
 /** Steps of one packet in one namespace, one after the other. */
 export interface TraceHop {
@@ -175,9 +176,4 @@ function endOf(steps: readonly TraceStep[]): TracePacket["end"] {
 /** Questions and answers end in the kernel, which does not say so. */
 function neighbourEnd(steps: readonly TraceStep[]): TracePacket["end"] {
   return steps.some((s) => s.kind === "drop" && s.reason !== "OTHERHOST") ? "dropped" : "delivered";
-}
-
-/** Whether a tunnel device, rather than a program, took it. */
-export function isTunnelSocket(step: TraceStep): boolean {
-  return step.kind === "deliver" && step.socket?.owner.startsWith("kernel ") === true;
 }

@@ -12,6 +12,7 @@ import {
 } from "@cnilab/linux";
 import { IPPROTO_UDP, IpPacket, TcpSegment, UdpDatagram } from "@cnilab/net";
 import { innermost, type PacketSummary, summarise } from "./packet-text.ts";
+import { isTunnelSocket } from "./tunnel-socket.ts";
 
 /** Everything that one client's socket and whoever answers it say to each other. */
 export interface TraceLeg {
@@ -138,7 +139,7 @@ function follow(leg: Building, step: TraceStep, before: DeviceStep | undefined):
   if (step.kind === "transmit" && leg.asked === undefined) {
     leg.asked = summarise(innermost(step.frame.payload));
   }
-  if (step.kind === "deliver" && step.socket?.owner.startsWith("kernel ") !== true) {
+  if (step.kind === "deliver" && !isTunnelSocket(step)) {
     leg.server ??= step.socket;
     leg.arrived ??= before === undefined ? undefined : summarise(innermost(before.frame.payload));
   }

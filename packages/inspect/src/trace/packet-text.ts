@@ -19,6 +19,7 @@ import {
   type NetworkPacket,
   QuotedPacket,
   SctpPacket,
+  SleevePacket,
   TcpSegment,
   UdpDatagram,
   VxlanPacket,
@@ -53,6 +54,8 @@ export function innermost(packet: NetworkPacket): NetworkPacket {
       return innermost(carried.frame.payload);
     }
     if (carried instanceof WireguardData) return innermost(carried.packet);
+    const [first] = carried instanceof SleevePacket ? carried.frames : [];
+    if (first !== undefined) return innermost(first.frame.payload);
   }
   return packet;
 }

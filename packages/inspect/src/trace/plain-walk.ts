@@ -1,6 +1,7 @@
 import type { Trace } from "@cnilab/linux";
 import { formatEndpoint, formatIp, UdpDatagram } from "@cnilab/net";
 import { type TracedStep, traceHops, tracePackets } from "./hops.ts";
+import { isTunnelSocket } from "./tunnel-socket.ts";
 
 /** The way of a trace's first packet in plain steps, a line for each namespace that it passes. */
 export function plainWalk(trace: Trace, maxLines: number): string[] {
@@ -53,7 +54,7 @@ function phrase({ step }: TracedStep): string[] {
     case "decapsulate":
       return [`${step.dev.name} unwraps it`];
     case "deliver":
-      return step.socket?.owner.startsWith("kernel ") === true ? [] : ["received"];
+      return isTunnelSocket(step) ? [] : ["received"];
     case "drop":
       return [`lost: ${step.reason} ${step.detail}`.trim()];
     default:

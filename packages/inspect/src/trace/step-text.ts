@@ -36,9 +36,9 @@ import {
 import { routeText, tableName } from "../iproute/routes.ts";
 import { DROP_EXPLANATIONS } from "./drop-explanations.ts";
 import type { TracedStep } from "./hops.ts";
-import { isTunnelSocket } from "./hops.ts";
 import { addressText, frameText, type NameOf } from "./packet-text.ts";
 import { proxyReason } from "./proxy-reasons.ts";
+import { isTunnelSocket } from "./tunnel-socket.ts";
 
 /** From which level on a line is worth reading. */
 export type Weight = "summary" | "normal" | "verbose";

@@ -33,6 +33,7 @@ import type { NetDevice } from "../device/net-device.ts";
 import { ndReceive } from "../neighbour/ndisc.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { Skb } from "../skb.ts";
+import { rawError } from "../socket/raw-socket.ts";
 import { sctpError } from "../socket/sctp.ts";
 import type { SocketError } from "../socket/socket.ts";
 import { tcpError } from "../socket/tcp.ts";
@@ -150,6 +151,7 @@ function icmpErrorReceived(skb: Skb, netns: NetNamespace, message: IcmpMessage):
       ? about.withPayload(about.payload.whole.payload)
       : about;
   if (tooBig) learnPathMtu(skb, netns, about, message.rest);
+  rawError(netns, about, isFatal(version, message.type, message.code), error);
   switch (about.protocol) {
     case IPPROTO_UDP:
       udpError(netns, inner, error);
@@ -229,6 +231,20 @@ function errnoOf(version: 4 | 6, type: number, code: number): SocketError["errno
   ];
   return codes[code] ?? "EPROTO";
 }
+
+/** Whether a connected raw socket's next call fails with it (`raw_err`, `icmp_err_convert`; `rawv6_err`). */
+function isFatal(version: 4 | 6, type: number, code: number): boolean {
+  if (version === 4) {
+    if (type === ICMP_PARAMETERPROB) return true;
+    return type === ICMP_DEST_UNREACH && !PASSING_4.has(code);
+  }
+  if (type === ICMPV6_PKT_TOOBIG || type === ICMPV6_PARAMPROB) return true;
+  return type === ICMPV6_DEST_UNREACH && !PASSING_6.has(code);
+}
+
+/** Codes of networks and hosts that cannot be reached now. */
+const PASSING_4: ReadonlySet<number> = new Set([0, 1, 5, 11, 12]);
+const PASSING_6: ReadonlySet<number> = new Set([0, 2, 3]);
 
 const UNREACHABLE_4: Readonly<Record<number, string>> = {
   0: "network unreachable",

@@ -11,6 +11,7 @@ import {
   IpPacket,
   NeighbourMessage,
   type Payload,
+  SleevePacket,
   UdpDatagram,
   VxlanPacket,
   WireguardData,
@@ -276,8 +277,7 @@ function innermostOf(packet: IpPacket): IpPacket {
   if (carried instanceof WireguardData) return innermostOf(carried.packet);
   if (carried instanceof WireguardHandshake) return innermostOf(carried.waiting);
   const framed = carried instanceof VxlanPacket || carried instanceof GenevePacket;
-  if (framed && carried.frame.payload instanceof IpPacket) {
-    return innermostOf(carried.frame.payload);
-  }
-  return packet;
+  const sleeve = carried instanceof SleevePacket ? carried.frames[0] : undefined;
+  const frame = framed ? carried.frame : sleeve?.frame;
+  return frame?.payload instanceof IpPacket ? innermostOf(frame.payload) : packet;
 }

@@ -4,16 +4,17 @@ import {
   ArpPacket,
   ETH_P_ARP,
   ETH_P_IP,
+  formatIp,
   IPPROTO_ICMP,
   type Ipv4Address,
   parseIp,
 } from "@cnilab/net";
 import { expect, test } from "vitest";
-import { Lab } from "../../test/lab.ts";
+import { Lab, ping } from "../../test/lab.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { Skb } from "../skb.ts";
 import { exchange } from "./exchange.ts";
-import { PacketSocket } from "./packet-socket.ts";
+import { ETH_P_ALL, PacketSocket } from "./packet-socket.ts";
 
 /** A program on `netns` that answers ARP for an address that the machine does not have. */
 function responder(netns: NetNamespace, address: Ipv4Address): PacketSocket {
@@ -70,4 +71,41 @@ test("it sees frames of its EtherType on its device, and keeps them from nobody"
     port: 0,
   });
   expect([outcome, seen]).toEqual(["connected", ["ARP", "IP"]]);
+});
+
+test("one of all EtherTypes sees what comes before anybody else, and nothing that leaves", () => {
+  const lab = new Lab();
+  const client = lab.host("client", "10.0.0.1/24");
+  const server = lab.host("server", "10.0.0.2/24");
+  const seen: string[] = [];
+  const eth0 = server.device("eth0");
+  const socket = new PacketSocket(eth0, ETH_P_ALL, "pcap", ({ etherType, ip }) => {
+    seen.push(etherType === ETH_P_IP ? `IP from ${formatIp(ip.src)}` : "ARP");
+  });
+  eth0.receiveHandler = {
+    handle: ({ name }) => {
+      seen.push(`handler of ${name}`);
+      return false;
+    },
+  };
+  ping(client, "10.0.0.2");
+  expect(seen).toEqual(["ARP", "handler of eth0", "IP from 10.0.0.1", "handler of eth0"]);
+  socket.close();
+  ping(client, "10.0.0.2");
+  expect(seen.slice(4)).toEqual(["handler of eth0"]);
+});
+
+test("a program has its turn when no frame is on its way any more", () => {
+  const lab = new Lab();
+  const client = lab.host("client", "10.0.0.1/24");
+  const server = lab.host("server", "10.0.0.2/24");
+  const { network } = lab;
+  const said: string[] = [];
+  new PacketSocket(server.device("eth0"), ETH_P_ALL, "pcap", () => {
+    said.push("frame");
+    network.afterFrames(() => said.push("turn"));
+  });
+  ping(client, "10.0.0.2");
+  // The request waits for ARP: it comes in the same run as the question.
+  expect(said).toEqual(["frame", "frame", "turn", "turn"]);
 });

@@ -1,9 +1,13 @@
 import type { NetDevice } from "../device/net-device.ts";
 import type { Skb } from "../skb.ts";
 
+/** In place of an EtherType: frames of all (include/uapi/linux/if_ether.h). */
+export const ETH_P_ALL = 0x0003;
+
 /**
  * A packet socket bound to one device and one EtherType (packet(7), `SOCK_RAW`): it sees such frames when tc and a bridge
- * have let them through, before the protocol does (net/core/dev.c `__netif_receive_skb_core`), and sends frames as they are.
+ * have let them through, before the protocol does, those of `ETH_P_ALL` before tc and the bridge (net/core/dev.c
+ * `__netif_receive_skb_core`), and sends frames as they are. Frames that the machine itself sends are shown to nobody.
  */
 export class PacketSocket {
   readonly device: NetDevice;
@@ -46,10 +50,10 @@ export class PacketSocket {
   }
 }
 
-/** Shows a frame to the sockets that are bound to its device and EtherType. */
-export function tapFrame(dev: NetDevice, frame: Skb): void {
+/** Shows a frame to the sockets that are bound to its device and to `etherType`: its own, or `ETH_P_ALL`. */
+export function tapFrame(dev: NetDevice, frame: Skb, etherType: number): void {
   for (const socket of dev.netns.packetSockets ?? []) {
-    if (socket.device !== dev || socket.etherType !== frame.etherType) continue;
+    if (socket.device !== dev || socket.etherType !== etherType) continue;
     if (!socket.filter(frame)) continue;
     dev.network.recording?.unrepeatable();
     socket.onReceive(frame);

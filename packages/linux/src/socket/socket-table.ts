@@ -10,6 +10,7 @@ import { KernelError } from "../kernel-error.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import { ConnectedSockets } from "./connected-sockets.ts";
 import type { PingSocket } from "./ping-socket.ts";
+import type { RawSocket } from "./raw-socket.ts";
 import type { SctpAssociation, SctpListener } from "./sctp.ts";
 import { isBoundTo, type Socket } from "./socket.ts";
 import type { TcpConnection, TcpListener } from "./tcp.ts";
@@ -60,6 +61,8 @@ export class SocketTable {
   #sctpAssociations: ConnectedSockets<SctpAssociation> | undefined;
   #pings: BoundSockets<PingSocket> | undefined;
   #transparent: Set<Socket> | undefined;
+  /** Few have any: each hears of the errors about what it sent. */
+  raw: readonly RawSocket[] | undefined = undefined;
   /** Takes whatever arrives on a port that nobody has. */
   catchAll: CatchAll | undefined = undefined;
 
@@ -176,6 +179,7 @@ export class SocketTable {
     for (const s of [...this.udp.all()]) if (s.owner === owner) s.close();
     for (const s of [...this.tcpConnections.all()]) if (s.owner === owner) s.close();
     for (const s of [...this.sctpAssociations.all()]) if (s.owner === owner) s.close();
+    for (const s of this.raw ?? []) if (s.owner === owner) s.close();
   }
 }
 

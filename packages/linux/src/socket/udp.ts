@@ -57,6 +57,8 @@ export interface SendOptions {
   readonly ttl?: number;
   readonly src?: IpAddress;
   readonly dontFragment?: boolean;
+  /** Number of the packet of the trace that the datagram carries: it goes on under that, and who sends it says so. */
+  readonly carried?: number | undefined;
 }
 
 const NO_OPTIONS: SendOptions = {};
@@ -277,19 +279,23 @@ export class UdpSocket implements Socket, FlowReceiver, CgroupSocket {
     const version = typeof dst === "number" ? 4 : 6;
     const ttl = options.ttl ?? netns.defaultTtl(version);
     const packet = new IpPacket(route.src, dst, IPPROTO_UDP, datagram, ttl);
-    const skb = Skb.ofIp(packet, options.trace);
+    const { carried, trace } = options;
+    const skb =
+      carried === undefined ? Skb.ofIp(packet, trace) : Skb.carrying(packet, trace, carried);
     layOut(skb, netns.pathMtu(route.dst, dst), options.dontFragment);
     skb.socket = this;
     skb.mark = this.mark;
     skb.dst = route.dst;
     setLabelHash(skb);
-    skb.trace?.steps.push({
-      kind: "send",
-      netns,
-      packet: skb.number,
-      socket: this,
-      text: "UDP datagram",
-    });
+    if (carried === undefined) {
+      skb.trace?.steps.push({
+        kind: "send",
+        netns,
+        packet: skb.number,
+        socket: this,
+        text: "UDP datagram",
+      });
+    }
     netns.ipLocalOut(skb);
     const refused = sendError(skb);
     netns.network.run();

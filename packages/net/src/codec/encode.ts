@@ -11,6 +11,7 @@ import {
 } from "../ip-packet.ts";
 import type { Payload } from "../payload.ts";
 import { SctpPacket } from "../sctp.ts";
+import { SLEEVE_FRAME_OVERHEAD, SLEEVE_PACKET_OVERHEAD, SleevePacket } from "../sleeve.ts";
 import { TcpSegment } from "../tcp.ts";
 import { UdpDatagram } from "../udp.ts";
 import { VXLAN_HEADER_LENGTH, VxlanPacket } from "../vxlan.ts";
@@ -25,6 +26,7 @@ import { writeIpv6Header } from "./ipv6.ts";
 import { writeNeighbourMessage } from "./neighbour.ts";
 import { bytesOf, slice } from "./octets.ts";
 import { writeSctpChecksum, writeSctpHeader } from "./sctp.ts";
+import { writeSleeveFrameHeader, writeSleeveHeader } from "./sleeve.ts";
 import { TCP_CHECKSUM_FIELD, writeTcpHeader } from "./tcp.ts";
 import { UDP_CHECKSUM_FIELD, UDP_HEADER_LENGTH, writeUdpHeader } from "./udp.ts";
 import { writeVxlanHeader } from "./vxlan.ts";
@@ -92,6 +94,8 @@ function write(octets: DataView, payload: Payload, ip: IpPacket | undefined): vo
     write(slice(octets, payload.headerLength), payload.frame, undefined);
   } else if (payload instanceof WireguardData || payload instanceof WireguardHandshake) {
     writeWireguardType(octets, payload);
+  } else if (payload instanceof SleevePacket) {
+    writeSleeve(octets, payload);
   } else if (payload instanceof FragmentPayload) {
     const start = payload.whole.headerLength + payload.offset;
     copy(bytesOf(encode(payload.whole)).subarray(start, start + payload.length), octets);
@@ -120,6 +124,19 @@ function writeUdp(octets: DataView, datagram: UdpDatagram, ip: IpPacket | undefi
   writeChecksum(octets, UDP_CHECKSUM_FIELD, ip, IPPROTO_UDP);
   // Zero says that there is no checksum; all ones is the same sum.
   if (octets.getUint16(UDP_CHECKSUM_FIELD) === 0) octets.setUint16(UDP_CHECKSUM_FIELD, 0xffff);
+}
+
+function writeSleeve(octets: DataView, packet: SleevePacket): void {
+  writeSleeveHeader(octets, packet);
+  if (packet.seal !== undefined) return;
+  let at = SLEEVE_PACKET_OVERHEAD;
+  for (const carried of packet.frames) {
+    writeSleeveFrameHeader(slice(octets, at), carried);
+    at += SLEEVE_FRAME_OVERHEAD;
+    const { length } = carried.frame;
+    write(slice(octets, at, at + length), carried.frame, undefined);
+    at += length;
+  }
 }
 
 /** The Internet checksum of the octets, with the pseudo-header of `ip` where there is one. */
