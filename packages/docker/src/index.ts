@@ -1,5 +1,17 @@
 export { BridgeNetwork, type NetworkSpec } from "./bridge-network.ts";
 export type { BridgeOptions, GatewayMode } from "./bridge-options.ts";
+export type {
+  ComposeAttachment,
+  ComposeNetwork,
+  ComposeNetworkMode,
+  ComposeProject,
+  ComposeService,
+} from "./compose/compose-project.ts";
+export type { ComposeSource } from "./compose/compose-text.ts";
+export { parseEnvFile } from "./compose/env-file.ts";
+export type { Environment } from "./compose/interpolation.ts";
+export type { PublishedServicePort, ServicePort } from "./compose/port-syntax.ts";
+export { type ComposeOptions, readCompose } from "./compose/read-compose.ts";
 export {
   Container,
   type Endpoint,

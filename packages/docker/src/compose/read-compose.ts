@@ -1,0 +1,696 @@
+import { InputError } from "@cnilab/core";
+import { FieldError, type FieldPath, formatPath } from "@cnilab/core/validation";
+import {
+  formatIp,
+  type IpAddress,
+  type Ipv4Address,
+  type Mac,
+  type Prefix,
+  tryParseIp,
+  tryParseMac,
+  tryParsePrefix,
+} from "@cnilab/net";
+import { composeFile, isTrue } from "./compose-checks.ts";
+import type {
+  ComposeAttachment,
+  ComposeNetwork,
+  ComposeNetworkMode,
+  ComposeProject,
+  ComposeService,
+} from "./compose-project.ts";
+import { type ComposeDocument, type ComposeSource, readDocuments } from "./compose-text.ts";
+import { type Environment, own } from "./interpolation.ts";
+import { isMapping, mergeDocuments, pairs } from "./merge.ts";
+import {
+  PortSyntaxError,
+  type PublishedServicePort,
+  parseExposedPorts,
+  parseHostIp,
+  parseHostPorts,
+  parseProtocol,
+  parsePublishedPort,
+  type ServicePort,
+} from "./port-syntax.ts";
+import { projectNameOf } from "./project-name.ts";
+
+export interface ComposeOptions {
+  /** `-p`; else `COMPOSE_PROJECT_NAME`, the last file's `name`, the folder. */
+  readonly projectName?: string | undefined;
+  /** The folder of the first file. */
+  readonly folder?: string | undefined;
+  /** What variables stand for: the caller's environment, and its `.env` below that. */
+  readonly environment?: Environment;
+  /** `--profile`; `*` for all. */
+  readonly profiles?: readonly string[];
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Names that a warning holds. */
+const MOST_NAMES = 6;
+const PROJECT_NAME = /^[a-z0-9][a-z0-9_-]*$/;
+/** moby daemon/names `RestrictedNameChars`. */
+const CONTAINER_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
+const NETWORK_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
+const DRIVERS: readonly string[] = ["bridge", "host", "none"];
+/** Of a service, what says something of networks and does nothing here. */
+const WITHOUT_EFFECT: readonly string[] = ["env_file", "external_links", "provider", "sysctls"];
+/** What takes a file apart, and is put together by Compose itself. */
+const ELSEWHERE =
+  "cnilab does not follow it: write the whole with docker compose config, and give that";
+
+/**
+ * Reads Compose files: of several, each goes on top of those before it.
+ * @throws InputError with file, line, object and how to mend it
+ */
+export function readCompose(
+  sources: readonly ComposeSource[],
+  options: ComposeOptions = {},
+): ComposeProject {
+  return new ComposeReader(sources, options).read();
+}
+
+class ComposeReader {
+  readonly #options: ComposeOptions;
+  readonly #environment: Environment;
+  readonly #documents: readonly ComposeDocument[];
+  readonly #missing = new Set<string>();
+  readonly #withoutEffect = new Map<string, string[]>();
+  readonly #warnings: string[] = [];
+
+  constructor(sources: readonly ComposeSource[], options: ComposeOptions) {
+    this.#options = options;
+    this.#environment = options.environment ?? {};
+    this.#documents = sources.flatMap((source) =>
+      readDocuments(source, this.#environment, (name) => this.#missing.add(name)),
+    );
+  }
+
+  read(): ComposeProject {
+    let merged: Fields = {};
+    for (const document of this.#documents) {
+      this.#check(document);
+      merged = mergeDocuments(merged, document.value, document.overrides);
+    }
+    if (merged["include"] !== undefined)
+      throw this.#error(["include"], `is not read: ${ELSEWHERE}`);
+    const name = this.#projectName(merged);
+    const given = (merged["services"] ?? {}) as Readonly<Record<string, Fields>>;
+    if (Object.keys(given).length === 0) {
+      throw new InputError("has no services; give at least one", this.#where([]));
+    }
+    const networks = this.#networks(merged, name, given);
+    const services: ComposeService[] = [];
+    const disabled = new Set<string>();
+    for (const [key, service] of Object.entries(given)) {
+      if (this.#isActive(service)) services.push(this.#service(key, service, networks));
+      else disabled.add(key);
+    }
+    this.#checkServices(services, disabled);
+    if (services.length === 0) {
+      throw new InputError(
+        `none of the services is active; name a profile of theirs with --profile`,
+        this.#where(["services"]),
+      );
+    }
+    const used = new Set(services.flatMap((s) => s.attachments.map((a) => a.network)));
+    this.#warnUnused(disabled, [...networks.values()]);
+    return {
+      name,
+      services,
+      networks: [...networks.values()].filter((network) => used.has(network)),
+      warnings: this.#allWarnings(),
+    };
+  }
+
+  #check(document: ComposeDocument): void {
+    try {
+      composeFile(document.value, []);
+    } catch (error) {
+      if (!(error instanceof FieldError)) throw error;
+      throw new InputError(error.message, document.where(error.path));
+    }
+  }
+
+  // ---- what the files say as a whole
+
+  #projectName({ name: top }: Fields): string {
+    const { projectName, folder } = this.#options;
+    const given = projectName ?? own(this.#environment, "COMPOSE_PROJECT_NAME") ?? top;
+    if (given === undefined || given === "") return projectNameOf(folder ?? "") || "default";
+    if (PROJECT_NAME.test(String(given))) return String(given);
+    const where = given === top && projectName === undefined ? this.#at(["name"]) : "project name";
+    throw new InputError(
+      `"${given}" must be small letters, digits, - and _, a letter or digit first`,
+      where,
+    );
+  }
+
+  #isActive({ profiles }: Fields): boolean {
+    const own = (profiles ?? []) as readonly string[];
+    const active = this.#options.profiles ?? [];
+    return own.length === 0 || own.some((name) => active.includes(name) || active.includes("*"));
+  }
+
+  /** The last thing that a service without networks is on comes with the project. */
+  #networks(
+    merged: Fields,
+    project: string,
+    services: Readonly<Record<string, Fields>>,
+  ): Map<string, ComposeNetwork> {
+    const given = (merged["networks"] ?? {}) as Readonly<Record<string, Fields | null>>;
+    const usesDefault = Object.values(services).some(
+      (service) =>
+        service["network_mode"] === undefined &&
+        (networkKeys(service).length === 0 || networkKeys(service).includes("default")),
+    );
+    const keys = Object.keys(given);
+    if (usesDefault && !keys.includes("default")) keys.push("default");
+    const byName = new Map<string, ComposeNetwork>();
+    const networks = new Map<string, ComposeNetwork>();
+    for (const key of keys) {
+      const network = this.#network(key, given[key] ?? {}, project);
+      const other = byName.get(network.name);
+      if (other !== undefined) {
+        throw this.#error(
+          ["networks", key],
+          `has the name ${network.name}, which networks.${other.key} has; give them two names, or use one of them`,
+        );
+      }
+      byName.set(network.name, network);
+      networks.set(key, network);
+    }
+    return networks;
+  }
+
+  #network(key: string, fields: Fields, project: string): ComposeNetwork {
+    const path = ["networks", key];
+    const externalField = fields["external"];
+    const external = isMapping(externalField) || isTrue(externalField);
+    const legacyName = isMapping(externalField) ? externalField["name"] : undefined;
+    const name = String(fields["name"] ?? legacyName ?? (external ? key : `${project}_${key}`));
+    if (!NETWORK_NAME.test(name)) {
+      throw this.#error(
+        [...path, "name"],
+        `"${name}" is no name of a network: letters, digits, . _ and -, a letter or digit first`,
+      );
+    }
+    const reserved = name === "host" || name === "none";
+    const driver = String(fields["driver"] ?? (external && reserved ? name : "bridge"));
+    if (driver !== "default" && !DRIVERS.includes(driver)) {
+      throw this.#error(
+        [...path, "driver"],
+        `"${driver}" is not simulated; cnilab has bridge, host and none`,
+      );
+    }
+    if (!external && (DRIVERS.includes(name) || driver === "host" || driver === "none")) {
+      throw this.#error(
+        path,
+        `is one that Docker makes itself; write external: true and name: ${DRIVERS.includes(name) ? name : driver}`,
+      );
+    }
+    if (isTrue(fields["enable_ipv6"])) this.#ignored(path, "enable_ipv6");
+    if (fields["enable_ipv4"] !== undefined && !isTrue(fields["enable_ipv4"])) {
+      throw this.#error(
+        [...path, "enable_ipv4"],
+        "a network without IPv4 is not simulated; leave it on",
+      );
+    }
+    const options = Object.fromEntries(
+      Object.entries((fields["driver_opts"] ?? {}) as Fields).map(([k, v]) => [k, String(v)]),
+    );
+    return {
+      key,
+      name,
+      external,
+      driver: driver === "default" ? "bridge" : (driver as ComposeNetwork["driver"]),
+      internal: isTrue(fields["internal"]),
+      options,
+      labels: withoutNull(pairs(fields["labels"])),
+      ...this.#ipam(path, fields),
+      where: this.#at(path),
+    };
+  }
+
+  #ipam(path: FieldPath, fields: Fields): Pick<ComposeNetwork, "subnet" | "gateway" | "ipRange"> {
+    const configs = ((fields["ipam"] as Fields | undefined)?.["config"] ?? []) as readonly Fields[];
+    const none = { subnet: undefined, gateway: undefined, ipRange: undefined };
+    let found: Pick<ComposeNetwork, "subnet" | "gateway" | "ipRange"> | undefined;
+    for (const [i, config] of configs.entries()) {
+      const at = [...path, "ipam", "config", i];
+      const subnet = this.#prefix([...at, "subnet"], config["subnet"]);
+      if (subnet?.family === 6) {
+        this.#ignored(path, `ipam subnet ${subnet}`);
+        continue;
+      }
+      if (found !== undefined) {
+        throw this.#error(at, "a bridge network has one subnet of IPv4; leave this one out");
+      }
+      const ipRange = this.#prefix([...at, "ip_range"], config["ip_range"]);
+      const gateway = this.#address([...at, "gateway"], config["gateway"]);
+      if (subnet === undefined && (ipRange ?? gateway) !== undefined) {
+        throw this.#error(
+          at,
+          "needs a subnet beside ip_range and gateway, as subnet: 172.28.0.0/16",
+        );
+      }
+      if (subnet !== undefined && subnet.length > 30) {
+        throw this.#error([...at, "subnet"], `${subnet} has no room for a gateway and containers`);
+      }
+      if (subnet !== undefined && gateway !== undefined && !subnet.contains(gateway)) {
+        throw this.#error([...at, "gateway"], `${formatIp(gateway)} is not in ${subnet}`);
+      }
+      const inside =
+        subnet === undefined || ipRange === undefined || ipRange.family === 6
+          ? ipRange?.family !== 6
+          : subnet.contains(ipRange.address) && ipRange.length >= subnet.length;
+      if (!inside) throw this.#error([...at, "ip_range"], `${ipRange} is not in ${subnet}`);
+      if (Object.keys((config["aux_addresses"] ?? {}) as Fields).length > 0) {
+        this.#ignored(path, "aux_addresses");
+      }
+      found = { subnet, gateway, ipRange };
+    }
+    return found ?? none;
+  }
+
+  // ---- services
+
+  #service(
+    name: string,
+    fields: Fields,
+    networks: ReadonlyMap<string, ComposeNetwork>,
+  ): ComposeService {
+    const path = ["services", name];
+    if (fields["extends"] !== undefined) {
+      throw this.#error([...path, "extends"], `is not read: ${ELSEWHERE}`);
+    }
+    if (fields["image"] === undefined && fields["build"] === undefined && !fields["provider"]) {
+      throw this.#error(path, "has neither image nor build; name the image, as image: nginx");
+    }
+    for (const key of WITHOUT_EFFECT) if (fields[key] !== undefined) this.#ignored(path, key);
+    const containerName = text(fields["container_name"]);
+    if (containerName !== undefined && !CONTAINER_NAME.test(containerName)) {
+      throw this.#error(
+        [...path, "container_name"],
+        `"${containerName}" is no name: letters, digits, . _ and -, a letter or digit first, two at least`,
+      );
+    }
+    const replicas = this.#replicas(path, fields);
+    if (replicas > 1 && containerName !== undefined) {
+      throw this.#error(
+        [...path, "container_name"],
+        `cannot be the name of ${replicas} containers; leave it out, or make it one replica`,
+      );
+    }
+    const mode = this.#mode(path, fields);
+    const links = ((fields["links"] ?? []) as readonly string[]).map((link) => {
+      const [service = "", alias = service] = link.split(":");
+      return { service, alias };
+    });
+    const dependsOn = new Set([
+      ...(Array.isArray(fields["depends_on"])
+        ? (fields["depends_on"] as string[])
+        : Object.keys((fields["depends_on"] ?? {}) as Fields)),
+      ...links.map(({ service }) => service),
+      ...(typeof mode === "object" && "service" in mode ? [mode.service] : []),
+    ]);
+    const published = this.#published(path, fields["ports"]);
+    if (typeof mode === "object" && published.length > 0) {
+      throw this.#error(
+        [...path, "ports"],
+        `cannot be published by a service with the network of another: publish them there`,
+      );
+    }
+    return {
+      name,
+      image: text(fields["image"]) ?? `${name}:built`,
+      containerName,
+      replicas,
+      mode,
+      attachments: mode === undefined ? this.#attachments(path, fields, networks) : [],
+      published: mode === "host" || mode === "none" ? [] : published,
+      exposed: this.#exposed(path, fields["expose"]),
+      dependsOn: [...dependsOn],
+      hostname: text(fields["hostname"]),
+      domainname: text(fields["domainname"]),
+      extraHosts: this.#extraHosts(path, fields["extra_hosts"]),
+      dns: this.#dns(path, fields["dns"]),
+      dnsSearch: stringList(fields["dns_search"]),
+      dnsOptions: stringList(fields["dns_opt"]),
+      links,
+      environment: this.#serviceEnvironment(fields["environment"]),
+      command: stringList(fields["command"]),
+      labels: withoutNull(pairs(fields["labels"])),
+      where: this.#at(path),
+    };
+  }
+
+  #replicas(path: FieldPath, fields: Fields): number {
+    const deploy = fields["deploy"] as Fields | null | undefined;
+    const replicas = deploy?.["replicas"];
+    const scale = fields["scale"];
+    if (scale !== undefined && replicas !== undefined && Number(scale) !== Number(replicas)) {
+      throw this.#error(
+        [...path, "scale"],
+        `is ${scale}, and deploy.replicas ${replicas}; give one of them`,
+      );
+    }
+    return Number(scale ?? replicas ?? 1);
+  }
+
+  #mode(path: FieldPath, fields: Fields): ComposeNetworkMode | undefined {
+    const mode = text(fields["network_mode"]);
+    if (mode === undefined || mode === "") return undefined;
+    if (networkKeys(fields).length > 0) {
+      throw this.#error(
+        [...path, "network_mode"],
+        "cannot stand beside networks; leave one of them out",
+      );
+    }
+    if (mode === "host" || mode === "none" || mode === "bridge") return mode;
+    const [kind, name = ""] = mode.split(/:(.*)/s);
+    if (name !== "" && kind === "service") return { service: name };
+    if (name !== "" && kind === "container") return { container: name };
+    throw this.#error(
+      [...path, "network_mode"],
+      `"${mode}" is none of bridge, host, none, service:NAME and container:NAME`,
+    );
+  }
+
+  #attachments(
+    path: FieldPath,
+    fields: Fields,
+    networks: ReadonlyMap<string, ComposeNetwork>,
+  ): ComposeAttachment[] {
+    const keys = networkKeys(fields);
+    const given = fields["networks"];
+    const found = (keys.length === 0 ? ["default"] : keys).map((key) => {
+      const network = networks.get(key);
+      if (network === undefined) {
+        const known = [...networks.keys()].join(", ");
+        throw this.#error(
+          [...path, "networks", Array.isArray(given) ? given.indexOf(key) : key],
+          `there is no network ${key} in networks at the top${known === "" ? "" : `; there is ${known}`}`,
+        );
+      }
+      const own = isMapping(given) ? ((given[key] ?? {}) as Fields) : {};
+      return this.#attachment([...path, "networks", key], own, network);
+    });
+    // compose-go types `NetworksByPriority`; of one priority, their order in the file.
+    return found.sort((x, y) => y.priority - x.priority);
+  }
+
+  #attachment(path: FieldPath, fields: Fields, network: ComposeNetwork): ComposeAttachment {
+    for (const key of ["ipv6_address", "link_local_ips", "interface_name"]) {
+      if (fields[key] !== undefined) this.#ignored(path, key);
+    }
+    const address = this.#address([...path, "ipv4_address"], fields["ipv4_address"]);
+    if (address !== undefined) {
+      const { subnet } = network;
+      if (subnet === undefined && !network.external) {
+        throw this.#error(
+          [...path, "ipv4_address"],
+          `needs a subnet of the network's own: give networks.${network.key} an ipam.config with a subnet`,
+        );
+      }
+      if (subnet !== undefined && !subnet.contains(address)) {
+        throw this.#error(
+          [...path, "ipv4_address"],
+          `${formatIp(address)} is not in the network's subnet ${subnet}`,
+        );
+      }
+    }
+    return {
+      network,
+      aliases: (fields["aliases"] ?? []) as readonly string[],
+      address,
+      mac: this.#mac([...path, "mac_address"], fields["mac_address"]),
+      gatewayPriority:
+        fields["gw_priority"] === undefined ? undefined : Number(fields["gw_priority"]),
+      priority: Number(fields["priority"] ?? 0),
+    };
+  }
+
+  #published(path: FieldPath, ports: unknown): PublishedServicePort[] {
+    const found = new Map<string, PublishedServicePort>();
+    for (const [i, port] of ((ports ?? []) as readonly unknown[]).entries()) {
+      const at = [...path, "ports", i];
+      const parsed = this.#parsing(at, () =>
+        isMapping(port) ? [longPort(port)] : parsePublishedPort(String(port)),
+      );
+      // The same from two files is one.
+      for (const each of parsed) found.set(JSON.stringify([each, String(each.hostIp)]), each);
+    }
+    return [...found.values()];
+  }
+
+  #exposed(path: FieldPath, ports: unknown): ServicePort[] {
+    return ((ports ?? []) as readonly unknown[]).flatMap((port, i) =>
+      this.#parsing([...path, "expose", i], () => parseExposedPorts(String(port))),
+    );
+  }
+
+  #parsing<T>(path: FieldPath, parse: () => T): T {
+    try {
+      return parse();
+    } catch (error) {
+      if (error instanceof PortSyntaxError) throw this.#error(path, error.message);
+      throw error;
+    }
+  }
+
+  /** `name:address` and `name=address`, or a mapping. */
+  #extraHosts(path: FieldPath, given: unknown): string[] {
+    const lines = isMapping(given)
+      ? Object.entries(given).flatMap(([name, to]) => [to].flat().map((each) => `${name}=${each}`))
+      : ((given ?? []) as readonly string[]);
+    return lines.map((line) => {
+      const at = line.includes("=") ? line.indexOf("=") : line.indexOf(":");
+      const name = line.slice(0, at).trim();
+      const address = line
+        .slice(at + 1)
+        .trim()
+        .replace(/^\[(.*)\]$/, "$1");
+      const good = address === "host-gateway" || tryParseIp(address) !== undefined;
+      if (at > 0 && name !== "" && good) return `${name}:${address}`;
+      throw this.#error(
+        [...path, "extra_hosts"],
+        `"${line}" must be NAME:ADDRESS, as db.example:10.0.0.5 or host.docker.internal:host-gateway`,
+      );
+    });
+  }
+
+  #dns(path: FieldPath, given: unknown): IpAddress[] {
+    return stringList(given).map((server) => {
+      const address = tryParseIp(server);
+      if (address !== undefined) return address;
+      throw this.#error([...path, "dns"], `"${server}" is no address of a name server, as 1.1.1.1`);
+    });
+  }
+
+  #serviceEnvironment(given: unknown): Readonly<Record<string, string>> {
+    const found: Record<string, string> = {};
+    for (const [name, value] of Object.entries(pairs(given))) {
+      const known = value ?? own(this.#environment, name);
+      if (known !== undefined) found[name] = known;
+    }
+    return found;
+  }
+
+  // ---- what services say of each other
+
+  #checkServices(services: readonly ComposeService[], disabled: ReadonlySet<string>): void {
+    const byName = new Map(services.map((service) => [service.name, service]));
+    const containers = new Map<string, string>();
+    for (const service of services) {
+      const { name, containerName, dependsOn, mode } = service;
+      for (const other of dependsOn) {
+        if (byName.has(other)) continue;
+        if (disabled.has(other) && this.#isOptional(name, other)) continue;
+        const why = disabled.has(other)
+          ? `service ${other} is in a profile that is not active; name one with --profile`
+          : `there is no service ${other}`;
+        const shares = typeof mode === "object" && "service" in mode && mode.service === other;
+        const field = shares ? "network_mode" : "depends_on";
+        throw this.#error(["services", name, field], why);
+      }
+      if (containerName === undefined) continue;
+      const other = containers.get(containerName);
+      if (other !== undefined) {
+        throw this.#error(
+          ["services", name, "container_name"],
+          `${containerName} is the name of ${other}'s container; choose another`,
+        );
+      }
+      containers.set(containerName, name);
+    }
+    this.#checkCycles(services, byName);
+  }
+
+  #isOptional(service: string, other: string): boolean {
+    return this.#documents.some(({ value }) => {
+      const given = (value["services"] as Readonly<Record<string, Fields>> | undefined)?.[service];
+      const dependency = (given?.["depends_on"] as Fields | undefined)?.[other];
+      const required = isMapping(dependency) ? dependency["required"] : undefined;
+      return required !== undefined && !isTrue(required);
+    });
+  }
+
+  #checkCycles(
+    services: readonly ComposeService[],
+    byName: ReadonlyMap<string, ComposeService>,
+  ): void {
+    const done = new Set<string>();
+    for (const { name: start } of services) {
+      // The way from the first to the one that is looked at: without recursion, chains may be long.
+      const way: { readonly name: string; readonly left: string[] }[] = [];
+      const enter = (name: string): void => {
+        way.push({ name, left: [...(byName.get(name)?.dependsOn ?? [])] });
+      };
+      enter(start);
+      for (let top = way.at(-1); top !== undefined; top = way.at(-1)) {
+        const next = top.left.pop();
+        if (next === undefined) {
+          done.add(top.name);
+          way.pop();
+          continue;
+        }
+        const at = way.findIndex(({ name }) => name === next);
+        if (at >= 0) {
+          const cycle = [...way.slice(at).map(({ name }) => name), next].join(" -> ");
+          throw this.#error(
+            ["services", next],
+            `waits for itself: ${cycle}; take one of these out`,
+          );
+        }
+        if (!done.has(next)) enter(next);
+      }
+    }
+  }
+
+  // ---- values
+
+  #prefix(path: FieldPath, value: unknown): Prefix | undefined {
+    if (value === undefined) return undefined;
+    const prefix = tryParsePrefix(String(value));
+    if (prefix === undefined) {
+      throw this.#error(
+        path,
+        `"${value}" is no range of addresses; write one such as 172.28.0.0/16`,
+      );
+    }
+    return prefix;
+  }
+
+  #address(path: FieldPath, value: unknown): Ipv4Address | undefined {
+    if (value === undefined || value === "") return undefined;
+    const address = tryParseIp(String(value));
+    if (typeof address === "number") return address;
+    throw this.#error(path, `"${value}" is no address of IPv4; write one such as 172.28.0.10`);
+  }
+
+  #mac(path: FieldPath, value: unknown): Mac | undefined {
+    if (value === undefined || value === "") return undefined;
+    const mac = tryParseMac(String(value));
+    if (mac !== undefined) return mac;
+    throw this.#error(path, `"${value}" is no MAC address; write one such as 02:42:ac:11:00:02`);
+  }
+
+  // ---- what to tell
+
+  #ignored(path: FieldPath, what: string): void {
+    const known = this.#withoutEffect.get(what) ?? [];
+    const [, object = ""] = path;
+    if (!known.includes(String(object))) known.push(String(object));
+    this.#withoutEffect.set(what, known);
+  }
+
+  #warnUnused(disabled: ReadonlySet<string>, networks: readonly ComposeNetwork[]): void {
+    if (disabled.size > 0) {
+      this.#warnings.push(
+        `not started, as their profiles are not active: ${listed([...disabled])}`,
+      );
+    }
+    const external = networks.filter(({ external, name }) => external && !DRIVERS.includes(name));
+    if (external.length > 0) {
+      const names = external.map(({ name }) => name);
+      this.#warnings.push(
+        `external networks are taken as made by docker network create before: ${listed(names)}`,
+      );
+    }
+  }
+
+  #allWarnings(): string[] {
+    const ignored = [...this.#withoutEffect].map(
+      ([what, objects]) => `${what} (${listed(objects)})`,
+    );
+    return [
+      ...(this.#missing.size === 0
+        ? []
+        : [`variables that are not set, and so empty: ${listed([...this.#missing])}`]),
+      ...(ignored.length === 0 ? [] : [`not simulated, and left out: ${ignored.join(", ")}`]),
+      ...this.#warnings,
+    ];
+  }
+
+  #error(path: FieldPath, message: string): InputError {
+    return new InputError(message, this.#at(path));
+  }
+
+  /** File and line of what a path says, and the path. */
+  #at(path: FieldPath): string {
+    return `${this.#where(path)}: ${formatPath(path)}`;
+  }
+
+  /** In the last file that says something of it. */
+  #where(path: FieldPath): string {
+    let best: ComposeDocument | undefined;
+    let depth = -1;
+    for (const document of this.#documents) {
+      const there = document.depth(path);
+      if (there < depth) continue;
+      best = document;
+      depth = there;
+    }
+    return best?.where(path) ?? "compose.yaml";
+  }
+}
+
+/** Keys of a service's networks, short or long. */
+function networkKeys({ networks }: Fields): string[] {
+  if (Array.isArray(networks)) return [...new Set(networks as string[])];
+  return isMapping(networks) ? Object.keys(networks) : [];
+}
+
+/** @throws PortSyntaxError */
+function longPort(fields: Fields): PublishedServicePort {
+  const protocol = parseProtocol(String(fields["protocol"] ?? "tcp"));
+  if (protocol === undefined) {
+    throw new PortSyntaxError(`protocol must be tcp, udp or sctp, not "${fields["protocol"]}"`);
+  }
+  const { published, host_ip: hostIp } = fields;
+  return {
+    protocol,
+    port: Number(fields["target"]),
+    hostIp: hostIp === undefined || hostIp === "" ? undefined : parseHostIp(String(hostIp)),
+    hostPorts: published === undefined ? undefined : parseHostPorts(String(published)),
+  };
+}
+
+function text(value: unknown): string | undefined {
+  return value === undefined || value === null ? undefined : String(value);
+}
+
+function stringList(value: unknown): string[] {
+  if (value === undefined || value === null) return [];
+  return Array.isArray(value) ? value.map(String) : [String(value)];
+}
+
+function withoutNull(given: Readonly<Record<string, string | null>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(given).map(([key, value]) => [key, value ?? ""]));
+}
+
+function listed(names: readonly string[]): string {
+  const more = names.length - MOST_NAMES;
+  return more > 0 ? `${names.slice(0, MOST_NAMES).join(", ")} and ${more} more` : names.join(", ");
+}
