@@ -39,6 +39,7 @@ import {
 } from "./api/gateway-admission.ts";
 import { IngressAdmission } from "./api/ingress-admission.ts";
 import { NAMESPACE_ADMISSION } from "./api/namespace-admission.ts";
+import { NETWORK_POLICY_ADMISSION } from "./api/network-policy-admission.ts";
 import { ClusterNode } from "./cluster-node.ts";
 import { clusterConfig } from "./cluster-settings.ts";
 import { AddressBook } from "./connect/address-book.ts";
@@ -167,6 +168,7 @@ export class Cluster {
     const services = new ServiceAdmission(this.config, seed);
     this.api.admit(services);
     this.api.admit(NAMESPACE_ADMISSION);
+    this.api.admit(NETWORK_POLICY_ADMISSION);
     this.api.admit(GATEWAY_CLASS_ADMISSION);
     this.api.admit(GATEWAY_ADMISSION);
     this.api.admit(LISTENER_SET_ADMISSION);

@@ -68,7 +68,9 @@ export {
 } from "./mesh/routes.ts";
 export { SHORT_IDS, type ShortId } from "./mesh/short-ids.ts";
 export { NetworkPolicyController, type NpcObject } from "./npc/controller.ts";
+export { type NpcEvent, readNpcEvents } from "./npc/npc-events.ts";
 export { RejectedPolicy } from "./npc/policy-analysis.ts";
+export { StandAloneNpc } from "./npc/stand-alone.ts";
 export {
   DISCARD,
   type FlowOp,

@@ -9,6 +9,7 @@ const AGENTS = {
   flannel: async () => (await import("../render-flannel.ts")).renderFlannelNode,
   calico: async () => (await import("../render-calico.ts")).renderCalico,
   cilium: async () => (await import("../render-cilium.ts")).renderCilium,
+  "weave-npc": async () => (await import("../render-weave-npc.ts")).renderWeaveNpc,
 } as const;
 type AgentName = keyof typeof AGENTS;
 
@@ -22,7 +23,7 @@ export function addRenderCommand(program: Command, io: ProgramIo): void {
     .addOption(
       new Option(
         "-f, --filename <path>",
-        "Services and EndpointSlices, Nodes, or a CNI's objects; repeatable",
+        "Services and EndpointSlices, Nodes, a CNI's objects, or events for weave-npc; repeatable",
       )
         .argParser(collect)
         .default([]),

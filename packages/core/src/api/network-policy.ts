@@ -32,3 +32,14 @@ export interface NetworkPolicy extends KubeObject {
     }[];
   };
 }
+
+/**
+ * A policy as it is stored; it comes back as it is where it says what it is about (pkg/apis/networking/v1/defaults.go
+ * SetDefaults_NetworkPolicy).
+ */
+export function withPolicyTypes(policy: NetworkPolicy): NetworkPolicy {
+  const { policyTypes = [], egress = [] } = policy.spec;
+  if (policyTypes.length > 0) return policy;
+  const types = egress.length > 0 ? (["Ingress", "Egress"] as const) : (["Ingress"] as const);
+  return { ...policy, spec: { ...policy.spec, policyTypes: types } };
+}

@@ -1,9 +1,10 @@
-import type {
-  IpBlock,
-  NetworkPolicy,
-  NetworkPolicyPeer,
-  NetworkPolicyPort,
-  Protocol,
+import {
+  type IpBlock,
+  type NetworkPolicy,
+  type NetworkPolicyPeer,
+  type NetworkPolicyPort,
+  type Protocol,
+  withPolicyTypes,
 } from "@cnilab/core";
 import { parsePrefix } from "@cnilab/net";
 import { allPorts } from "./ip-protocol.ts";
@@ -12,16 +13,9 @@ import { NETWORK_POLICY } from "./tier.ts";
 
 /** A NetworkPolicy (networking.k8s.io/v1) with the API server's defaults. It has passed the API server's checks. */
 export function readNetworkPolicy(object: NetworkPolicy): Policy {
-  const { podSelector = {}, policyTypes, ingress = [], egress = [] } = object.spec;
+  const { podSelector = {}, policyTypes, ingress = [], egress = [] } = withPolicyTypes(object).spec;
   const namespace = object.metadata.namespace ?? "default";
-  // pkg/apis/networking/v1/defaults.go SetDefaults_NetworkPolicy.
-  const types = new Set(
-    policyTypes !== undefined && policyTypes.length > 0
-      ? policyTypes
-      : egress.length > 0
-        ? ["Ingress", "Egress"]
-        : ["Ingress"],
-  );
+  const types = new Set(policyTypes);
   const rules = (
     direction: Direction,
     each: readonly {

@@ -1,27 +1,19 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Namespace, SeededRandom, VirtualClock } from "@cnilab/core";
-import { Bridge, Kernel, type NetNamespace, Network } from "@cnilab/linux";
+import { SeededRandom, VirtualClock } from "@cnilab/core";
+import { Kernel, type NetNamespace, Network } from "@cnilab/linux";
 import { parseIp, parsePrefix } from "@cnilab/net";
 import type { VectorCase } from "../../../../tools/vector-suite.ts";
 import {
   type BridgeRulesConfig,
   configureBridgeRules,
   exposeRules,
-  NetworkPolicyController,
   NoMasqLocalTracker,
-  type NpcObject,
+  readNpcEvents,
   resetBridgeRules,
+  StandAloneNpc,
 } from "../../src/index.ts";
 import { dump, dumpDifference, type NetfilterDump } from "../golden/netfilter-dump.ts";
-
-interface NpcInput {
-  readonly events: readonly {
-    readonly op: "add" | "update" | "delete";
-    readonly object: NpcObject;
-    readonly old?: NpcObject;
-  }[];
-}
 
 interface NpcExpected {
   readonly base: NetfilterDump;
@@ -49,9 +41,7 @@ export async function* runSuite(folder: string): AsyncIterable<VectorCase> {
 
 function node(): NetNamespace {
   const network = new Network(new VirtualClock(), new SeededRandom(1));
-  const { initNs } = new Kernel(network, "node1");
-  new Bridge(initNs, { name: "weave" });
-  return initNs;
+  return new Kernel(network, "node1").initNs;
 }
 
 function setUp(netns: NetNamespace, config: BridgeRulesConfig): void {
@@ -60,27 +50,15 @@ function setUp(netns: NetNamespace, config: BridgeRulesConfig): void {
   configureBridgeRules(iptables, config);
 }
 
-function npc({ events }: NpcInput, expected: NpcExpected): string | undefined {
+function npc(input: unknown, expected: NpcExpected): string | undefined {
   const netns = node();
-  setUp(netns, { npc: true, noMasqLocal: false, port: 6783, controlPort: 6784 });
-  const namespaces = new Map<string, Namespace>();
-  const controller = new NetworkPolicyController(netns, (name) => namespaces.get(name));
+  const agent = new StandAloneNpc(netns);
   const atStart = dumpDifference(expected.base, dump(netns));
   if (atStart !== undefined) return `base:\n${atStart}`;
-  for (const [index, { op, object, old }] of events.entries()) {
-    if (object.kind === "Namespace" && op !== "delete") {
-      namespaces.set(object.metadata.name, object);
-    }
-    let error: string | undefined;
-    try {
-      if (op === "update" && old !== undefined) controller.update(old, object);
-      else if (op === "delete") controller.delete(object);
-      else controller.add(object);
-    } catch (thrown) {
-      error = (thrown as Error).message;
-    }
+  for (const [index, event] of readNpcEvents(input).entries()) {
+    const error = agent.handle(event);
     const want = expected.afterEvent[index] as NpcExpected["afterEvent"][number];
-    const at = `after event ${index + 1} (${op} ${object.kind} ${object.metadata.name})`;
+    const at = `after event ${index + 1} (${event.op} ${event.object.kind} ${event.object.metadata.name})`;
     if (error !== want.error) return `${at}: error ${error}, wanted ${want.error}`;
     const difference = dumpDifference(want, dump(netns));
     if (difference !== undefined) return `${at}:\n${difference}`;
