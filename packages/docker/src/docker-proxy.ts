@@ -53,15 +53,16 @@ function proxyTcp(
         trace: client.trace,
         prepare: (connection) => {
           connection.onData = pass(client);
-          connection.onEnd = () => hangUp(client);
+          connection.onEnd = () => refuse(client);
           client.onEnd = () => hangUp(connection);
           connection.onEstablished = () => {
+            connection.onEnd = () => hangUp(client);
             client.onData = pass(connection);
             for (const data of heard.splice(0)) pass(connection)(data);
           };
         },
       });
-      if ("errno" in backend) hangUp(client);
+      if ("errno" in backend) refuse(client);
     },
   });
   return () => listener.close();
@@ -72,6 +73,16 @@ function hangUp(connection: TcpConnection): void {
   connection.onEnd = undefined;
   connection.netns.network.clock.schedule(0, () => {
     if (connection.state !== "CLOSED") connection.close();
+  });
+}
+
+/** As {@link hangUp}, where nobody has read what it sent: that ends by a RST (net/ipv4/tcp.c `__tcp_close`). */
+function refuse(connection: TcpConnection): void {
+  connection.onEnd = undefined;
+  connection.netns.network.clock.schedule(0, () => {
+    if (connection.state === "CLOSED") return;
+    if (connection.received > 0) connection.reset();
+    else connection.close();
   });
 }
 

@@ -4,6 +4,7 @@ import ctypes, errno, json, resource, select, socket, struct, subprocess, sys, t
 
 libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
+ICMP_ECHO, IP_RECVERR = 8, 11
 IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_PKTINFO = 8, 49, 50
 BACKLOG = 4096
 STARTED_AT_ONCE = 16
@@ -47,9 +48,12 @@ class Loop:
         self.handlers[sock.fileno()] = handler
         self.poll.register(sock, events)
 
-    def remove(self, sock):
+    def forget(self, sock):
         del self.handlers[sock.fileno()]
         self.poll.unregister(sock)
+
+    def remove(self, sock):
+        self.forget(sock)
         sock.close()
 
     def turn(self, seconds):
@@ -62,7 +66,7 @@ class Loop:
 
 
 class Servers:
-    """They tell who they are and whom they see, TCP in a segment as full as it can be."""
+    """They tell who they are and whom they see, TCP in a segment as full as it can be; relays pass on what they are asked."""
 
     def __init__(self, servers, loop):
         self.loop = loop
@@ -88,8 +92,17 @@ class Servers:
         sock.bind((address, server["port"]))
         if is_tcp:
             sock.listen(BACKLOG)
-        handler = self.accept if is_tcp else self.datagram
-        self.loop.add(sock, select.EPOLLIN, lambda: handler(sock, server["owner"]))
+        self.loop.add(sock, select.EPOLLIN, self.program(sock, server, is_tcp))
+
+    def program(self, sock, server, is_tcp):
+        relay = server.get("relay")
+        if relay is None:
+            handler = self.accept if is_tcp else self.datagram
+            return lambda: handler(sock, server["owner"])
+        there = (relay["address"], relay["port"])
+        if is_tcp:
+            return lambda: StreamRelay(self.loop, sock, server["netns"], there)
+        return DatagramRelay(self.loop, sock, server["netns"], there).pass_on
 
     def accept(self, listener, owner):
         try:
@@ -122,6 +135,79 @@ class Servers:
             sock.sendmsg([framed(8 + len(content), content)], answer_from(controls), 0, peer)
         except OSError:  # what an earlier answer met with
             pass
+
+
+class StreamRelay:
+    """A connection that is passed on to another one, until either ends."""
+
+    def __init__(self, loop, listener, netns, there):
+        try:
+            self.front, _ = listener.accept()
+        except OSError:  # it went before it was met
+            return
+        self.loop, self.there = loop, there
+        enter(netns)
+        self.back = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.front.setblocking(False)
+        self.back.setblocking(False)
+        self.back.connect_ex(there)
+        loop.add(self.back, select.EPOLLOUT, self.connect)
+
+    def connect(self):
+        state = self.back.connect_ex(self.there)
+        if state in (errno.EINPROGRESS, errno.EALREADY):
+            return
+        if state not in (0, errno.EISCONN):
+            self.loop.remove(self.back)
+            self.front.close()
+            return
+        self.loop.forget(self.back)
+        for source, sink in ((self.front, self.back), (self.back, self.front)):
+            self.loop.add(source, select.EPOLLIN, lambda ends=(source, sink): self.pass_on(*ends))
+
+    def pass_on(self, source, sink):
+        try:
+            chunk = source.recv(65536)
+            sink.sendall(chunk)  # less than a buffer has room for
+        except BlockingIOError:
+            return
+        except OSError:
+            chunk = b""
+        if not chunk:
+            self.loop.remove(source)
+            self.loop.remove(sink)
+
+
+class DatagramRelay:
+    """Datagrams that are passed on, each client's from a socket of its own."""
+
+    def __init__(self, loop, front, netns, there):
+        self.loop, self.front, self.netns, self.there = loop, front, netns, there
+        self.backs = {}
+
+    def pass_on(self):
+        try:
+            payload, controls, _, peer = self.front.recvmsg(65536, 512)
+            if peer not in self.backs:
+                self.backs[peer] = self.open(peer, answer_from(controls))
+            self.backs[peer].send(payload)
+        except OSError:  # what an earlier datagram met with
+            pass
+
+    def open(self, peer, source):
+        enter(self.netns)
+        back = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        back.setblocking(False)
+        back.connect(self.there)
+
+        def answer():
+            try:
+                self.front.sendmsg([back.recv(65536)], source, 0, peer)
+            except OSError:
+                pass
+
+        self.loop.add(back, select.EPOLLIN, answer)
+        return back
 
 
 def answer_from(controls):
@@ -160,6 +246,7 @@ class Clients:
             self.start(number, probe)
             if started % STARTED_AT_ONCE == 0:
                 self.meet()
+                netns = None  # programs that were met may have gone elsewhere
         while self.waiting:
             until, *_ = next(iter(self.waiting.values()))
             left = until - time.monotonic()
@@ -172,11 +259,11 @@ class Clients:
 
     def start(self, number, probe):
         family = socket.AF_INET6 if ":" in probe["address"] else socket.AF_INET
-        is_tcp = probe["protocol"] == "TCP"
-        sock = socket.socket(family, socket.SOCK_STREAM if is_tcp else socket.SOCK_DGRAM)
+        kind, protocol, program = CLIENTS[probe["protocol"]]
+        sock = socket.socket(family, kind, protocol)
         sock.setblocking(False)
         self.loop.add(sock, 0, lambda: self.go_on(number))
-        asking = (stream if is_tcp else datagram)(sock, (probe["address"], probe["port"]))
+        asking = program(sock, (probe["address"], probe["port"]))
         self.waiting[number] = (0, 0, sock, asking)
         self.go_on(number)
 
@@ -236,7 +323,14 @@ def forget_errors(sock):
         pass
 
 
+def hear_of_errors(sock):
+    """Of those that end nothing, too: that nobody has an address."""
+    if sock.family == socket.AF_INET:
+        sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+
+
 def datagram(sock, there):
+    hear_of_errors(sock)
     sock.connect(there)
     sock.send(framed(64))
     try:
@@ -244,6 +338,26 @@ def datagram(sock, there):
     except Late:
         return {"errno": "ETIMEDOUT"}
     return content(sock.recv(65536))
+
+
+def ping(sock, there):
+    """IPv4; the kernel writes identifier and checksum."""
+    hear_of_errors(sock)
+    sock.connect((there[0], 0))
+    sock.send(struct.pack("!BBHHH", ICMP_ECHO, 0, 0, 0, 1) + bytes(range(56)))
+    try:
+        yield select.EPOLLIN
+    except Late:
+        return {"errno": "ETIMEDOUT"}
+    _, peer = sock.recvfrom(65536)
+    return {"replied": peer[0]}
+
+
+CLIENTS = {
+    "TCP": (socket.SOCK_STREAM, socket.IPPROTO_TCP, stream),
+    "UDP": (socket.SOCK_DGRAM, socket.IPPROTO_UDP, datagram),
+    "ICMP": (socket.SOCK_DGRAM, socket.IPPROTO_ICMP, ping),
+}
 
 
 def content(got):
@@ -260,7 +374,7 @@ _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
 request = json.load(sys.stdin)
 machines = request["machines"]
-for netns in machines:
+for netns in request["namespaces"]:
     limit_no_errors(netns)
 loop = Loop()
 Servers(request["servers"], loop)
