@@ -307,7 +307,7 @@ const ARGUMENTS: readonly (readonly [string, string])[] = [
   ],
   [
     "show wires --node node1",
-    "command-argument value 'wires' is invalid for argument 'what'. Allowed choices are links, addrs, routes, rules, neigh, fdb, tc, iptables, ip6tables, nft, ipset, ipvs, conntrack, sockets, sysctl, hns-networks, hns-endpoints, hns-loadbalancers, vfp, vfp-flows, bpf.",
+    "command-argument value 'wires' is invalid for argument 'what'. Allowed choices are links, addrs, routes, rules, neigh, fdb, tc, iptables, ip6tables, nft, ipset, ipvs, conntrack, ovs, sockets, sysctl, hns-networks, hns-endpoints, hns-loadbalancers, vfp, vfp-flows, bpf.",
   ],
   [
     "show iptables --node node1 -o json",

@@ -1,5 +1,5 @@
 import type { Machine } from "@cnilab/core";
-import type { NetNamespace } from "@cnilab/linux";
+import { datapathsJson, dpctlDumpFlows, dpctlShow, type NetNamespace } from "@cnilab/linux";
 import { type IpFamily, isLinkLocal, isLoopback } from "@cnilab/net";
 import { conntrackJson, conntrackText } from "./conntrack.ts";
 import { addrsJson, addrsText } from "./iproute/addrs.ts";
@@ -54,6 +54,7 @@ export type ViewName =
   | "ipset"
   | "ipvs"
   | "conntrack"
+  | "ovs"
   | "sockets"
   | "sysctl"
   | "hns-networks"
@@ -111,6 +112,12 @@ export const VIEWS: Readonly<Record<ViewName, View>> = {
     command: "conntrack -L",
     text: (netns) => conntrackText(netns),
     json: (netns) => conntrackJson(netns),
+  },
+  ovs: {
+    os: "linux",
+    command: "ovs-dpctl show; ovs-dpctl dump-flows",
+    text: (netns) => dpctlShow(netns) + dpctlDumpFlows(netns),
+    json: (netns) => datapathsJson(netns) as unknown as JsonValue,
   },
   sockets: { command: "ss -tulpn", text: socketsText, json: socketsJson },
   sysctl: {

@@ -70,8 +70,11 @@ export type DropReason =
   | "WIREGUARD_ALLOWED_IPS"
   | "WIREGUARD_NO_SESSION"
   | "TUN_NO_READER"
+  | "WEAVE_NO_CONNECTION"
   | "PACKET_STORM"
   | "IP_DISABLED"
+  | "OVS_LAST_ACTION"
+  | "OVS_UPCALL_LOST"
   // of the virtual switch of a Windows machine
   | "VFP_BLOCK"
   | "VFP_NO_ROUTE";

@@ -50,7 +50,12 @@ export * from "./fib/route.ts";
 export type { NexthopSpec, RouteSpec } from "./fib/route-config.ts";
 export * from "./flow-cache.ts";
 export type { AddressOptions } from "./ip/address.ts";
-export type { DefragUser, Reassembled, Reassembly } from "./ip/fragment.ts";
+export {
+  type DefragUser,
+  fragmentPacket,
+  type Reassembled,
+  type Reassembly,
+} from "./ip/fragment.ts";
 export type { IcmpSockets } from "./ip/icmp-socket.ts";
 export type { RouteErrno } from "./ip/route-input.ts";
 export type { OutputFlow, OutputRoute } from "./ip/route-output.ts";
@@ -131,6 +136,27 @@ export { type Location, NftablesError } from "./netfilter/nftables/nftables-erro
 export { NftTableLayer } from "./netfilter/nftables/table-layer.ts";
 export type { RuleOrigin } from "./netfilter/nftables/transaction.ts";
 export * from "./network.ts";
+export * from "./openvswitch/datapath.ts";
+export {
+  EXACT,
+  type FlowField,
+  type FlowKey,
+  type FlowMatch,
+  type MaskedValue,
+  TUNNEL_KEY,
+} from "./openvswitch/flow-key.ts";
+export { type DatapathFlow, FlowTable } from "./openvswitch/flow-table.ts";
+export { OvsInternalDevice } from "./openvswitch/internal-device.ts";
+export type { OvsAction } from "./openvswitch/ovs-action.ts";
+export {
+  type DatapathJson,
+  datapathsJson,
+  dpctlDumpFlows,
+  dpctlShow,
+  flowActionsText,
+  flowMatchText,
+} from "./openvswitch/ovs-dpctl.ts";
+export { Vport, type VportType, vportOf } from "./openvswitch/vport.ts";
 export * from "./skb.ts";
 export { type ConnectedSocket, ConnectedSockets } from "./socket/connected-sockets.ts";
 export {

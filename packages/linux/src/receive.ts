@@ -23,8 +23,9 @@ export function netifReceive(dev: NetDevice, skb: Skb): void {
   if (dev.xdp !== undefined && !dev.xdp.run(skb)) return;
   if (dev.netns.packetSockets !== undefined) tapFrame(dev, skb, ETH_P_ALL);
   if (dev.tc !== undefined && !dev.tc.ingress(skb)) return;
+  const tunnel = skb.bpf?.tunnelRx;
   skb.bpf = undefined; // what follows uses the room (skb->cb), and its own route
-  if (dev.receiveHandler?.handle(dev, skb)) return;
+  if (dev.receiveHandler?.handle(dev, skb, tunnel)) return;
   if (dev.netns.packetSockets !== undefined) tapFrame(dev, skb, skb.etherType);
   switch (skb.etherType) {
     case ETH_P_IP:

@@ -9,6 +9,10 @@ import type { NetNamespace } from "./net-namespace.ts";
 import type { ConntrackEntry } from "./netfilter/conntrack-entry.ts";
 import type { FilterRule } from "./netfilter/filter-rule.ts";
 import type { HookNumber, NfFamily, NfVerdict } from "./netfilter/hooks.ts";
+import type { Datapath } from "./openvswitch/datapath.ts";
+import type { FlowKey } from "./openvswitch/flow-key.ts";
+import type { DatapathFlow } from "./openvswitch/flow-table.ts";
+import type { Vport } from "./openvswitch/vport.ts";
 import type { Socket } from "./socket/socket.ts";
 
 /** What every step says: where it happened, to which packet. */
@@ -190,6 +194,20 @@ export interface BpfStep extends StepBase {
   readonly lookups: number;
 }
 
+/** An Open vSwitch datapath looks a frame up, or does what a program has told it. */
+export interface DatapathStep extends StepBase {
+  readonly kind: "datapath";
+  readonly datapath: Datapath;
+  /** A flow fits; none does, and the program is asked; or the program has had a frame sent. */
+  readonly event: "hit" | "miss" | "execute";
+  /** The port it came in by. */
+  readonly from: Vport | undefined;
+  readonly key: FlowKey;
+  readonly flow: DatapathFlow | undefined;
+  /** Names of the ports it leaves by. */
+  readonly to: readonly string[];
+}
+
 /** Anything worth a line that has no step of its own. */
 export interface NoteStep extends StepBase {
   readonly kind: "note";
@@ -214,6 +232,7 @@ export type TraceStep =
   | DropStep
   | BpfMapStep
   | BpfStep
+  | DatapathStep
   | NoteStep;
 
 /** A place in a record. */

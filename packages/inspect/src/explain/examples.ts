@@ -1,4 +1,13 @@
-import { Bridge, type Kernel, type NetDevice, type NetNamespace, Veth, Vxlan } from "@cnilab/linux";
+import {
+  Bridge,
+  dpctlDumpFlows,
+  dpctlShow,
+  type Kernel,
+  type NetDevice,
+  type NetNamespace,
+  Veth,
+  Vxlan,
+} from "@cnilab/linux";
 import { formatIp } from "@cnilab/net";
 import { fdbText } from "../iproute/fdb.ts";
 import { linksText } from "../iproute/links.ts";
@@ -21,6 +30,10 @@ export const EXAMPLES: Readonly<Record<string, Example>> = {
   "flannel.1": (kernel) => deviceLines(kernel, (dev) => dev.name === "flannel.1", true),
   VXLAN: (kernel) => deviceLines(kernel, (dev) => dev instanceof Vxlan, true),
   VNI: (kernel) => deviceLines(kernel, (dev) => dev instanceof Vxlan, true),
+  openvswitch: (kernel) => dpctlShow(kernel.initNs).trimEnd() || undefined,
+  vport: (kernel) =>
+    firstLine("ovs-dpctl show", dpctlShow(kernel.initNs), (l) => / port [1-9]/.test(l)),
+  megaflow: (kernel) => firstLine("ovs-dpctl dump-flows", dpctlDumpFlows(kernel.initNs)),
   VTEP: vtepLines,
   FDB: (kernel) =>
     firstLine("bridge fdb show", fdbText(kernel.initNs), (line) => / dst | master /.test(line)),

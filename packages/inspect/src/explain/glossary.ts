@@ -149,6 +149,45 @@ export const GLOSSARY: readonly GlossaryEntry[] = [
     see: ["VXLAN", "flannel.1", "FDB"],
   },
   {
+    term: "openvswitch",
+    aliases: ["Open vSwitch", "OVS", "datapath", "openvswitch datapath", "ODP"],
+    lines: [
+      "A switch in the kernel that decides nothing: it does what its flows say, and asks a program if none fits.",
+      "Weave's fast datapath is one, with the weaver as program; a cable leads from it to the bridge `weave`.",
+      "`show ovs` prints ports, flows, and how many frames met one (hit), none (missed), or no program (lost).",
+    ],
+    see: ["vport", "upcall", "megaflow"],
+  },
+  {
+    term: "vport",
+    lines: [
+      "A port of an Open vSwitch datapath, with a number that flows name it by.",
+      "Kind netdev is a device that was there, internal one of the datapath's own, vxlan leads into a tunnel.",
+      "Port 0 is the datapath's own device, by which the machine itself takes part.",
+    ],
+    see: ["openvswitch", "VXLAN"],
+  },
+  {
+    term: "upcall",
+    aliases: ["miss", "flow miss", "ODP miss"],
+    lines: [
+      "What a datapath does with a frame that no flow fits: it hands it to its program, in user space.",
+      "The program says what becomes of this frame, and mostly makes a flow so that the next ones need not ask.",
+      "Weave never has a flow that fits what a peer only relays: each such frame makes the detour.",
+    ],
+    see: ["openvswitch", "megaflow"],
+  },
+  {
+    term: "megaflow",
+    aliases: ["datapath flow", "flow entry"],
+    lines: [
+      "An entry of a datapath's table: what a frame must look like (port, tunnel, MACs), and what to do with it.",
+      "What it does not ask for is masked out, so one stands for many connections; each mask is one look-up.",
+      "Weave asks for port, MACs and tunnel; its flows go when routes change, or unused after 5 minutes.",
+    ],
+    see: ["openvswitch", "upcall"],
+  },
+  {
     term: "VNI",
     lines: [
       "The VXLAN network identifier, 24 bits: which virtual link a frame belongs to.",

@@ -9,6 +9,7 @@ import {
   type NetNamespace,
   Tun,
   Veth,
+  vportOf,
   Wireguard,
 } from "@cnilab/linux";
 import { BROADCAST_MAC, familyOf, formatIp, formatMac } from "@cnilab/net";
@@ -40,9 +41,11 @@ function linkText(dev: NetDevice, details: boolean): string {
   const { promiscuity, allmulti, min, max } = linkCounts(dev);
   const kind = dev.kind === "" ? "" : `\n    ${dev.kind} ${fieldsText(kindFields(dev))}`;
   const slave =
-    dev.bridgePort === undefined
-      ? ""
-      : `\n    bridge_slave ${fieldsText(bridgePortFields(dev.bridgePort))}`;
+    dev.bridgePort !== undefined
+      ? `\n    bridge_slave ${fieldsText(bridgePortFields(dev.bridgePort))}`
+      : vportOf(dev) !== undefined
+        ? "\n    openvswitch_slave "
+        : "";
   const tail = TAIL_FIELDS.map((key) => `${TAIL_NAMES[key] ?? key} ${tailValue(dev, key)} `).join(
     "",
   );
@@ -51,7 +54,8 @@ function linkText(dev: NetDevice, details: boolean): string {
 
 /** Both lines that `ip link` and `ip addr` share. */
 export function linkHeadText(dev: NetDevice, mode: boolean): string {
-  const master = dev.master === undefined ? "" : ` master ${dev.master.name}`;
+  const owner = masterOf(dev);
+  const master = owner === undefined ? "" : ` master ${owner.name}`;
   const words = [
     `${dev.ifindex}: ${dev.name}${lowerSuffix(dev)}:`,
     `<${linkFlags(dev).join(",")}>`,
@@ -72,6 +76,11 @@ export function linkHeadText(dev: NetDevice, mode: boolean): string {
   return `${words.join(" ")}\n    link/${type}${addresses}${where}`;
 }
 
+/** The bridge that a device is a port of, or the local device of its datapath. */
+function masterOf(dev: NetDevice): NetDevice | undefined {
+  return dev.master ?? vportOf(dev)?.datapath.local.dev;
+}
+
 /** The keys that `ip -j link` and `ip -j addr` share. */
 export function linkHeadJson(dev: NetDevice, mode: boolean): { [key: string]: JsonValue } {
   const there = lowerOf(dev);
@@ -86,7 +95,7 @@ export function linkHeadJson(dev: NetDevice, mode: boolean): { [key: string]: Js
     flags: linkFlags(dev),
     mtu: dev.mtu,
     qdisc: qdiscOf(dev),
-    ...(dev.master === undefined ? {} : { master: dev.master.name }),
+    ...(masterOf(dev) === undefined ? {} : { master: masterOf(dev)?.name as string }),
     operstate: operationalState(dev),
     ...(mode ? { linkmode: "DEFAULT" } : {}),
     group: "default",
@@ -110,6 +119,8 @@ function linkDetailsJson(dev: NetDevice): { [key: string]: JsonValue } {
   if (dev.bridgePort !== undefined) {
     info["info_slave_kind"] = "bridge";
     info["info_slave_data"] = fieldsJson(bridgePortFields(dev.bridgePort));
+  } else if (vportOf(dev) !== undefined) {
+    info["info_slave_kind"] = "openvswitch";
   }
   const json: { [key: string]: JsonValue } = {
     promiscuity,

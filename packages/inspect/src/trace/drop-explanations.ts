@@ -192,6 +192,10 @@ export const DROP_EXPLANATIONS: Readonly<Record<DropReason, DropExplanation>> = 
     meaning: "the WireGuard peer may not send from that address",
     hint: "the sender's pod range is missing from its allowed IPs here",
   },
+  WEAVE_NO_CONNECTION: {
+    meaning: "the weave peers have no connection that carries it",
+    hint: "see `weave status connections` of both nodes, and that UDP 6783 and 6784 pass between them",
+  },
   TUN_NO_READER: {
     meaning: "no program has the TUN device open",
     hint: "the CNI's agent does not run on this node",
@@ -203,6 +207,14 @@ export const DROP_EXPLANATIONS: Readonly<Record<DropReason, DropExplanation>> = 
   IP_DISABLED: {
     meaning: "IP is switched off on the device",
     hint: "give it an address, or set disable_ipv6=0",
+  },
+  OVS_LAST_ACTION: {
+    meaning: "the flow of the datapath that it fits sends it nowhere",
+    hint: "look at `show ovs`: the program that has the datapath made the flow",
+  },
+  OVS_UPCALL_LOST: {
+    meaning: "no flow of the datapath fits, and no program takes what is missed",
+    hint: "the program that has the datapath does not run",
   },
   VFP_BLOCK: {
     meaning: "a blocking VFP rule took it",

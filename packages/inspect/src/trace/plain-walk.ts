@@ -45,6 +45,11 @@ function phrase({ step }: TracedStep): string[] {
       return step.decision === "local"
         ? [`bridge ${step.bridge.name} finds its own MAC on the frame, so the node routes it`]
         : [`${step.bridge.name} ${step.decision}s it to ${step.to.map((d) => d.name).join(", ")}`];
+    case "datapath": {
+      const { datapath, event, to } = step;
+      if (event === "miss") return [`${datapath.name} has no flow for it and asks its program`];
+      return to.length === 0 ? [] : [`${datapath.name} sends it to ${to.join(", ")}`];
+    }
     case "encapsulate": {
       const { outer } = step;
       const port = outer.payload instanceof UdpDatagram ? outer.payload.dstPort : undefined;

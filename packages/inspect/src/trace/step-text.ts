@@ -3,6 +3,7 @@ import type {
   BpfMapStep,
   BridgeStep,
   ConntrackStep,
+  DatapathStep,
   DropStep,
   FilterStep,
   HookStep,
@@ -13,6 +14,8 @@ import type {
   TunnelStep,
 } from "@cnilab/linux";
 import {
+  flowActionsText,
+  flowMatchText,
   Geneve,
   HOOK_NAMES,
   NF_ACCEPT,
@@ -125,6 +128,8 @@ export function stepText({ step, before, idle }: TracedStep, nameOf?: NameOf): S
       const asked = lookups === 1 ? "1 map look-up" : `${lookups} map look-ups`;
       return line("bpf", `${at}: ${program} says ${verdict}, after ${asked}`, "summary", ["eBPF"]);
     }
+    case "datapath":
+      return datapathText(step);
     case "note": {
       const dev = step.dev === undefined ? "" : `${step.dev.name}: `;
       return line("note", `${dev}${step.text}`, "normal", []);
@@ -174,6 +179,23 @@ function bridgeText(step: BridgeStep, packet: unknown, nameOf: NameOf | undefine
       "in truth a bridge looks at MACs alone, and it found this one: its own",
     ],
   );
+}
+
+function datapathText({ datapath, event, from, flow, to }: DatapathStep): StepText {
+  const { name } = datapath;
+  const ports = to.length === 0 ? "no port" : to.join(", ");
+  if (event === "execute") {
+    const text = `the program has ${name} send the frame to ${ports}`;
+    return line("datapath", text, "normal", ["openvswitch", "upcall"]);
+  }
+  const origin = `port ${from?.number} (${from?.name}) of ${name}`;
+  if (flow === undefined) {
+    const text = `no flow fits a frame from ${origin}: the program is asked`;
+    return line("datapath", text, "summary", ["openvswitch", "upcall"]);
+  }
+  const rule = `${flowMatchText(flow.match)}, actions:${flowActionsText(flow.actions)}`;
+  const text = `a flow takes the frame from ${origin} to ${ports}`;
+  return line("datapath", text, "normal", ["openvswitch", "megaflow"], [rule]);
 }
 
 function neighbourText({ dev, ip, mac, state }: NeighbourStep, nameOf?: NameOf): StepText {

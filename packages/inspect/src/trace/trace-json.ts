@@ -1,6 +1,8 @@
 import { formatOrigin, type Origin } from "@cnilab/core";
 import {
   type FilterStep,
+  flowActionsText,
+  flowMatchText,
   HOOK_NAMES,
   NF_ACCEPT,
   NF_DROP,
@@ -176,6 +178,17 @@ export type TraceStepJson = { readonly text: string } & (
       /** Map look-ups of the run. */
       readonly lookups: number;
     }
+  | {
+      readonly kind: "datapath";
+      readonly datapath: string;
+      readonly event: "hit" | "miss" | "execute";
+      /** The port it came in by. */
+      readonly from?: string;
+      /** As `ovs-dpctl dump-flows` prints what it asks for. */
+      readonly flow?: string;
+      readonly actions?: string;
+      readonly to: readonly string[];
+    }
   | { readonly kind: "note"; readonly dev?: string }
 );
 
@@ -330,6 +343,20 @@ function stepJson(traced: TracedStep, nameOf: NameOf | undefined): TraceStepJson
       const { kind, dev, hook, program, verdict, lookups } = step;
       const at = dev === undefined ? {} : { dev: dev.name };
       return { kind, text, ...at, hook, program, verdict, lookups };
+    }
+    case "datapath": {
+      const { kind, datapath, event, from, flow, to } = step;
+      return {
+        kind,
+        text,
+        datapath: datapath.name,
+        event,
+        ...(from === undefined ? {} : { from: from.name }),
+        ...(flow === undefined
+          ? {}
+          : { flow: flowMatchText(flow.match), actions: flowActionsText(flow.actions) }),
+        to,
+      };
     }
     case "note":
       return { kind: step.kind, text, ...(step.dev === undefined ? {} : { dev: step.dev.name }) };

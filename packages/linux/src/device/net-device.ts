@@ -8,6 +8,7 @@ import {
   linkLocalFromMac,
   type Mac,
 } from "@cnilab/net";
+import type { TunnelKey } from "../bpf/skb-bpf.ts";
 import type { XdpHook } from "../bpf/xdp-hook.ts";
 import type { Bridge } from "../bridge/bridge.ts";
 import type { BridgePort } from "../bridge/bridge-port.ts";
@@ -34,9 +35,12 @@ import type { Ipv4DeviceConf, Ipv6DeviceConf } from "../sysctl.ts";
 import type { TrafficControl } from "../tc/traffic-control.ts";
 import { type DeviceAddress, IPV6_MIN_MTU } from "./interface-address.ts";
 
-/** Takes frames away from a device before the protocols see them (`rx_handler`). True: it has it. */
+/**
+ * Takes frames away from a device before the protocols see them (`rx_handler`), with what the tunnel says that they came out of.
+ * True: it has it.
+ */
 export interface ReceiveHandler {
-  handle(dev: NetDevice, skb: Skb): boolean;
+  handle(dev: NetDevice, skb: Skb, tunnel: TunnelKey | undefined): boolean;
   /** The device is about to be deleted. */
   deviceRemoved?(): void;
 }
