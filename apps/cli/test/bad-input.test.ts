@@ -315,7 +315,7 @@ const ARGUMENTS: readonly (readonly [string, string])[] = [
   ],
   [
     "show vfp --node node1",
-    "show vfp: node1 runs Linux, which has no vfpctrl /list-rule; take rules, fdb, tc, iptables, ip6tables, nft, ipset, ipvs, conntrack, sysctl",
+    "show vfp: node1 runs Linux, which has no vfpctrl /list-rule; take rules, fdb, tc, iptables, ip6tables, nft, ipset, ipvs, conntrack, ovs, sysctl",
   ],
   [
     "show routes --node node1 --table x",
