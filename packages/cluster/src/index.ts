@@ -17,10 +17,17 @@ export {
   type Surroundings,
 } from "./connect/connection.ts";
 export { type Endpoint, type EndpointScope, parseEndpoint } from "./connect/endpoint.ts";
-export type { HttpOutcome } from "./connect/http-request.ts";
-export type { NameAnswer, NameLookup } from "./connect/name-lookup.ts";
+export { askHttp, type HttpAsk, type HttpOutcome } from "./connect/http-request.ts";
+export {
+  lookUp,
+  type NameAnswer,
+  type NameAsker,
+  type NameLookup,
+  query,
+  whyUnresolved,
+} from "./connect/name-lookup.ts";
 export { slicesOf } from "./connect/service-endpoints.ts";
-export type { Verdict } from "./connect/verdict.ts";
+export { describeDrop, reasonOf, type Verdict, verdictOf } from "./connect/verdict.ts";
 export type { ReplicationController } from "./controllers/replica-set.ts";
 export { ContainerFiles } from "./kubelet/container-files.ts";
 export {

@@ -4,6 +4,7 @@ import {
   type HttpReport,
   httpProblem,
   httpReport,
+  type NameOf,
   PLAIN_STYLE,
   traceJson,
   tracePcapng,
@@ -20,13 +21,17 @@ import { nameOf } from "../names.ts";
 import { print, printJson, wantsColour } from "../output.ts";
 import type { ProgramIo } from "../program-io.ts";
 
-export interface CurlFlags extends ClusterFlags, RequestFlags {
-  readonly namespace?: string;
+/** Flags of whoever asks a URL, on whatever network. */
+export interface AskFlags extends RequestFlags {
   readonly location?: boolean;
   readonly verbose?: boolean;
   readonly trace?: boolean;
   readonly level: Weight;
   readonly output: "text" | "json" | "pcapng";
+}
+
+export interface CurlFlags extends ClusterFlags, AskFlags {
+  readonly namespace?: string;
 }
 
 /** Redirects that are followed at most, as curl does. */
@@ -37,7 +42,14 @@ export function addCurlCommand(program: Command, io: ProgramIo): void {
     .command("curl")
     .description("ask a URL: DNS, connection, TLS, Ingress or Gateway, backend")
     .argument("<src>", "who asks: ns/pod, deploy/NAME, node/NAME, internet, an address")
-    .argument("<url>", "http:// or https://; http where neither is given")
+    .argument("<url>", "http:// or https://; http where neither is given");
+  addAskFlags(command).option("-n, --namespace <name>", "namespace of names that have none");
+  addClusterFlags(command).action((src, url, flags) => curl(io, src, url, flags));
+}
+
+/** curl's own options, and what to print. */
+export function addAskFlags(command: Command): Command {
+  return command
     .option("-X, --request <method>", "GET where it is absent")
     .option("-I, --head", "ask for the header alone: method HEAD")
     .addOption(
@@ -66,9 +78,7 @@ export function addCurlCommand(program: Command, io: ProgramIo): void {
       new Option("--level <level>", "how much text, with --trace")
         .choices(["summary", "normal", "verbose"])
         .default("normal"),
-    )
-    .option("-n, --namespace <name>", "namespace of names that have none");
-  addClusterFlags(command).action((src, url, flags) => curl(io, src, url, flags));
+    );
 }
 
 /** Asks a URL, says what came of it, and sets the exit code. @throws InputError */
@@ -81,10 +91,37 @@ export async function curl(
   const first = readRequest(url, flags);
   const { cluster, warnings } = await bringUp(io, flags);
   cluster.forgetConnections();
+  answerTo(io, src, first, flags, {
+    ask: (request, own) => ask(cluster, src, request, flags, own),
+    nameOf: nameOf(cluster),
+    warn: () => warn(io, [...warnings, ...cluster.warnings]),
+  });
+}
+
+/** Who asks and is told of, on a network. */
+export interface Asker {
+  /** One request, without those that its answer may lead to. @throws InputError */
+  ask(request: CurlRequest, walk: Trace): Answer;
+  readonly nameOf: NameOf;
+  /** Says what the user should know, before the answer. */
+  warn(): void;
+}
+
+/** Asks, follows redirects where that is wanted, and prints what came of it all. @throws InputError */
+export function answerTo(
+  io: ProgramIo,
+  src: string,
+  first: CurlRequest,
+  flags: AskFlags,
+  asker: Asker,
+): void {
   const walk = new Trace();
   const answers: Answer[] = [];
   for (let next: CurlRequest | undefined = first; next !== undefined; ) {
-    const answer = ask(cluster, src, next, flags, walk);
+    const own = new Trace();
+    const answer = asker.ask(next, own);
+    // One record of all requests; numbers of packets go on.
+    append(walk, own);
     answers.push(answer);
     const { result } = answer.connection.outcome ?? {};
     next =
@@ -98,7 +135,8 @@ export async function curl(
   const problem = endless
     ? `${MOST_REDIRECTS} redirects lead nowhere: ${last.request.url}`
     : last.problem;
-  warn(io, [...warnings, ...cluster.warnings]);
+  asker.warn();
+  const { nameOf } = asker;
   switch (flags.output) {
     case "json":
       printJson(io, {
@@ -107,7 +145,7 @@ export async function curl(
         ...(answers.length > 1 && {
           redirects: answers.slice(0, -1).map((a) => asJson(src, a)),
         }),
-        trace: traceJson(walk, { nameOf: nameOf(cluster) }),
+        trace: traceJson(walk, { nameOf }),
       });
       break;
     case "pcapng":
@@ -116,7 +154,7 @@ export async function curl(
     case "text": {
       const style = wantsColour(io) ? ANSI_STYLE : PLAIN_STYLE;
       if (flags.trace === true) {
-        print(io, traceText(walk, { level: flags.level, style, nameOf: nameOf(cluster) }));
+        print(io, traceText(walk, { level: flags.level, style, nameOf }));
         print(io, "\n");
       }
       for (const [i, answer] of answers.entries()) {
@@ -132,7 +170,8 @@ export async function curl(
   if (problem !== undefined) io.exitCode = 1;
 }
 
-interface Answer {
+/** What came of one request. */
+export interface Answer {
   readonly request: CurlRequest;
   readonly connection: HttpConnection;
   readonly report: HttpReport;
@@ -145,9 +184,8 @@ function ask(
   src: string,
   request: CurlRequest,
   flags: CurlFlags,
-  walk: Trace,
+  own: Trace,
 ): Answer {
-  const own = new Trace();
   const call = httpCall(cluster, src, request, flags);
   const { from } = call;
   const connection = cluster.requestHttp({ ...call, trace: own });
@@ -155,8 +193,6 @@ function ask(
   const report = httpReport(connection.outcome?.result, own, names, ({ netns }) =>
     cluster.nameOf(netns),
   );
-  // One record of all requests; numbers of packets go on.
-  append(walk, own);
   const { scheme, port } = request;
   // Doors go by the Host field, certificates by the URL.
   const host = scheme === "https" ? request.host : hostField(request);

@@ -61,14 +61,25 @@ async function dns(
   const found = cluster.lookUp(from, name, { type: wanted });
   warn(io, [...warnings, ...cluster.warnings]);
   if ("verdict" in found) throw new InputError(found.reason, pod);
-  if (flags.output === "json") printJson(io, json(pod, name, wanted, found));
-  else if (flags.output === "dig") print(io, asDig(name, found));
-  else print(io, text(pod, name, found));
+  printAnswer(io, { who: pod, name, type: wanted }, found, flags.output);
+}
+
+/** Prints what a resolver got, and sets the exit code. */
+export function printAnswer(
+  io: ProgramIo,
+  asked: { readonly who: string; readonly name: string; readonly type: string | undefined },
+  found: NameAnswer,
+  output: "text" | "dig" | "json",
+): void {
+  const { who, name, type } = asked;
+  if (output === "json") printJson(io, json(who, name, type, found));
+  else if (output === "dig") print(io, asDig(name, found));
+  else print(io, text(who, name, found));
   if (found.problem !== undefined) io.exitCode = 1;
 }
 
-/** @throws InputError */
-function readType(text: string): string {
+/** The name of a type of record, in capitals. @throws InputError */
+export function readType(text: string): string {
   const type = text.toUpperCase();
   if (typeNumber(type) !== undefined) return type;
   throw new InputError(

@@ -1,21 +1,11 @@
 import { InputError } from "@cnilab/core";
-import {
-  ANSI_STYLE,
-  PLAIN_STYLE,
-  serviceSummary,
-  traceJson,
-  tracePcapng,
-  traceText,
-} from "@cnilab/inspect";
 import { Trace } from "@cnilab/linux";
 import { type Command, Option } from "commander";
 import { warn } from "../cluster-flags.ts";
-import { captureBytes } from "../dns/capture-bytes.ts";
-import { lookupJson } from "../dns/lookup-json.ts";
 import { nameOf } from "../names.ts";
-import { print, printJson, wantsColour } from "../output.ts";
 import type { ProgramIo } from "../program-io.ts";
 import { addTargetFlags, readTarget, type TargetFlags } from "../target.ts";
+import { printTrace } from "../trace-output.ts";
 import { addWalkFlags, type WalkFlags, walkable } from "../walkable.ts";
 import { curl, isUrl } from "./curl.ts";
 
@@ -63,34 +53,5 @@ async function trace(io: ProgramIo, src: string, dst: string, flags: TraceFlags)
   const walk = new Trace();
   const connection = cluster.connect({ ...target, trace: walk });
   warn(io, [...warnings, ...cluster.warnings]);
-  const outcome = `${connection.verdict}: ${connection.reason}`;
-  switch (flags.output) {
-    case "json":
-      printJson(io, {
-        src,
-        dst,
-        verdict: connection.verdict,
-        reason: connection.reason,
-        ...(connection.backend === undefined ? {} : { backend: connection.backend }),
-        ...(connection.seenAs === undefined ? {} : { seenAs: connection.seenAs }),
-        ...(connection.lookup === undefined ? {} : { lookup: lookupJson(connection.lookup) }),
-        services: serviceSummary(walk, nameOf(cluster)),
-        ...traceJson(walk, { nameOf: nameOf(cluster) }),
-      });
-      break;
-    case "pcapng":
-      io.stdout.write(tracePcapng(walk, captureBytes));
-      break;
-    case "text":
-      print(
-        io,
-        traceText(walk, {
-          level: flags.level,
-          style: wantsColour(io) ? ANSI_STYLE : PLAIN_STYLE,
-          nameOf: nameOf(cluster),
-        }),
-      );
-      print(io, ["", ...serviceSummary(walk, nameOf(cluster)), outcome].join("\n"));
-  }
-  if (connection.verdict !== "allowed") io.exitCode = 1;
+  printTrace(io, { src, dst, connection, walk, nameOf: nameOf(cluster) }, flags);
 }
