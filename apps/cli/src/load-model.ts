@@ -10,6 +10,7 @@ const MODELS: ReadonlyMap<string, () => Promise<CniModel>> = new Map([
   ["flannel", async () => (await import("@cnilab/flannel")).flannel],
   ["calico", async () => (await import("@cnilab/calico")).calico],
   ["cilium", async () => (await import("@cnilab/cilium")).cilium],
+  ["weave", async () => (await import("@cnilab/weave")).weave],
 ]);
 
 /** What `--cni` calls them. */

@@ -205,7 +205,7 @@ const ARGUMENTS: readonly (readonly [string, string])[] = [
   ["run --seed 1.5", '--seed: must be a whole number from 0 to 4294967295, not "1.5"'],
   [
     "run --cni nope",
-    '--cni: there is no model "nope"; known are flannel, calico, cilium, none, or give an npm package or a path',
+    '--cni: there is no model "nope"; known are flannel, calico, cilium, weave, none, or give an npm package or a path',
   ],
   [
     "run --cni ./model.mjs",

@@ -18,6 +18,9 @@ export function clusterConfig(given: Partial<ClusterConfig> = {}): ClusterConfig
   const ipFamilies = given.ipFamilies ?? familiesOf(given) ?? [4];
   const config: ClusterConfig = {
     clusterCidrs: given.clusterCidrs ?? ipFamilies.map((f) => parsePrefix(POD_RANGES[f])),
+    ...(given.allocateNodeCidrs === undefined
+      ? {}
+      : { allocateNodeCidrs: given.allocateNodeCidrs }),
     nodeCidrMaskSize: given.nodeCidrMaskSize ?? { 4: 24, 6: 64 },
     serviceCidrs: given.serviceCidrs ?? ipFamilies.map((f) => parsePrefix(SERVICE_RANGES[f])),
     ...(given.serviceNodePortRange === undefined
@@ -55,21 +58,7 @@ function check(config: ClusterConfig): void {
     );
   }
   for (const range of config.clusterCidrs) {
-    const length = config.nodeCidrMaskSize[range.family];
-    const most = range.family === 4 ? 30 : 126;
-    if (!Number.isInteger(length) || length < range.length || length > most) {
-      throw new InputError(
-        `a node's range of /${length} does not fit into ${range}; choose ${range.length} to ${most}`,
-        "--node-cidr-mask-size",
-      );
-    }
-    // The controller manager's limit, for its bitmap of node ranges.
-    if (length - range.length > 16) {
-      throw new InputError(
-        `${range} has 2^${length - range.length} node ranges of /${length}, and 2^16 is the most; choose a smaller --node-cidr-mask-size`,
-        "--cluster-cidr",
-      );
-    }
+    if (config.allocateNodeCidrs !== false) checkNodeRanges(config, range);
     for (const service of config.serviceCidrs) {
       if (!service.overlaps(range)) continue;
       throw new InputError(
@@ -77,6 +66,24 @@ function check(config: ClusterConfig): void {
         "--cluster-cidr",
       );
     }
+  }
+}
+
+function checkNodeRanges(config: ClusterConfig, range: Prefix): void {
+  const length = config.nodeCidrMaskSize[range.family];
+  const most = range.family === 4 ? 30 : 126;
+  if (!Number.isInteger(length) || length < range.length || length > most) {
+    throw new InputError(
+      `a node's range of /${length} does not fit into ${range}; choose ${range.length} to ${most}`,
+      "--node-cidr-mask-size",
+    );
+  }
+  // The controller manager's limit, for its bitmap of node ranges.
+  if (length - range.length > 16) {
+    throw new InputError(
+      `${range} has 2^${length - range.length} node ranges of /${length}, and 2^16 is the most; choose a smaller --node-cidr-mask-size`,
+      "--cluster-cidr",
+    );
   }
 }
 

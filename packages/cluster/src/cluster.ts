@@ -160,7 +160,7 @@ export class Cluster {
   constructor(options: ClusterOptions = {}) {
     const seed = options.seed ?? 1;
     this.#options = options;
-    this.config = clusterConfig(options.config);
+    this.config = clusterConfig(withPodRanges(options));
     this.#random = new SeededRandom(seed);
     this.network = new Network(this.clock, this.#random.fork("network"));
     const resources = [...(options.cni?.resources ?? []), ...(options.resources ?? [])];
@@ -425,7 +425,9 @@ export class Cluster {
     return [
       new GarbageCollector(api),
       new NamespaceController(api, clock),
-      new NodeIpamController(api, clock, this.config),
+      ...(this.config.allocateNodeCidrs === false
+        ? []
+        : [new NodeIpamController(api, clock, this.config)]),
       new DeploymentController(api, clock),
       new ReplicaSetController(api, clock, "ReplicaSet"),
       new ReplicaSetController(api, clock, "ReplicationController"),
@@ -571,6 +573,15 @@ export class Cluster {
 
 export function createCluster(options: ClusterOptions = {}): Cluster {
   return new Cluster(options);
+}
+
+/** Where the CNI has a range of its own the cluster has that. */
+function withPodRanges({ cni, cniOptions, config = {} }: ClusterOptions): Partial<ClusterConfig> {
+  const { clusterCidrs, ipFamilies = [4] } = config;
+  const ranges = clusterCidrs === undefined ? cni?.podRanges?.(cniOptions ?? {}) : undefined;
+  if (ranges === undefined || !ipFamilies.every((f) => ranges.some((r) => r.family === f)))
+    return config;
+  return { clusterCidrs: ranges, allocateNodeCidrs: false, ...config };
 }
 
 /** Nodes that pods of the input say they run on. */

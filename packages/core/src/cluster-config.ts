@@ -12,6 +12,8 @@ export interface PortRange {
 export interface ClusterConfig {
   /** `--cluster-cidr`: pod addresses, one prefix a family, first family first. */
   readonly clusterCidrs: readonly Prefix[];
+  /** `--allocate-node-cidrs`: whether each node gets a part of these; it does where this is absent. */
+  readonly allocateNodeCidrs?: boolean;
   /** `--node-cidr-mask-size`, by family. */
   readonly nodeCidrMaskSize: Readonly<Record<IpFamily, number>>;
   /** `--service-cluster-ip-range`, one prefix a family. */

@@ -1,3 +1,4 @@
+import type { Prefix } from "@cnilab/net";
 import type { ClusterConfig } from "./cluster-config.ts";
 import type { CustomResource } from "./custom-resource.ts";
 import type { Machine } from "./machine.ts";
@@ -34,6 +35,12 @@ export interface CniModel {
   readonly resources?: readonly CustomResource[];
   /** Whether Services are its own business with these options, so that the cluster runs no kube-proxy. */
   replacesKubeProxy?(options: CniOptionValues): boolean;
+  /**
+   * Where pods' addresses are from with these options, for a CNI that has a range of its own and takes none from nodes: then that
+   * is the cluster's, and nodes get no parts of it (`--allocate-node-cidrs=false`), unless somebody gives `--cluster-cidr`.
+   * @throws InputError
+   */
+  podRanges?(options: CniOptionValues): readonly Prefix[];
   /**
    * Registers factories for the engines that this CNI brings, under `IPAM`, `BRIDGE`, `OVERLAY`,
    * `PROXY` and `POLICY`. They are resolved in each node's own container, where `NODE` is set.

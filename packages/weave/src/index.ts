@@ -86,3 +86,8 @@ export type {
   OverlayConsumer,
   OverlayForwarder,
 } from "./router/network-overlay.ts";
+export { WeaveNpc } from "./npc/weave-npc.ts";
+export { RELEASE } from "./release.ts";
+export { weave } from "./weave.ts";
+export { Weaver, type WeaverOptions } from "./weaver/weaver.ts";
+export type { IpallocInit, WeaverConfig } from "./weaver/weaver-config.ts";

@@ -35,6 +35,8 @@ export interface AllocatorOptions {
   readonly isKnownPeer: (peer: PeerName) => boolean;
   /** Virtual time in ms. */
   readonly now: () => number;
+  /** Told after whatever happened: what waits may be other, and who owns what. */
+  readonly acted?: () => void;
 }
 
 /** What survives a restart. */
@@ -96,6 +98,15 @@ export class Allocator {
 
   get nicknames(): ReadonlyMap<PeerName, NickName> {
     return this.#nicknames;
+  }
+
+  /** Whether {@link tick} has anything to do, now or after a while. */
+  get needsTicks(): boolean {
+    return (
+      this.#awaitingConsensus ||
+      this.#claims.length + this.#allocations.length > 0 ||
+      this.#dead.size > 0
+    );
   }
 
   /** Operations that wait, in order. */
@@ -447,6 +458,7 @@ export class Allocator {
           new Map(ranges.map((range) => [range.start, this.space.freeCount(range)])),
         );
       }
+      this.#options.acted?.();
     }
   }
 }

@@ -16,6 +16,8 @@ export interface Owned {
 export class OwnedAddresses {
   readonly #owned = new Map<string, Owned>();
   readonly #idents = new Map<Ipv4Address, string>();
+  /** Grows with each change. */
+  version = 0;
 
   entries(): ReadonlyMap<string, Owned> {
     return this.#owned;
@@ -38,6 +40,7 @@ export class OwnedAddresses {
     const before = this.#owned.get(ident)?.addresses ?? [];
     this.#owned.set(ident, { isContainer, addresses: [...before, address] });
     this.#idents.set(address.address, ident);
+    this.version++;
   }
 
   /** @returns whether it was there */
@@ -48,13 +51,14 @@ export class OwnedAddresses {
     if (left.length === 0) this.#owned.delete(ident);
     else this.#owned.set(ident, { ...owned, addresses: left });
     this.#idents.delete(address);
+    this.version++;
     return true;
   }
 
   /** @returns what it had */
   removeAll(ident: string): readonly OwnedAddress[] {
     const addresses = this.#owned.get(ident)?.addresses ?? [];
-    this.#owned.delete(ident);
+    if (this.#owned.delete(ident)) this.version++;
     for (const { address } of addresses) this.#idents.delete(address);
     return addresses;
   }

@@ -1,4 +1,4 @@
-import type { Iptables } from "@cnilab/linux";
+import type { Ipsets, Iptables } from "@cnilab/linux";
 import {
   DEFAULT_CHAIN,
   EGRESS_ACCEPT_CHAIN,
@@ -10,6 +10,8 @@ import {
   MAIN_CHAIN,
 } from "./chains.ts";
 
+/** `IpsetNamePrefix`. */
+const SET_PREFIX = "weave-";
 const MULTICAST = "224.0.0.0/4";
 /** The bridge's port to the other peers. */
 const BRIDGE_PORT = "vethwe-bridge";
@@ -27,6 +29,13 @@ export function resetIptables(iptables: Iptables): void {
     if (iptables.hasChain("filter", chain)) iptables.flush("filter", chain);
     else iptables.newChain("filter", chain);
   }
+}
+
+/** Sets of an earlier run; those in others first, which hold them (prog/weave-npc/main.go). */
+export function resetIpsets(ipsets: Ipsets): void {
+  const own = ipsets.all.filter(({ name }) => name.startsWith(SET_PREFIX)).map(({ name }) => name);
+  for (const name of own) ipsets.run(`flush ${name}`);
+  for (const name of own) ipsets.run(`destroy ${name}`);
 }
 
 /** Rules that are always there; `--allow-mcast` is on, as by default. */

@@ -1,6 +1,6 @@
 import type { Namespace, NetworkPolicy, Pod } from "@cnilab/core";
 import type { NetNamespace } from "@cnilab/linux";
-import { createBaseRules, resetIptables } from "./base-rules.ts";
+import { createBaseRules, resetIpsets, resetIptables } from "./base-rules.ts";
 import { EGRESS_CHAIN, EGRESS_MARK, LOG_GROUP } from "./chains.ts";
 import { IpsetUsers } from "./ipset-users.ts";
 import {
@@ -32,6 +32,7 @@ export class NetworkPolicyController {
     this.#namespaceOf = namespaceOf;
     const sets = new IpsetUsers(netns.ipsets);
     resetIptables(iptables);
+    resetIpsets(netns.ipsets);
     createBaseRules(iptables);
     this.#shared = {
       iptables,

@@ -1,0 +1,68 @@
+import { CniBridgeEngine, PLUGINS, watchedNetworkList } from "@cnilab/cni-plugins";
+import {
+  BRIDGE,
+  type ClusterConfig,
+  type CniModel,
+  type CniOptionValues,
+  type CniPlugin,
+  type DependencyContainer,
+  IPAM,
+  NODE,
+  type NodeContext,
+  OVERLAY,
+  POLICY,
+  perNode,
+} from "@cnilab/core";
+import type { Kernel } from "@cnilab/linux";
+import { CONFLIST_FILE } from "./cni/conflist.ts";
+import { WeaveIpam } from "./cni/weave-ipam.ts";
+import { WeaveNet } from "./cni/weave-net.ts";
+import { WeaveKube } from "./kube/weave-kube.ts";
+import { ipallocRange, MODEL_OPTIONS, weaverConfig } from "./model-options.ts";
+import { WeaveNpc } from "./npc/weave-npc.ts";
+import { RELEASE } from "./release.ts";
+
+/** Weave Net as its DaemonSet for Kubernetes sets it up; options are weaver's flags. */
+export const weave: CniModel = {
+  name: "weave",
+  release: RELEASE,
+  description:
+    "one switched network over all nodes by a mesh of peers: Open vSwitch or user space, IPAM without a store, weave-npc",
+  options: MODEL_OPTIONS,
+  podRanges: (options) => [ipallocRange(options)],
+  register,
+};
+
+function register(
+  container: DependencyContainer,
+  options: CniOptionValues,
+  cluster: ClusterConfig,
+): void {
+  const config = weaverConfig(options, cluster);
+  const nodeOf = (node: DependencyContainer) => node.resolve(NODE) as NodeContext<Kernel>;
+  const ipams = perNode((node: DependencyContainer) => new WeaveIpam(config, nodeOf(node).clock));
+  container.register(IPAM, ipams);
+  container.register(
+    OVERLAY,
+    perNode((node) => new WeaveKube(nodeOf(node), config, ipams.useFactory(node))),
+  );
+  container.register(
+    BRIDGE,
+    perNode((node) => makeBridge(node, ipams.useFactory(node))),
+  );
+  if (!config.expectNpc) return;
+  container.register(
+    POLICY,
+    perNode((node) => new WeaveNpc(nodeOf(node))),
+  );
+}
+
+/** Pods are joined by the CNI plugins of the conflist, with the IPAM that is registered. */
+function makeBridge(container: DependencyContainer, weaver: WeaveIpam): CniBridgeEngine {
+  const { machine } = container.resolve(NODE) as NodeContext<Kernel>;
+  const ipam = container.isRegistered(IPAM, true) ? container.resolve(IPAM) : undefined;
+  const plugins = new Map<string, CniPlugin>(PLUGINS);
+  plugins.set("weave-net", new WeaveNet(weaver));
+  const network = watchedNetworkList(machine.files, CONFLIST_FILE);
+  return new CniBridgeEngine({ machine, network, plugins, ...(ipam !== undefined && { ipam }) });
+}

@@ -1,0 +1,207 @@
+import type { Clock, HostFiles, Random, Timer } from "@cnilab/core";
+import type { NetNamespace } from "@cnilab/linux";
+import type { InterfaceAddress, Ipv4Address } from "@cnilab/net";
+import {
+  type BridgeRulesConfig,
+  configureBridgeRules,
+  resetBridgeRules,
+  WEAVE_BRIDGE,
+} from "../bridge/bridge-rules.ts";
+import { NoMasqLocalTracker } from "../bridge/no-masq-local.ts";
+import { Allocator, TICK_MS } from "../ipam/allocator.ts";
+import { weightedDonors } from "../ipam/donors.ts";
+import type { RingEntry } from "../ipam/ring-entry.ts";
+import { IpamChannel } from "../mesh/ipam-channel.ts";
+import { MeshRouter } from "../mesh/mesh-router.ts";
+import { NULL_OVERLAY } from "../mesh/overlay.ts";
+import type { NickName, PeerName } from "../mesh/peer-name.ts";
+import { MESH_PORT } from "../mesh/protocol.ts";
+import { expose, reexpose } from "../net/expose.ts";
+import { IptablesCanary } from "../net/iptables-canary.ts";
+import { type BridgeKind, bridgeMtu, ensureBridge } from "../net/weave-bridge.ts";
+import type { IpallocInit, WeaverConfig } from "./weaver-config.ts";
+import { WeaverDatabase } from "./weaver-database.ts";
+
+/** Whose the bridge's own address is. */
+export const EXPOSE_IDENT = "weave:expose";
+/** `--http-addr` of weave-kube. */
+const CONTROL_PORT = 6784;
+/** So many ticks are waited for, should nothing happen meanwhile; they go on behind that. */
+const AWAITED_TICKS = 24;
+
+export interface WeaverOptions {
+  readonly netns: NetNamespace;
+  readonly files: HostFiles;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly name: PeerName;
+  readonly nickname: NickName;
+  readonly config: WeaverConfig;
+  readonly ipallocInit: IpallocInit;
+  /** Addresses of peers to begin with. */
+  readonly peers: readonly string[];
+}
+
+/** The router of a node, from start to end of its process (prog/weaver/main.go). */
+export class Weaver {
+  readonly config: WeaverConfig;
+  readonly router: MeshRouter;
+  readonly allocator: Allocator;
+  readonly #options: WeaverOptions;
+  readonly #netns: NetNamespace;
+  readonly #database: WeaverDatabase;
+  readonly #canary: IptablesCanary;
+  readonly #noMasqLocal: NoMasqLocalTracker | undefined;
+  readonly #clock: Clock;
+  #tick: Timer | undefined;
+  #ticks = 0;
+  #ring: readonly RingEntry[] | undefined;
+  #ownedVersion = -1;
+
+  /** Makes the node's devices and rules. @throws WeaverError where they cannot be */
+  constructor(options: WeaverOptions) {
+    const { netns, clock, random, files, name, nickname, config } = options;
+    this.#options = options;
+    this.#netns = netns;
+    this.#clock = clock;
+    this.config = config;
+    const iptables = netns.iptables(4);
+    resetBridgeRules(iptables, netns.ipsets, this.#rules);
+    ensureBridge(netns, {
+      kind: this.bridgeKind,
+      name,
+      ...(config.mtu !== undefined && { mtu: config.mtu }),
+    });
+    configureBridgeRules(iptables, this.#rules);
+    reexpose(netns, config.expectNpc);
+    this.#canary = new IptablesCanary(iptables, clock, () => {
+      configureBridgeRules(iptables, this.#rules);
+      reexpose(netns, config.expectNpc);
+    });
+    this.#noMasqLocal = config.noMasqLocal ? new NoMasqLocalTracker(netns.ipsets) : undefined;
+    this.router = new MeshRouter({
+      netns,
+      clock,
+      random: random.fork("mesh"),
+      name,
+      nickname,
+      overlay: NULL_OVERLAY,
+      discovery: config.discovery,
+      connectionLimit: config.connectionLimit,
+      trustedSubnets: config.trustedSubnets,
+      ...(config.password !== undefined && { password: config.password }),
+    });
+    this.#database = new WeaverDatabase(files, name);
+    this.allocator = this.#makeAllocator();
+  }
+
+  get bridgeKind(): BridgeKind {
+    return this.config.fastdp ? "bridged_fastdp" : "bridge";
+  }
+
+  /** Bytes that a container's packet may have by its device. */
+  get mtu(): number {
+    return bridgeMtu({
+      kind: this.bridgeKind,
+      ...(this.config.mtu !== undefined && { mtu: this.config.mtu }),
+    });
+  }
+
+  get #rules(): BridgeRulesConfig {
+    const { expectNpc, noMasqLocal } = this.config;
+    return { npc: expectNpc, noMasqLocal, port: MESH_PORT, controlPort: CONTROL_PORT };
+  }
+
+  #makeAllocator(): Allocator {
+    const { clock, random, config, ipallocInit, peers } = this.#options;
+    const { router } = this;
+    const { name, uid, nickname } = router.peers.ourself;
+    const channel = new IpamChannel(router);
+    const known = ipallocInit.kind === "consensus" && ipallocInit.peers;
+    const allocator = new Allocator({
+      name,
+      uid,
+      nickname,
+      universe: config.ipallocRange,
+      ...(ipallocInit.kind === "seed" && { seed: ipallocInit.peers }),
+      observer: ipallocInit.kind === "observer",
+      // Where nobody says how many there are: those that it was given, and itself (determineQuorum).
+      quorum: () => Math.floor((known || peers.length + 1) / 2) + 1,
+      gossip: channel,
+      donors: weightedDonors(random.fork("donors")),
+      isKnownPeer: (peer) => router.peers.get(peer) !== undefined,
+      now: () => clock.now,
+      acted: () => this.#ipamActed(),
+    });
+    channel.attach(allocator);
+    return allocator;
+  }
+
+  /** @throws KernelError where somebody has its port */
+  start(): void {
+    const { allocator, router } = this;
+    allocator.start(this.#database.load());
+    this.#claimExisting();
+    router.start(this.#options.peers);
+    this.#canary.start();
+    this.#ipamActed();
+  }
+
+  /** The process ends; devices, rules and flows stay. */
+  stop(): void {
+    this.#tick?.cancel();
+    this.#tick = undefined;
+    this.#canary.stop();
+    this.router.stop();
+  }
+
+  /** Gives the bridge an address, once there is one (`weave expose`). @param done told when it has it */
+  expose(done: () => void): void {
+    const { ipallocRange: subnet, expectNpc } = this.config;
+    this.allocator.allocate({ ident: EXPOSE_IDENT, subnet, isContainer: false }, (address) => {
+      if (address instanceof Error) return;
+      expose(this.#netns, this.addressOf(address), expectNpc);
+      done();
+    });
+  }
+
+  /** In the range that all share: containers are one subnet. */
+  addressOf(address: Ipv4Address): InterfaceAddress {
+    return { address, length: this.config.ipallocRange.length };
+  }
+
+  /** What the bridge has is its own still, though the database may be gone (prog/weaver/reclaim.go). */
+  #claimExisting(): void {
+    const { addresses4 } = this.#netns.device(WEAVE_BRIDGE);
+    for (const { address, prefixLength: length } of addresses4) {
+      const claim = { ident: EXPOSE_IDENT, address: address as Ipv4Address, length };
+      this.allocator.claim({ ...claim, isContainer: false }, () => {});
+    }
+  }
+
+  #ipamActed(): void {
+    const { allocator } = this;
+    if (allocator === undefined) return;
+    const { entries } = allocator.ring;
+    if (entries !== this.#ring || allocator.owned.version !== this.#ownedVersion) {
+      if (entries !== this.#ring) this.#noMasqLocal?.update(allocator.ring.ownedRanges());
+      this.#ring = entries;
+      this.#ownedVersion = allocator.owned.version;
+      this.#ticks = 0;
+      if (entries.length > 0) this.#database.save(allocator.persist());
+    }
+    if (allocator.needsTicks) this.#tickLater();
+  }
+
+  /** Messages may have been lost: what waits is tried again. */
+  #tickLater(): void {
+    if (this.#tick !== undefined) return;
+    const tick = () => {
+      this.#tick = undefined;
+      this.#ticks++;
+      this.allocator.tick();
+    };
+    const background = this.#ticks >= AWAITED_TICKS;
+    this.#tick = this.#clock.schedule(TICK_MS, tick, { background });
+  }
+}
