@@ -91,3 +91,6 @@ export { RELEASE } from "./release.ts";
 export { weave } from "./weave.ts";
 export { Weaver, type WeaverOptions } from "./weaver/weaver.ts";
 export type { IpallocInit, WeaverConfig } from "./weaver/weaver-config.ts";
+export { OverlaySwitch } from "./router/overlay-switch.ts";
+export { Pcap } from "./router/pcap.ts";
+export { type SleeveOptions, SleeveOverlay } from "./sleeve/sleeve-overlay.ts";

@@ -67,6 +67,16 @@ export class MeshLab {
     this.#fault(x, y, { delayMs });
   }
 
+  /** Of what goes between two machines this part is lost, 0 to 1. */
+  lose(x: number, y: number, loss: number): void {
+    this.#fault(x, y, { loss });
+  }
+
+  /** What the switch between the machines takes; the machines do not hear of it. */
+  setSegmentMtu(mtu: number): void {
+    this.#segment.mtu = mtu;
+  }
+
   #fault(x: number, y: number, fault: LinkFault | undefined): void {
     const [from, to] = [this.#nics.get(x) as Nic, this.#nics.get(y) as Nic];
     this.#segment.setFault(from, to, fault);
