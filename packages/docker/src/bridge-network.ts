@@ -1,6 +1,8 @@
 import { Bridge, type NetNamespace } from "@cnilab/linux";
-import type { Ipv4Address, Prefix } from "@cnilab/net";
+import { formatIp, type Ipv4Address, type Prefix } from "@cnilab/net";
 import { type BridgeOptions, parseBridgeOptions } from "./bridge-options.ts";
+import { NameRecords } from "./dns/name-records.ts";
+import { DockerError } from "./docker-error.ts";
 import type { Firewaller, NetworkFirewall, NetworkRules } from "./firewall/firewaller.ts";
 import { AddressPool } from "./ipam/address-pool.ts";
 
@@ -16,7 +18,12 @@ export interface NetworkSpec {
   /** `--opt`, by their full names. */
   readonly options?: Readonly<Record<string, string>>;
   readonly labels?: Readonly<Record<string, string>>;
+  /** `--attachable`: of meaning in Swarm only, and shown. */
+  readonly attachable?: boolean;
 }
+
+/** The network that is there from the beginning, for containers that name none. */
+export const DEFAULT_NETWORK = "bridge";
 
 /** A network of one host: a bridge with its address and its rules (libnetwork drivers/bridge). */
 export class BridgeNetwork {
@@ -29,6 +36,10 @@ export class BridgeNetwork {
   /** None for a network that is isolated from its host. */
   readonly gateway: Ipv4Address | undefined;
   readonly bridge: Bridge;
+  /** What its containers call each other. */
+  readonly names: NameRecords = new NameRecords();
+  /** Virtual milliseconds. */
+  readonly createdAt: number;
   /** `undefined` where the daemon programs no rules. */
   readonly firewall: NetworkFirewall | undefined;
 
@@ -48,6 +59,8 @@ export class BridgeNetwork {
     this.name = spec.name;
     this.internal = spec.internal ?? false;
     this.spec = spec;
+    this.createdAt = netns.network.clock.now;
+    checkAddresses(spec, subnet);
     this.options = parseBridgeOptions(spec.options ?? {}, this.internal);
     this.pool = new AddressPool(subnet, spec.ipRange);
     const { icc, gatewayMode, inhibitIpv4, mtu, masquerade, hostIp } = this.options;
@@ -64,29 +77,39 @@ export class BridgeNetwork {
       mac: netns.kernel.randomMac(),
     });
     this.bridge = bridge;
-    netns.sysctl.set(`net/ipv6/conf/${bridge.name}/accept_ra`, 0);
-    if (mtu !== undefined) bridge.setMtu(mtu);
-    if (this.gateway !== undefined && gatewayMode !== "isolated" && !inhibitIpv4) {
-      bridge.addAddress(this.gateway, subnet.length);
+    try {
+      netns.sysctl.set(`net/ipv6/conf/${bridge.name}/accept_ra`, 0);
+      if (mtu !== undefined) bridge.setMtu(mtu);
+      if (this.gateway !== undefined && gatewayMode !== "isolated" && !inhibitIpv4) {
+        bridge.addAddress(this.gateway, subnet.length);
+      }
+      if (!host.userlandProxy) {
+        netns.sysctl.set(`net/ipv4/conf/${bridge.name}/route_localnet`, 1);
+      }
+      bridge.setUp();
+      const rules: NetworkRules = {
+        bridge: bridge.name,
+        internal: this.internal,
+        icc,
+        masquerade,
+        trustedHostInterfaces: this.options.trustedHostInterfaces,
+        ipv4: {
+          prefix: subnet,
+          ...(hostIp === undefined ? {} : { hostIp }),
+          routed: gatewayMode === "routed",
+          unprotected: gatewayMode === "nat-unprotected",
+        },
+      };
+      this.firewall = host.firewaller?.addNetwork(rules);
+    } catch (error) {
+      bridge.remove();
+      throw error;
     }
-    if (!host.userlandProxy) {
-      netns.sysctl.set(`net/ipv4/conf/${bridge.name}/route_localnet`, 1);
-    }
-    bridge.setUp();
-    const rules: NetworkRules = {
-      bridge: bridge.name,
-      internal: this.internal,
-      icc,
-      masquerade,
-      trustedHostInterfaces: this.options.trustedHostInterfaces,
-      ipv4: {
-        prefix: subnet,
-        ...(hostIp === undefined ? {} : { hostIp }),
-        routed: gatewayMode === "routed",
-        unprotected: gatewayMode === "nat-unprotected",
-      },
-    };
-    this.firewall = host.firewaller?.addNetwork(rules);
+  }
+
+  /** One that somebody made: its containers find each other by name. */
+  get isUserDefined(): boolean {
+    return this.name !== DEFAULT_NETWORK;
   }
 
   get subnet(): Prefix {
@@ -96,5 +119,27 @@ export class BridgeNetwork {
   remove(): void {
     this.firewall?.remove();
     this.bridge.remove();
+  }
+}
+
+/** daemon/network.go `validateIpamConfig`. */
+function checkAddresses({ name, ipRange, gateway }: NetworkSpec, subnet: Prefix): void {
+  const fault = (text: string) =>
+    new DockerError(`network ${name}: invalid network config: invalid ${text}`);
+  if (ipRange !== undefined) {
+    if (typeof ipRange.address !== "number") {
+      throw fault(`ip-range ${ipRange}: parent subnet is an IPv4 block`);
+    }
+    if (ipRange.length < subnet.length) {
+      throw fault(`ip-range ${ipRange}: CIDR block is bigger than its parent subnet ${subnet}`);
+    }
+    if (!subnet.overlaps(ipRange)) {
+      throw fault(`ip-range ${ipRange}: parent subnet ${subnet} doesn't contain ip-range`);
+    }
+  }
+  if (gateway !== undefined && !subnet.contains(gateway)) {
+    throw fault(
+      `gateway ${formatIp(gateway)}: parent subnet ${subnet} doesn't contain this address`,
+    );
   }
 }

@@ -9,9 +9,17 @@ import {
   Segment,
   startEchoServer,
 } from "@cnilab/linux";
-import { formatIp, IPPROTO_TCP, IPPROTO_UDP, parseIp, parsePrefix } from "@cnilab/net";
+import {
+  formatEndpoint,
+  formatIp,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+  parseIp,
+  parsePrefix,
+} from "@cnilab/net";
 import { describe, expect, test } from "vitest";
-import { type ConnectSpec, type DaemonConfig, DockerHost } from "./docker-host.ts";
+import type { ConnectSpec } from "./container.ts";
+import { type DaemonConfig, DockerHost } from "./docker-host.ts";
 
 const ip = (text: string): number => parseIp(text) as number;
 
@@ -203,18 +211,25 @@ test("without rules, only routing and proxies are left", () => {
 
 test.each([
   { mode: "nat", port: "timeout", other: "timeout" },
-  { mode: "nat-unprotected", port: "x saw 192.0.2.20", other: "x saw 192.0.2.20" },
-  { mode: "routed", port: "x saw 192.0.2.20", other: "timeout" },
+  { mode: "nat-unprotected", port: "xx saw 192.0.2.20", other: "xx saw 192.0.2.20" },
+  { mode: "routed", port: "xx saw 192.0.2.20", other: "timeout" },
 ])("gateway mode $mode, by the LAN to containers' addresses", ({ mode, port, other }) => {
   const made = new Lab();
   const options = { "com.docker.network.bridge.gateway_mode_ipv4": mode };
   made.docker.createNetwork({ name: "n", options });
-  made.run("x", ["n"], 8080);
+  made.run("xx", ["n"], 8080);
   expect(made.walk("neighbour", "172.18.0.2:80")).toBe(port);
-  startEchoServer(made.netns("x"), { protocol: IPPROTO_TCP, port: 81, owner: "x" });
+  startEchoServer(made.netns("xx"), { protocol: IPPROTO_TCP, port: 81, owner: "xx" });
   expect(made.walk("neighbour", "172.18.0.2:81")).toBe(other);
-  const mapped = made.docker.containers.get("x")?.portMappings.length;
-  expect(mapped).toBe(mode === "routed" ? 0 : 2);
+  const mapped = made.docker
+    .container("xx")
+    .portMappings.map(({ hostIp, hostPort }) => formatEndpoint(hostIp, hostPort));
+  const proxied = "[::]:8080";
+  expect(mapped.sort()).toEqual(
+    mode === "routed"
+      ? ["0.0.0.0:0", "0.0.0.0:0", proxied, proxied]
+      : ["0.0.0.0:8080", "0.0.0.0:8080", proxied, proxied],
+  );
 });
 
 test.each([
@@ -244,9 +259,9 @@ test("an isolated network has no address on the host", () => {
   const options = { "com.docker.network.bridge.gateway_mode_ipv4": "isolated" };
   const { bridge } = made.docker.createNetwork({ name: "n", internal: true, options });
   expect(bridge.addresses4).toEqual([]);
-  made.run("x", ["n"]);
-  made.run("y", ["n"]);
-  expect(made.walk("y", "172.18.0.1:80")).toBe("x saw 172.18.0.2");
+  made.run("xx", ["n"]);
+  made.run("yy", ["n"]);
+  expect(made.walk("yy", "172.18.0.1:80")).toBe("xx saw 172.18.0.2");
   expect(made.walk("host", "172.18.0.1:80")).toBe("unreachable");
 });
 
@@ -259,8 +274,8 @@ test.each<{ networks: ConnectSpec[]; want: string }>([
   made.docker.createNetwork({ name: "a" });
   made.docker.createNetwork({ name: "b" });
   made.docker.createNetwork({ name: "c", internal: true });
-  made.run("x", networks);
-  const routes = made.netns("x").fib4.routesTo(parsePrefix("0.0.0.0/0"));
+  made.run("xx", networks);
+  const routes = made.netns("xx").fib4.routesTo(parsePrefix("0.0.0.0/0"));
   expect(routes.map((r) => r.nexthops[0]?.gateway)).toEqual([ip(want)]);
 });
 
@@ -268,15 +283,15 @@ test("published ports follow the gateway, and end with their container", () => {
   const made = new Lab();
   made.docker.createNetwork({ name: "a" });
   made.docker.createNetwork({ name: "b" });
-  made.run("x", ["b"], 8080);
+  made.run("xx", ["b"], 8080);
   const to = "127.0.0.1:8080";
-  expect(made.walk("host", to)).toBe("x saw 172.19.0.1");
-  made.docker.connect("x", { network: "a" });
-  expect(made.walk("host", to)).toBe("x saw 172.18.0.1");
-  made.docker.disconnect("x", "a");
-  expect(made.walk("host", to)).toBe("x saw 172.19.0.1");
-  expect(made.walk("x", "192.0.2.20:80")).toBe("neighbour saw 192.0.2.10");
-  made.docker.remove("x");
+  expect(made.walk("host", to)).toBe("xx saw 172.19.0.1");
+  made.docker.connect("xx", { network: "a" });
+  expect(made.walk("host", to)).toBe("xx saw 172.18.0.1");
+  made.docker.disconnect("xx", "a");
+  expect(made.walk("host", to)).toBe("xx saw 172.19.0.1");
+  expect(made.walk("xx", "192.0.2.20:80")).toBe("neighbour saw 192.0.2.10");
+  made.docker.remove("xx");
   expect(made.walk("host", to)).toBe("refused");
   expect(made.host.iptables(4).save()).not.toContain("8080");
   made.docker.removeNetwork("a");
@@ -287,26 +302,26 @@ test("published ports follow the gateway, and end with their container", () => {
 test("an address that is used anew is found at once", () => {
   const made = new Lab();
   made.docker.createNetwork({ name: "a" });
-  made.run("x", ["a"]);
-  made.run("y", ["a"]);
-  expect(made.walk("x", "172.18.0.3:80")).toBe("y saw 172.18.0.2");
-  made.docker.remove("y");
-  made.run("z", ["a"]);
-  expect(made.walk("x", "172.18.0.3:80")).toBe("z saw 172.18.0.2");
+  made.run("xx", ["a"]);
+  made.run("yy", ["a"]);
+  expect(made.walk("xx", "172.18.0.3:80")).toBe("yy saw 172.18.0.2");
+  made.docker.remove("yy");
+  made.run("zz", ["a"]);
+  expect(made.walk("xx", "172.18.0.3:80")).toBe("zz saw 172.18.0.2");
 });
 
 test("host, none and the network of another container", () => {
   const made = new Lab();
-  made.run("x", ["bridge"]);
+  made.run("xx", ["bridge"]);
   const { docker } = made;
-  expect(docker.run({ name: "h", image: "i", network: "host" }).netns).toBe(made.host);
-  expect(docker.run({ name: "n", image: "i", network: "none" }).netns.devices).toHaveLength(1);
-  const sidecar = docker.run({ name: "s", image: "i", network: { container: "x" } });
-  expect(sidecar.netns).toBe(made.netns("x"));
-  docker.remove("x");
-  expect(docker.kernel.findNamespace("x")).toBe(sidecar.netns);
-  docker.remove("s");
-  expect(docker.kernel.findNamespace("x")).toBeUndefined();
+  expect(docker.run({ name: "hh", image: "i", network: "host" }).netns).toBe(made.host);
+  expect(docker.run({ name: "nn", image: "i", network: "none" }).netns.devices).toHaveLength(1);
+  const sidecar = docker.run({ name: "ss", image: "i", network: { container: "xx" } });
+  expect(sidecar.netns).toBe(made.netns("xx"));
+  docker.remove("xx");
+  expect(docker.kernel.findNamespace("xx")).toBe(sidecar.netns);
+  docker.remove("ss");
+  expect(docker.kernel.findNamespace("xx")).toBeUndefined();
 });
 
 test.each<{ name: string; act: (docker: DockerHost) => void; error: string }>([
@@ -336,14 +351,14 @@ test.each<{ name: string; act: (docker: DockerHost) => void; error: string }>([
   },
   {
     name: "a network that is not there",
-    act: (d) => d.run({ name: "y", image: "i", network: [{ network: "n" }] }),
+    act: (d) => d.run({ name: "yy", image: "i", network: [{ network: "n" }] }),
     error: "network n not found",
   },
   {
     name: "a host port twice",
     act: (d) =>
       d.run({
-        name: "y",
+        name: "yy",
         image: "i",
         ports: [
           { protocol: "tcp", port: 81 },
@@ -352,11 +367,15 @@ test.each<{ name: string; act: (docker: DockerHost) => void; error: string }>([
       }),
     error: "port is already allocated",
   },
-  { name: "a network in use", act: (d) => d.removeNetwork("used"), error: "active endpoints: x" },
+  {
+    name: "a network in use",
+    act: (d) => d.removeNetwork("used"),
+    error: 'active endpoints: name:"xx"',
+  },
 ])("refuses $name, and leaves nothing behind", ({ act, error }) => {
   const made = new Lab();
   made.docker.createNetwork({ name: "used" });
-  made.run("x", ["used"], 8080);
+  made.run("xx", ["used"], 8080);
   const state = () => [
     made.host.iptables(4).save(),
     made.host.devices.map((dev) => dev.name),
@@ -371,7 +390,8 @@ test.each<{ name: string; act: (docker: DockerHost) => void; error: string }>([
 });
 
 test("goes around the host's own link", () => {
-  const made = new Lab({ nameservers: [ip("172.18.0.53")] });
+  const made = new Lab();
+  made.docker.kernel.files.write("/etc/resolv.conf", "nameserver 172.18.0.53\n");
   made.host.device("ens1").addAddress(ip("172.19.3.4"), 20);
   expect(String(made.docker.createNetwork({ name: "n" }).subnet)).toBe("172.20.0.0/16");
 });

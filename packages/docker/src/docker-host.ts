@@ -1,44 +1,33 @@
-import type { Random } from "@cnilab/core";
+import { MemoryFiles, type Random } from "@cnilab/core";
 import {
   type Kernel,
+  KernelError,
   type NetNamespace,
-  PacketSocket,
   RT_SCOPE_LINK,
   RT_TABLE_MAIN,
-  Skb,
-  Veth,
 } from "@cnilab/linux";
-import {
-  ARP_REQUEST,
-  ArpPacket,
-  BROADCAST_MAC,
-  ETH_P_ARP,
-  formatEndpoint,
-  IPPROTO_TCP,
-  IPPROTO_UDP,
-  type Ipv4Address,
-  type Mac,
-  Prefix,
-} from "@cnilab/net";
-import { BridgeNetwork, type NetworkSpec } from "./bridge-network.ts";
+import { formatIp, Prefix } from "@cnilab/net";
+import { BridgeNetwork, DEFAULT_NETWORK, type NetworkSpec } from "./bridge-network.ts";
 import { parseBridgeOptions } from "./bridge-options.ts";
 import {
+  type ConnectSpec,
   Container,
+  type ContainerSpec,
   type Endpoint,
   type NetworkMode,
-  type PortMapping,
-  type PublishedPort,
 } from "./container.ts";
+import { type DnsOverrides, ResolvConfFile } from "./dns/resolv-conf-file.ts";
+import { SandboxDns } from "./dns/sandbox-dns.ts";
 import { DockerError } from "./docker-error.ts";
-import { startDockerProxy } from "./docker-proxy.ts";
+import { joinNetwork } from "./endpoint.ts";
 import type { Firewaller } from "./firewall/firewaller.ts";
 import { IptablesFirewaller } from "./firewall/iptables-firewaller.ts";
 import { NftablesFirewaller } from "./firewall/nftables-firewaller.ts";
 import { AddressSpace, type NetworkToSplit } from "./ipam/address-space.ts";
-import { PortAllocator, type PortRange } from "./port-allocator.ts";
+import { type MappedPorts, PortMapper } from "./port-mapper.ts";
 
 /** daemon.json, as far as the network goes. */
-export interface DaemonConfig {
+export interface DaemonConfig extends DnsOverrides {
   readonly firewallBackend?: "iptables" | "nftables";
   /** `false`: the daemon programs no rules. */
   readonly iptables?: boolean;
@@ -49,52 +38,52 @@ export interface DaemonConfig {
   readonly defaultAddressPools?: readonly NetworkToSplit[];
   /** `--bip`: subnet of docker0. */
   readonly bip?: Prefix;
-  /** Of the host's resolv.conf: no network gets a subnet with one of them. */
-  readonly nameservers?: readonly Ipv4Address[];
 }
 
-/** How a container joins a network: `docker network connect`. */
-export interface ConnectSpec {
-  readonly network: string;
-  readonly ip?: Ipv4Address;
-  readonly mac?: Mac;
-  readonly aliases?: readonly string[];
-  readonly gatewayPriority?: number;
+/** Networks that are there from the beginning, beside the default bridge, and have no bridge. */
+export type SpecialNetwork = "host" | "none";
+
+/** What belongs to a container only while it runs. */
+interface Running {
+  readonly dns: SandboxDns | undefined;
+  ports: MappedPorts | undefined;
 }
 
-/** `docker run`. */
-export interface ContainerSpec {
-  readonly name: string;
-  readonly image: string;
-  /** Names of networks, or how to join them; the default bridge where it is absent. */
-  readonly network?: "host" | "none" | { readonly container: string } | readonly ConnectSpec[];
-  readonly ports?: readonly PublishedPort[];
-}
+/** What a name of a container or a network may look like (daemon/names). */
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
 
-/** A machine with dockerd: bridge networks and containers in them. IPv4. */
+/**
+ * A machine with dockerd: bridge networks and containers in them. IPv4. What is refused leaves all as it was. The machine's
+ * /etc/resolv.conf and /etc/hosts are files of the kernel that it gets.
+ */
 export class DockerHost {
   readonly kernel: Kernel;
   readonly networks: Map<string, BridgeNetwork> = new Map();
+  /** Running or not, the oldest first. */
   readonly containers: Map<string, Container> = new Map();
+  readonly specialNetworkIds: Readonly<Record<SpecialNetwork, string>>;
+  /** When it was started, in virtual milliseconds. */
+  readonly startedAt: number;
   readonly #config: DaemonConfig;
   readonly #random: Random;
   readonly #space: AddressSpace;
-  readonly #ports: PortAllocator;
+  readonly #ports: PortMapper;
   readonly #firewaller: Firewaller | undefined;
-  /** Ends what was set up for a container's published ports. */
-  readonly #closers = new Map<Container, (() => void)[]>();
+  readonly #running = new Map<Container, Running>();
 
   /** Starts dockerd. @throws DockerError where the host is not fit for it */
   constructor(kernel: Kernel, config: DaemonConfig = {}) {
     this.kernel = kernel;
+    this.startedAt = kernel.network.clock.now;
     this.#config = config;
     this.#random = kernel.network.random.fork(`${kernel.hostname} docker`);
     this.#space = new AddressSpace(config.defaultAddressPools);
-    this.#ports = new PortAllocator(ephemeralPorts(kernel.initNs));
+    this.#ports = new PortMapper(kernel.initNs, this.#userlandProxy);
     this.#enableForwarding();
     this.#firewaller = this.#makeFirewaller();
+    this.specialNetworkIds = { none: this.#id(), host: this.#id() };
     this.createNetwork({
-      name: "bridge",
+      name: DEFAULT_NETWORK,
       ...(config.bip === undefined ? {} : { subnet: config.bip }),
       options: {
         "com.docker.network.bridge.default_bridge": "true",
@@ -107,17 +96,19 @@ export class DockerHost {
     });
   }
 
-  /** @throws DockerError where the name is taken, or the options or addresses do not fit */
+  /** `docker network create`. @throws DockerError where the name is taken, or the options or addresses do not fit */
   createNetwork(spec: NetworkSpec): BridgeNetwork {
-    if (this.networks.has(spec.name) || spec.name === "host" || spec.name === "none") {
-      throw new DockerError(`network with name ${spec.name} already exists`);
+    const { name } = spec;
+    checkName("network", name);
+    if (this.networks.has(name) || isSpecial(name)) {
+      throw new DockerError(`network with name ${name} already exists`);
     }
     const { name: device } = parseBridgeOptions(spec.options ?? {}, spec.internal ?? false);
     if (device !== undefined && this.kernel.initNs.findDevice(device) !== undefined) {
-      throw new DockerError(`network ${spec.name}: there is a device ${device} already`);
+      throw new DockerError(`network ${name}: there is a device ${device} already`);
     }
     if (spec.subnet === undefined && (spec.ipRange ?? spec.gateway) !== undefined) {
-      throw new DockerError(`network ${spec.name}: an IP range or a gateway needs a subnet`);
+      throw new DockerError(`network ${name}: an IP range or a gateway needs a subnet`);
     }
     const subnet =
       spec.subnet === undefined
@@ -134,111 +125,206 @@ export class DockerHost {
         subnet,
         spec,
       );
-      this.networks.set(spec.name, network);
+      this.networks.set(name, network);
       return network;
     } catch (error) {
       this.#space.release(subnet);
-      throw error;
+      throw named(error, `network ${name}`);
     }
   }
 
-  /** `docker network rm`. @throws DockerError while containers are in it */
+  /** `docker network rm`. @throws DockerError while running containers are in it, and for what is there from the beginning */
   removeNetwork(name: string): void {
-    const network = this.#network(name);
-    if (name === "bridge") throw new DockerError("bridge is a pre-defined network");
-    const user = [...this.containers.values()].find((c) => c.endpointIn(network) !== undefined);
-    if (user !== undefined) {
-      throw new DockerError(`network ${name} has active endpoints: ${user.name}`);
+    if (name === DEFAULT_NETWORK || isSpecial(name)) {
+      throw new DockerError(`${name} is a pre-defined network and cannot be removed`);
+    }
+    const network = this.network(name);
+    const users = this.containersOf(network);
+    if (users.length > 0) {
+      const endpoints = users.map((container) => `name:"${container.name}"`).join(", ");
+      throw new DockerError(`network ${name} has active endpoints: ${endpoints}`);
     }
     network.remove();
     this.#space.release(network.subnet);
     this.networks.delete(name);
   }
 
-  /** `docker run`. @throws DockerError; nothing of the container is left then */
+  /** Those that run in it, the oldest first. */
+  containersOf(network: BridgeNetwork): readonly Container[] {
+    return [...this.containers.values()].filter((c) => c.endpointIn(network) !== undefined);
+  }
+
+  /** `docker run -d`. @throws DockerError; nothing of the container is left then */
   run(spec: ContainerSpec): Container {
-    const { name } = spec;
-    if (this.containers.has(name)) {
-      throw new DockerError(`the container name ${name} is already in use`);
-    }
-    const given = spec.network ?? [{ network: "bridge" }];
-    const mode: NetworkMode = Array.isArray(given) ? "own" : (given as NetworkMode);
-    if (typeof mode !== "string" && (spec.ports ?? []).length > 0) {
-      throw new DockerError(
-        `container ${name}: ports are published by ${mode.container}, whose network it shares`,
-      );
-    }
-    const container = new Container({
-      id: this.#id(),
-      name,
-      image: spec.image,
-      mode,
-      netns: this.#sandbox(name, mode),
-      published: spec.ports ?? [],
-    });
-    this.containers.set(name, container);
+    const container = this.create(spec);
     try {
-      for (const connect of Array.isArray(given) ? given : []) this.#join(container, connect);
-      this.#updateGateway(container, undefined);
+      this.start(spec.name);
     } catch (error) {
-      this.remove(name);
+      this.remove(spec.name);
       throw error;
     }
     return container;
   }
 
+  /** `docker create`. @throws DockerError */
+  create(spec: ContainerSpec): Container {
+    const { name } = spec;
+    checkName("container", name);
+    this.#checkContainerName(name);
+    const { network = [{ network: DEFAULT_NETWORK }] } = spec;
+    const mode: NetworkMode = Array.isArray(network) ? "own" : (network as NetworkMode);
+    const shared = typeof mode === "object" ? this.container(mode.container) : undefined;
+    if (shared !== undefined && (spec.ports ?? []).length > 0) {
+      throw new DockerError(
+        `container ${name}: conflicting options: ports are published by ${shared.name}, whose network it shares`,
+      );
+    }
+    const id = this.#id();
+    const container = new Container({
+      id,
+      spec,
+      mode,
+      files: shared?.files ?? new MemoryFiles(),
+      hostname:
+        shared?.hostname ??
+        spec.hostname ??
+        (mode === "host" ? this.kernel.hostname : id.slice(0, 12)),
+      createdAt: this.kernel.network.clock.now,
+    });
+    for (const connect of Array.isArray(network) ? network : []) {
+      this.#checkConnect(container, connect);
+      container.joins.set(connect.network, connect);
+    }
+    this.containers.set(name, container);
+    return container;
+  }
+
+  /** `docker start`: nothing where it runs. @throws DockerError; it does not run then */
+  start(name: string): void {
+    const container = this.container(name);
+    if (container.isRunning) return;
+    try {
+      container.netns = this.#sandbox(container);
+      container.state = "running";
+      const isOwn = typeof container.mode === "string";
+      const dns = isOwn ? this.#dns(container) : undefined;
+      this.#running.set(container, { dns, ports: undefined });
+      if (isSpecial(container.mode)) container.endpointId = this.#id();
+      for (const connect of container.joins.values()) this.#join(container, connect);
+      this.#updateGateway(container, undefined);
+      container.startedAt = this.kernel.network.clock.now;
+    } catch (error) {
+      const { startedAt, state } = container;
+      this.#halt(container);
+      container.state = startedAt === undefined ? "created" : "exited";
+      throw state === "running" ? named(error, `container ${name}`) : error;
+    }
+  }
+
+  /** `docker stop`: its addresses and ports are free for others, and what it is to join stays. */
+  stop(name: string): void {
+    const container = this.container(name);
+    if (!container.isRunning) return;
+    this.#halt(container);
+    container.state = "exited";
+    container.finishedAt = this.kernel.network.clock.now;
+  }
+
+  /** `docker restart`: into the lowest addresses that are free then, and those that were asked for. @throws DockerError */
+  restart(name: string): void {
+    this.stop(name);
+    this.start(name);
+  }
+
   /** `docker rm -f`. */
   remove(name: string): void {
-    const container = this.#container(name);
-    this.#unpublish(container);
-    for (const endpoint of [...container.endpoints]) this.#leave(container, endpoint);
+    const container = this.container(name);
+    if (container.isRunning) this.#halt(container);
     this.containers.delete(name);
-    const { netns } = container;
-    // A namespace lives as long as somebody is in it.
-    const isShared = [...this.containers.values()].some((other) => other.netns === netns);
-    if (netns !== this.kernel.initNs && !isShared) this.kernel.deleteNamespace(netns);
+  }
+
+  /** `docker rename`: DNS knows it by its new name at once. @throws DockerError */
+  rename(name: string, newName: string): void {
+    const container = this.container(name);
+    checkName("container", newName);
+    this.#checkContainerName(newName);
+    const order = [...this.containers.values()];
+    container.name = newName;
+    this.containers.clear();
+    for (const each of order) this.containers.set(each.name, each);
+    for (const endpoint of container.endpoints) {
+      const { network, id, address, spec } = endpoint;
+      network.names.remove(id);
+      network.names.add(id, dnsNames(container, network, spec), [address]);
+    }
   }
 
   /** `docker network connect`. @throws DockerError; the container is as before then */
   connect(name: string, spec: ConnectSpec): void {
-    const container = this.#container(name);
-    if (container.mode !== "own") {
-      throw new DockerError(`container ${name} has no network stack of its own to connect`);
+    const container = this.container(name);
+    this.#checkConnect(container, spec);
+    if (container.isRunning) {
+      const before = container.gatewayEndpoint;
+      const endpoint = this.#join(container, spec);
+      try {
+        this.#updateGateway(container, before);
+      } catch (error) {
+        this.#leave(container, endpoint);
+        this.#updateGateway(container, undefined);
+        throw named(error, `container ${name}`);
+      }
     }
-    const before = container.gatewayEndpoint;
-    const endpoint = this.#join(container, spec);
-    try {
-      this.#updateGateway(container, before);
-    } catch (error) {
-      this.#unpublish(container);
-      this.#leave(container, endpoint);
-      this.#updateGateway(container, undefined);
-      throw error;
-    }
+    container.joins.set(spec.network, spec);
   }
 
   /** `docker network disconnect`. @throws DockerError */
-  disconnect(name: string, network: string): void {
-    const container = this.#container(name);
-    const endpoint = container.endpointIn(this.#network(network));
-    if (endpoint === undefined) {
-      throw new DockerError(`container ${name} is not connected to network ${network}`);
+  disconnect(name: string, networkName: string): void {
+    const container = this.container(name);
+    if (networkName === "host" && container.mode === "host") {
+      throw new DockerError(
+        "cannot disconnect container from host network - container was created in host network mode",
+      );
     }
+    if (!container.joins.has(networkName)) {
+      throw new DockerError(`container ${name} is not connected to network ${networkName}`);
+    }
+    container.joins.delete(networkName);
+    const network = this.networks.get(networkName);
+    const endpoint = network === undefined ? undefined : container.endpointIn(network);
+    if (endpoint === undefined) return;
     const before = container.gatewayEndpoint;
     if (before === endpoint) this.#unpublish(container);
     this.#leave(container, endpoint);
     this.#updateGateway(container, before);
   }
 
+  /** By name. @throws DockerError */
+  network(name: string): BridgeNetwork {
+    const network = this.networks.get(name);
+    if (network === undefined) throw new DockerError(`network ${name} not found`);
+    return network;
+  }
+
+  /** By name. @throws DockerError */
+  container(name: string): Container {
+    const container = this.containers.get(name);
+    if (container === undefined) throw new DockerError(`no such container: ${name}`);
+    return container;
+  }
+
   get #userlandProxy(): boolean {
     return this.#config.userlandProxy ?? true;
+  }
+
+  get #backend(): "iptables" | "nftables" {
+    return this.#config.firewallBackend ?? "iptables";
   }
 
   /** Whoever turns forwarding on closes it for what is not Docker's (drivers/bridge/setup_ip_forwarding.go). */
   #enableForwarding(): void {
     const { initNs } = this.kernel;
     if (initNs.sysctl.get("net/ipv4/ip_forward") === 1) return;
-    if (this.#config.firewallBackend === "nftables") {
+    if (this.#backend === "nftables") {
       throw new DockerError(
         "IPv4 forwarding is disabled: with nftables dockerd does not turn it on; set the sysctl net.ipv4.ip_forward=1",
       );
@@ -256,75 +342,135 @@ export class DockerHost {
       allowDirectRouting: this.#config.allowDirectRouting ?? false,
     };
     const { initNs } = this.kernel;
-    return this.#config.firewallBackend === "nftables"
+    return this.#backend === "nftables"
       ? new NftablesFirewaller(initNs, config)
       : new IptablesFirewaller(initNs, config);
   }
 
   /** What the host itself reaches on a link, and its name servers (netutils `InferReservedNetworks`). */
   #reservedPrefixes(): Prefix[] {
-    const reserved = (this.#config.nameservers ?? []).map((address) => Prefix.host(address));
+    const { nameservers } = ResolvConfFile.ofHost(this.kernel.files);
+    const reserved = nameservers
+      .filter((address) => typeof address === "number")
+      .map((address) => Prefix.host(address));
     for (const route of this.kernel.initNs.fib4.table(RT_TABLE_MAIN).routes()) {
       if (route.scope === RT_SCOPE_LINK && route.prefix.length > 0) reserved.push(route.prefix);
     }
     return reserved;
   }
 
-  #sandbox(name: string, mode: NetworkMode): NetNamespace {
+  #checkContainerName(name: string): void {
+    const other = this.containers.get(name);
+    if (other === undefined) return;
+    throw new DockerError(
+      `Conflict. The container name "/${name}" is already in use by container "${other.id}". You have to remove (or rename) that container to be able to reuse that name.`,
+    );
+  }
+
+  /** Whether a container may join a network so, now or when it starts. */
+  #checkConnect(container: Container, { network: name, ip, aliases }: ConnectSpec): void {
+    if (name === "host") {
+      throw new DockerError(
+        "cannot connect container to host network - container must be created in host network mode",
+      );
+    }
+    if (typeof container.mode === "object" || container.mode === "host") {
+      throw new DockerError(
+        `container ${container.name}: container sharing network namespace with another container or host cannot be connected to any other network`,
+      );
+    }
+    if (container.mode === "none" || name === "none") {
+      throw new DockerError(
+        `container ${container.name}: container cannot be connected to multiple networks with one of the networks in private (none) mode`,
+      );
+    }
+    const network = this.network(name);
+    if (container.joins.has(name)) {
+      throw new DockerError(
+        `endpoint with name ${container.name} already exists in network ${name}`,
+      );
+    }
+    const invalid = (text: string) =>
+      new DockerError(`container ${container.name}: invalid endpoint settings: ${text}`);
+    if (!network.isUserDefined && ip !== undefined) {
+      throw invalid("user-specified IP address is supported on user-defined networks only");
+    }
+    if (!network.isUserDefined && (aliases ?? []).length > 0) {
+      throw invalid("network-scoped aliases are only supported for user-defined networks");
+    }
+    if (ip !== undefined && !network.subnet.contains(ip)) {
+      throw invalid(
+        `no configured subnet contains IP address ${formatIp(ip)}: network ${name} has ${network.subnet}`,
+      );
+    }
+  }
+
+  /** The network stack of a container that starts. */
+  #sandbox({ name, id, mode }: Container): NetNamespace {
     if (mode === "host") return this.kernel.initNs;
-    if (typeof mode === "object") return this.#container(mode.container).netns;
-    const netns = this.kernel.addNamespace(name);
+    if (typeof mode === "object") {
+      const other = this.container(mode.container);
+      if (other.isRunning) return other.netns;
+      throw new DockerError(
+        `cannot join network namespace of a non running container: container ${other.name} is ${other.state}`,
+      );
+    }
+    // Who shared the stack of an earlier run may still be in it.
+    const isTaken = this.kernel.findNamespace(name) !== undefined;
+    const netns = this.kernel.addNamespace(isTaken ? `${name}-${id.slice(0, 7)}` : name);
     netns.loopback.setUp();
     return netns;
   }
 
+  #dns(container: Container): SandboxDns {
+    container.sandboxId = this.#id();
+    const { dns = [], dnsSearch = [], dnsOptions = [] } = this.#config;
+    return new SandboxDns(container, {
+      host: this.kernel.initNs,
+      backend: this.#backend,
+      overrides: { dns, dnsSearch, dnsOptions },
+      hostGateway: this.networks.get(DEFAULT_NETWORK)?.gateway,
+      random: this.#random.fork(`dns ${container.id}`),
+    });
+  }
+
   #join(container: Container, spec: ConnectSpec): Endpoint {
-    const network = this.#network(spec.network);
-    if (container.endpointIn(network) !== undefined) {
-      throw new DockerError(`${container.name} is already connected to network ${network.name}`);
-    }
-    if (network.name === "bridge" && (spec.ip !== undefined || spec.aliases?.length)) {
-      throw new DockerError(
-        "addresses and aliases can be chosen on user-defined networks only, not on bridge",
-      );
-    }
-    const { netns } = container;
-    const { mtu } = network.options;
-    const address = network.pool.request(spec.ip);
-    const mac = spec.mac ?? this.kernel.randomMac();
-    const shared = mtu === undefined ? {} : { mtu };
-    const [veth, device] = Veth.pair(
-      this.kernel.initNs,
-      { name: this.#vethName(), ...shared },
-      netns,
-      { name: freeInterfaceName(netns), mac, ...shared },
-    );
-    veth.setMaster(network.bridge);
-    if (!this.#userlandProxy && veth.bridgePort !== undefined) veth.bridgePort.hairpin = true;
-    veth.setUp();
-    device.setUp();
-    device.addAddress(address, network.subnet.length);
-    network.firewall?.addEndpoint(address);
-    advertise(device, address);
-    const endpoint: Endpoint = {
+    const network = this.network(spec.network);
+    const endpoint = joinNetwork(container, network, spec, {
+      host: this.kernel.initNs,
+      random: this.#random,
       id: this.#id(),
-      network,
-      address,
-      mac,
-      device,
-      aliases: spec.aliases ?? [],
-      gatewayPriority: spec.gatewayPriority ?? 0,
-    };
+      hairpin: !this.#userlandProxy,
+      dnsNames: dnsNames(container, network, spec),
+    });
     container.endpoints.push(endpoint);
+    this.#running.get(container)?.dns?.joined(endpoint);
     return endpoint;
   }
 
   #leave(container: Container, endpoint: Endpoint): void {
     const { network, address, device } = endpoint;
+    this.#running.get(container)?.dns?.left(endpoint);
     network.firewall?.removeEndpoint(address);
     device.remove();
     network.pool.release(address);
     container.endpoints.splice(container.endpoints.indexOf(endpoint), 1);
+  }
+
+  /** Ends all that is there of a running container, or of one that did not come so far. */
+  #halt(container: Container): void {
+    this.#unpublish(container);
+    for (const endpoint of [...container.endpoints]) this.#leave(container, endpoint);
+    this.#running.get(container)?.dns?.close();
+    this.#running.delete(container);
+    container.endpointId = "";
+    container.sandboxId = "";
+    if (!container.hasNetns) return;
+    const { netns } = container;
+    container.netns = undefined;
+    // A namespace lives as long as somebody is in it.
+    const isShared = [...this.containers.values()].some((c) => c.hasNetns && c.netns === netns);
+    if (netns !== this.kernel.initNs && !isShared) this.kernel.deleteNamespace(netns);
   }
 
   /** Default route and published ports follow the network that is the gateway. */
@@ -337,107 +483,51 @@ export class DockerHost {
     if (gateway !== undefined) {
       container.netns.addRoute({ dst: DEFAULT, via: gateway, dev: now.device }, "replace");
     }
-    this.#publish(container, now);
-  }
-
-  #publish(container: Container, { network, address }: Endpoint): void {
-    const closers: (() => void)[] = [];
-    const mappings: PortMapping[] = [];
-    this.#closers.set(container, closers);
-    // Who wants one port gets it before others look for any.
-    const wanted = [...container.published].sort((x, y) => freedom(x) - freedom(y));
-    for (const { protocol, port, ...host } of wanted) {
-      const routed = network.options.gatewayMode === "routed";
-      const hostIp = routed ? 0 : (host.hostIp ?? network.options.hostBinding);
-      const hostPort = routed ? 0 : this.#hostPort(hostIp, protocol, host.hostPorts);
-      const binding = { protocol, address, port, hostIp, hostPort };
-      if (!routed) {
-        closers.push(() => this.#ports.release(hostIp, protocol, hostPort));
-        if (this.#userlandProxy) closers.push(startDockerProxy(this.kernel.initNs, binding));
-        mappings.push({ protocol, port, hostIp, hostPort });
-      }
-      network.firewall?.addPort(binding);
-      closers.push(() => network.firewall?.removePort(binding));
-    }
-    container.portMappings = mappings;
+    const running = this.#running.get(container);
+    if (running === undefined) return;
+    running.ports = this.#ports.map(now.network, now.address, container.published);
+    container.portMappings = running.ports.mappings;
   }
 
   #unpublish(container: Container): void {
-    for (const close of this.#closers.get(container) ?? []) close();
-    this.#closers.delete(container);
+    const running = this.#running.get(container);
+    running?.ports?.close();
+    if (running !== undefined) running.ports = undefined;
     container.portMappings = [];
-  }
-
-  #hostPort(hostIp: Ipv4Address, protocol: "tcp" | "udp", range: PortRange | undefined): number {
-    const { sockets } = this.kernel.initNs;
-    const number = protocol === "tcp" ? IPPROTO_TCP : IPPROTO_UDP;
-    if (hostIp !== 0 && !this.kernel.initNs.isLocalAddress(hostIp)) {
-      throw new DockerError(
-        `failed to bind host port ${formatEndpoint(hostIp, range?.[0] ?? 0)}/${protocol}: the host has no such address`,
-      );
-    }
-    return this.#ports.request(hostIp, protocol, range, (port) =>
-      sockets
-        .listening(number, port)
-        .every(
-          ({ localAddress }) =>
-            hostIp !== 0 && localAddress !== undefined && localAddress !== hostIp,
-        ),
-    );
-  }
-
-  #network(name: string): BridgeNetwork {
-    const network = this.networks.get(name);
-    if (network === undefined) throw new DockerError(`network ${name} not found`);
-    return network;
-  }
-
-  #container(name: string): Container {
-    const container = this.containers.get(name);
-    if (container === undefined) throw new DockerError(`no such container: ${name}`);
-    return container;
   }
 
   /** 64 hexadecimal digits. */
   #id(): string {
-    return Array.from({ length: 8 }, () => hex(this.#random.uint32(), 8)).join("");
-  }
-
-  #vethName(): string {
-    for (;;) {
-      const name = `veth${hex(this.#random.below(2 ** 28), 7)}`;
-      if (this.kernel.initNs.findDevice(name) === undefined) return name;
-    }
+    const hex = () => this.#random.uint32().toString(16).padStart(8, "0");
+    return Array.from({ length: 8 }, hex).join("");
   }
 }
 
 const DEFAULT = new Prefix(0, 0);
 
-function hex(value: number, digits: number): string {
-  return value.toString(16).padStart(digits, "0");
+function isSpecial(name: unknown): name is SpecialNetwork {
+  return name === "host" || name === "none";
 }
 
-function freeInterfaceName(netns: NetNamespace): string {
-  for (let i = 0; ; i++) if (netns.findDevice(`eth${i}`) === undefined) return `eth${i}`;
+function checkName(what: "container" | "network", name: string): void {
+  if (what === "network" ? /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name) : NAME.test(name)) return;
+  throw new DockerError(
+    `Invalid ${what} name (${name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`,
+  );
 }
 
-/** Others may know the address by the MAC of who had it before (libnetwork osl `AdvertiseAddrs`). */
-function advertise(device: Veth, address: Ipv4Address): void {
-  const socket = new PacketSocket(device, ETH_P_ARP, "dockerd", () => {});
-  const packet = new ArpPacket(ARP_REQUEST, device.mac, address, BROADCAST_MAC, address);
-  const skb = new Skb(ETH_P_ARP, packet, undefined);
-  skb.srcMac = device.mac;
-  skb.dstMac = BROADCAST_MAC;
-  socket.send(skb);
-  socket.close();
-  device.network.run();
+/** The first is what its address is called; none on the default bridge (daemon/container_operations.go `buildEndpointDNSNames`). */
+function dnsNames(
+  container: Container,
+  network: BridgeNetwork,
+  { aliases = [] }: ConnectSpec,
+): readonly string[] {
+  if (!network.isUserDefined) return [];
+  return [...new Set([container.name, ...aliases, container.shortId, container.hostname])];
 }
 
-function freedom({ hostPorts }: PublishedPort): number {
-  return hostPorts === undefined ? 0x10000 : hostPorts[1] - hostPorts[0];
-}
-
-function ephemeralPorts(netns: NetNamespace): PortRange {
-  const [first, last] = netns.sysctl.getText("net/ipv4/ip_local_port_range").split(/\s+/);
-  return [Number(first), Number(last)];
+/** What the kernel refuses says nothing of Docker's objects. */
+function named(error: unknown, what: string): unknown {
+  if (!(error instanceof KernelError)) return error;
+  return new DockerError(`${what}: ${error.message}`);
 }

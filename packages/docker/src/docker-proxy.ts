@@ -2,11 +2,14 @@ import {
   messageOf,
   type NetNamespace,
   type ReceivedDatagram,
+  SctpAssociation,
+  SctpListener,
   TcpConnection,
   TcpListener,
   UdpSocket,
 } from "@cnilab/linux";
-import { formatEndpoint, type Ipv4Address, type Payload } from "@cnilab/net";
+import { formatEndpoint, type IpAddress, type Payload } from "@cnilab/net";
+import type { PortProtocol } from "./port-allocator.ts";
 
 const OWNER = "docker-proxy";
 /** Milliseconds without an answer after which a client of UDP is forgotten (cmd/docker-proxy/udp_proxy_linux.go). */
@@ -14,11 +17,12 @@ const UDP_TIMEOUT_MS = 90_000;
 
 /** Where a userland proxy listens, and where it goes. */
 export interface ProxiedPort {
-  readonly protocol: "tcp" | "udp";
-  /** 0.0.0.0 for all addresses of the host. */
-  readonly hostIp: Ipv4Address;
+  readonly protocol: PortProtocol;
+  /** 0.0.0.0 or :: for all addresses of the host of one family. */
+  readonly hostIp: IpAddress;
   readonly hostPort: number;
-  readonly address: Ipv4Address;
+  /** Of the container, in whichever family. */
+  readonly address: IpAddress;
   readonly port: number;
 }
 
@@ -29,7 +33,14 @@ export interface ProxiedPort {
  * @throws KernelError EADDRINUSE
  */
 export function startDockerProxy(netns: NetNamespace, published: ProxiedPort): () => void {
-  return published.protocol === "tcp" ? proxyTcp(netns, published) : proxyUdp(netns, published);
+  switch (published.protocol) {
+    case "tcp":
+      return proxyTcp(netns, published);
+    case "udp":
+      return proxyUdp(netns, published);
+    case "sctp":
+      return proxySctp(netns, published);
+  }
 }
 
 function proxyTcp(
@@ -37,7 +48,7 @@ function proxyTcp(
   { hostIp, hostPort, address, port }: ProxiedPort,
 ): () => void {
   const listener = new TcpListener(netns, {
-    ...(hostIp === 0 ? {} : { address: hostIp }),
+    address: hostIp,
     port: hostPort,
     owner: OWNER,
     onAccept: (client) => {
@@ -120,7 +131,7 @@ function proxyUdp(
     return backend;
   };
   const front = new UdpSocket(netns, {
-    ...(hostIp === 0 ? {} : { localAddress: hostIp }),
+    localAddress: hostIp,
     localPort: hostPort,
     owner: OWNER,
     onReceive: (datagram, socket) => {
@@ -132,4 +143,31 @@ function proxyUdp(
     for (const backend of clients.values()) backend.close();
     clients.clear();
   };
+}
+
+function proxySctp(
+  netns: NetNamespace,
+  { hostIp, hostPort, address, port }: ProxiedPort,
+): () => void {
+  const listener = new SctpListener(netns, {
+    address: hostIp,
+    port: hostPort,
+    owner: OWNER,
+    onAssociate: (client) => {
+      const heard: Payload[] = [];
+      client.onData = (data) => heard.push(data);
+      const pass = (to: SctpAssociation) => (data: Payload) => {
+        if (to.state === "ESTAB") to.send(data.length, messageOf(data));
+      };
+      const { trace } = client;
+      const backend = SctpAssociation.connect(netns, { dst: address, port, owner: OWNER, trace });
+      backend.onData = pass(client);
+      backend.onEstablished = () => {
+        client.onData = pass(backend);
+        for (const data of heard.splice(0)) pass(backend)(data);
+      };
+      if (backend.state === "ESTAB") backend.onEstablished();
+    },
+  });
+  return () => listener.close();
 }

@@ -1,4 +1,4 @@
-export { BridgeNetwork, type NetworkSpec } from "./bridge-network.ts";
+export { BridgeNetwork, DEFAULT_NETWORK, type NetworkSpec } from "./bridge-network.ts";
 export type { BridgeOptions, GatewayMode } from "./bridge-options.ts";
 export type {
   ComposeAttachment,
@@ -7,25 +7,18 @@ export type {
   ComposeProject,
   ComposeService,
 } from "./compose/compose-project.ts";
+export { ComposeStack, type ServiceContainer } from "./compose/compose-stack.ts";
 export type { ComposeSource } from "./compose/compose-text.ts";
 export { parseEnvFile } from "./compose/env-file.ts";
 export type { Environment } from "./compose/interpolation.ts";
 export type { PublishedServicePort, ServicePort } from "./compose/port-syntax.ts";
 export { type ComposeOptions, readCompose } from "./compose/read-compose.ts";
-export {
-  Container,
-  type Endpoint,
-  type NetworkMode,
-  type PortMapping,
-  type PublishedPort,
-} from "./container.ts";
+export * from "./container.ts";
+export { type ContainerResolverOptions, containerResolver } from "./dns/container-resolver.ts";
+export { EMBEDDED_DNS } from "./dns/embedded-resolver.ts";
+export type { DnsOverrides } from "./dns/resolv-conf-file.ts";
 export { DockerError } from "./docker-error.ts";
-export {
-  type ConnectSpec,
-  type ContainerSpec,
-  type DaemonConfig,
-  DockerHost,
-} from "./docker-host.ts";
+export { type DaemonConfig, DockerHost, type SpecialNetwork } from "./docker-host.ts";
 export type {
   FamilyConfig,
   Firewaller,

@@ -52,7 +52,15 @@ export class IptablesFirewaller implements Firewaller {
         })),
       );
     }
-    for (const rule of own) this.#add(rule.family, rule);
+    const remove = () => {
+      for (const rule of own) this.#remove(rule.family, rule);
+    };
+    try {
+      for (const rule of own) this.#add(rule.family, rule);
+    } catch (error) {
+      remove();
+      throw error;
+    }
     const change = (address: IpAddress, changed: readonly Rule[], add: boolean) => {
       const family = typeof address === "number" ? 4 : 6;
       if (!this.#config.families.includes(family)) return;
@@ -74,9 +82,7 @@ export class IptablesFirewaller implements Firewaller {
       removeEndpoint: (address) => endpoint(address, false),
       addPort: (binding) => port(binding, true),
       removePort: (binding) => port(binding, false),
-      remove: () => {
-        for (const rule of own) this.#remove(rule.family, rule);
-      },
+      remove,
     };
   }
 

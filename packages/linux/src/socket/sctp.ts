@@ -122,6 +122,8 @@ export class SctpAssociation implements Socket {
   received = 0;
   acknowledged = 0;
   onData: ((data: Payload, association: SctpAssociation) => void) | undefined = undefined;
+  /** Of one that asked for it: from then on it can send. */
+  onEstablished: (() => void) | undefined = undefined;
   trace: Trace | undefined;
   readonly #dst: Dst | undefined;
   readonly #tag: number;
@@ -325,6 +327,7 @@ export class SctpAssociation implements Socket {
         this.state = "ESTAB";
         this.#timer?.cancel();
         this.#timer = undefined;
+        this.onEstablished?.();
         return;
       case SCTP_DATA:
         this.received += chunk.payload.length;

@@ -112,17 +112,25 @@ export class SocketTable {
 
   /** Fails where another socket has the port on the same address, or on all. @throws KernelError EADDRINUSE */
   checkFree(protocol: number, address: IpAddress | undefined, port: number): void {
-    for (const other of this.listening(protocol, port)) {
-      if (
-        other.localAddress === undefined ||
+    const other = this.#holder(protocol, address, port);
+    if (other === undefined) return;
+    const where = address === undefined ? `*:${port}` : formatEndpoint(address, port);
+    throw new KernelError("EADDRINUSE", `${where} is taken by ${other.owner}`);
+  }
+
+  /** Whether a socket could be bound there. */
+  isFree(protocol: number, address: IpAddress | undefined, port: number): boolean {
+    return this.#holder(protocol, address, port) === undefined;
+  }
+
+  #holder(protocol: number, address: IpAddress | undefined, port: number): Socket | undefined {
+    return this.listening(protocol, port).find(
+      ({ localAddress }) =>
+        localAddress === undefined ||
         address === undefined ||
-        isBoundTo(other.localAddress, address) ||
-        isBoundTo(address, other.localAddress)
-      ) {
-        const where = address === undefined ? `*:${port}` : formatEndpoint(address, port);
-        throw new KernelError("EADDRINUSE", `${where} is taken by ${other.owner}`);
-      }
-    }
+        isBoundTo(localAddress, address) ||
+        isBoundTo(address, localAddress),
+    );
   }
 
   /** Sockets that take what nobody was connected for. */
