@@ -1,0 +1,187 @@
+import { InputError, SeededRandom, VirtualClock } from "@cnilab/core";
+import { exchange, Kernel, Network } from "@cnilab/linux";
+import { formatIp, IPPROTO_TCP, parseIp } from "@cnilab/net";
+import { describe, expect, test } from "vitest";
+import { DockerHost } from "../docker-host.ts";
+import { ComposeStack } from "./compose-stack.ts";
+import { imagePorts } from "./image-ports.ts";
+import { readCompose } from "./read-compose.ts";
+
+function up(text: string): ComposeStack {
+  const kernel = new Kernel(new Network(new VirtualClock(), new SeededRandom(3)), "host");
+  kernel.initNs.loopback.setUp();
+  const project = readCompose([{ name: "compose.yaml", text }], { projectName: "p" });
+  return new ComposeStack(new DockerHost(kernel), project);
+}
+
+/** A container's addresses, by the networks that it is on. */
+function addresses(stack: ComposeStack, name: string): Readonly<Record<string, string>> {
+  const [member] = stack.find(name);
+  return Object.fromEntries(
+    (member?.container.endpoints ?? []).map(({ network, address }) => [
+      network.name,
+      formatIp(address),
+    ]),
+  );
+}
+
+function reaches(stack: ComposeStack, from: string, to: string): string {
+  const [address, port] = to.split(":");
+  const netns = stack.find(from)[0]?.container.netns ?? stack.docker.kernel.initNs;
+  const { outcome, report } = exchange(netns, {
+    protocol: IPPROTO_TCP,
+    dst: parseIp(address as string),
+    port: Number(port),
+  });
+  return report?.owner ?? outcome;
+}
+
+const THREE = `
+services:
+  web:
+    image: nginx
+    ports: ["8080:80"]
+    networks: { back: {}, front: { priority: 5, gw_priority: 1 } }
+    depends_on: [api]
+  api: { image: app, expose: [9000], networks: { back: { aliases: [backend] }, data: {} }, depends_on: [db] }
+  db: { image: postgres, networks: [data] }
+networks: { front: {}, back: {}, data: { internal: true } }
+`;
+
+test("starts what is depended on first, and gives addresses in that order", () => {
+  const stack = up(THREE);
+  expect(stack.containers.map(({ container }) => container.name)).toEqual([
+    "p-db-1",
+    "p-api-1",
+    "p-web-1",
+  ]);
+  expect([...stack.docker.networks.keys()]).toEqual(["bridge", "p_front", "p_back", "p_data"]);
+  expect(addresses(stack, "web")).toEqual({ p_front: "172.18.0.2", p_back: "172.19.0.3" });
+  expect(addresses(stack, "api")).toEqual({ p_back: "172.19.0.2", p_data: "172.20.0.3" });
+  expect(stack.find("web")[0]?.container.gatewayEndpoint?.network.name).toBe("p_front");
+});
+
+// What three networks keep apart, as Docker does.
+test.each([
+  { from: "web", to: "172.19.0.2:9000", want: "p-api-1" },
+  { from: "api", to: "172.20.0.2:5432", want: "p-db-1" },
+  { from: "web", to: "172.20.0.2:5432", want: "timeout" },
+  { from: "db", to: "172.19.0.2:9000", want: "unreachable" },
+  { from: "api", to: "172.18.0.2:80", want: "timeout" },
+  { from: "host", to: "127.0.0.1:8080", want: "p-web-1" },
+  { from: "api", to: "172.19.0.3:80", want: "p-web-1" },
+  { from: "api", to: "172.19.0.3:81", want: "refused" },
+])("$from to $to: $want", ({ from, to, want }) => {
+  expect(reaches(up(THREE), from, to)).toBe(want);
+});
+
+test("names on a network: the container's, the service's, aliases", () => {
+  const [api] = up(THREE).find("api");
+  expect(api?.container.endpoints.map(({ spec }) => spec.aliases)).toEqual([
+    ["p-api-1", "api", "backend"],
+    ["p-api-1", "api"],
+  ]);
+});
+
+test("modes: host, none, another service's, another container's, the default bridge", () => {
+  const stack = up(`
+services:
+  h: { image: nginx, network_mode: host }
+  n: { image: nginx, network_mode: none }
+  s: { image: app, expose: [9000], network_mode: "service:d" }
+  c: { image: app, network_mode: "container:dee" }
+  d: { image: app, network_mode: bridge, container_name: dee, expose: [9001] }
+`);
+  const netns = (name: string) => stack.find(name)[0]?.container.netns;
+  const { initNs } = stack.docker.kernel;
+  expect(netns("h")).toBe(initNs);
+  expect(netns("n")?.devices.map(({ name }) => name)).toEqual(["lo"]);
+  expect([netns("s"), netns("c")]).toEqual([netns("dee"), netns("dee")]);
+  expect(addresses(stack, "d")).toEqual({ bridge: "172.17.0.2" });
+  expect(reaches(stack, "host", "172.17.0.2:9000")).toBe("p-s-1");
+  expect(reaches(stack, "host", "127.0.0.1:80")).toBe("p-h-1");
+  expect(stack.docker.networks.size).toBe(1);
+});
+
+test("replicas, fixed addresses, links, external networks", () => {
+  const stack = up(`
+services:
+  web: { image: nginx, scale: 3, links: ["db:database"], networks: [default, theirs] }
+  db: { image: redis, networks: { default: { ipv4_address: 10.9.0.77 } } }
+networks:
+  default: { ipam: { config: [{ subnet: 10.9.0.0/24, gateway: 10.9.0.9, ip_range: 10.9.0.64/26 }] } }
+  theirs: { external: true }
+`);
+  expect(stack.find("web").map(({ container }) => container.name)).toEqual([
+    "p-web-1",
+    "p-web-2",
+    "p-web-3",
+  ]);
+  expect(addresses(stack, "db")).toEqual({ p_default: "10.9.0.77" });
+  expect(addresses(stack, "web")).toEqual({ p_default: "10.9.0.64", theirs: "172.18.0.2" });
+  expect(stack.find("web")[0]?.container.endpoints[0]?.spec.links).toEqual([
+    { container: "p-db-1", alias: "database" },
+  ]);
+});
+
+test("two programs of one network stack cannot have one port", () => {
+  const stack = up(`
+services:
+  a: { image: nginx }
+  b: { image: nginx, network_mode: "service:a" }
+`);
+  expect(stack.warnings).toEqual([
+    "p-b-1: cannot listen on 80/tcp: another program with the same network does",
+  ]);
+});
+
+describe("what Docker refuses is one line with its place", () => {
+  test.each([
+    {
+      text: "services: { web: { image: nginx, scale: 2, ports: ['80:80'] } }",
+      error: "compose.yaml:1: services.web: Docker refuses it: ",
+    },
+    {
+      text: `services: { a: { image: x, network_mode: "container:gone" } }`,
+      error: "services.a: network_mode: there is no container gone to share the network of",
+    },
+    {
+      text: `services: { a: { image: x, networks: { n: { ipv4_address: 10.0.0.1 } } } }
+networks: { n: { ipam: { config: [{ subnet: 10.0.0.0/24 }] } } }`,
+      error: "10.0.0.1 is already in use",
+    },
+    {
+      text: `services: { a: { image: x, networks: [n, m] } }
+networks: { n: { ipam: { config: [{ subnet: 10.0.0.0/24 }] } }, m: { ipam: { config: [{ subnet: 10.0.0.0/16 }] } } }`,
+      error: "compose.yaml:2: networks.m: Docker refuses it: ",
+    },
+    {
+      text: `services: { a: { image: x, networks: [n] } }
+networks: { n: { driver_opts: { com.docker.network.driver.mtu: big } } }`,
+      error: "failed to parse com.docker.network.driver.mtu value: big",
+    },
+    {
+      text: `services: { a: { image: x, ports: ["10.9.9.9:80:80"] } }`,
+      error: "services.a: Docker refuses it: ",
+    },
+    {
+      text: `services: { a: { image: x, networks: [h, n] } }
+networks: { h: { external: true, name: host }, n: {} }`,
+      error: "services.a: networks: host cannot stand beside other networks",
+    },
+  ])("$error", ({ text, error }) => {
+    expect(() => up(text)).toThrow(InputError);
+    expect(() => up(text)).toThrow(error);
+  });
+});
+
+test.each([
+  { image: "nginx", want: [80] },
+  { image: "docker.io/library/redis:8-alpine", want: [6379] },
+  { image: "postgres@sha256:abc", want: [5432] },
+  { image: "php:8-fpm", want: [9000] },
+  { image: "registry.example:5000/nginx", want: [] },
+  { image: "constructor", want: [] },
+])("ports of $image", ({ image, want }) => {
+  expect(imagePorts(image).map(({ port }) => port)).toEqual(want);
+});
