@@ -142,6 +142,7 @@ export {
   type FlowField,
   type FlowKey,
   type FlowMatch,
+  flowKeyOf,
   type MaskedValue,
   TUNNEL_KEY,
 } from "./openvswitch/flow-key.ts";

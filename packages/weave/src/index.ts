@@ -8,6 +8,12 @@ export {
 } from "./bridge/bridge-rules.ts";
 export { NoMasqLocalTracker } from "./bridge/no-masq-local.ts";
 export {
+  FastDatapath,
+  type FastDatapathOptions,
+  type FastDatapathStatus,
+} from "./fastdp/fast-datapath.ts";
+export type { Ipsec, IpsecConnection } from "./fastdp/ipsec.ts";
+export {
   type AddressRange,
   biggestCidrRange,
   cidrs,
@@ -71,6 +77,9 @@ export { NetworkPolicyController, type NpcObject } from "./npc/controller.ts";
 export { type NpcEvent, readNpcEvents } from "./npc/npc-events.ts";
 export { RejectedPolicy } from "./npc/policy-analysis.ts";
 export { StandAloneNpc } from "./npc/stand-alone.ts";
+export { WeaveKube } from "./kube/weave-kube.ts";
+export { WeaveNpc } from "./npc/weave-npc.ts";
+export { RELEASE } from "./release.ts";
 export {
   DISCARD,
   type FlowOp,
@@ -80,17 +89,17 @@ export {
   type PacketKey,
 } from "./router/flow-op.ts";
 export type { Consumer, InjectorConsumer } from "./router/injector-consumer.ts";
+export { MacCache, type MacCacheEntry } from "./router/mac-cache.ts";
 export type {
   NetworkConnectionParams,
   NetworkOverlay,
   OverlayConsumer,
   OverlayForwarder,
 } from "./router/network-overlay.ts";
-export { WeaveNpc } from "./npc/weave-npc.ts";
-export { RELEASE } from "./release.ts";
-export { weave } from "./weave.ts";
-export { Weaver, type WeaverOptions } from "./weaver/weaver.ts";
-export type { IpallocInit, WeaverConfig } from "./weaver/weaver-config.ts";
+export { NetworkRouter, type NetworkRouterOptions } from "./router/network-router.ts";
 export { OverlaySwitch } from "./router/overlay-switch.ts";
 export { Pcap } from "./router/pcap.ts";
 export { type SleeveOptions, SleeveOverlay } from "./sleeve/sleeve-overlay.ts";
+export { weave } from "./weave.ts";
+export { Weaver, type WeaverOptions } from "./weaver/weaver.ts";
+export type { IpallocInit, WeaverConfig } from "./weaver/weaver-config.ts";

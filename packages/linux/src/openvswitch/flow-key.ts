@@ -22,6 +22,8 @@ export const TUNNEL_DONT_FRAGMENT = 256;
 /** The port number of packets that came in by none (`DP_MAX_PORTS`). */
 export const NO_PORT = 0xffff;
 
+const ETH_P_802_2 = 4;
+
 /** What a packet is looked up by (`struct sw_flow_key`). Without a tunnel `tun_dst` and all that belongs to it are 0. */
 export type FlowKey = Readonly<Record<FlowField, number>>;
 
@@ -61,7 +63,8 @@ export function extractFlowKey(skb: Skb, inPort: number, tunnel: TunnelKey | und
     in_port: inPort,
     eth_src: skb.srcMac,
     eth_dst: skb.dstMac,
-    eth_type: skb.etherType,
+    // Below 0x600 it is a length (`parse_ethertype`).
+    eth_type: skb.etherType < 0x600 ? ETH_P_802_2 : skb.etherType,
   };
 }
 
@@ -71,6 +74,13 @@ export function maskedField(match: FlowMatch, field: FlowField): MaskedValue {
   if (asked === undefined) return { value: 0, mask: 0 };
   if (typeof asked === "number") return { value: asked, mask: EXACT[field] };
   return { value: maskBits(asked.value, asked.mask), mask: asked.mask };
+}
+
+/** The key of a packet that has what a match names, and zeros elsewhere. */
+export function flowKeyOf(match: FlowMatch): FlowKey {
+  const key = {} as Record<FlowField, number>;
+  for (const field of FLOW_FIELDS) key[field] = maskedField(match, field).value;
+  return key;
 }
 
 /** `value & mask` for up to 48 bits. */

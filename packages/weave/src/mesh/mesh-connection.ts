@@ -247,6 +247,7 @@ export class MeshConnection {
       remote: known,
       localAddress: this.tcp.localAddress,
       remoteAddress: this.tcp.remoteAddress,
+      remotePort: this.tcp.remotePort,
       outbound: this.outbound,
       connectionUid: this.#uid,
       encrypted: this.isEncrypted,

@@ -7,6 +7,8 @@ export interface OverlayConnectionParams {
   readonly remote: PeerDescription;
   readonly localAddress: IpAddress;
   readonly remoteAddress: IpAddress;
+  /** Of the TCP connection: what the other end listens at, where it is outbound. */
+  readonly remotePort: number;
   readonly outbound: boolean;
   /** The same at both ends. */
   readonly connectionUid: bigint;
