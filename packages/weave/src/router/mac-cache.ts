@@ -18,6 +18,7 @@ export interface MacCacheEntry {
 export class MacCache {
   readonly #clock: Clock;
   readonly #entries = new Map<Mac, MacCacheEntry>();
+  readonly #byPeer = new Map<PeerName, Set<Mac>>();
   readonly #expiry: Ticker;
 
   constructor(clock: Clock) {
@@ -44,7 +45,8 @@ export class MacCache {
 
   /** All of a peer that is gone. */
   delete(peer: PeerName): void {
-    for (const [mac, entry] of this.#entries) if (entry.peer === peer) this.#entries.delete(mac);
+    for (const mac of this.#byPeer.get(peer) ?? []) this.#entries.delete(mac);
+    this.#byPeer.delete(peer);
   }
 
   entries(): ReadonlyMap<Mac, MacCacheEntry> {
@@ -59,14 +61,26 @@ export class MacCache {
     const { now } = this.#clock;
     const isFresh = known !== undefined && now <= known.lastSeen + STEP_MS;
     if (isFresh && known.peer === peer) return;
+    if (known?.peer !== peer) {
+      if (known !== undefined) this.#leave(mac, known.peer);
+      this.#byPeer.set(peer, (this.#byPeer.get(peer) ?? new Set()).add(mac));
+    }
     this.#entries.set(mac, { peer, lastSeen: isFresh ? known.lastSeen : now });
     this.#expiry.wake();
   }
 
   #expire(): boolean {
-    for (const [mac, { lastSeen }] of this.#entries) {
-      if (this.#clock.now > lastSeen + MAX_AGE_MS) this.#entries.delete(mac);
+    for (const [mac, { peer, lastSeen }] of this.#entries) {
+      if (this.#clock.now <= lastSeen + MAX_AGE_MS) continue;
+      this.#entries.delete(mac);
+      this.#leave(mac, peer);
     }
     return this.#entries.size > 0;
+  }
+
+  #leave(mac: Mac, peer: PeerName): void {
+    const macs = this.#byPeer.get(peer);
+    macs?.delete(mac);
+    if (macs?.size === 0) this.#byPeer.delete(peer);
   }
 }
