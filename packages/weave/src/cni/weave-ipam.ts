@@ -46,9 +46,11 @@ export class WeaveIpam implements IpamEngine, WeaverApi {
     return this.#config.expectNpc;
   }
 
-  /** Requests that wait for an address. */
-  get waiting(): number {
-    return this.#pending.size;
+  /** Why addresses are not given that somebody waits for; `undefined` where nobody does. */
+  get problem(): string | undefined {
+    const waiting = [...this.#pending.values()].filter(({ answer }) => answer === undefined);
+    const [first] = waiting;
+    return first && `${waiting.length} of its pods wait for an address: ${whatFor(first.weaver)}`;
   }
 
   /** Weaver runs now, or no longer. */
@@ -144,7 +146,8 @@ export class WeaveIpam implements IpamEngine, WeaverApi {
     }
     const { answer, listeners } = request;
     if (answer === undefined) {
-      throw new CniWaiting(this.#whatFor(request.weaver), (callback) => {
+      const why = `weave-net waits for an address: ${whatFor(request.weaver)}`;
+      throw new CniWaiting(why, (callback) => {
         listeners.add(callback);
         return () => listeners.delete(callback);
       });
@@ -164,17 +167,14 @@ export class WeaveIpam implements IpamEngine, WeaverApi {
       for (const listener of [...request.listeners]) listener();
     });
   }
+}
 
-  /** As `weave status ipam` says why addresses are not given. */
-  #whatFor({ allocator }: Weaver): string {
-    const { waiting, knownNodes, quorum } = allocator.consensus;
-    if (waiting) {
-      return `weave-net waits for an address: awaiting consensus (quorum: ${quorum}, known: ${knownNodes})`;
-    }
-    if (allocator.ring.isEmpty)
-      return "weave-net waits for an address: awaiting IPAM data of a peer";
-    return `weave-net waits for an address: no free one in ${allocator.universe} that this peer can have`;
-  }
+/** As `weave status ipam` says it. */
+function whatFor({ allocator }: Weaver): string {
+  const { waiting, knownNodes, quorum } = allocator.consensus;
+  if (waiting) return `awaiting consensus (quorum: ${quorum}, known: ${knownNodes})`;
+  if (allocator.ring.isEmpty) return "awaiting IPAM data of a peer";
+  return `no free one in ${allocator.universe} that this peer can have`;
 }
 
 function refused(ident: string): Error {

@@ -55,6 +55,12 @@ export class WeaveKube implements OverlayEngine {
     return this.#problem;
   }
 
+  /** What keeps pods from coming up though it works. */
+  get warnings(): readonly string[] {
+    const { problem } = this.#ipam;
+    return problem === undefined ? [] : [`${this.#node.name}: ${problem}`];
+  }
+
   /** The process, while it runs. */
   get weaver(): Weaver | undefined {
     return this.#weaver;

@@ -1,4 +1,4 @@
-import { Bridge, type NetDevice, type NetNamespace, Veth } from "@cnilab/linux";
+import { Bridge, Datapath, datapathsOf, type NetNamespace, Veth } from "@cnilab/linux";
 import { type Mac, tryParseMac } from "@cnilab/net";
 import { WEAVE_BRIDGE } from "../bridge/bridge-rules.ts";
 import type { PeerName } from "../mesh/peer-name.ts";
@@ -27,16 +27,6 @@ export interface BridgeConfig {
   readonly name: PeerName;
   /** `--mtu`; the kind's own where it is absent. */
   readonly mtu?: number;
-  /** Makes the datapath and its port, where the kind has one. */
-  readonly datapath?: WeaveDatapath;
-}
-
-/** The datapath of a node, as far as the bridge wants it. */
-export interface WeaveDatapath {
-  /** Finds or makes it. @returns its own device */
-  ensure(netns: NetNamespace, name: string): NetDevice;
-  /** Makes the device a port, if it is none. */
-  addPort(netns: NetNamespace, name: string, device: string): void;
 }
 
 export function bridgeMtu({ kind, mtu }: Pick<BridgeConfig, "kind" | "mtu">): number {
@@ -52,14 +42,14 @@ export function ensureBridge(netns: NetNamespace, config: BridgeConfig): void {
     );
   }
   const mtu = bridgeMtu(config);
-  const datapath = config.kind === "bridge" ? undefined : config.datapath?.ensure(netns, DATAPATH);
-  datapath?.setMtu(mtu);
+  const datapath = config.kind === "bridge" ? undefined : ensureDatapath(netns);
+  datapath?.local.dev.setMtu(mtu);
   const bridge = ensureLinuxBridge(netns, config.name);
   const peer = datapath === undefined ? PCAP_PORT : DATAPATH_PORT;
   connect(bridge, peer, mtu);
   if (datapath !== undefined) {
-    config.datapath?.addPort(netns, DATAPATH, peer);
-    datapath.setUp();
+    if (datapath.portByName(peer) === undefined) datapath.addNetdev(peer);
+    datapath.local.dev.setUp();
   }
   refuseRouterAdvertisements(netns, WEAVE_BRIDGE);
   bridge.setUp();
@@ -75,6 +65,10 @@ function existingKind(netns: NetNamespace): BridgeKind | undefined {
   throw new WeaverError(
     "Inconsistent bridge state detected. Please do 'weave reset' and try again",
   );
+}
+
+function ensureDatapath(netns: NetNamespace): Datapath {
+  return datapathsOf(netns).get(DATAPATH) ?? new Datapath(netns, DATAPATH);
 }
 
 function ensureLinuxBridge(netns: NetNamespace, name: PeerName): Bridge {

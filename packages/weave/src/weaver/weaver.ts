@@ -13,12 +13,13 @@ import { weightedDonors } from "../ipam/donors.ts";
 import type { RingEntry } from "../ipam/ring-entry.ts";
 import { IpamChannel } from "../mesh/ipam-channel.ts";
 import { MeshRouter } from "../mesh/mesh-router.ts";
-import { NULL_OVERLAY } from "../mesh/overlay.ts";
 import type { NickName, PeerName } from "../mesh/peer-name.ts";
 import { MESH_PORT } from "../mesh/protocol.ts";
 import { expose, reexpose } from "../net/expose.ts";
 import { IptablesCanary } from "../net/iptables-canary.ts";
 import { type BridgeKind, bridgeMtu, ensureBridge } from "../net/weave-bridge.ts";
+import { NetworkRouter } from "../router/network-router.ts";
+import { createOverlays } from "./overlays.ts";
 import type { IpallocInit, WeaverConfig } from "./weaver-config.ts";
 import { WeaverDatabase } from "./weaver-database.ts";
 
@@ -46,6 +47,8 @@ export interface WeaverOptions {
 export class Weaver {
   readonly config: WeaverConfig;
   readonly router: MeshRouter;
+  /** What carries containers' frames. */
+  readonly network: NetworkRouter;
   readonly allocator: Allocator;
   readonly #options: WeaverOptions;
   readonly #netns: NetNamespace;
@@ -79,18 +82,20 @@ export class Weaver {
       reexpose(netns, config.expectNpc);
     });
     this.#noMasqLocal = config.noMasqLocal ? new NoMasqLocalTracker(netns.ipsets) : undefined;
+    const { overlay, injectorConsumer } = createOverlays(netns, clock, this.bridgeKind);
     this.router = new MeshRouter({
       netns,
       clock,
       random: random.fork("mesh"),
       name,
       nickname,
-      overlay: NULL_OVERLAY,
+      overlay,
       discovery: config.discovery,
       connectionLimit: config.connectionLimit,
       trustedSubnets: config.trustedSubnets,
       ...(config.password !== undefined && { password: config.password }),
     });
+    this.network = new NetworkRouter({ clock, mesh: this.router, overlay, injectorConsumer });
     this.#database = new WeaverDatabase(files, name);
     this.allocator = this.#makeAllocator();
   }
@@ -142,6 +147,7 @@ export class Weaver {
     const { allocator, router } = this;
     allocator.start(this.#database.load());
     this.#claimExisting();
+    this.network.start();
     router.start(this.#options.peers);
     this.#canary.start();
     this.#ipamActed();
@@ -153,6 +159,7 @@ export class Weaver {
     this.#tick = undefined;
     this.#canary.stop();
     this.router.stop();
+    this.network.stop();
   }
 
   /** Gives the bridge an address, once there is one (`weave expose`). @param done told when it has it */

@@ -1,0 +1,98 @@
+import { type Cluster, type ConnectProtocol, createCluster } from "@cnilab/cluster";
+import type { CniOptionValues, KubeObject } from "@cnilab/core";
+import { registerKubeProxy } from "@cnilab/kube-proxy";
+import type { NetNamespace, Nic } from "@cnilab/linux";
+import { type WeaveKube, weave } from "@cnilab/weave";
+
+export interface WeaveLabOptions {
+  readonly options?: CniOptionValues;
+  /** How many nodes: node1, node2… */
+  readonly nodes?: number;
+  readonly objects?: readonly KubeObject[];
+  readonly seed?: number;
+}
+
+/** Nodes on Weave, with kube-proxy. */
+export function weaveLab(lab: WeaveLabOptions = {}): Cluster {
+  const { nodes = 3, objects = [], options = {}, seed = 1 } = lab;
+  const cluster = createCluster({
+    cni: weave,
+    cniOptions: options,
+    nodes,
+    seed,
+    register: registerKubeProxy,
+  });
+  cluster.apply(objects);
+  cluster.settle();
+  return cluster;
+}
+
+export function pod(
+  name: string,
+  nodeName: string,
+  labels: Record<string, string> = {},
+): KubeObject {
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name, namespace: "default", labels },
+    spec: {
+      nodeName,
+      containers: [{ name: "web", image: "web", ports: [{ containerPort: 8080 }] }],
+    },
+  } as KubeObject;
+}
+
+export function agentOf(cluster: Cluster, node: string): WeaveKube {
+  const agent = cluster.nodes.get(node)?.agents.find(({ name }) => name === "weaver");
+  if (agent === undefined) throw new Error(`there is no weaver on ${node}`);
+  return agent as WeaveKube;
+}
+
+export function hostOf(cluster: Cluster, node: string): NetNamespace {
+  const found = cluster.nodes.get(node)?.kernel.initNs;
+  if (found === undefined) throw new Error(`there is no ${node}`);
+  return found;
+}
+
+export function phase(cluster: Cluster, name: string): string | undefined {
+  return cluster.api.get("Pod", `default/${name}`)?.status?.phase;
+}
+
+/** By name; pods without an address are left out. */
+export function podAddresses(cluster: Cluster): Record<string, string> {
+  return Object.fromEntries(
+    cluster.api
+      .list("Pod")
+      .filter(({ status }) => status?.podIP !== undefined)
+      .map(({ metadata, status }) => [metadata.name, status?.podIP as string]),
+  );
+}
+
+/** Neighbours that a node has an established connection to, by their nodes' names. */
+export function neighbours(cluster: Cluster, node: string): string[] {
+  const connections = agentOf(cluster, node).weaver?.router.connections.values() ?? [];
+  return [...connections]
+    .filter(({ isEstablished }) => isEstablished)
+    .map(({ remote }) => remote.nickname)
+    .sort();
+}
+
+/** Nothing gets through between two nodes, or all does again. */
+export function cut(cluster: Cluster, x: string, y: string, cut = true): void {
+  const [from, to] = [x, y].map((node) => hostOf(cluster, node).device("eth0")) as [Nic, Nic];
+  const fault = cut ? { cut } : undefined;
+  from.segment.setFault(from, to, fault);
+  from.segment.setFault(to, from, fault);
+}
+
+/** The verdict of a connection to port 8080. */
+export function verdict(
+  cluster: Cluster,
+  from: string,
+  to: string,
+  protocol: ConnectProtocol = "TCP",
+): string {
+  const request = { from: cluster.endpoint(from), to: cluster.endpoint(to), port: 8080, protocol };
+  return cluster.connect(request).verdict;
+}
