@@ -12,8 +12,15 @@ export interface ReachPair {
 
 const ALLOWED = "allowed";
 
-/** A square of workloads: `.` reaches every port, `x` none, `o` some; then what does not get through, with reasons. */
-export function reachMatrix(names: readonly string[], pairs: readonly ReachPair[]): string {
+/**
+ * A square of workloads: `.` reaches every port, `x` none, `o` some; then what does not get through, with reasons.
+ * @param around sources that are asked for by nobody
+ */
+export function reachMatrix(
+  names: readonly string[],
+  pairs: readonly ReachPair[],
+  around: readonly string[] = [],
+): string {
   const byEnds = new Map<string, ReachPair[]>();
   for (const pair of pairs) {
     const key = `${pair.source} ${pair.destination}`;
@@ -22,14 +29,16 @@ export function reachMatrix(names: readonly string[], pairs: readonly ReachPair[
     else known.push(pair);
   }
   const digits = String(names.length).length;
-  const width = Math.max(...names.map((name) => name.length));
+  const sources = [...names, ...around];
+  const width = Math.max(...sources.map((name) => name.length));
   const number = (i: number) => String(i + 1).padStart(digits);
   const head = `${" ".repeat(digits + width + 2)} ${names.map((_, i) => number(i)).join(" ")}`;
-  const rows = names.map((source, i) => {
+  const rows = sources.map((source, i) => {
     const cells = names.map((destination) =>
       cell(source === destination, byEnds.get(`${source} ${destination}`) ?? []).padStart(digits),
     );
-    return `${number(i)}  ${source.padEnd(width)} ${cells.join(" ")}`.trimEnd();
+    const which = i < names.length ? number(i) : " ".repeat(digits);
+    return `${which}  ${source.padEnd(width)} ${cells.join(" ")}`.trimEnd();
   });
   const lost = pairs.filter(({ verdict }) => verdict !== ALLOWED);
   const reasons = lost.map(

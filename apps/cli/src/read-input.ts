@@ -89,6 +89,15 @@ export function readFolder(io: ProgramIo, folder: string): Map<string, string> {
   return files;
 }
 
+/** Whether there is a file of this path, which somebody may have left. */
+export function isFile(io: ProgramIo, path: string): boolean {
+  try {
+    return statSync(seenFrom(io, path), { throwIfNoEntry: false })?.isFile() === true;
+  } catch {
+    return false;
+  }
+}
+
 /** Text of one of our own files, which is there. */
 export function readOwnFile(url: URL): string {
   return readFileSync(url, "utf8");

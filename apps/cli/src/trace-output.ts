@@ -3,7 +3,6 @@ import {
   ANSI_STYLE,
   type NameOf,
   PLAIN_STYLE,
-  serviceSummary,
   traceJson,
   tracePcapng,
   traceText,
@@ -22,12 +21,14 @@ export interface TracedConnection {
   readonly connection: Pick<Connection, "verdict" | "reason" | "backend" | "seenAs" | "lookup">;
   readonly walk: Trace;
   readonly nameOf: NameOf;
+  /** What Services did, where there are any. */
+  readonly services: readonly string[];
 }
 
 /** Prints a trace with what came of it, and sets the exit code. */
 export function printTrace(
   io: ProgramIo,
-  { src, dst, connection, walk, nameOf }: TracedConnection,
+  { src, dst, connection, walk, nameOf, services }: TracedConnection,
   flags: { readonly output: "text" | "json" | "pcapng"; readonly level: Weight },
 ): void {
   const { verdict, reason, backend, seenAs, lookup } = connection;
@@ -41,7 +42,7 @@ export function printTrace(
         ...(backend === undefined ? {} : { backend }),
         ...(seenAs === undefined ? {} : { seenAs }),
         ...(lookup === undefined ? {} : { lookup: lookupJson(lookup) }),
-        services: serviceSummary(walk, nameOf),
+        services,
         ...traceJson(walk, { nameOf }),
       });
       break;
@@ -51,7 +52,7 @@ export function printTrace(
     case "text": {
       const style = wantsColour(io) ? ANSI_STYLE : PLAIN_STYLE;
       print(io, traceText(walk, { level: flags.level, style, nameOf }));
-      print(io, ["", ...serviceSummary(walk, nameOf), `${verdict}: ${reason}`].join("\n"));
+      print(io, ["", ...services, `${verdict}: ${reason}`].join("\n"));
     }
   }
   if (verdict !== "allowed") io.exitCode = 1;

@@ -1,4 +1,5 @@
 import { InputError } from "@cnilab/core";
+import { serviceSummary } from "@cnilab/inspect";
 import { Trace } from "@cnilab/linux";
 import { type Command, Option } from "commander";
 import { warn } from "../cluster-flags.ts";
@@ -53,5 +54,7 @@ async function trace(io: ProgramIo, src: string, dst: string, flags: TraceFlags)
   const walk = new Trace();
   const connection = cluster.connect({ ...target, trace: walk });
   warn(io, [...warnings, ...cluster.warnings]);
-  printTrace(io, { src, dst, connection, walk, nameOf: nameOf(cluster) }, flags);
+  const names = nameOf(cluster);
+  const services = serviceSummary(walk, names);
+  printTrace(io, { src, dst, connection, walk, nameOf: names, services }, flags);
 }
