@@ -20,7 +20,14 @@ export interface ReachMember {
  * The workloads of the input that have a pod with a network of its own, by name, with the ports that its containers declare.
  * @throws InputError where nothing runs
  */
-export function reachMembers({ api }: Cluster): readonly ReachMember[] {
+export function reachMembers(cluster: Cluster): readonly ReachMember[] {
+  const members = runningMembers(cluster);
+  if (members.length === 0) throw new InputError("no pod of the input runs", "reach");
+  return members;
+}
+
+/** The same, and none where nothing runs. */
+export function runningMembers({ api }: Cluster): readonly ReachMember[] {
   const found = new Map<string, ReachMember>();
   const pods = [...api.list("Pod")].sort((x, y) => (objectKey(x) < objectKey(y) ? -1 : 1));
   for (const pod of pods) {
@@ -36,7 +43,6 @@ export function reachMembers({ api }: Cluster): readonly ReachMember[] {
     );
     found.set(name, { name, pod, ports });
   }
-  if (found.size === 0) throw new InputError("no pod of the input runs", "reach");
   return [...found.values()].sort((x, y) => (x.name < y.name ? -1 : 1));
 }
 

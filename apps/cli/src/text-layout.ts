@@ -2,22 +2,27 @@
 export const WIDTH = 100;
 
 /** Breaks a line between words, or where `at` says; what is broken off is indented. */
-export function wrap(text: string, indent: string, at: RegExp = /(?<=\S) /): string[] {
+export function wrap(
+  text: string,
+  indent: string,
+  at: RegExp = /(?<=\S) /,
+  width: number = WIDTH,
+): string[] {
   const lines: string[] = [];
   const [start = "", ...words] = text.split(at);
   let line = start;
   for (const word of words) {
-    if (line.length + 1 + word.length > WIDTH) {
+    if (line.length + 1 + word.length > width) {
       lines.push(line);
       line = indent + word;
     } else line += ` ${word}`;
   }
-  return [...lines, line].map(clip);
+  return [...lines, line].map((each) => clip(each, width));
 }
 
 /** Cuts what no terminal would show on one line. */
-export function clip(line: string): string {
-  return line.length <= WIDTH ? line : `${line.slice(0, WIDTH - 1)}…`;
+export function clip(line: string, width: number = WIDTH): string {
+  return line.length <= width ? line : `${line.slice(0, width - 1)}…`;
 }
 
 /** The first lines, and what to say instead of the rest. */

@@ -1,7 +1,15 @@
+import type { Cluster } from "@cnilab/cluster";
+import { InputError } from "@cnilab/core";
 import { bringUpOn, type ClusterFlags, readManifests, warn } from "../cluster-flags.ts";
 import { print } from "../output.ts";
 import type { ProgramIo } from "../program-io.ts";
+import { runningMembers } from "../reach-members.ts";
 import { readComparedCnis } from "./compared-cni.ts";
+import { compare } from "./comparison.ts";
+import { comparisonScreen } from "./comparison-screen.ts";
+import type { Finding } from "./finding.ts";
+import { investigate } from "./investigate.ts";
+import { type PairSample, samplePairs } from "./pair-sample.ts";
 
 export interface CompareFlags extends ClusterFlags {
   readonly output: "text" | "json" | "yaml" | "csv" | "md";
@@ -12,8 +20,21 @@ export async function compareCnis(io: ProgramIo, flags: CompareFlags): Promise<v
   const { cnis, warnings } = await readComparedCnis(io, flags.cni, flags.cniSet, flags.cniValues);
   const sources = await readManifests(io, flags);
   warn(io, warnings);
+  let sample: PairSample | undefined;
+  const findings: Finding[] = [];
   for (const cni of cnis) {
-    const { cluster } = await bringUpOn(io, flags, cni, sources);
-    print(io, `${cni.label}: ${cluster.stats.runningPods} pods run`);
+    const { cluster, warnings } = await bringUpOn(io, flags, cni, sources);
+    sample ??= sampleOf(cluster, flags);
+    findings.push(investigate(cluster, cni, flags, sample?.pairs ?? [], warnings));
   }
+  if (sample === undefined) {
+    throw new InputError("no pod of the input runs on any of these CNIs", "compare");
+  }
+  const comparison = compare(findings, sample);
+  print(io, comparisonScreen(comparison));
+}
+
+function sampleOf(cluster: Cluster, { seed }: ClusterFlags): PairSample | undefined {
+  const members = runningMembers(cluster);
+  return members.length === 0 ? undefined : samplePairs(members, seed);
 }

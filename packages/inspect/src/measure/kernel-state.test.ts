@@ -1,5 +1,5 @@
 import { exchange, type NetNamespace } from "@cnilab/linux";
-import { IPPROTO_TCP, parseIp } from "@cnilab/net";
+import { IPPROTO_TCP, parseIp, parsePrefix } from "@cnilab/net";
 import { expect, test } from "vitest";
 import { twoNodes } from "../../test/two-nodes.ts";
 import { show } from "../show.ts";
@@ -11,6 +11,7 @@ test("counts are lines of what the real tools list", () => {
   const { kernels, pods } = twoNodes();
   const { initNs } = kernels[0];
   initNs.ipsets.restore("create peers hash:ip\nadd peers 10.0.0.1\nadd peers 10.0.0.2");
+  initNs.addRoute({ dst: parsePrefix("10.9.9.9/32"), dev: initNs.device("eth0") });
   initNs.iptables(4).newChain("nat", "KUBE-SERVICES");
   initNs.iptables(4).append("nat", "PREROUTING", "-j KUBE-SERVICES");
   initNs.iptables(4).append("filter", "FORWARD", "-m conntrack --ctstate NEW -j ACCEPT");
@@ -28,6 +29,7 @@ test("counts are lines of what the real tools list", () => {
   expect(state).toMatchObject({
     devices: 6,
     routes: lines(show("routes", initNs)),
+    hostRoutes: 1,
     routingRules: lines(show("rules", initNs)),
     neighbours: lines(show("neigh", initNs)),
     fdb: show("fdb", initNs)

@@ -1,6 +1,7 @@
 import type { Kernel, NetNamespace } from "@cnilab/linux";
 import { dpctlDumpFlows, RT_TABLE_LOCAL, RT_TABLE_MAIN } from "@cnilab/linux";
 import { fdbJson } from "../iproute/fdb.ts";
+import { routesJson } from "../iproute/routes.ts";
 import { show, showJson, type ViewName } from "../show.ts";
 
 /** How much a machine's own namespace and its eBPF maps hold: lines of the real tools' listings. */
@@ -9,6 +10,8 @@ export interface KernelState {
   readonly devices: number;
   /** `ip route`, `ip -6 route`: table main, and all others but local. */
   readonly routes: number;
+  /** Those of table main that lead to a single address. */
+  readonly hostRoutes: number;
   /** `ip rule`, `ip -6 rule`. */
   readonly routingRules: number;
   /** `ip neigh`. */
@@ -45,6 +48,7 @@ export function kernelState(kernel: Kernel): KernelState {
   return {
     devices: initNs.devices.length,
     routes: listed("routes", initNs) + routesOfOtherTables(initNs),
+    hostRoutes: hostRoutes(initNs),
     routingRules: listed("rules", initNs),
     neighbours: listed("neigh", initNs),
     fdb: fdbJson(initNs).filter(({ mac }) => !isGroup(String(mac))).length,
@@ -65,6 +69,16 @@ export function kernelState(kernel: Kernel): KernelState {
 function listed(what: ViewName, netns: NetNamespace): number {
   const lines = showJson(what, netns);
   return Array.isArray(lines) ? lines.length : 0;
+}
+
+/** iproute2 writes no length for them. */
+function hostRoutes(netns: NetNamespace): number {
+  const routes = routesJson(netns, { family: 4 }).concat(routesJson(netns, { family: 6 }));
+  return routes.filter(({ dst, type }) => type === undefined && isAddress(String(dst))).length;
+}
+
+function isAddress(text: string): boolean {
+  return text !== "default" && !text.includes("/");
 }
 
 function routesOfOtherTables(netns: NetNamespace): number {

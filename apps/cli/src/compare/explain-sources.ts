@@ -1,0 +1,35 @@
+import type { Comparison } from "./comparison.ts";
+import type { NodePortOutcome } from "./finding.ts";
+import { alike, listed } from "./names-in-text.ts";
+
+const CLIENT = "the client";
+
+/** Whose address a server sees of a client outside, and why it is not the client's. */
+export function explainSources({ findings, nodePort }: Comparison): string[] {
+  if (nodePort === undefined) return [];
+  const names = findings.map(({ cni }) => cni.label);
+  const groups = alike(nodePort.found, (each) => fate(each?.cluster));
+  const texts = groups.flatMap((group) => {
+    const outcome = nodePort.found[group[0] as number]?.cluster;
+    const who = listed(group.map((i) => names[i] as string));
+    if (outcome === undefined) return [];
+    switch (fate(outcome)) {
+      case "hidden":
+        return [
+          `on ${who} the node that was asked put its own address in place of the client's, so that answers come back through it`,
+        ];
+      case "seen":
+        return [`on ${who} the server sees the client itself`];
+      default:
+        return [`on ${who} nobody answered (${outcome.verdict})`];
+    }
+  });
+  const local = nodePort.found.every((each) => fate(each?.local) === "seen");
+  const rest = local ? "; with Local only nodes with a pod answer, and the address stays" : "";
+  return texts.length === 0 ? [] : [`NodePort with policy Cluster: ${texts.join("; ")}${rest}.`];
+}
+
+function fate(outcome: NodePortOutcome | undefined): string {
+  if (outcome?.seenAs === undefined) return outcome?.verdict ?? "";
+  return outcome.seenAs.who === CLIENT ? "seen" : "hidden";
+}

@@ -1,0 +1,18 @@
+import type { Cluster } from "@cnilab/cluster";
+import { isPolicyKind, type Kind } from "@cnilab/core";
+import type { PolicyFinding } from "./finding.ts";
+
+/** How many policies of the input are there, and of how many some node enforces the kind. */
+export function policyFinding({ api, nodes }: Cluster): PolicyFinding {
+  const enforced = new Set<Kind>();
+  for (const { policy } of nodes.values())
+    for (const kind of policy?.enforces ?? []) enforced.add(kind);
+  const kinds = api.kinds.filter(isPolicyKind);
+  const count = (of: readonly Kind[]) => of.reduce((sum, kind) => sum + api.count(kind), 0);
+  const idle = kinds.filter((kind) => !enforced.has(kind) && api.count(kind) > 0);
+  return {
+    total: count(kinds),
+    inEffect: count(kinds) - count(idle),
+    idleKinds: idle.map((kind) => kind.split(".")[0] as string),
+  };
+}
