@@ -10,7 +10,7 @@ import {
   Veth,
 } from "@cnilab/linux";
 import { IPPROTO_ICMP, type Mac, parseIp, tryParseMac } from "@cnilab/net";
-import { FastDatapath, type MeshRouter, NetworkRouter } from "../src/index.ts";
+import { FastDatapath, type MeshOptions, type MeshRouter, NetworkRouter } from "../src/index.ts";
 import { peerNumber } from "./golden/rings.ts";
 import { MeshLab } from "./mesh-lab.ts";
 
@@ -67,11 +67,7 @@ export class NetworkLab {
   }
 
   /** A weaver starts, and seeks these. */
-  start(
-    host: number,
-    to: readonly number[],
-    more: { readonly discovery?: boolean } = {},
-  ): FastdpPeer {
+  start(host: number, to: readonly number[], more: Partial<MeshOptions> = {}): FastdpPeer {
     const { netns } = this.node(host);
     const { clock } = this;
     const fastdp = new FastDatapath({ netns, datapath: "datapath", clock });
