@@ -35,5 +35,17 @@ export {
   LOCAL_SCOPE_DEFAULT_NETWORKS,
   type NetworkToSplit,
 } from "./ipam/address-space.ts";
+export { inspectContainer, networkSettings } from "./output/container-inspect.ts";
+export { type ContainerListOptions, containerListText } from "./output/container-list.ts";
+export {
+  displayablePorts,
+  type PortSummary,
+  portMap,
+  portsColumn,
+  portText,
+} from "./output/container-ports.ts";
+export { inspectText } from "./output/docker-table.ts";
+export { inspectNetwork } from "./output/network-inspect.ts";
+export { type ListOptions, networkListText } from "./output/network-list.ts";
 export { PortAllocator, type PortProtocol, type PortRange } from "./port-allocator.ts";
 export { GATEWAY_BRIDGE, type IngressPort, IngressRules } from "./swarm/ingress-rules.ts";

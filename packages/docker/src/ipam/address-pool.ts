@@ -21,6 +21,18 @@ export class AddressPool {
     }
   }
 
+  /** With the network's own and the broadcast address. */
+  get inUse(): number {
+    return this.#used.size;
+  }
+
+  /** For those who ask for none by name. */
+  get available(): number {
+    let used = 0;
+    for (const address of this.#used) if (this.#range.contains(address)) used++;
+    return 2 ** (32 - this.#range.length) - used;
+  }
+
   /**
    * @param wanted `--ip`; the lowest free address where it is absent
    * @throws DockerError where it is taken, outside, or none is left
