@@ -51,14 +51,21 @@ export async function policyWarnings(
 }
 
 /** What a CNI leaves out of the policies that it reads, and what only packets could tell. */
-export function viewWarnings({ ignored, policies }: PolicyView): readonly string[] {
+export function viewWarnings({
+  ignored,
+  deviations = [],
+  policies,
+}: PolicyView): readonly string[] {
   const leftOut = ignored.map(
     ({ object, reason }) => `${policyName({ object })} is left out: ${reason}`,
+  );
+  const otherwise = deviations.map(
+    ({ object, reason }) => `${policyName({ object })} is enforced otherwise: ${reason}`,
   );
   const names = rulesByName(policies).map(
     (rule) => `${rule}: addresses behind names are not known without packets: nobody matches`,
   );
-  return [...leftOut, ...names];
+  return [...leftOut, ...otherwise, ...names];
 }
 
 /** Rules that name their peers: `spec.egress[0] of NetworkPolicy a/b names docs.example.com`. */

@@ -91,6 +91,7 @@ export {
   type PolicyReader,
   type PolicyView,
 } from "./policy/policy-reader.ts";
+export { readNetworkPolicy } from "./policy/read-network-policy.ts";
 export { readPolicies } from "./policy/read-policies.ts";
 export type { PolicyRule } from "./policy/rule-order.ts";
-export type { Tier } from "./policy/tier.ts";
+export { NETWORK_POLICY, type Tier } from "./policy/tier.ts";

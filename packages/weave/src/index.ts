@@ -1,3 +1,4 @@
+export { weavePolicyReader } from "./analyse/policy-reader.ts";
 export {
   type BridgeRulesConfig,
   configureBridgeRules,

@@ -14,6 +14,7 @@ import {
   perNode,
 } from "@cnilab/core";
 import type { Kernel } from "@cnilab/linux";
+import { weavePolicyReader } from "./analyse/policy-reader.ts";
 import { CONFLIST_FILE } from "./cni/conflist.ts";
 import { WeaveIpam } from "./cni/weave-ipam.ts";
 import { WeaveNet } from "./cni/weave-net.ts";
@@ -30,6 +31,7 @@ export const weave: CniModel = {
     "one switched network over all nodes by a mesh of peers: Open vSwitch or user space, IPAM without a store, weave-npc",
   options: MODEL_OPTIONS,
   podRanges: (options) => [ipallocRange(options)],
+  policyReader: weavePolicyReader,
   register,
 };
 

@@ -22,6 +22,8 @@ export interface PolicyView {
   readonly podLabel?: (key: string) => PodLabel | undefined;
   /** Policies that it sees and does not enforce, each with the reason. */
   readonly ignored: readonly { readonly object: KubeObject; readonly reason: string }[];
+  /** What it enforces otherwise than the texts say, each with the difference. */
+  readonly deviations?: readonly { readonly object: KubeObject; readonly reason: string }[];
 }
 
 /** How a CNI understands policies: its own kinds, and Kubernetes' ones in its own way. */

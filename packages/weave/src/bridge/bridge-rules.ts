@@ -1,12 +1,16 @@
 import type { Ipsets, Iptables } from "@cnilab/linux";
 import { formatIp, type IpAddress, type Prefix } from "@cnilab/net";
 import { EGRESS_CHAIN, LOG_GROUP, MAIN_CHAIN } from "../npc/chains.ts";
+import { npcOrigin } from "../npc/npc-origin.ts";
 
 export const WEAVE_BRIDGE = "weave";
 /** Ranges of this peer: what comes for them keeps its source. */
 export const NO_MASQ_LOCAL_SET = "weaver-no-masq-local";
 const EXPOSE_CHAIN = "WEAVE-EXPOSE";
 const MASQUERADE_CHAIN = "WEAVE";
+
+/** Behind weave-npc's chain: what nothing in it has accepted. */
+const NPC_DROP = `-o ${WEAVE_BRIDGE} -j DROP`;
 
 export interface BridgeRulesConfig {
   /** `--expect-npc`: what is forwarded passes weave-npc's chains. */
@@ -67,7 +71,7 @@ export function configureBridgeRules(iptables: Iptables, config: BridgeRulesConf
       `-i ${WEAVE_BRIDGE} ${before} -j ${EGRESS_CHAIN}`,
       `-o ${WEAVE_BRIDGE} ${before} -j ${MAIN_CHAIN}`,
       `-o ${WEAVE_BRIDGE} -m state --state NEW -j NFLOG --nflog-group ${LOG_GROUP}`,
-      `-o ${WEAVE_BRIDGE} -j DROP`,
+      NPC_DROP,
     );
   } else {
     ensureChain(iptables, "filter", EXPOSE_CHAIN);
@@ -124,6 +128,7 @@ function ensureAtTop(
   if (rules.every((rule) => iptables.check(table, chain, rule))) return;
   for (const [index, rule] of rules.entries()) {
     if (iptables.check(table, chain, rule)) iptables.delete(table, chain, rule);
-    iptables.insert(table, chain, rule, index + 1);
+    const origin = rule === NPC_DROP ? npcOrigin("ingress") : undefined;
+    iptables.insert(table, chain, rule, index + 1, origin);
   }
 }

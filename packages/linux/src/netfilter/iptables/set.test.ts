@@ -16,6 +16,12 @@ describe("a rule that asks a set", () => {
     ["create s hash:ip\nadd s 10.0.1.2", "--match-set s dst", false],
     ["create s hash:ip\nadd s 10.0.1.2", "! --match-set s dst", true],
     ["create s hash:net\nadd s 10.0.2.0/24", "--match-set s dst", true],
+    // As weave-npc names them: whatever can be printed, 31 characters of it.
+    [
+      "create weave-QnsvID.Z:s!Ifw][/QKs3C~;h hash:ip\nadd weave-QnsvID.Z:s!Ifw][/QKs3C~;h 10.0.1.2",
+      "--match-set weave-QnsvID.Z:s!Ifw][/QKs3C~;h src",
+      true,
+    ],
     ["create s hash:ip,port\nadd s 10.0.2.2,udp:53", "--match-set s dst,dst", true],
     ["create s hash:ip,port\nadd s 10.0.2.2,tcp:53", "--match-set s dst,dst", false],
     ["create s hash:ip,port\nadd s 10.0.2.2,udp:53", "--match-set s dst,src", false],

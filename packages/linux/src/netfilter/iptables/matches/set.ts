@@ -2,7 +2,6 @@ import type { NetNamespace } from "../../../net-namespace.ts";
 import type { Direction } from "../../ipset/packet-fields.ts";
 import { type Match, type MatchExtension, not, type OptionValue } from "../extension.ts";
 import { parameterProblem } from "../iptables-error.ts";
-import { parseName } from "../numbers.ts";
 import type { Walk } from "../walk.ts";
 
 /** `IPSET_DIM_MAX` */
@@ -17,7 +16,7 @@ export interface SetSides {
 /** `NAME src,dst`. @throws Complaint */
 export function parseSetSides(option: string, value: OptionValue): SetSides {
   const [name = "", list = ""] = value.args;
-  if (parseName(name) === undefined || name.length > 31) {
+  if (name.length > 31) {
     throw parameterProblem(`setname \`${name}' too long, max 31 characters.`);
   }
   const directions = list.split(",");
