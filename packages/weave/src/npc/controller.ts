@@ -11,6 +11,7 @@ import {
   podComment,
   uidOf,
 } from "./npc-namespace.ts";
+import { npcOrigin } from "./npc-origin.ts";
 import { SelectorSet } from "./selector-set.ts";
 
 /** Objects of these kinds, as the API tells of them. */
@@ -96,7 +97,7 @@ export class NetworkPolicyController {
     const { iptables } = this.#shared;
     const log = `-m state --state NEW ${unmarked} -j NFLOG --nflog-group ${LOG_GROUP}`;
     iptables.append("filter", EGRESS_CHAIN, log);
-    iptables.append("filter", EGRESS_CHAIN, `${unmarked} -j DROP`);
+    iptables.append("filter", EGRESS_CHAIN, `${unmarked} -j DROP`, npcOrigin("egress"));
     this.#dropsEgress = true;
   }
 

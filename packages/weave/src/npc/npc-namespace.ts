@@ -1,4 +1,4 @@
-import type { Labels, Namespace, NetworkPolicy, Pod } from "@cnilab/core";
+import type { Labels, Namespace, NetworkPolicy, Origin, Pod } from "@cnilab/core";
 import { type Iptables, ruleText } from "@cnilab/linux";
 import { DEFAULT_CHAIN, EGRESS_ACCEPT_CHAIN, EGRESS_DEFAULT_CHAIN } from "./chains.ts";
 import type { IpBlockSpec } from "./ip-block.ts";
@@ -67,8 +67,11 @@ export class NpcNamespace {
       (block) => sets.destroy(block.setName),
     );
     this.#rules = new Users(
-      (rule) => {
-        for (const words of rule.rules) iptables.append("filter", rule.chain, ruleText(words));
+      (rule, user) => {
+        const origin = this.#originOf(rule, user);
+        for (const words of rule.rules) {
+          iptables.append("filter", rule.chain, ruleText(words), origin);
+        }
       },
       (rule) => {
         for (const words of rule.rules) iptables.delete("filter", rule.chain, ruleText(words));
@@ -223,6 +226,12 @@ export class NpcNamespace {
 
   #leaveNamespaces(selector: SelectorSpec): void {
     this.#shared.sets.delete(this.#uid, selector.setName, this.allPods.setName);
+  }
+
+  /** Several policies may need a rule: it is of the first. */
+  #originOf({ type }: RuleSpec, user: string): Origin {
+    const name = this.#policies.get(user)?.metadata.name ?? user;
+    return { kind: "NetworkPolicy", namespace: this.name, name, detail: `${type} rule` };
   }
 
   #ownSelectors(): ReadonlyMap<string, SelectorSpec> {

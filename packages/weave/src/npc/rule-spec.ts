@@ -3,6 +3,7 @@ import type { PolicyType, RuleHost } from "./selector-spec.ts";
 
 /** From one end to another, which may be anything (npc/rule.go). */
 export class RuleSpec {
+  readonly type: PolicyType;
   readonly key: string;
   readonly chain: string;
   /** Each as words behind the chain's name. */
@@ -22,6 +23,7 @@ export class RuleSpec {
       ...(port === undefined ? [] : ["--dport", port.port]),
       ...["-m", "comment", "--comment", comment],
     ];
+    this.type = type;
     this.key = words.join(" ");
     this.chain = type === "ingress" ? INGRESS_CHAIN : EGRESS_CUSTOM_CHAIN;
     // What leaves a pod may come to another of this node: it is marked, and goes on to the rules for that one.

@@ -10,6 +10,7 @@ import {
 } from "@cnilab/core";
 import type { Kernel } from "@cnilab/linux";
 import { type Observable, of, Subscription } from "rxjs";
+import { givenPolicy, whyRejected } from "../analyse/given-policy.ts";
 import { NetworkPolicyController } from "./controller.ts";
 
 /** Lines of its log that are kept. */
@@ -21,7 +22,7 @@ export class WeaveNpc implements PolicyEngine {
   readonly enforces: readonly Kind[] = ["NetworkPolicy"];
   readonly ready: Observable<boolean> = of(true);
   readonly #node: NodeContext<Kernel>;
-  readonly #rejected = new Map<string, string>();
+  readonly #remarks = new Map<string, readonly string[]>();
   readonly #log: string[] = [];
   #watches: Subscription | undefined;
 
@@ -34,10 +35,10 @@ export class WeaveNpc implements PolicyEngine {
     return this.#log;
   }
 
-  /** Policies that it refuses as a whole, and what it does not look at in others. */
+  /** Policies that it refuses as a whole, and what it does otherwise than others say. */
   get warnings(): readonly string[] {
-    return [...this.#rejected].map(
-      ([policy, why]) => `NetworkPolicy ${policy} is not enforced: ${why}`,
+    return [...this.#remarks].flatMap(([policy, remarks]) =>
+      remarks.map((remark) => `NetworkPolicy ${policy} ${remark}`),
     );
   }
 
@@ -66,17 +67,30 @@ export class WeaveNpc implements PolicyEngine {
     controller: NetworkPolicyController,
     { type, object, old }: WatchEvent<Namespace | Pod | NetworkPolicy>,
   ): void {
-    const isPolicy = object.kind === "NetworkPolicy";
-    if (isPolicy) this.#rejected.delete(objectKey(object));
+    if (object.kind === "NetworkPolicy") this.#remark(object, type);
     try {
       if (type === "ADDED") controller.add(object);
       else if (type === "DELETED") controller.delete(object);
       else controller.update(old ?? object, object);
     } catch (error) {
       const { message } = error as Error;
-      if (isPolicy && type !== "DELETED") this.#rejected.set(objectKey(object), message);
+      const key = objectKey(object);
+      if (object.kind === "NetworkPolicy" && type !== "DELETED" && !this.#remarks.has(key)) {
+        this.#remarks.set(key, [`is enforced in part at most: ${message}`]);
+      }
       this.#log.push(message);
       if (this.#log.length > LOG_LINES) this.#log.shift();
     }
+  }
+
+  #remark(policy: NetworkPolicy, type: WatchEvent["type"]): void {
+    this.#remarks.delete(objectKey(policy));
+    if (type === "DELETED") return;
+    const rejected = whyRejected(policy);
+    const remarks =
+      rejected === undefined
+        ? givenPolicy(policy).deviations.map((each) => `is enforced otherwise: ${each}`)
+        : [`is not enforced: ${rejected}`];
+    if (remarks.length > 0) this.#remarks.set(objectKey(policy), remarks);
   }
 }
