@@ -1,5 +1,5 @@
 import type { Cluster } from "@cnilab/cluster";
-import { checkKernel, script, up } from "@cnilab/realize";
+import { checkKernel, type Script, script, up } from "@cnilab/realize";
 import { expect } from "vitest";
 import {
   heard,
@@ -30,15 +30,17 @@ interface Probe extends Modelled {
  * Makes a cluster real, with a program behind every socket, and has everybody ask everybody: what each hears has to be
  * what the model says.
  * @param answered probes that have to be answered at least, so that silence alone proves nothing
+ * @param more commands for what is real in another way than the model has it
  */
 export async function expectAgreement(
   cluster: Cluster,
   prefix: string,
   answered: number,
+  more: (made: Script) => string = () => "",
 ): Promise<void> {
   const made = script(cluster.network, { prefix });
   checkKernel(made);
-  const realized = await up(made);
+  const realized = await up({ ...made, text: made.text + more(made) });
   try {
     const probes = probesOf(cluster, sourcesOf(cluster));
     const ask: Ask = (asked) => askForReal(cluster.network, prefix, asked);
