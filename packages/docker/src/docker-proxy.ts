@@ -157,7 +157,12 @@ function proxySctp(
       const heard: Payload[] = [];
       client.onData = (data) => heard.push(data);
       const pass = (to: SctpAssociation) => (data: Payload) => {
-        if (to.state === "ESTAB") to.send(data.length, messageOf(data));
+        // What one side takes in a packet may be several on the other (RFC 9260 section 6.9).
+        let left = data.length;
+        for (; left > to.maxSegmentSize; left -= to.maxSegmentSize) {
+          if (to.state === "ESTAB") to.send(to.maxSegmentSize);
+        }
+        if (to.state === "ESTAB") to.send(left, messageOf(data));
       };
       const { trace } = client;
       const backend = SctpAssociation.connect(netns, { dst: address, port, owner: OWNER, trace });
