@@ -1,5 +1,12 @@
 import type { Machine } from "@cnilab/core";
-import { datapathsJson, dpctlDumpFlows, dpctlShow, type NetNamespace } from "@cnilab/linux";
+import {
+  datapathsJson,
+  dpctlDumpFlows,
+  dpctlShow,
+  type NetNamespace,
+  xfrmPolicyText,
+  xfrmStateText,
+} from "@cnilab/linux";
 import { type IpFamily, isLinkLocal, isLoopback } from "@cnilab/net";
 import { conntrackJson, conntrackText } from "./conntrack.ts";
 import { addrsJson, addrsText } from "./iproute/addrs.ts";
@@ -55,6 +62,7 @@ export type ViewName =
   | "ipvs"
   | "conntrack"
   | "ovs"
+  | "xfrm"
   | "sockets"
   | "sysctl"
   | "hns-networks"
@@ -118,6 +126,11 @@ export const VIEWS: Readonly<Record<ViewName, View>> = {
     command: "ovs-dpctl show; ovs-dpctl dump-flows",
     text: (netns) => dpctlShow(netns) + dpctlDumpFlows(netns),
     json: (netns) => datapathsJson(netns) as unknown as JsonValue,
+  },
+  xfrm: {
+    os: "linux",
+    command: "ip xfrm state; ip xfrm policy",
+    text: (netns) => xfrmStateText(netns) + xfrmPolicyText(netns),
   },
   sockets: { command: "ss -tulpn", text: socketsText, json: socketsJson },
   sysctl: {

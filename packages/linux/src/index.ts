@@ -192,3 +192,12 @@ export * from "./sysctl.ts";
 export * from "./tc/traffic-control.ts";
 export * from "./trace.ts";
 export type { Tracepoints } from "./tracepoints.ts";
+export { xfrmPolicyText, xfrmStateText } from "./xfrm/ip-xfrm.ts";
+export { Xfrm, type XfrmRoute } from "./xfrm/xfrm.ts";
+export type { XfrmPolicy, XfrmTemplate } from "./xfrm/xfrm-policy.ts";
+export {
+  type XfrmAead,
+  type XfrmMark,
+  XfrmState,
+  type XfrmStateSpec,
+} from "./xfrm/xfrm-state.ts";

@@ -41,6 +41,7 @@ import type { Skb } from "./skb.ts";
 import type { PacketSocket } from "./socket/packet-socket.ts";
 import { SocketTable } from "./socket/socket-table.ts";
 import { Sysctl } from "./sysctl.ts";
+import { Xfrm } from "./xfrm/xfrm.ts";
 
 const solicitor: Solicitor = {
   solicit(dev, ip, mac, cause) {
@@ -87,6 +88,7 @@ export class NetNamespace {
   #iptables6: Iptables | undefined;
   #nfacct: Nfacct | undefined;
   #ipvs: Ipvs | undefined;
+  #xfrm: Xfrm | undefined;
   #reassembly: Reassembly | undefined;
   #sockets: SocketTable | undefined;
   /** Sockets that see frames; hardly any namespace has one. */
@@ -253,6 +255,16 @@ export class NetNamespace {
   get ipvs(): Ipvs {
     this.#ipvs ??= new Ipvs(this);
     return this.#ipvs;
+  }
+
+  /** IPsec, made on demand. */
+  get xfrm(): Xfrm {
+    this.#xfrm ??= new Xfrm(this);
+    return this.#xfrm;
+  }
+
+  findXfrm(): Xfrm | undefined {
+    return this.#xfrm;
   }
 
   findIpvs(): Ipvs | undefined {

@@ -14,6 +14,7 @@ import type { Dst } from "./fib/dst.ts";
 import type { ConntrackEntry, ConntrackInfo } from "./netfilter/conntrack-entry.ts";
 import type { Socket, SocketError } from "./socket/socket.ts";
 import type { Trace } from "./trace.ts";
+import type { XfrmRoute } from "./xfrm/xfrm.ts";
 
 /** For whom the frame is (include/uapi/linux/if_packet.h). */
 export type PacketType = 0 | 1 | 2 | 3;
@@ -94,6 +95,12 @@ export class Skb {
   gso = false;
   /** Which flow it belongs to, once somebody has asked (ip/flow-hash.ts). */
   flowHash: number | undefined = undefined;
+  /** What its route leads through, to leave encrypted. */
+  xfrm: XfrmRoute = undefined;
+  /** It was encrypted here, and is not looked at for that again (`IPSKB_XFRM_TRANSFORMED`). */
+  isTransformed = false;
+  /** It came encrypted (`sec_path`). */
+  wasEncrypted = false;
   /** What eBPF programs and the tunnels that they use keep with it. */
   bpf: SkbBpf | undefined = undefined;
   /** What the call that sent it fails with, once the machine that sent it has refused it. */
@@ -172,6 +179,9 @@ export class Skb {
     copy.summedBySender = this.summedBySender;
     copy.summedHeader = this.summedHeader;
     copy.flowHash = this.flowHash;
+    copy.xfrm = this.xfrm;
+    copy.isTransformed = this.isTransformed;
+    copy.wasEncrypted = this.wasEncrypted;
     copy.bpf = this.bpf?.clone();
     return copy;
   }
@@ -196,6 +206,9 @@ export class Skb {
     this.fragMaxSize = 0;
     this.ignoreDf = false;
     this.priority = 0;
+    this.xfrm = undefined;
+    this.isTransformed = false;
+    this.wasEncrypted = false;
     if (this.bpf !== undefined) {
       // skb_dst_drop: a tunnel's metadata stands for a route
       this.bpf.tunnelTx = undefined;

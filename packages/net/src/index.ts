@@ -10,6 +10,7 @@ export {
 } from "./codec/decode.ts";
 export { encodeEthernet, encodeIp, hasRightChecksum } from "./codec/encode.ts";
 export * from "./codec/packet-syntax-error.ts";
+export * from "./esp.ts";
 export * from "./ethernet.ts";
 export * from "./geneve.ts";
 export * from "./icmp.ts";

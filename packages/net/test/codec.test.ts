@@ -5,6 +5,8 @@ import {
   type Decoded,
   decodeEthernet,
   decodeIp,
+  decrypted,
+  EspPacket,
   ETH_P_IP,
   EthernetFrame,
   encodeEthernet,
@@ -12,6 +14,7 @@ import {
   ICMP_DEST_UNREACH,
   ICMP_PORT_UNREACH,
   IcmpMessage,
+  IPPROTO_ESP,
   IPPROTO_ICMP,
   IPPROTO_IPIP,
   IPPROTO_TCP,
@@ -154,6 +157,21 @@ describe("what decodes to data", () => {
       ...encodeEthernet(heartbeat),
     ]);
     expect(packet.clone()).toEqual(packet);
+  });
+
+  test("ESP is opaque and of the right size", () => {
+    const carried = new UdpDatagram(1, 2, new Data(10));
+    const sealed = { key: "key", icvLength: 16, protocol: IPPROTO_UDP, carried };
+    const esp = new EspPacket({ spi: 0xc8dd5d0a, sequence: 7 }, sealed);
+    const outer = new IpPacket(1, 2, IPPROTO_ESP, esp);
+    const { payload } = decodeIp(encodeIp(outer)).packet;
+    // 16 of header, 18 padded to 20 with two of trailer, 16 of check value.
+    expect(payload.length).toBe(16 + 20 + 16);
+    expect([...(payload.bytes?.subarray(0, 9) ?? [])]).toEqual([
+      0xc8, 0xdd, 0x5d, 0x0a, 0, 0, 0, 7, 0,
+    ]);
+    expect(esp.clone()).toEqual(esp);
+    expect(decrypted(outer, esp)).toEqual(new IpPacket(1, 2, IPPROTO_UDP, carried));
   });
 
   test("packets nested too deep", () => {

@@ -225,6 +225,45 @@ export const GLOSSARY: readonly GlossaryEntry[] = [
     see: ["tunnel"],
   },
   {
+    term: "XFRM",
+    aliases: ["IPsec", "ip xfrm"],
+    lines: [
+      "IPsec in the kernel: policies say which packets are to be encrypted, states (associations) how.",
+      "A policy may ask for a mark, so that a rule of mangle OUTPUT chooses what it is for.",
+      "OUTPUT sees the packet twice, plain and encrypted; at the other end PREROUTING and INPUT do.",
+    ],
+    see: ["ESP", "SPI", "mark"],
+  },
+  {
+    term: "ESP",
+    aliases: ["encapsulating security payload"],
+    lines: [
+      "IP protocol 50: what IPsec encrypts travels in it (RFC 4303), here with AES-GCM.",
+      "In transport mode it takes the place of TCP or UDP: the IP header keeps its addresses.",
+      "It adds 34 to 37 bytes, and rules that look for ports find none in it.",
+    ],
+    see: ["XFRM", "SPI", "MTU"],
+  },
+  {
+    term: "SPI",
+    aliases: ["security parameter index", "espspi"],
+    lines: [
+      "32 bits in front of each ESP packet: with the destination they say by which association it is to be read.",
+      "Each direction has its own; the receiver chooses it and tells the sender.",
+      "`-m esp --espspi` finds them in rules, `ip xfrm state` lists them.",
+    ],
+    see: ["ESP", "XFRM"],
+  },
+  {
+    term: "sleeve",
+    lines: [
+      "Weave's overlay in user space: a program captures frames, puts several into one UDP packet, port 6783.",
+      "It finds out how much the path takes, and tells containers by ICMP when a packet is too long.",
+      "It works wherever UDP does, but each packet goes through a program twice.",
+    ],
+    see: ["tunnel", "MTU"],
+  },
+  {
     term: "host-gw",
     aliases: ["direct routing"],
     lines: [

@@ -192,6 +192,18 @@ export const DROP_EXPLANATIONS: Readonly<Record<DropReason, DropExplanation>> = 
     meaning: "the WireGuard peer may not send from that address",
     hint: "the sender's pod range is missing from its allowed IPs here",
   },
+  XFRM_POLICY: {
+    meaning: "an IPsec policy blocks it",
+    hint: "`ip xfrm policy` has the policy that the packet fits",
+  },
+  XFRM_NO_STATE: {
+    meaning: "IPsec has no security association for it",
+    hint: "both ends must have one with the same SPI: compare `ip xfrm state` of both",
+  },
+  XFRM_BAD_PACKET: {
+    meaning: "it cannot be decrypted",
+    hint: "the keys of both ends differ: was one of them restarted?",
+  },
   WEAVE_NO_CONNECTION: {
     meaning: "the weave peers have no connection that carries it",
     hint: "see `weave status connections` of both nodes, and that UDP 6783 and 6784 pass between them",

@@ -2,6 +2,8 @@ import { describeSegment, isWireMessage, messageOf } from "@cnilab/linux";
 import {
   ARP_REQUEST,
   ArpPacket,
+  decrypted,
+  EspPacket,
   type EthernetFrame,
   FragmentPayload,
   formatIp,
@@ -48,6 +50,7 @@ export function innermost(packet: NetworkPacket): NetworkPacket {
   if (!(packet instanceof IpPacket)) return packet;
   const { payload } = packet;
   if (payload instanceof IpPacket) return innermost(payload);
+  if (payload instanceof EspPacket) return innermost(decrypted(packet, payload));
   if (payload instanceof UdpDatagram) {
     const carried = payload.payload;
     if (carried instanceof VxlanPacket || carried instanceof GenevePacket) {

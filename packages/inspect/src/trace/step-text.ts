@@ -10,6 +10,7 @@ import type {
   IpvsStep,
   NatStep,
   NeighbourStep,
+  NetDevice,
   RouteStep,
   TunnelStep,
 } from "@cnilab/linux";
@@ -29,11 +30,14 @@ import {
 } from "@cnilab/linux";
 import {
   BROADCAST_MAC,
+  EspPacket,
   formatEndpoint,
   formatIp,
   formatMac,
   IpPacket,
   isGroupMac,
+  type Payload,
+  SleevePacket,
   UdpDatagram,
 } from "@cnilab/net";
 import { routeText, tableName } from "../iproute/routes.ts";
@@ -359,12 +363,7 @@ function tunnelText({ kind, dev, outer, protocol }: TunnelStep): StepText {
     udp === undefined
       ? `${formatIp(outer.src)} > ${formatIp(outer.dst)}`
       : `UDP ${formatEndpoint(outer.src, udp.srcPort)} > ${formatEndpoint(outer.dst, udp.dstPort)}`;
-  const terms =
-    dev instanceof Vxlan
-      ? ["VXLAN", "VTEP", "VNI"]
-      : dev instanceof Geneve || dev instanceof Wireguard || dev instanceof Tun
-        ? ["tunnel"]
-        : ["IPIP"];
+  const terms = tunnelTerms(dev, payload);
   if (kind === "decapsulate") {
     return line(
       "unwrap",
@@ -374,6 +373,15 @@ function tunnelText({ kind, dev, outer, protocol }: TunnelStep): StepText {
     );
   }
   return line("wrap", `${dev.name} puts it into ${protocol}: ${ends}`, "summary", terms);
+}
+
+function tunnelTerms(dev: NetDevice, carried: Payload): string[] {
+  if (carried instanceof EspPacket) return ["ESP", "SPI", "XFRM"];
+  const inUdp = carried instanceof UdpDatagram ? carried.payload : undefined;
+  if (inUdp instanceof SleevePacket) return ["sleeve"];
+  if (dev instanceof Vxlan) return ["VXLAN", "VTEP", "VNI"];
+  const isOther = dev instanceof Geneve || dev instanceof Wireguard || dev instanceof Tun;
+  return isOther ? ["tunnel"] : ["IPIP"];
 }
 
 function dropText(step: DropStep): StepText {

@@ -7,6 +7,7 @@ import {
   ICMPV6_ADM_PROHIBITED,
   ICMPV6_DEST_UNREACH,
   ICMPV6_NOROUTE,
+  IPPROTO_ESP,
   IPPROTO_UDP,
 } from "@cnilab/net";
 import type { NetDevice } from "../device/net-device.ts";
@@ -21,6 +22,7 @@ import {
 } from "../netfilter/hooks.ts";
 import { PACKET_OTHERHOST, type Skb } from "../skb.ts";
 import { earlyDemux } from "../socket/early-demux.ts";
+import { espReceive } from "../xfrm/esp.ts";
 import type { DefragUser } from "./fragment.ts";
 import { icmpSend } from "./icmp-error.ts";
 import { ipForward } from "./ip-forward.ts";
@@ -157,12 +159,18 @@ export function ipLocalDeliver(skb: Skb, netns: NetNamespace): void {
     return;
   }
   if (skb.ip.isFragment && !reassemble(skb, netns, "local delivery")) return;
-  nfHook(netns, NFPROTO_IPV4, NF_INET_LOCAL_IN, skb, skb.dev, undefined, deliverToProtocol);
+  nfHook(netns, NFPROTO_IPV4, NF_INET_LOCAL_IN, skb, skb.dev, undefined, inputFinish);
+}
+
+/** What was encrypted comes in once more as it is then. */
+function inputFinish(skb: Skb, netns: NetNamespace): void {
+  if (skb.ip.protocol === IPPROTO_ESP && espReceive(skb, netns, ipReceiveFinish)) return;
+  deliverToProtocol(skb, netns);
 }
 
 function ipv6InputFinish(skb: Skb, netns: NetNamespace): void {
   if (skb.ip.isFragment && !reassemble(skb, netns, "local delivery")) return;
-  deliverToProtocol(skb, netns);
+  inputFinish(skb, netns);
 }
 
 /** Adds a fragment to its queue; true when `skb` has become the whole packet. */

@@ -18,6 +18,7 @@ import {
   nfHook,
 } from "../netfilter/hooks.ts";
 import { PACKET_MULTICAST, Skb } from "../skb.ts";
+import { espOutput, xfrmRefuses, xfrmRoute } from "../xfrm/esp.ts";
 import { fragmentPacket } from "./fragment.ts";
 import { icmpPacketTooBig } from "./icmp-error.ts";
 
@@ -25,6 +26,8 @@ import { icmpPacketTooBig } from "./icmp-error.ts";
 export function ipLocalOut(skb: Skb, netns: NetNamespace): void {
   const packet = skb.ip;
   const family = packet.version === 4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
+  xfrmRoute(skb, netns);
+  if (xfrmRefuses(skb, netns)) return;
   if (packet.id === 0) packet.id = netns.nextPacketId();
   skb.trace?.steps.push({
     kind: "route",
@@ -47,7 +50,13 @@ export function dstOutput(skb: Skb, netns: NetNamespace): void {
   const input = skb.dev;
   skb.dev = dst.dev;
   const family = skb.ip.version === 4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
-  nfHook(netns, family, NF_INET_POST_ROUTING, skb, input, dst.dev, ipFinishOutput);
+  if (xfrmRefuses(skb, netns)) return;
+  const finish = skb.xfrm === undefined ? ipFinishOutput : encrypt;
+  nfHook(netns, family, NF_INET_POST_ROUTING, skb, input, dst.dev, finish);
+}
+
+function encrypt(skb: Skb, netns: NetNamespace): void {
+  espOutput(skb, netns, dstOutput);
 }
 
 /**

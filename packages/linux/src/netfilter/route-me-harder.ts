@@ -5,6 +5,7 @@ import { routeOutput } from "../ip/route-output.ts";
 import { dstPortOf, srcPortOf } from "../ip/transport.ts";
 import type { NetNamespace } from "../net-namespace.ts";
 import type { Skb } from "../skb.ts";
+import { xfrmRoute } from "../xfrm/esp.ts";
 
 /**
  * Routes a packet of this machine's own again, after a rule changed what its route was chosen by
@@ -30,6 +31,7 @@ export function routeMeHarder(skb: Skb, netns: NetNamespace): RouteErrno | undef
     return route;
   }
   skb.dst = route.dst;
+  xfrmRoute(skb, netns);
   if (skb.trace !== undefined) traceRoute(skb, netns, route.dst);
   return undefined;
 }

@@ -1,5 +1,7 @@
 import {
   Data,
+  decrypted,
+  EspPacket,
   GenevePacket,
   type IcmpMessage,
   IPPROTO_ICMP,
@@ -272,6 +274,7 @@ function concerns({ skb, reason }: Drop, request: ExchangeRequest): boolean {
 function innermostOf(packet: IpPacket): IpPacket {
   const { payload } = packet;
   if (payload instanceof IpPacket) return innermostOf(payload);
+  if (payload instanceof EspPacket) return innermostOf(decrypted(packet, payload));
   if (!(payload instanceof UdpDatagram)) return packet;
   const carried = payload.payload;
   if (carried instanceof WireguardData) return innermostOf(carried.packet);

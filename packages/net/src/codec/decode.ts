@@ -64,7 +64,7 @@ const MAX_DEPTH = 16;
 /**
  * Reads an Ethernet frame. What the packet classes cannot say is dropped (TCP options, IPv6
  * extension headers but for destination options, all but the first SCTP chunk); what they do not know stays {@link Data}: other
- * EtherTypes and protocols, fragments, WireGuard, Weave's sleeve.
+ * EtherTypes and protocols, fragments, WireGuard, ESP, Weave's sleeve.
  * @throws PacketSyntaxError for anything that is not a frame
  */
 export function decodeEthernet(

@@ -1,4 +1,5 @@
 import { ArpPacket } from "../arp.ts";
+import { EspPacket } from "../esp.ts";
 import { ETHERNET_HEADER_LENGTH, EthernetFrame } from "../ethernet.ts";
 import { GenevePacket } from "../geneve.ts";
 import { IcmpMessage, NeighbourMessage, QuotedPacket } from "../icmp.ts";
@@ -18,6 +19,7 @@ import { VXLAN_HEADER_LENGTH, VxlanPacket } from "../vxlan.ts";
 import { WireguardData, WireguardHandshake } from "../wireguard.ts";
 import { writeArp } from "./arp.ts";
 import { internetChecksum, isChecksumRight, pseudoHeaderSum } from "./checksum.ts";
+import { writeEspHeader } from "./esp.ts";
 import { writeEthernetHeader } from "./ethernet.ts";
 import { writeGeneveHeader } from "./geneve.ts";
 import { ICMP_CHECKSUM_FIELD, ICMP_HEADER_LENGTH, writeIcmpHeader } from "./icmp.ts";
@@ -94,6 +96,8 @@ function write(octets: DataView, payload: Payload, ip: IpPacket | undefined): vo
     write(slice(octets, payload.headerLength), payload.frame, undefined);
   } else if (payload instanceof WireguardData || payload instanceof WireguardHandshake) {
     writeWireguardType(octets, payload);
+  } else if (payload instanceof EspPacket) {
+    writeEspHeader(octets, payload);
   } else if (payload instanceof SleevePacket) {
     writeSleeve(octets, payload);
   } else if (payload instanceof FragmentPayload) {

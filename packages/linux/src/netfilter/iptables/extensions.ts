@@ -9,6 +9,7 @@ import { hashlimit } from "./matches/hashlimit.ts";
 import { dscp, hl, length, mac, pkttype, tcpmss, tos, ttl } from "./matches/header-fields.ts";
 import { icmp, icmp6 } from "./matches/icmp-type.ts";
 import { iprange } from "./matches/iprange.ts";
+import { esp, policy } from "./matches/ipsec.ts";
 import { ipvs } from "./matches/ipvs.ts";
 import { limit } from "./matches/limit.ts";
 import { connmark, mark } from "./matches/mark.ts";
@@ -72,6 +73,8 @@ const MATCHES: readonly MatchExtension[] = [
   ipvs,
   nfacct,
   connlimit,
+  esp,
+  policy,
 ];
 
 const TARGETS: readonly TargetExtension[] = [
@@ -115,14 +118,12 @@ const UNMODELLED_MATCHES: readonly string[] = [
   "devgroup",
   "dst",
   "ecn",
-  "esp",
   "eui64",
   "frag",
   "hbh",
   "ipv6header",
   "mh",
   "osf",
-  "policy",
   "quota",
   "rateest",
   "realm",
