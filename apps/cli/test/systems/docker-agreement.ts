@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { EMBEDDED_DNS } from "@cnilab/docker";
 import { exchange, type NetNamespace } from "@cnilab/linux";
 import { formatIp, IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, parseIp } from "@cnilab/net";
 import { checkKernel, script, up } from "@cnilab/realize";
@@ -59,14 +60,19 @@ export async function expectDockerAgreement(
       );
     }
     expect(differences).toEqual([]);
-    expectSameRules(lab.host, realName(prefix, lab.host));
+    for (const netns of [lab.host, lab.docker.container("web").netns]) {
+      expectSameRules(netns, realName(prefix, netns));
+    }
     return countsOf(probes.map((one) => one.modelled));
   } finally {
     await realized.remove();
   }
 }
 
-/** Everybody asks every address at each port, and every published port at each address of the host. */
+/**
+ * Everybody asks every address at each port, every published port at each address of the host, and where the embedded DNS is:
+ * behind the rules of containers on user-defined networks.
+ */
 function probesOf(lab: DockerLab): Probe[] {
   const own = lab.host.devices.flatMap((dev) => dev.addresses).map(({ address }) => address);
   const ofHost = own.filter((address) => typeof address === "number").map(formatIp);
@@ -77,6 +83,8 @@ function probesOf(lab: DockerLab): Probe[] {
       { protocol: "UDP", address, port: 80 } as const,
       { protocol: "ICMP", address, port: 0 } as const,
     ]),
+    { protocol: "TCP", address: formatIp(EMBEDDED_DNS), port: 53 } as const,
+    { protocol: "UDP", address: formatIp(EMBEDDED_DNS), port: 53 } as const,
     ...ofHost.flatMap((address) => lab.hostPorts.map((port) => ({ ...port, address }))),
   ];
   return [...lab.sources].flatMap(([source, netns]) =>
