@@ -12,7 +12,7 @@ export function printJson(io: ProgramIo, value: unknown): void {
 }
 
 /** As kubectl: keys sorted, and quoted what YAML 1.1 would take for a time or a boolean. */
-function printYaml(io: ProgramIo, value: unknown): void {
+export function printYaml(io: ProgramIo, value: unknown): void {
   print(
     io,
     stringify(value, {

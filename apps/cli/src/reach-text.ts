@@ -1,4 +1,5 @@
 import type { Protocol } from "@cnilab/core";
+import { csvField } from "./csv.ts";
 
 /** Whether one workload reaches another on a port, and why not. */
 export interface ReachPair {
@@ -62,8 +63,4 @@ export function reachCsv(pairs: readonly ReachPair[]): string {
     [source, destination, protocol, String(port), verdict, reason].map(csvField).join(","),
   );
   return ["source,destination,protocol,port,verdict,reason", ...rows].join("\n");
-}
-
-function csvField(text: string): string {
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -1,18 +1,21 @@
 import type { Cluster } from "@cnilab/cluster";
 import { InputError } from "@cnilab/core";
 import { bringUpOn, type ClusterFlags, readManifests, warn } from "../cluster-flags.ts";
-import { print } from "../output.ts";
+import { print, printJson, printYaml } from "../output.ts";
 import type { ProgramIo } from "../program-io.ts";
 import { runningMembers } from "../reach-members.ts";
 import { readComparedCnis } from "./compared-cni.ts";
 import { compare } from "./comparison.ts";
+import { comparisonCsv } from "./comparison-csv.ts";
+import { comparisonData } from "./comparison-data.ts";
+import { comparisonMarkdown } from "./comparison-markdown.ts";
 import { comparisonScreen } from "./comparison-screen.ts";
 import type { Finding } from "./finding.ts";
 import { investigate } from "./investigate.ts";
 import { type PairSample, samplePairs } from "./pair-sample.ts";
 
 export interface CompareFlags extends ClusterFlags {
-  readonly output: "text" | "json" | "yaml" | "csv" | "md";
+  readonly output: "text" | "wide" | "json" | "yaml" | "csv" | "md";
 }
 
 /** Brings the same input up on one CNI after the other, and tells what differs. @throws InputError */
@@ -31,7 +34,19 @@ export async function compareCnis(io: ProgramIo, flags: CompareFlags): Promise<v
     throw new InputError("no pod of the input runs on any of these CNIs", "compare");
   }
   const comparison = compare(findings, sample);
-  print(io, comparisonScreen(comparison));
+  switch (flags.output) {
+    case "text":
+    case "wide":
+      return print(io, comparisonScreen(comparison));
+    case "md":
+      return print(io, comparisonMarkdown(comparison));
+    case "csv":
+      return print(io, comparisonCsv(comparisonData(comparison)));
+    case "json":
+      return printJson(io, comparisonData(comparison));
+    case "yaml":
+      return printYaml(io, comparisonData(comparison));
+  }
 }
 
 function sampleOf(cluster: Cluster, { seed }: ClusterFlags): PairSample | undefined {

@@ -29,7 +29,6 @@ export function comparisonRows(comparison: Comparison): RowGroup[] {
     reachRows(comparison),
     wayRows(comparison),
     ruleRows(comparison),
-    encapsulationRows(comparison),
     stateRows(comparison),
     sourceRows(comparison),
   ].filter(({ rows }) => rows.length > 0);
@@ -62,61 +61,63 @@ function reachRows({ findings, sample }: Comparison): RowGroup {
 }
 
 function wayRows({ sameNode, acrossNodes }: Comparison): RowGroup {
+  const far = acrossNodes?.found.map((walk) => walk?.direct);
   const length = ({ first, answer }: ConnectionFigures) =>
     `${first.devices}, ${first.routed}, ${first.steps} + ${answer.steps}`;
   return {
     title: "The way of the first packet: devices, routers, steps there + back",
     rows: [
       ...figureRows(
-        "same node",
+        SAME,
         sameNode?.found.map((walk) => walk?.direct),
         length,
       ),
+      ...figureRows(OTHER, far, length),
       ...figureRows(
-        "other node",
-        acrossNodes?.found.map((walk) => walk?.direct),
-        length,
-      ),
-      ...figureRows(
-        "other node, by Service",
+        SERVICE,
         acrossNodes?.found.map((walk) => walk?.service),
         length,
       ),
+      ...figureRows(
+        "bytes of encapsulation, MTU of pods",
+        far,
+        ({ later, mtu }) => `${outerBytes(later.outer)}, ${mtu}`,
+      ),
     ],
   };
 }
+
+const SAME = "same node";
+const OTHER = "other node";
+const SERVICE = "other node, by Service";
 
 function ruleRows({ sameNode, acrossNodes }: Comparison): RowGroup {
-  const near = sameNode?.found.map((walk) => walk?.direct);
-  const far = acrossNodes?.found.map((walk) => walk?.direct);
-  const service = acrossNodes?.found.map((walk) => walk?.service);
-  const kinds: readonly (readonly [label: string, count: (walk: WalkFigures) => number])[] = [
-    ["iptables/nft rules", ({ rules }) => rules],
-    ["eBPF map look-ups", ({ lookups }) => lookups],
-    ["OVS flow look-ups", ({ flowLookups }) => flowLookups],
-  ];
+  const both = ({ first, later }: ConnectionFigures) => `${lookUps(first)} / ${lookUps(later)}`;
   return {
-    title: "Looked up for the first packet / for each later one",
-    rows: kinds.flatMap(([label, count]) => {
-      const both = ({ first, later }: ConnectionFigures) => `${count(first)} / ${count(later)}`;
-      return [
-        ...figureRows(`${label}: same node`, near, both),
-        ...figureRows(`${" ".repeat(label.length)}  other node`, far, both),
-        ...figureRows(`${" ".repeat(label.length)}  by Service`, service, both),
-      ].filter((_, __, rows) => rows.some(({ cells }) => cells.some((cell) => /[1-9]/.test(cell))));
-    }),
+    title: "Rules + look-ups in eBPF maps or OVS flows, for the first packet / for each later one",
+    rows: [
+      ...figureRows(
+        SAME,
+        sameNode?.found.map((walk) => walk?.direct),
+        both,
+      ),
+      ...figureRows(
+        OTHER,
+        acrossNodes?.found.map((walk) => walk?.direct),
+        both,
+      ),
+      ...figureRows(
+        SERVICE,
+        acrossNodes?.found.map((walk) => walk?.service),
+        both,
+      ),
+    ],
   };
 }
 
-function encapsulationRows({ acrossNodes }: Comparison): RowGroup {
-  const far = acrossNodes?.found.map((walk) => walk?.direct);
-  return {
-    title: "Around a packet between nodes",
-    rows: [
-      ...figureRows("bytes of encapsulation", far, ({ later }) => String(outerBytes(later.outer))),
-      ...figureRows("MTU that a pod has", far, ({ mtu }) => String(mtu)),
-    ],
-  };
+function lookUps({ rules, lookups, flowLookups }: WalkFigures): string {
+  const others = [lookups, flowLookups].filter((count) => count > 0);
+  return [rules, ...others].join("+");
 }
 
 function stateRows({ findings, acrossNodes }: Comparison): RowGroup {
@@ -141,7 +142,10 @@ function stateRows({ findings, acrossNodes }: Comparison): RowGroup {
             : `${state.counts.routes}, ${state.counts.neighbours}, ${state.counts.fdb}`,
         ),
       },
-      ...unlessAllZero(row("iptables rules", ({ iptablesRules }) => iptablesRules)),
+      ...unlessAllZero({
+        label: "iptables rules: KUBE-* chains + others",
+        cells: states.map((state) => (state === undefined ? NONE : rulesByOwner(state.counts))),
+      }),
       ...unlessAllZero(
         row("nftables rules and elements", ({ nftRules, nftElements }) => nftRules + nftElements),
       ),
@@ -149,9 +153,7 @@ function stateRows({ findings, acrossNodes }: Comparison): RowGroup {
       ...unlessAllZero(row("IPVS servers", ({ ipvsServers }) => ipvsServers)),
       ...unlessAllZero(row("eBPF map entries", ({ bpfEntries }) => bpfEntries)),
       ...unlessAllZero(row("OVS flows", ({ ovsFlows }) => ovsFlows)),
-      ...figureRows("left by one connection, both nodes", connection, ({ tracked }) =>
-        String(tracked),
-      ),
+      ...figureRows("a connection leaves: own, tunnel, eBPF", connection, leftBy),
     ],
   };
 }
@@ -177,6 +179,15 @@ function sourceRows({ acrossNodes, nodePort }: Comparison): RowGroup {
       ...ask("outside to NodePort, policy Local", "local"),
     ],
   };
+}
+
+function rulesByOwner({ iptablesRules, iptablesOwners }: StateFinding["counts"]): string {
+  const kube = iptablesOwners["KUBE"] ?? 0;
+  return iptablesRules === 0 ? "0" : `${kube} + ${iptablesRules - kube}`;
+}
+
+function leftBy({ left: { conntrack, tunnel, bpf } }: ConnectionFigures): string {
+  return `${conntrack - tunnel}, ${tunnel}, ${bpf}`;
 }
 
 /** One row for both where they are equal. */

@@ -2,6 +2,7 @@ import { wrap } from "../text-layout.ts";
 import type { Comparison } from "./comparison.ts";
 import { comparisonRows, type RowGroup } from "./comparison-rows.ts";
 import { explanations } from "./explanations.ts";
+import { askedText, headOf, titleText } from "./heading.ts";
 import { shortNames } from "./names-in-text.ts";
 
 /** Columns of a screen at a talk. */
@@ -14,57 +15,24 @@ export function comparisonScreen(comparison: Comparison): string {
   const labels = Math.max(
     ...groups.flatMap(({ rows }) => rows.map(({ label }) => label.length + 2)),
   );
-  const widths = comparison.findings.map(({ cni }, i) =>
+  const widths = comparison.findings.map((finding, i) =>
     Math.max(
-      cni.label.length,
-      cni.release.length,
+      headOf(finding).length,
       ...groups.flatMap(({ rows }) => rows.map(({ cells }) => cells[i]?.length ?? 0)),
     ),
   );
-  const { pairs } = comparison.sample;
-  const short = shortNames(pairs.flatMap(({ source, destination }) => [source, destination]));
+  const short = shortNames(comparison.sample.pairs);
   const blocks = blocksOf(widths, WIDTH - labels);
   return [
-    ...title(comparison),
-    ...asked(comparison, short),
+    ...[titleText(comparison), askedText(comparison, short)].flatMap((text) =>
+      text === "" ? [] : wrap(text, "  ", undefined, WIDTH),
+    ),
     ...blocks.flatMap((block) => table(comparison, groups, block, labels, widths)),
     "Why",
-    ...explanations(comparison, short).flatMap((text) =>
-      wrap(`  ${text}`, "    ", undefined, WIDTH),
+    ...explanations(comparison, short).flatMap(({ topic, text }) =>
+      wrap(`  ${topic}: ${text}`, "    ", undefined, WIDTH),
     ),
   ].join("\n");
-}
-
-function title({ findings }: Comparison): string[] {
-  const [first] = findings;
-  if (first === undefined) return [];
-  const { nodes, pods, services } = first.size;
-  const { total } = first.policies;
-  const by = [...new Set(findings.map(({ size }) => size.servicesBy))];
-  const proxy = by.length === 1 ? `; Services by ${by[0]}` : "";
-  return wrap(
-    `The same input on ${findings.length} CNIs: ${pods} pods on ${nodes} nodes, ${services} Services, ${total} policies${proxy}`,
-    "  ",
-    undefined,
-    WIDTH,
-  );
-}
-
-/** Which of all pairs and Services the figures are of. */
-function asked(
-  { sameNode, acrossNodes, nodePort }: Comparison,
-  short: (text: string) => string,
-): string[] {
-  const service = acrossNodes?.found.find((walk) => walk?.service !== undefined)?.service?.name;
-  const parts = [
-    ...(sameNode === undefined ? [] : [`${sameNode.name} (same node)`]),
-    ...(acrossNodes === undefined ? [] : [`${acrossNodes.name} (other node)`]),
-    ...(service === undefined ? [] : [`Service ${service}`]),
-    ...(nodePort === undefined ? [] : [`a NodePort of ${nodePort.name}`]),
-  ];
-  return parts.length === 0
-    ? []
-    : wrap(`Measured: ${parts.map(short).join(", ")}`, "  ", undefined, WIDTH);
 }
 
 /** Indexes of columns, by what fits. */
@@ -96,14 +64,7 @@ function table(
       .join(" ".repeat(GAP))
       .trimEnd();
   return [
-    line(
-      "",
-      findings.map(({ cni }) => cni.label),
-    ),
-    line(
-      "",
-      findings.map(({ cni }) => cni.release),
-    ),
+    line("", findings.map(headOf)),
     ...groups.flatMap(({ title: heading, rows }) => [
       heading,
       ...rows.map(({ label, cells }) => line(`  ${label}`, cells)),

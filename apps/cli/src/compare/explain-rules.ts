@@ -1,62 +1,50 @@
 import type { Comparison } from "./comparison.ts";
 import { named } from "./explain-way.ts";
 import type { ConnectionFigures } from "./finding.ts";
-import { listed } from "./names-in-text.ts";
 
-/** Why a first packet costs more than later ones, and what the look-ups are for. */
-export function explainRules(comparison: Comparison): string[] {
+/** Why a first packet costs more than later ones, and what the look-ups are for: all of the way to another node. */
+export function explainRules(comparison: Comparison): string {
   const far = named(
     comparison,
     comparison.acrossNodes?.found.map((walk) => walk?.direct),
   );
-  const with_ = (
-    count: (figures: ConnectionFigures) => number,
-    text: (n: number, f: ConnectionFigures) => string,
+  const count = (
+    of: (figures: ConnectionFigures) => number,
+    text: (n: number, figures: ConnectionFigures) => string,
   ) =>
     far.flatMap(([name, figures]) => {
-      const n = count(figures);
+      const n = of(figures);
       return n > 0 ? [`${name} ${text(n, figures)}`] : [];
     });
-  const nat = with_(
+  const nat = count(
     ({ first, later }) => natRules(first.rulesByTable) - natRules(later.rulesByTable),
     String,
   );
-  const tunnel = with_(
-    ({ first }) => first.tunnelRules,
-    (n, { first }) => `${n} of ${first.rules}`,
-  );
-  const rest = with_(
+  const rest = count(
     ({ later }) => later.rules,
     (_, { later }) => tables(later.rulesByTable),
   );
-  const programs = with_(
-    ({ first }) => first.programs,
-    (n, { first }) => `${n} programs, ${first.lookups} look-ups`,
+  const tunnel = count(
+    ({ first }) => first.tunnelRules,
+    (n, { first }) => `${n} of ${first.rules}`,
   );
-  const asked = with_(({ first }) => first.flowMisses, String);
+  const asked = count(({ first }) => first.flowMisses, String);
   return [
     ...(nat.length > 0
       ? [
-          `Only a connection's first packet asks tables nat, conntrack remembers the answer; rules saved to another node: ${listed(nat)}.`,
+          `to another node, only first packets ask tables nat (conntrack remembers the answer): ${nat.join(", ")} rules.`,
         ]
       : []),
-    ...(rest.length > 0 ? [`What each later packet still meets: ${rest.join("; ")}.`] : []),
+    ...(rest.length > 0 ? [`Later ones meet ${rest.join("; ")}.`] : []),
     ...(tunnel.length > 0
       ? [
-          `The tunnel's own packet passes the nodes' rules, too: of those for the first packet it met ${listed(tunnel)}.`,
-        ]
-      : []),
-    ...(programs.length > 0
-      ? [
-          `eBPF programs ask maps where others have rules: ${programs.join("; ")} for the first packet to another node.`,
+          `Nodes look at the tunnel's own packet, too: of the first packet's rules that makes ${tunnel.join(", ")}.`,
         ]
       : []),
     ...(asked.length > 0
-      ? [
-          `A flow that the datapath does not know is asked of its program: ${listed(asked)} times for the first packet, later ones find a flow.`,
-        ]
+      ? [`Flows that a datapath did not know were asked of its program: ${asked.join(", ")}.`]
       : []),
-  ];
+  ].join(" ");
 }
 
 function natRules(byTable: Readonly<Record<string, number>>): number {

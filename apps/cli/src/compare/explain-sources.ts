@@ -5,8 +5,8 @@ import { alike, listed } from "./names-in-text.ts";
 const CLIENT = "the client";
 
 /** Whose address a server sees of a client outside, and why it is not the client's. */
-export function explainSources({ findings, nodePort }: Comparison): string[] {
-  if (nodePort === undefined) return [];
+export function explainSources({ findings, nodePort }: Comparison): string {
+  if (nodePort === undefined) return "";
   const names = findings.map(({ cni }) => cni.label);
   const groups = alike(nodePort.found, (each) => fate(each?.cluster));
   const texts = groups.flatMap((group) => {
@@ -16,17 +16,17 @@ export function explainSources({ findings, nodePort }: Comparison): string[] {
     switch (fate(outcome)) {
       case "hidden":
         return [
-          `on ${who} the node that was asked put its own address in place of the client's, so that answers come back through it`,
+          `the node that was asked took the client's place on ${who}, so that answers come back through it`,
         ];
       case "seen":
-        return [`on ${who} the server sees the client itself`];
+        return [`the server sees the client itself on ${who}`];
       default:
-        return [`on ${who} nobody answered (${outcome.verdict})`];
+        return [`nobody answers on ${who} (${outcome.verdict})`];
     }
   });
   const local = nodePort.found.every((each) => fate(each?.local) === "seen");
-  const rest = local ? "; with Local only nodes with a pod answer, and the address stays" : "";
-  return texts.length === 0 ? [] : [`NodePort with policy Cluster: ${texts.join("; ")}${rest}.`];
+  const rest = local ? "; with Local only nodes that have a pod answer, and the address stays" : "";
+  return texts.length === 0 ? "" : `with policy Cluster ${texts.join("; ")}${rest}.`;
 }
 
 function fate(outcome: NodePortOutcome | undefined): string {

@@ -1,21 +1,59 @@
 import { outerBytes } from "@cnilab/inspect";
 import type { Comparison } from "./comparison.ts";
+import type { Explanation } from "./explanations.ts";
 import type { ConnectionFigures, WalkFigures } from "./finding.ts";
-import { alike, listed } from "./names-in-text.ts";
+import { alike, listed, pick } from "./names-in-text.ts";
+
+/** As paths have them. */
+const CABLE = "~";
+const POD = "pod";
 
 type Named = readonly (readonly [name: string, figures: ConnectionFigures])[];
 
-/** The ways in full, and what stands around packets on them. */
-export function explainWay(comparison: Comparison): string[] {
-  const near = named(
-    comparison,
-    comparison.sameNode?.found.map((walk) => walk?.direct),
+/** The ways of each CNI, one for all that have the same. */
+export function explainWay(comparison: Comparison): Explanation[] {
+  const names = comparison.findings.map(({ cni }) => cni.label);
+  const ways = comparison.findings.map((_, i) =>
+    [
+      ...pathOf(comparison.acrossNodes?.found[i]?.direct.first),
+      ...within(comparison.sameNode?.found[i]?.direct.first),
+    ].join("; "),
   );
-  const far = named(
-    comparison,
-    comparison.acrossNodes?.found.map((walk) => walk?.direct),
+  return alike(ways, (way) => way).map((group) => ({
+    topic: pick(names, group),
+    text: ways[group[0] as number] as string,
+  }));
+}
+
+/** Devices up to the cable and from there; where the second half is the first one backwards, it need not be read. */
+function pathOf(first: WalkFigures | undefined): string[] {
+  if (first === undefined) return [];
+  const cable = first.path.indexOf(CABLE);
+  const [before, behind] = [first.path.slice(0, cable), first.path.slice(cable + 1)];
+  const isMirrored = before.join() === behind.toReversed().join();
+  const rest = isMirrored ? "mirrored" : behind.join(" > ");
+  return [`${before.join(" > ")} ~cable~ ${rest}`];
+}
+
+/** What joins pods of one node, by what the packet met. */
+function within(first: WalkFigures | undefined): string[] {
+  if (first === undefined) return [];
+  const { kinds, path, programs, flowLookups } = first;
+  const bridge = path.find((word) => ![POD, "veth"].includes(word));
+  if (kinds.includes("bridge")) return [`same node: bridge ${bridge} switches`];
+  if (flowLookups > 0) return [`same node: datapath ${bridge} switches`];
+  if (programs > 0) return ["same node: no bridge, an eBPF program redirects to the veth"];
+  return ["same node: no bridge, a route leads to each pod's veth"];
+}
+
+/** What stands around packets between nodes, and what that leaves to pods. */
+export function explainTunnels(comparison: Comparison): string {
+  return encapsulation(
+    named(
+      comparison,
+      comparison.acrossNodes?.found.map((walk) => walk?.direct),
+    ),
   );
-  return [...paths(far), ...sameNode(near), ...encapsulation(far)];
 }
 
 /** Those that have figures. */
@@ -33,57 +71,28 @@ function who(all: Named, group: readonly number[]): string {
   return listed(group.map((i) => all[i]?.[0] as string));
 }
 
-function paths(far: Named): string[] {
-  return alike(far, ([, { first }]) => first.path.join(" ")).map((group) => {
-    const path = far[group[0] as number]?.[1].first.path ?? [];
-    return `${who(far, group)} to another node: ${path.join(" > ").replaceAll(" > ~ > ", " ~ ")}`;
-  });
-}
-
-function sameNode(near: Named): string[] {
-  const groups = alike(near, ([, { first }]) => within(first));
-  const texts = groups.map((group) => {
-    const first = near[group[0] as number]?.[1].first as WalkFigures;
-    return `${who(near, group)}: ${within(first)}`;
-  });
-  return texts.length === 0 ? [] : [`Between pods of one node, ${texts.join("; ")}.`];
-}
-
-/** What joins pods of one node, by what the packet met. */
-function within({ kinds, path, routed, programs }: WalkFigures): string {
-  const bridge = path.find((word) => !["pod", "veth", "~"].includes(word));
-  const counts = routed === 0 ? "no router counts its TTL down" : `its TTL goes down by ${routed}`;
-  if (kinds.includes("bridge")) return `bridge ${bridge} switches the frame by its MAC, ${counts}`;
-  if (kinds.includes("openvswitch"))
-    return `datapath ${bridge} switches the frame by its flows, ${counts}`;
-  if (programs > 0) return `an eBPF program at the pod's veth redirects the packet, ${counts}`;
-  return `there is no bridge, the node routes the packet to the pod's veth, ${counts}`;
-}
-
-function encapsulation(far: Named): string[] {
+function encapsulation(far: Named): string {
   const groups = alike(far, ([, { later }]) => JSON.stringify(later.outer));
   const texts = groups.map((group) => {
     const outer = far[group[0] as number]?.[1].later.outer ?? [];
-    const bytes = outerBytes(outer);
     const names = who(far, group);
-    if (bytes === 0)
-      return `${names} put nothing around a packet: the nodes' network carries pods' addresses`;
     const sum = outer.map((header) => `${header.name} ${header.bytes}`).join(" + ");
-    return `${names} ${bytes} bytes (${sum})`;
+    return outer.length === 0
+      ? `no tunnel on ${names}, the nodes' network carries pods' addresses`
+      : `${outerBytes(outer)} = ${sum} (${names})`;
   });
-  const spare = alike(far, ([, { mtu, later }]) =>
-    String((later.linkMtu ?? 0) - outerBytes(later.outer) - mtu),
+  const rest = alike(far, ([, figures]) => roomText(figures)).map(
+    (group) => `${roomText((far[group[0] as number] as Named[number])[1])} (${who(far, group)})`,
   );
-  const rest = spare.map((group) => {
-    const [, { mtu, later }] = far[group[0] as number] as Named[number];
-    const room = (later.linkMtu ?? 0) - outerBytes(later.outer) - mtu;
-    const text =
-      room === 0
-        ? `the MTU of pods is the link's ${later.linkMtu} less that`
-        : room > 0
-          ? `pods are told ${room} bytes less than would fit into the link's ${later.linkMtu}`
-          : `pods are told ${-room} bytes more than fit into the link's ${later.linkMtu}: full packets are cut or lost`;
-    return spare.length === 1 ? text : `on ${who(far, group)} ${text}`;
-  });
-  return texts.length === 0 ? [] : [`Tunnels: ${texts.join("; ")}; ${rest.join("; ")}.`];
+  return texts.length === 0 ? "" : `${texts.join("; ")}. The MTU of pods is ${rest.join("; ")}.`;
+}
+
+/** What a pod's MTU is beside the link's. */
+function roomText({ mtu, later }: ConnectionFigures): string {
+  const room = (later.linkMtu ?? 0) - outerBytes(later.outer) - mtu;
+  const link = `the link's ${later.linkMtu} less that`;
+  if (room === 0) return link;
+  return room > 0
+    ? `${link} and ${room} more`
+    : `${-room} too large for the link's ${later.linkMtu}: full packets are cut or lost`;
 }

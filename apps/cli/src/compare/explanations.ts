@@ -3,15 +3,26 @@ import { explainReach } from "./explain-reach.ts";
 import { explainRules } from "./explain-rules.ts";
 import { explainSources } from "./explain-sources.ts";
 import { explainState } from "./explain-state.ts";
-import { explainWay } from "./explain-way.ts";
+import { explainTunnels, explainWay } from "./explain-way.ts";
 
-/** Sentences for a person who sees the table: each says what was found, never what a CNI of that name does elsewhere. */
-export function explanations(comparison: Comparison, short: (text: string) => string): string[] {
+/** Why something differs, for a person who sees the table. */
+export interface Explanation {
+  /** A word for what it is about; the name of a CNI where it is about that alone. */
+  readonly topic: string;
+  readonly text: string;
+}
+
+/** Each says what was found, never what a CNI of that name does elsewhere. */
+export function explanations(
+  comparison: Comparison,
+  short: (text: string) => string,
+): Explanation[] {
   return [
-    ...explainReach(comparison, short),
+    { topic: "policies", text: explainReach(comparison, short) },
     ...explainWay(comparison),
-    ...explainRules(comparison),
-    ...explainState(comparison),
-    ...explainSources(comparison),
-  ];
+    { topic: "bytes", text: explainTunnels(comparison) },
+    { topic: "rules", text: explainRules(comparison) },
+    { topic: "state", text: explainState(comparison) },
+    { topic: "sources", text: explainSources(comparison) },
+  ].filter(({ text }) => text !== "");
 }

@@ -65,8 +65,8 @@ export interface ConnectionFigures {
   readonly mtu: number;
   /** Whom the server saw. */
   readonly seenAs: SeenSource;
-  /** Entries of connection tracking that it left on all nodes that it passed. */
-  readonly tracked: number;
+  /** What it left on all nodes that it passed: entries of conntrack, those of them that are the tunnel's, and of eBPF maps. */
+  readonly left: { readonly conntrack: number; readonly tunnel: number; readonly bpf: number };
 }
 
 /** What `measureWalk` says, as plain data. */

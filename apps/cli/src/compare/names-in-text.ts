@@ -1,3 +1,5 @@
+import type { Pair } from "./finding.ts";
+
 /** Names as a list of words: `a`, `a and b`, `a, b and c`. */
 export function listed(names: readonly string[]): string {
   if (names.length < 2) return names[0] ?? "";
@@ -15,10 +17,16 @@ export function alike<T>(values: readonly T[], key: (value: T) => string): (read
   return [...groups.values()];
 }
 
-/** Takes a namespace away that all names are of. */
-export function shortNames(names: readonly string[]): (text: string) => string {
-  const namespaces = new Set(names.map((name) => name.split("/")[0]));
-  const [only] = namespaces;
-  if (namespaces.size !== 1 || only === undefined) return (text) => text;
-  return (text) => text.replaceAll(new RegExp(`(?<![\\w-])${only}/`, "g"), "");
+/** Takes a namespace away that all ends of the pairs are in. */
+export function shortNames(pairs: readonly Pair[]): (text: string) => string {
+  const names = pairs.flatMap(({ source, destination }) => [source, destination]);
+  const [only, ...others] = new Set(names.map((name) => name.split("/")[0]));
+  if (only === undefined || others.length > 0) return (text) => text;
+  const prefix = new RegExp(`(?<![\\w/-])${only}/`, "g");
+  return (text) => text.replaceAll(prefix, "");
+}
+
+/** Some of the names as a list of words. */
+export function pick(names: readonly string[], indexes: readonly number[]): string {
+  return listed(indexes.map((i) => names[i] as string));
 }

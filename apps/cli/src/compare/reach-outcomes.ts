@@ -1,5 +1,5 @@
 import type { Cluster, Connection } from "@cnilab/cluster";
-import { isPolicyOrigin, type Origin, objectKey } from "@cnilab/core";
+import { isPolicyKind, isPolicyOrigin, type Origin, objectKey } from "@cnilab/core";
 import type { ReachMember } from "../reach-members.ts";
 import type { Pair, PairOutcome } from "./finding.ts";
 
@@ -32,8 +32,9 @@ function outcome({ verdict, reason, drops }: Connection): PairOutcome {
   return { verdict, reason, blockedBy: nameOf(origin) };
 }
 
-/** `default/deny-all`, with the kind before it where it is no NetworkPolicy. */
-function nameOf({ kind, namespace, name }: Origin): string {
+/** `default/deny-all`, with the kind before it where it is no NetworkPolicy, and a word where no policy made the rule. */
+function nameOf({ kind, namespace, name, enforcesPolicy }: Origin): string {
   const key = namespace === undefined ? name : `${namespace}/${name}`;
-  return kind === "NetworkPolicy" ? key : `${kind} ${key}`;
+  const whole = kind === "NetworkPolicy" ? key : `${kind} ${key}`;
+  return enforcesPolicy === true && !isPolicyKind(kind) ? `default of ${whole}` : whole;
 }

@@ -1,6 +1,11 @@
 import type { Cluster, Connection, ConnectRequest, Endpoint } from "@cnilab/cluster";
 import { isAddOn, objectKey, type Pod, SeededRandom } from "@cnilab/core";
-import { measureConnection, trackedEntries } from "@cnilab/inspect";
+import {
+  type ConnectionMeasure,
+  measureConnection,
+  type TrackedEntries,
+  trackedEntries,
+} from "@cnilab/inspect";
 import { type Kernel, Trace } from "@cnilab/linux";
 import type { ReachMember } from "../reach-members.ts";
 import type { ConnectionFigures, Pair, PairOutcome, WalkFinding } from "./finding.ts";
@@ -79,7 +84,7 @@ function measured(
   port: number,
 ): ConnectionFigures | undefined {
   const request: ConnectRequest = { from: cluster.endpoint(objectKey(from)), to, port };
-  const { trace, tracked, connection } = traced(cluster, request);
+  const { trace, left, connection } = traced(cluster, request);
   const measure = measureConnection(trace);
   if (connection.verdict !== "allowed" || measure === undefined) return undefined;
   if (connection.seenAs === undefined) return undefined;
@@ -87,13 +92,13 @@ function measured(
   return {
     ...connectionFigures(measure),
     seenAs: seenSource(cluster, connection.seenAs, own),
-    tracked,
+    left: { ...left, tunnel: tunnelConnections(measure) },
   };
 }
 
 interface Traced {
   readonly trace: Trace;
-  readonly tracked: number;
+  readonly left: TrackedEntries;
   readonly connection: Connection;
 }
 
@@ -115,11 +120,26 @@ function traced(cluster: Cluster, request: ConnectRequest): Traced {
 /** @param machines where entries of connection tracking are counted */
 function walk(cluster: Cluster, request: ConnectRequest, machines: readonly Kernel[]): Traced {
   cluster.forgetConnections();
-  const count = () => machines.reduce((sum, kernel) => sum + trackedEntries(kernel), 0);
-  const before = count();
+  const before = trackedOn(machines);
   const trace = new Trace();
   const connection = cluster.connect({ ...request, trace });
-  return { trace, connection, tracked: count() - before };
+  const after = trackedOn(machines);
+  const left = { conntrack: after.conntrack - before.conntrack, bpf: after.bpf - before.bpf };
+  return { trace, connection, left };
+}
+
+function trackedOn(machines: readonly Kernel[]): TrackedEntries {
+  let [conntrack, bpf] = [0, 0];
+  for (const kernel of machines) {
+    const entries = trackedEntries(kernel);
+    conntrack += entries.conntrack;
+    bpf += entries.bpf;
+  }
+  return { conntrack, bpf };
+}
+
+function tunnelConnections({ first, answer, later }: ConnectionMeasure): number {
+  return first.tunnelConnections + answer.tunnelConnections + later.tunnelConnections;
 }
 
 /** The nodes that packets passed. */

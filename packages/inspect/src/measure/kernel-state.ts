@@ -1,7 +1,7 @@
 import type { Kernel, NetNamespace } from "@cnilab/linux";
 import { dpctlDumpFlows, RT_TABLE_LOCAL, RT_TABLE_MAIN } from "@cnilab/linux";
 import { fdbJson } from "../iproute/fdb.ts";
-import { routesJson } from "../iproute/routes.ts";
+import type { JsonObject } from "../json.ts";
 import { show, showJson, type ViewName } from "../show.ts";
 
 /** How much a machine's own namespace and its eBPF maps hold: lines of the real tools' listings. */
@@ -45,6 +45,7 @@ export function kernelState(kernel: Kernel): KernelState {
   const nft = nftCounts(initNs);
   const chains = chainsOfRules(initNs);
   const maps = bpfMaps(kernel);
+  const tracked = trackedEntries(kernel);
   return {
     devices: initNs.devices.length,
     routes: listed("routes", initNs) + routesOfOtherTables(initNs),
@@ -61,7 +62,7 @@ export function kernelState(kernel: Kernel): KernelState {
     bpfEntries: sumOf(maps),
     bpfMaps: maps,
     ovsFlows: ovsFlows(initNs),
-    tracked: trackedEntries(kernel),
+    tracked: tracked.conntrack + tracked.bpf,
   };
 }
 
@@ -73,8 +74,11 @@ function listed(what: ViewName, netns: NetNamespace): number {
 
 /** iproute2 writes no length for them. */
 function hostRoutes(netns: NetNamespace): number {
-  const routes = routesJson(netns, { family: 4 }).concat(routesJson(netns, { family: 6 }));
-  return routes.filter(({ dst, type }) => type === undefined && isAddress(String(dst))).length;
+  const routes = showJson("routes", netns);
+  if (!Array.isArray(routes)) return 0;
+  return (routes as JsonObject[]).filter(
+    ({ dst, dev, type }) => type === undefined && dev !== "lo" && isAddress(String(dst)),
+  ).length;
 }
 
 function isAddress(text: string): boolean {
@@ -139,14 +143,21 @@ function ovsFlows(netns: NetNamespace): number {
   return linesOf(dpctlDumpFlows(netns), /actions:/);
 }
 
-/** Connections in `conntrack -L`, and entries of eBPF maps that forget what was not used for long: {@link KernelState.tracked}. */
-export function trackedEntries(kernel: Kernel): number {
+/** What packets leave behind: see {@link KernelState.tracked}. */
+export interface TrackedEntries {
+  /** Connections in `conntrack -L`. */
+  readonly conntrack: number;
+  /** Entries of eBPF maps that forget what was not used for long. */
+  readonly bpf: number;
+}
+
+export function trackedEntries(kernel: Kernel): TrackedEntries {
   kernel.network.settleFlows();
-  let count = kernel.initNs.conntrack?.size ?? 0;
+  let bpf = 0;
   for (const { type, size } of kernel.findBpf()?.maps.values() ?? []) {
-    if (type === "lru_hash") count += size;
+    if (type === "lru_hash") bpf += size;
   }
-  return count;
+  return { conntrack: kernel.initNs.conntrack?.size ?? 0, bpf };
 }
 
 function bpfMaps(kernel: Kernel): Record<string, number> {

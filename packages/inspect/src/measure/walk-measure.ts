@@ -160,6 +160,7 @@ export function measureWalk(steps: readonly TraceStep[]): WalkMeasure {
         lookups += step.lookups;
         break;
       case "datapath":
+        devices.add(step.datapath.local.dev);
         if (step.event !== "execute") flowLookups++;
         if (step.event === "miss") flowMisses++;
         break;
