@@ -7,6 +7,7 @@ import {
   type NetDevice,
   Tun,
   Vxlan,
+  vportOf,
 } from "@cnilab/linux";
 import { formatIp, isMulticast, type Mac } from "@cnilab/net";
 import { type Field, field, flag, jsonOnly, onOff, textOnly } from "./field.ts";
@@ -41,7 +42,8 @@ function vxlanFields(dev: Vxlan): Field[] {
     field("ageing", dev.ageing),
     flag("udpcsum", dev.udpChecksum, "udp_csum"),
     flag("udp6zerocsumtx", false, "udp_zero_csum6_tx"),
-    flag("udp6zerocsumrx", false, "udp_zero_csum6_rx"),
+    // net/openvswitch/vport-vxlan.c vxlan_tnl_create
+    flag("udp6zerocsumrx", vportOf(dev) !== undefined, "udp_zero_csum6_rx"),
   );
   if (dev.groupPolicy) fields.push({ text: "gbp", key: "gbp", value: true });
   return fields;

@@ -1,5 +1,6 @@
 import { SeededRandom, VirtualClock } from "@cnilab/core";
 import {
+  Datapath,
   Dummy,
   Geneve,
   IpTunnel,
@@ -10,7 +11,7 @@ import {
   Vxlan,
   Wireguard,
 } from "@cnilab/linux";
-import { parseIp } from "@cnilab/net";
+import { formatMac, parseIp } from "@cnilab/net";
 import { expect, test } from "vitest";
 import { linksJson, linksText } from "./links.ts";
 
@@ -25,6 +26,8 @@ const TAIL =
 interface Row {
   readonly what: string;
   make(netns: NetNamespace): void;
+  /** Its index; that of the first device that is made where it is absent. */
+  readonly at?: number;
   readonly text: string;
 }
 
@@ -109,12 +112,34 @@ test.each<Row>([
     link/none  promiscuity 0  allmulti 0 minmtu 68 maxmtu 65535 
     tun type tun pi off vnet_hdr off persist on addrgenmode random ${TAIL.replace("524280", "65536")}`,
   },
-])("$what", ({ make, text }) => {
+  {
+    // and the next: iproute2 6.1 on Linux 6.1, of a node on which weaver 2.8 ran
+    what: "a datapath's own device",
+    make: (netns) => new Datapath(netns, "datapath").local.dev.setUp(),
+    text: `2: datapath: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UNKNOWN mode DEFAULT group default qlen 1000
+    link/ether MAC brd ff:ff:ff:ff:ff:ff promiscuity 1  allmulti 0 minmtu 68 maxmtu 65535 
+    openvswitch addrgenmode eui64 ${TAIL.replace("524280", "65536")}`,
+  },
+  {
+    what: "a datapath's tunnel",
+    make: (netns) => {
+      const datapath = new Datapath(netns, "datapath");
+      datapath.addVxlan("vxlan-6784", 6784);
+      datapath.local.dev.setUp();
+    },
+    at: 3,
+    text: `3: vxlan-6784: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 65535 qdisc noqueue master datapath state UNKNOWN mode DEFAULT group default qlen 1000
+    link/ether MAC brd ff:ff:ff:ff:ff:ff promiscuity 1  allmulti 0 minmtu 68 maxmtu 65535 
+    vxlan external id 0 srcport 0 0 dstport 6784 nolearning ttl auto ageing 300 udpcsum noudp6zerocsumtx udp6zerocsumrx 
+    openvswitch_slave addrgenmode eui64 ${TAIL.replace("524280", "65536")}`,
+  },
+])("$what", ({ make, at = 2, text }) => {
   const network = new Network(new VirtualClock(), new SeededRandom(1));
   const netns = new Kernel(network, "node1").addNamespace("x");
   make(netns);
-  const lines = linksText(netns).split("\n2: ");
-  expect(`2: ${lines[1]}`).toBe(`${text}\n`);
-  const [, json] = linksJson(netns);
-  expect(json?.["ifname"]).toBe(/^2: ([^@:]+)/.exec(text)?.[1]);
+  const lines = linksText(netns).split(`\n${at}: `);
+  const { mac } = netns.devices[at - 1] ?? {};
+  expect(`${at}: ${lines[1]}`).toBe(`${text.replace("MAC", formatMac(mac ?? 0))}\n`);
+  const json = linksJson(netns)[at - 1];
+  expect(json?.["ifname"]).toBe(/^\d: ([^@:]+)/.exec(text)?.[1]);
 });

@@ -7,8 +7,10 @@ import {
   Macvlan,
   type NetDevice,
   type NetNamespace,
+  OvsInternalDevice,
   Tun,
   Veth,
+  Vxlan,
   vportOf,
   Wireguard,
 } from "@cnilab/linux";
@@ -166,6 +168,8 @@ function tailValue(dev: NetDevice, key: TailField): string | number {
       // A bridge takes what its ports can do.
       return dev instanceof Tun ||
         dev instanceof Geneve ||
+        dev instanceof OvsInternalDevice ||
+        (dev instanceof Vxlan && dev.external && dev.link === undefined) ||
         (dev instanceof Bridge && dev.ports.length === 0)
         ? 65536
         : 524280;
