@@ -1,3 +1,4 @@
+import { flannel } from "@cnilab/flannel";
 import { type Command, Option } from "commander";
 import { addClusterFlags } from "../cluster-flags.ts";
 import { type CompareFlags, compareCnis } from "../compare/compare-cnis.ts";
@@ -12,10 +13,24 @@ export function addCompareCommand(program: Command, io: ProgramIo): void {
     )
     .addOption(
       new Option("-o, --output <format>")
-        .choices(["text", "json", "yaml", "csv", "md"])
+        .choices(["text", "wide", "json", "yaml", "csv", "md"])
         .default("text"),
+    )
+    .addOption(
+      new Option(
+        "--docker <path>",
+        "a Compose file of the same application: Docker beside Kubernetes on one CNI; repeatable",
+      ).argParser((value: string, previous: readonly string[] = []) => [...previous, value]),
     );
-  addClusterFlags(command, severalCnis()).action((flags: CompareFlags) => compareCnis(io, flags));
+  addClusterFlags(command, severalCnis()).action(
+    async (flags: CompareFlags & { readonly docker?: readonly string[] }) => {
+      const { docker } = flags;
+      if (docker === undefined) return compareCnis(io, flags);
+      const { compareDocker } = await import("../compare-docker/compare-docker.ts");
+      const isGiven = command.getOptionValueSource("cni") !== "default";
+      return compareDocker(io, { ...flags, docker, cni: isGiven ? flags.cni : flannel.name });
+    },
+  );
 }
 
 function severalCnis(): Option {

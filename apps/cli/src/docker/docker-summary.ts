@@ -2,6 +2,7 @@ import type { BridgeNetwork, ComposeStack, ServiceContainer } from "@cnilab/dock
 import { formatEndpoint, formatIp } from "@cnilab/net";
 import { columns, list, plural, wrap } from "../text-layout.ts";
 import type { DockerWorld } from "./docker-world.ts";
+import { ruleCounts } from "./rule-counts.ts";
 
 /** Lines of containers and of networks that a summary has at most; the rest is counted. */
 const MOST_CONTAINERS = 14;
@@ -31,7 +32,7 @@ export function summaryJson(world: DockerWorld): object {
       listens: member.ports.map(({ port, protocol }) => `${port}/${protocol}`),
       published: publishedText(member),
     })),
-    rules: ruleCounts(world),
+    rules: ruleCounts(world.host.initNs),
   };
 }
 
@@ -54,7 +55,7 @@ export function summaryText(world: DockerWorld): string {
     member.ports.map(({ port, protocol }) => `${port}/${protocol}`).join(" ") || "-",
     publishedText(member).join(", ") || "-",
   ]);
-  const { iptables, nftables } = ruleCounts(world);
+  const { iptables, nftables } = ruleCounts(world.host.initNs);
   const rules =
     nftables > 0
       ? `${plural(nftables, "rule")} of nftables`
@@ -117,21 +118,4 @@ export function publishedText({ container }: ServiceContainer): string[] {
       return `${host}->${port}/${protocol}`;
     });
   return [...new Set(texts)];
-}
-
-/** Rules that Docker wrote on the host, without policies of chains. */
-export function ruleCounts({ host }: DockerWorld): {
-  readonly iptables: number;
-  readonly nftables: number;
-} {
-  const saved = host.initNs.findIptables(4)?.save() ?? "";
-  const listed = host.initNs.findNftables()?.list() ?? "";
-  return {
-    iptables: saved.split("\n").filter((line) => line.startsWith("-A ")).length,
-    nftables: listed
-      .split("\n")
-      .filter(
-        (line) => /^\t\t[a-z]/.test(line) && !/^\t\t(type|policy|elements|flags)\b/.test(line),
-      ).length,
-  };
 }

@@ -1,0 +1,227 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { cnilab, ROOT } from "./cnilab.ts";
+
+const FOLDER = join(ROOT, "apps/examples/compose");
+
+/** Commands of the example's README, and what they print there. */
+const PRINTED = [
+  ...readFileSync(join(FOLDER, "README.md"), "utf8").matchAll(
+    /^```console\n\$ cnilab (.*)\n([\s\S]*?)^```$/gm,
+  ),
+].map(([, command = "", output = ""]) => ({ command, output }));
+
+test("the example's README has commands", () => {
+  expect(PRINTED.map(({ command }) => command.split(" ")[0])).toEqual([
+    "docker",
+    "docker",
+    "docker",
+    "compare",
+    "compare",
+  ]);
+});
+
+test.each(PRINTED)(
+  "the example prints what its README says: $command",
+  async ({ command, output }) => {
+    const { stdout } = await cnilab(command.split(" "), { cwd: FOLDER });
+    expect(stdout).toBe(output);
+  },
+);
+
+test("fits one screen", () => {
+  for (const { output } of PRINTED.filter(({ command }) => command.startsWith("compare"))) {
+    expect(output.split("\n").length).toBeLessThanOrEqual(50);
+    expect(Math.max(...output.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
+  }
+});
+
+const COMPOSE = ["compare", "--docker", "compose.yaml"];
+const compare = (...args: string[]) => cnilab([...COMPOSE, ...args], { cwd: FOLDER });
+
+interface Json {
+  readonly workloads: { both: string[]; dockerOnly: string[]; kubernetesOnly: string[] };
+  readonly pairs: {
+    source: string;
+    destination: string;
+    port: number;
+    docker: { allowed: boolean; asked: string; cause: string; verdict: string };
+    kubernetes: { allowed: boolean; asked: string; cause: string; verdict: string };
+  }[];
+  readonly differences: { kind: string; count: number; text: string }[];
+  readonly configured: Record<
+    "docker" | "kubernetes",
+    { kind: string; what: string; where: string; why: string }[]
+  >;
+}
+
+async function asJson(...args: string[]): Promise<Json> {
+  const { stdout, status } = await compare(...args, "-o", "json");
+  expect(status).toBe(0);
+  return JSON.parse(stdout);
+}
+
+test("as data: each way on both sides, with what was asked for and what was in the way", async () => {
+  const { workloads, pairs, differences } = await asJson(
+    "-f",
+    "../shop/shop.yaml",
+    "--cni",
+    "calico",
+  );
+  expect([workloads.both.length, workloads.dockerOnly, workloads.kubernetesOnly]).toEqual([
+    11,
+    [],
+    [],
+  ]);
+  const pair = (source: string, destination: string) =>
+    pairs.find((p) => p.source === source && p.destination === destination);
+  expect(pair("checkout", "cache")).toMatchObject({
+    port: 6379,
+    docker: { allowed: true, asked: "cache:6379", cause: "" },
+    kubernetes: {
+      allowed: false,
+      verdict: "blocked",
+      cause: "NetworkPolicy shop-data/cache-for-cart-only",
+    },
+  });
+  expect(pair("frontend", "orders")).toMatchObject({
+    docker: { allowed: false, cause: "no network in common" },
+    kubernetes: { allowed: true, asked: "orders.shop-data:5432" },
+  });
+  expect(pair("internet", "frontend")).toMatchObject({
+    docker: { allowed: true, asked: "192.0.2.10:8080" },
+    kubernetes: { allowed: false, cause: "Service of type ClusterIP" },
+  });
+  expect(differences.map(({ kind, count }) => [kind, count])).toEqual([
+    ["kubernetes only", 21],
+    ["docker only", 2],
+    ["docker only", 1],
+    ["name", 7],
+    ["port", 8],
+  ]);
+});
+
+describe("what is configured by hand", () => {
+  const compose = `
+services:
+  web:
+    image: nginx
+    container_name: www
+    hostname: w
+    ports: ["80:80", "127.0.0.1:81:81", "82"]
+    networks: { a: { aliases: [site], ipv4_address: 10.1.0.9, gw_priority: 1 }, b: {} }
+    extra_hosts: ["old:10.9.9.9"]
+    dns: [1.1.1.1]
+    links: ["db:database"]
+    environment: { DB_HOST: db, CACHE: "redis://db:6379/0", MODE: db, PEER: "10.2.3.4:80", SELF: 127.0.0.1 }
+  db: { image: redis, networks: [a] }
+networks:
+  a: { internal: true, driver_opts: { com.docker.network.bridge.enable_icc: "true" }, ipam: { config: [{ subnet: 10.1.0.0/24, gateway: 10.1.0.1, ip_range: 10.1.0.128/25 }] } }
+  b: {}
+`;
+  const manifests = `
+{apiVersion: v1, kind: Pod, metadata: {name: web, labels: {app: web}}, spec: {hostAliases: [{ip: 10.9.9.9, hostnames: [old, older]}], dnsPolicy: None, dnsConfig: {nameservers: [1.1.1.1]}, containers: [{name: c, image: nginx, ports: [{containerPort: 80, hostPort: 8000}], env: [{name: DB_HOST, value: db}, {name: MODE, value: db}, {name: PEER, value: "10.2.3.4:80"}]}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: db, labels: {app: db}}, spec: {containers: [{name: c, image: redis, ports: [{containerPort: 6379}]}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: db}, spec: {clusterIP: 10.96.7.7, selector: {app: db}, ports: [{port: 6379}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: out}, spec: {type: NodePort, selector: {app: web}, ports: [{port: 80, nodePort: 30080}]}}
+---
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p}, spec: {podSelector: {}, policyTypes: [Ingress], ingress: [{from: [{ipBlock: {cidr: 192.0.2.0/24}}]}, {}]}}
+---
+{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: i}, spec: {rules: [{host: web.example, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: out, port: {number: 80}}}}]}}]}}
+`;
+  const listed = async (side: "docker" | "kubernetes") => {
+    const { writeFileSync, mkdtempSync, rmSync } = await import("node:fs");
+    const { tmpdir } = await import("node:os");
+    const folder = mkdtempSync(join(tmpdir(), "compare-"));
+    try {
+      writeFileSync(join(folder, "compose.yaml"), compose);
+      const args = ["compare", "--docker", "compose.yaml", "-f", "-", "-o", "json"];
+      const { stdout, stderr } = await cnilab(args, { cwd: folder, input: manifests });
+      if (stdout === "") throw new Error(stderr);
+      const { configured } = JSON.parse(stdout) as Json;
+      return configured[side].map(({ kind, what, where }) => `${kind} ${where}: ${what}`);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  };
+
+  test("on Docker", async () => {
+    expect(await listed("docker")).toEqual([
+      "addresses networks.a: subnet 10.1.0.0/24",
+      "addresses networks.a: gateway 10.1.0.1",
+      "addresses networks.a: ip_range 10.1.0.128/25",
+      "rules networks.a: a network",
+      "rules networks.a: internal: true",
+      "rules networks.a: com.docker.network.bridge.enable_icc=true",
+      "rules networks.b: a network",
+      "rules services.web: on a",
+      "addresses services.web: ipv4_address 10.1.0.9",
+      "names services.web: alias site",
+      "routes services.web: gw_priority 1 on a",
+      "rules services.web: on b",
+      "ports services.web: 80:80/tcp",
+      "ports services.web: 127.0.0.1:81:81/tcp",
+      "ports services.web: 82/tcp",
+      "names services.web: extra_hosts old:10.9.9.9",
+      "addresses services.web: dns 1.1.1.1",
+      "names services.web: link db:database",
+      "names services.web: container_name www",
+      "names services.web: hostname w",
+      "names services.web: DB_HOST=db",
+      "names services.web: CACHE=redis://db:6379/0",
+      "addresses services.web: PEER=10.2.3.4:80",
+      "rules services.db: on a",
+    ]);
+  });
+
+  test("on Kubernetes", async () => {
+    expect(await listed("kubernetes")).toEqual([
+      "addresses Pod web: hostAliases 10.9.9.9",
+      "names Pod web: hostAliases old",
+      "names Pod web: hostAliases older",
+      "addresses Pod web: nameserver 1.1.1.1",
+      "ports Pod web: hostPort 8000",
+      "names Pod web: DB_HOST=db",
+      "addresses Pod web: PEER=10.2.3.4:80",
+      "names Service db: its name",
+      "ports Service db: 6379 to 6379/tcp",
+      "addresses Service db: clusterIP 10.96.7.7",
+      "names Service out: its name",
+      "ports Service out: 80 to 80/tcp",
+      "ports Service out: nodePort 30080",
+      "rules NetworkPolicy p: selects pods",
+      "rules NetworkPolicy p: rule 1",
+      "rules NetworkPolicy p: rule 2",
+      "addresses NetworkPolicy p: cidr 192.0.2.0/24",
+      "names Ingress i: host web.example",
+    ]);
+  });
+});
+
+test("wide names each thing with its reason", async () => {
+  const { stdout } = await compare("-f", "../shop/shop.yaml", "-o", "wide");
+  expect(stdout).toContain("Docker, by hand: 22");
+  expect(stdout).toContain(
+    "  1 ports: the host's address is one for all, so its ports must differ\n    services.frontend: 8080:8080/tcp",
+  );
+  expect(stdout).toContain("Kubernetes, by hand: 24");
+});
+
+test.each([
+  { args: ["-o", "csv"], error: "-o csv: with --docker there are text, wide and json" },
+  { args: ["--cni", "gone"], error: "gone" },
+  { args: ["--docker", "/gone.yaml"], error: "/gone.yaml: there is no such file or folder" },
+  {
+    args: ["-f", "../windows/mixed.yaml"],
+    error: "no service of the Compose file has the name of a workload",
+  },
+])("$args is one line, and exit 2", async ({ args, error }) => {
+  const { status, stdout, stderr } = await compare(...args);
+  expect([status, stdout]).toEqual([2, ""]);
+  const lines = stderr.trimEnd().split("\n");
+  expect(lines.at(-1)).toContain(error);
+});
