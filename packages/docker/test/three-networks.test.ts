@@ -19,7 +19,13 @@ import {
   parsePrefix,
 } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
-import { type DaemonConfig, DockerHost, readCompose } from "../src/index.ts";
+import {
+  ComposeStack,
+  containerResolver,
+  type DaemonConfig,
+  DockerHost,
+  readCompose,
+} from "../src/index.ts";
 
 const COMPOSE = new URL("three-networks/compose.yaml", import.meta.url);
 
@@ -27,6 +33,7 @@ const PROTOCOLS = { tcp: IPPROTO_TCP, udp: IPPROTO_UDP, icmp: IPPROTO_ICMP } as 
 
 /** The application on a host at 192.0.2.10; at 192.0.2.20 a neighbour, where its default route leads, that routes Docker's addresses back by way of it. */
 class Application {
+  readonly #docker: DockerHost;
   readonly #sources = new Map<string, NetNamespace>();
   readonly host: NetNamespace;
 
@@ -49,34 +56,12 @@ class Application {
     this.host = host.initNs;
     this.host.addRoute({ dst: parsePrefix("0.0.0.0/0"), via: parseIp("192.0.2.20") });
     this.host.sysctl.set("net/ipv4/ip_forward", 1);
-    const docker = new DockerHost(host, config);
+    this.#docker = new DockerHost(host, config);
     const project = readCompose(
       [readFileSync(COMPOSE, "utf8"), ...more].map((text, i) => ({ name: `${i}.yaml`, text })),
     );
-    for (const { name, internal, options, subnet } of project.networks) {
-      docker.createNetwork({
-        name,
-        internal,
-        options,
-        ...(subnet === undefined ? {} : { subnet }),
-      });
-    }
-    for (const service of project.services) {
-      const container = docker.run({
-        name: service.name,
-        image: service.image,
-        network: service.attachments.map(({ network: { name }, address }) => ({
-          network: name,
-          ...(address === undefined ? {} : { ip: address }),
-        })),
-        ports: service.published.map(({ protocol, port, hostIp, hostPorts }) => ({
-          protocol: protocol as "tcp",
-          port,
-          ...(hostIp === undefined ? {} : { hostIp: hostIp as number }),
-          ...(hostPorts === undefined ? {} : { hostPorts }),
-        })),
-      });
-      this.#serve(service.name, container.netns);
+    for (const { service, container } of new ComposeStack(this.#docker, project).containers) {
+      this.#sources.set(service.name, container.netns);
     }
   }
 
@@ -91,6 +76,20 @@ class Application {
     return this.#sources.get(name) as NetNamespace;
   }
 
+  /** The addresses that a container's resolver has for a name, as getaddrinfo puts them. */
+  lookup(from: string, name: string): string {
+    let heard = "nothing";
+    containerResolver(this.#docker.container(`shop-${from}-1`)).lookup(
+      name,
+      "AF_INET",
+      ({ addresses, error }) => {
+        heard = error ?? addresses.map(formatIp).join(" ");
+      },
+    );
+    this.#docker.kernel.network.clock.settle();
+    return heard;
+  }
+
   /** Who answered and whom it saw; or what came of it, and which rule was in the way. */
   walk(from: string, to: string, protocol: keyof typeof PROTOCOLS = "tcp"): string {
     const [address = "", port] = to.split(":");
@@ -99,7 +98,10 @@ class Application {
       dst: parseIp(address),
       port: Number(port ?? 80),
     });
-    if (report !== undefined) return `${report.owner} saw ${formatIp(report.seenAddress)}`;
+    if (report !== undefined) {
+      const service = report.owner.replace(/^shop-(.*)-1$/, "$1");
+      return `${service} saw ${formatIp(report.seenAddress)}`;
+    }
     if (replyFrom !== undefined) return `reply from ${formatIp(replyFrom)}`;
     const [rule] = drops.flatMap((drop) => drop.rule ?? []);
     return rule === undefined ? outcome : `${outcome} by ${rule.location}`;
@@ -129,6 +131,8 @@ const HOSTS: readonly {
     },
   ] as const;
 });
+
+const SERVICES = ["proxy", "web", "api", "admin", "db", "cache"];
 
 /** All addresses in the order of the columns, and whose they are. */
 const ADDRESSES = [
@@ -299,6 +303,45 @@ const WALKS: readonly {
   },
   { why: "out, from an internal network", from: "db", to: "192.0.2.20:80", want: "unreachable" },
 ];
+
+/**
+ * What names mean to whom: services by their addresses on the first of one's own networks that has them, the gateway's before
+ * others (libnetwork sandbox.go `resolveName`).
+ */
+const NAMES: readonly (readonly [string, Readonly<Record<string, string>>])[] = [
+  ["proxy", { proxy: "172.30.1.10", web: "172.30.1.20" }],
+  [
+    "web",
+    {
+      proxy: "172.30.1.10",
+      web: "172.30.2.20",
+      api: "172.30.2.30",
+      admin: "172.30.2.40",
+    },
+  ],
+  [
+    "api",
+    {
+      web: "172.30.2.20",
+      api: "172.30.2.30",
+      admin: "172.30.2.40",
+      db: "172.30.3.50",
+      cache: "172.30.3.60",
+    },
+  ],
+  ["admin", { web: "172.30.2.20", api: "172.30.2.30", admin: "172.30.2.40" }],
+  ["db", { api: "172.30.3.30", db: "172.30.3.50", cache: "172.30.3.60" }],
+  ["cache", { api: "172.30.3.30", db: "172.30.3.50", cache: "172.30.3.60" }],
+];
+
+test.each(NAMES)("%s knows the names of those on its networks: %j", (from, known) => {
+  const app = new Application({});
+  for (const name of SERVICES) {
+    const found = app.lookup(from, name);
+    if (known[name] === undefined) expect(found, name).toMatch(/^E/);
+    else expect(found, name).toBe(known[name]);
+  }
+});
 
 describe.each(HOSTS)("with $name", ({ config }) => {
   test.each(WALKS)("$why: $from to $to", ({ from, to, want, withoutProxy }) => {

@@ -70,12 +70,10 @@ export async function expectDockerAgreement(
 }
 
 /**
- * Everybody asks every address at each port, every published port at each address of the host, and where the embedded DNS is:
+ * Everybody asks every address at each port, every published port at addresses of the host, and where the embedded DNS is:
  * behind the rules of containers on user-defined networks.
  */
 function probesOf(lab: DockerLab): Probe[] {
-  const own = lab.host.devices.flatMap((dev) => dev.addresses).map(({ address }) => address);
-  const ofHost = own.filter((address) => typeof address === "number").map(formatIp);
   const asked = [
     ...[...lab.addresses, NOBODY].flatMap((address) => [
       { protocol: "TCP", address, port: 80 } as const,
@@ -85,7 +83,7 @@ function probesOf(lab: DockerLab): Probe[] {
     ]),
     { protocol: "TCP", address: formatIp(EMBEDDED_DNS), port: 53 } as const,
     { protocol: "UDP", address: formatIp(EMBEDDED_DNS), port: 53 } as const,
-    ...ofHost.flatMap((address) => lab.hostPorts.map((port) => ({ ...port, address }))),
+    ...lab.hostAddresses.flatMap((address) => lab.hostPorts.map((port) => ({ ...port, address }))),
   ];
   return [...lab.sources].flatMap(([source, netns]) =>
     asked.map((one) => ({ source, netns, ...one })),

@@ -1,5 +1,5 @@
 import { SeededRandom, VirtualClock } from "@cnilab/core";
-import { type Container, type DaemonConfig, DockerHost } from "@cnilab/docker";
+import { type BridgeNetwork, type Container, type DaemonConfig, DockerHost } from "@cnilab/docker";
 import { Kernel, type NetNamespace, Network, Nic, Segment, startEchoServer } from "@cnilab/linux";
 import { formatIp, IPPROTO_TCP, IPPROTO_UDP, parseIp, parsePrefix } from "@cnilab/net";
 import type { Listening } from "./real-sockets.ts";
@@ -57,6 +57,9 @@ const CONTAINERS: readonly (readonly [string, readonly string[], string?])[] = [
   ["sourced", ["sourced"], "0.0.0.0:8090"],
 ];
 
+/** Networks have no IPv6: what is published on every address is there for docker-proxy by this one. */
+const HOST6 = "fd00::10";
+
 /** Published, though nobody listens there. */
 const SILENT_PORT = 82;
 const SILENT_HOST_PORT = 8091;
@@ -80,12 +83,14 @@ export class DockerLab {
       kernel.initNs.loopback.setUp();
       const nic = new Nic(kernel.initNs, { name: "ens1", segment: lan });
       nic.setUp();
-      for (const address of addresses) nic.addAddress(ip(address), 24);
+      for (const address of addresses) {
+        nic.addAddress(parseIp(address), address.includes(":") ? 64 : 24);
+      }
       this.#open(name, kernel.initNs);
       return kernel;
     };
-    const host = machine("host", "192.0.2.10", "192.0.2.11");
-    const neighbour = machine("neighbour", "192.0.2.20").initNs;
+    const host = machine("host", "192.0.2.10", "192.0.2.11", HOST6);
+    const neighbour = machine("neighbour", "192.0.2.20", "fd00::20").initNs;
     const router = machine("router", "192.0.2.1").initNs;
     router.loopback.addAddress(ip("198.51.100.1"), 32);
     this.host = host.initNs;
@@ -143,14 +148,24 @@ export class DockerLab {
     return [...new Set(own.filter((address) => typeof address === "number").map(formatIp))];
   }
 
-  /** Host ports as the published ports came out. */
+  /** Addresses of the host that everybody asks for published ports, besides its own: of each kind of network. */
+  get hostAddresses(): string[] {
+    const gateways = ["bridge", "front", "data"].map((name) => {
+      const { gateway } = this.docker.networks.get(name) as BridgeNetwork;
+      return formatIp(gateway as number);
+    });
+    return ["127.0.0.1", "192.0.2.10", "192.0.2.11", HOST6, ...gateways];
+  }
+
+  /** Host ports as the published ports came out, of IPv4 and IPv6. */
   get hostPorts(): { readonly protocol: "TCP" | "UDP"; readonly port: number }[] {
-    return [...this.docker.containers.values()].flatMap(({ portMappings }) =>
-      portMappings.map(({ protocol, hostPort }) => ({
+    const mappings = [...this.docker.containers.values()].flatMap((each) => each.portMappings);
+    return mappings
+      .filter(({ hostIp, hostPort }) => typeof hostIp === "number" && hostPort !== 0)
+      .map(({ protocol, hostPort }) => ({
         protocol: protocol === "tcp" ? "TCP" : "UDP",
         port: hostPort,
-      })),
-    );
+      }));
   }
 
   /** Where docker-proxy goes that listens there. */
