@@ -33,6 +33,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<AddCommand>> = new Map([
   ["gateway", async () => (await import("./commands/gateway/gateway.ts")).addGatewayCommand],
   ["calico", async () => (await import("./commands/calico/calico.ts")).addCalicoCommand],
   ["cilium", async () => (await import("./commands/cilium/cilium.ts")).addCiliumCommand],
+  ["weave", async () => (await import("./commands/weave/weave.ts")).addWeaveCommand],
   ["docker", async () => (await import("./commands/docker/docker.ts")).addDockerCommand],
   ["render", async () => (await import("./commands/render.ts")).addRenderCommand],
   ["realize", async () => (await import("./commands/realize.ts")).addRealizeCommand],

@@ -101,6 +101,14 @@ export { NetworkRouter, type NetworkRouterOptions } from "./router/network-route
 export { OverlaySwitch } from "./router/overlay-switch.ts";
 export { Pcap } from "./router/pcap.ts";
 export { type SleeveOptions, SleeveOverlay } from "./sleeve/sleeve-overlay.ts";
+export {
+  connectionsText,
+  ipamText,
+  peersText,
+  statusText,
+  targetsText,
+} from "./status/status-text.ts";
+export { type StatusSource, type WeaveStatus, weaveStatus } from "./status/weave-status.ts";
 export { weave } from "./weave.ts";
 export { Weaver, type WeaverOptions } from "./weaver/weaver.ts";
 export type { IpallocInit, WeaverConfig } from "./weaver/weaver-config.ts";

@@ -51,6 +51,8 @@ test.each([
   ["cilium_policy_v2_00119", "policy map"],
   ["CILIUM_OUTPUT", "CILIUM_POST_nat"],
   ["reserved:world", "reserved identity"],
+  ["WEAVE-NPC-EGRESS-CUSTOM", "weave-npc"],
+  ["rmpeer", "IPAM ring"],
   ["flux capacitor", undefined],
 ])("explain %s is about %s", (word, term) => {
   expect(explain(word)?.term).toBe(term);

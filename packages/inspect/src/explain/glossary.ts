@@ -1,6 +1,7 @@
 import { CALICO_GLOSSARY } from "./calico-glossary.ts";
 import { CILIUM_GLOSSARY } from "./cilium-glossary.ts";
 import type { GlossaryEntry } from "./glossary-entry.ts";
+import { WEAVE_GLOSSARY } from "./weave-glossary.ts";
 
 export const GLOSSARY: readonly GlossaryEntry[] = [
   // namespaces and devices
@@ -1202,4 +1203,5 @@ export const GLOSSARY: readonly GlossaryEntry[] = [
   },
   ...CALICO_GLOSSARY,
   ...CILIUM_GLOSSARY,
+  ...WEAVE_GLOSSARY,
 ];

@@ -19,6 +19,10 @@ export class Allocation implements Operation {
     this.#done = done;
   }
 
+  get subject(): string {
+    return String(this.#subnet);
+  }
+
   attempt(): boolean {
     if (this.#request.hasBeenCancelled?.() === true) {
       this.cancel();

@@ -24,6 +24,10 @@ export class Claim implements Operation {
     this.#done = done;
   }
 
+  get subject(): string {
+    return `${formatIp(this.address)}/${this.#request.length}`;
+  }
+
   attempt(): boolean {
     if (this.#request.hasBeenCancelled?.() === true) {
       this.cancel();

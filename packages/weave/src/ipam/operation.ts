@@ -4,6 +4,8 @@ import type { Ipv4Address } from "@cnilab/net";
 export interface Operation {
   /** What it is for: a container's id, or a name as `weave:expose`. */
   readonly ident: string;
+  /** The subnet that an address is wanted of, or the address itself, with the length of its prefix. */
+  readonly subject: string;
   /** @returns whether it has ended, well or not */
   attempt(): boolean;
   cancel(): void;

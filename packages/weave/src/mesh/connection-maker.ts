@@ -40,6 +40,11 @@ export class ConnectionMaker {
     return this.#connections;
   }
 
+  /** Whom it was told to seek, as it was told. */
+  get directPeers(): Iterable<string> {
+    return this.#direct.keys();
+  }
+
   get targets(): ReadonlyMap<string, ConnectionTarget> {
     return this.#targets;
   }

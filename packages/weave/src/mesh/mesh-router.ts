@@ -101,7 +101,7 @@ export class MeshRouter implements ConnectionHost {
       clock,
       random,
       peers: this.peers,
-      discovery: options.discovery ?? true,
+      discovery: this.discovery,
       dial: (address, acceptNewPeer) => this.#dial(address, acceptNewPeer),
     });
     this.#limiter = new AcceptLimiter(clock);
@@ -117,6 +117,20 @@ export class MeshRouter implements ConnectionHost {
         changed();
       }),
     );
+  }
+
+  /** Whether peers are sought that others speak of. */
+  get discovery(): boolean {
+    return this.#options.discovery ?? true;
+  }
+
+  get port(): number {
+    return MESH_PORT;
+  }
+
+  /** Nothing is encrypted between peers that both are in such. */
+  get trustedSubnets(): readonly Prefix[] {
+    return this.#options.trustedSubnets ?? [];
   }
 
   /** Our connections, by the neighbour's name. */
@@ -172,7 +186,7 @@ export class MeshRouter implements ConnectionHost {
   // --- as the connections' host
 
   trusts(address: IpAddress): boolean {
-    return (this.#options.trustedSubnets ?? []).some((subnet) => subnet.contains(address));
+    return this.trustedSubnets.some((subnet) => subnet.contains(address));
   }
 
   add(connection: MeshConnection, isRestartedPeer: boolean): void {

@@ -50,6 +50,8 @@ export class Weaver {
   /** What carries containers' frames. */
   readonly network: NetworkRouter;
   readonly allocator: Allocator;
+  /** Virtual milliseconds. */
+  readonly startedAt: number;
   readonly #options: WeaverOptions;
   readonly #netns: NetNamespace;
   readonly #database: WeaverDatabase;
@@ -67,6 +69,7 @@ export class Weaver {
     this.#options = options;
     this.#netns = netns;
     this.#clock = clock;
+    this.startedAt = clock.now;
     this.config = config;
     const iptables = netns.iptables(4);
     resetBridgeRules(iptables, netns.ipsets, this.#rules);
