@@ -1,4 +1,6 @@
 import {
+  decrypted,
+  EspPacket,
   GenevePacket,
   IpPacket,
   type NetworkPacket,
@@ -44,6 +46,7 @@ interface Layer {
 function inside(packet: NetworkPacket): Layer | undefined {
   if (!(packet instanceof IpPacket)) return undefined;
   const { payload } = packet;
+  if (payload instanceof EspPacket) return sealed(packet, payload);
   const ip = { name: "IP", bytes: packet.length - payload.length };
   if (payload instanceof IpPacket) return { headers: [ip], inner: payload };
   if (!(payload instanceof UdpDatagram)) return undefined;
@@ -51,6 +54,15 @@ function inside(packet: NetworkPacket): Layer | undefined {
   if (carried === undefined) return undefined;
   const udp = { name: "UDP", bytes: payload.length - payload.payload.length };
   return { headers: [ip, udp, ...carried.headers], inner: carried.inner };
+}
+
+/** ESP in transport mode stands between an IP header and what this had carried in the clear. */
+function sealed(packet: IpPacket, payload: EspPacket): Layer {
+  const esp = { name: "ESP", bytes: payload.length - payload.carried.length };
+  const plain = decrypted(packet, payload);
+  const layer = inside(plain);
+  if (layer === undefined) return { headers: [esp], inner: plain };
+  return { headers: layer.headers.toSpliced(1, 0, esp), inner: layer.inner };
 }
 
 function carriedBy(payload: Payload): Layer | undefined {

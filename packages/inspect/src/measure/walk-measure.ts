@@ -113,8 +113,7 @@ export function measureWalk(steps: readonly TraceStep[]): WalkMeasure {
   let [rules, tunnelRules, lookups, programs, count] = [0, 0, 0, 0, 0];
   let [connections, tunnelConnections] = [0, 0];
   let [flowLookups, flowMisses] = [0, 0];
-  /** Whether a tunnel has the packet, from where it was put into it until it is taken out. */
-  let inTunnel = false;
+  const tunnels = new TunnelState(steps[0]?.packet);
   let outer: readonly OuterHeader[] = [];
   let leftBy: NetDevice | undefined;
   for (const step of steps) {
@@ -126,11 +125,12 @@ export function measureWalk(steps: readonly TraceStep[]): WalkMeasure {
       case "receive":
       case "transmit": {
         devices.add(step.dev);
+        const around = outerHeaders(step.frame.payload);
+        tunnels.set(step.packet, around.length > 0);
         const made = innermost(step.frame.payload);
         if (made instanceof IpPacket) ttls.push(made.ttl);
         if (step.kind === "transmit" && step.dev instanceof Nic) {
           leftBy ??= step.dev;
-          const around = outerHeaders(step.frame.payload);
           if (around.length >= outer.length) outer = around;
         }
         break;
@@ -141,16 +141,16 @@ export function measureWalk(steps: readonly TraceStep[]): WalkMeasure {
       case "encapsulate":
       case "decapsulate":
         devices.add(step.dev);
-        inTunnel = step.kind === "encapsulate";
+        tunnels.set(step.packet, step.kind === "encapsulate");
         break;
       case "conntrack":
         if (step.event !== "confirmed") break;
         connections++;
-        if (inTunnel) tunnelConnections++;
+        if (tunnels.have(step.packet)) tunnelConnections++;
         break;
       case "hook":
         rules += step.evaluated;
-        if (inTunnel) tunnelRules += step.evaluated;
+        if (tunnels.have(step.packet)) tunnelRules += step.evaluated;
         if (step.evaluated > 0) {
           rulesByTable.set(step.table, (rulesByTable.get(step.table) ?? 0) + step.evaluated);
         }
@@ -184,6 +184,25 @@ export function measureWalk(steps: readonly TraceStep[]): WalkMeasure {
     outer,
     leftBy,
   };
+}
+
+/** Which packets are a tunnel's own at a moment, from where one was put into it until it is taken out. */
+class TunnelState {
+  readonly #first: number | undefined;
+  readonly #known = new Map<number, boolean>();
+
+  /** @param first the packet that the sender made; others are those of programs that carry it */
+  constructor(first: number | undefined) {
+    this.#first = first;
+  }
+
+  set(packet: number, inTunnel: boolean): void {
+    this.#known.set(packet, inTunnel);
+  }
+
+  have(packet: number): boolean {
+    return this.#known.get(packet) ?? packet !== this.#first;
+  }
 }
 
 /** Packets that only ask for neighbours, or answer such questions. */
