@@ -52,9 +52,9 @@ test.each<[IpPacket, string]>([
   ],
   [
     esp(IPPROTO_UDP, new UdpDatagram(5000, 6784, new VxlanPacket(1, frame))),
-    "IP 20, ESP 36, UDP 8, VXLAN 8, inner Ethernet 14",
+    "IP 20, ESP 34, UDP 8, VXLAN 8, inner Ethernet 14",
   ],
-  [esp(IPPROTO_TCP, new Data(1000)), "ESP 34"],
+  [esp(IPPROTO_TCP, new Data(1000)), "ESP 36"],
 ])("what stands around a packet, case %#", (packet, expected) => {
   const headers = outerHeaders(packet);
   expect(text(headers)).toBe(expected);
