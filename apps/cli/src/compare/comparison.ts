@@ -1,5 +1,6 @@
 import type { Finding, NodePortFinding, Pair, PairOutcome, WalkFinding } from "./finding.ts";
 import { type PairSample, pairName } from "./pair-sample.ts";
+import { NOT_RUNNING } from "./reach-outcomes.ts";
 
 /** Several findings, with what of them stands beside each other. */
 export interface Comparison {
@@ -79,7 +80,7 @@ type Value<K extends "sameNode" | "acrossNodes" | "nodePorts"> =
 function reachDifferences(findings: readonly Finding[], { pairs }: PairSample): ReachDifference[] {
   const groups = new Map<string, { readonly pairs: Pair[]; readonly outcomes: PairOutcome[][] }>();
   pairs.forEach((pair, i) => {
-    const outcomes = findings.map(({ reach }) => reach[i] as PairOutcome);
+    const outcomes = findings.map(({ reach }) => reach[i] ?? NOT_RUNNING);
     const verdicts = outcomes.map(({ verdict }) => verdict);
     if (new Set(verdicts).size < 2) return;
     const key = JSON.stringify(verdicts);

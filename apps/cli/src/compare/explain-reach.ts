@@ -13,14 +13,14 @@ export function explainReach(comparison: Comparison, short: (text: string) => st
   const idle = alike(findings, ({ policies }) => policies.idleKinds.join()).flatMap((group) => {
     const kinds = findings[group[0] as number]?.policies.idleKinds ?? [];
     if (kinds.length === 0) return [];
-    return [`nobody enforces ${listed(kinds)} on ${pick(names, group)}.`];
+    return [`Nobody enforces ${listed(kinds)} on ${pick(names, group)}.`];
   });
   const told = differences.slice(0, MOST_DIFFERENCES).map((each) => difference(each, names, short));
   const rest = differences
     .slice(MOST_DIFFERENCES)
     .reduce((sum, { pairs }) => sum + pairs.length, 0);
   if (rest > 0) told.push(`${rest} further pairs differ in other ways; -o json has them all.`);
-  if (differences.length === 0) told.push("every pair fares the same on each.");
+  if (differences.length === 0) told.push("Every pair fares the same on each.");
   return [...idle, ...told].join(" ");
 }
 

@@ -1,6 +1,7 @@
 import type { Comparison } from "./comparison.ts";
 import { named } from "./explain-way.ts";
 import type { ConnectionFigures } from "./finding.ts";
+import { told } from "./names-in-text.ts";
 
 /** Why a first packet costs more than later ones, and what the look-ups are for: all of the way to another node. */
 export function explainRules(comparison: Comparison): string {
@@ -12,10 +13,12 @@ export function explainRules(comparison: Comparison): string {
     of: (figures: ConnectionFigures) => number,
     text: (n: number, figures: ConnectionFigures) => string,
   ) =>
-    far.flatMap(([name, figures]) => {
-      const n = of(figures);
-      return n > 0 ? [`${name} ${text(n, figures)}`] : [];
-    });
+    told(
+      far.map(([name, figures]) => {
+        const n = of(figures);
+        return [name, n > 0 ? text(n, figures) : undefined];
+      }),
+    );
   const nat = count(
     ({ first, later }) => natRules(first.rulesByTable) - natRules(later.rulesByTable),
     String,
@@ -32,7 +35,7 @@ export function explainRules(comparison: Comparison): string {
   return [
     ...(nat.length > 0
       ? [
-          `to another node, only first packets ask tables nat (conntrack remembers the answer): ${nat.join(", ")} rules.`,
+          `To another node, only first packets ask tables nat (conntrack remembers the answer): ${nat.join(", ")} rules.`,
         ]
       : []),
     ...(rest.length > 0 ? [`Later ones meet ${rest.join("; ")}.`] : []),

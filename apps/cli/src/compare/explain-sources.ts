@@ -1,6 +1,6 @@
 import type { Comparison } from "./comparison.ts";
 import type { NodePortOutcome } from "./finding.ts";
-import { alike, listed } from "./names-in-text.ts";
+import { alike, pick } from "./names-in-text.ts";
 
 const CLIENT = "the client";
 
@@ -11,7 +11,7 @@ export function explainSources({ findings, nodePort }: Comparison): string {
   const groups = alike(nodePort.found, (each) => fate(each?.cluster));
   const texts = groups.flatMap((group) => {
     const outcome = nodePort.found[group[0] as number]?.cluster;
-    const who = listed(group.map((i) => names[i] as string));
+    const who = pick(names, group);
     if (outcome === undefined) return [];
     switch (fate(outcome)) {
       case "hidden":
@@ -26,7 +26,7 @@ export function explainSources({ findings, nodePort }: Comparison): string {
   });
   const local = nodePort.found.every((each) => fate(each?.local) === "seen");
   const rest = local ? "; with Local only nodes that have a pod answer, and the address stays" : "";
-  return texts.length === 0 ? "" : `with policy Cluster ${texts.join("; ")}${rest}.`;
+  return texts.length === 0 ? "" : `With policy Cluster ${texts.join("; ")}${rest}.`;
 }
 
 function fate(outcome: NodePortOutcome | undefined): string {

@@ -1,5 +1,6 @@
 import type { Comparison } from "./comparison.ts";
 import type { StateFinding } from "./finding.ts";
+import { told } from "./names-in-text.ts";
 
 /** Maps that are named; of the others there are too many. */
 const MOST_MAPS = 4;
@@ -14,10 +15,12 @@ export function explainState({ findings }: Comparison): string {
     state === undefined ? [] : [[cni.label, state.counts, state.pods] as const],
   );
   const of = (count: (counts: Counts) => number, text: (n: number, counts: Counts) => string) =>
-    states.flatMap(([name, counts]) => {
-      const n = count(counts);
-      return n > 0 ? [`${name} ${text(n, counts)}`] : [];
-    });
+    told(
+      states.map(([name, counts]) => {
+        const n = count(counts);
+        return [name, n > 0 ? text(n, counts) : undefined];
+      }),
+    );
   const own = of(
     ({ iptablesOwners }) => Object.keys(iptablesOwners).filter((owner) => owner !== KUBE).length,
     (_, { iptablesOwners }) => owners(iptablesOwners),

@@ -2,7 +2,7 @@ import { outerBytes } from "@cnilab/inspect";
 import type { Comparison } from "./comparison.ts";
 import type { Explanation } from "./explanations.ts";
 import type { ConnectionFigures, WalkFigures } from "./finding.ts";
-import { alike, listed, pick } from "./names-in-text.ts";
+import { alike, pick } from "./names-in-text.ts";
 
 /** As paths have them. */
 const CABLE = "~";
@@ -68,7 +68,10 @@ export function named(
 }
 
 function who(all: Named, group: readonly number[]): string {
-  return listed(group.map((i) => all[i]?.[0] as string));
+  return pick(
+    all.map(([name]) => name),
+    group,
+  );
 }
 
 function encapsulation(far: Named): string {
@@ -78,7 +81,7 @@ function encapsulation(far: Named): string {
     const names = who(far, group);
     const sum = outer.map((header) => `${header.name} ${header.bytes}`).join(" + ");
     return outer.length === 0
-      ? `no tunnel on ${names}, the nodes' network carries pods' addresses`
+      ? `none, as the nodes' network carries pods' addresses (${names})`
       : `${outerBytes(outer)} = ${sum} (${names})`;
   });
   const rest = alike(far, ([, figures]) => roomText(figures)).map(

@@ -32,7 +32,7 @@ export function askedText(
   return parts.length === 0 ? "" : `Measured: ${parts.map(short).join(", ")}`;
 }
 
-/** Over a column. */
+/** Over a column: with the release, where no options tell it apart already. */
 export function headOf({ cni: { label, release } }: Finding): string {
-  return release === "" ? label : `${label} ${release}`;
+  return release === "" || label.includes(":") ? label : `${label} ${release}`;
 }

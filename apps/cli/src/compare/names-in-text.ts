@@ -26,7 +26,19 @@ export function shortNames(pairs: readonly Pair[]): (text: string) => string {
   return (text) => text.replaceAll(prefix, "");
 }
 
-/** Some of the names as a list of words. */
+/** Some of the names as a list of words, and `each` for all of several. */
 export function pick(names: readonly string[], indexes: readonly number[]): string {
+  if (names.length > 1 && indexes.length === names.length) return "each";
   return listed(indexes.map((i) => names[i] as string));
+}
+
+/** What there is to say of each name, those together of which it is the same; nothing of those without. */
+export function told(
+  all: readonly (readonly [name: string, text: string | undefined])[],
+): string[] {
+  const names = all.map(([name]) => name);
+  return alike(all, ([, text]) => text ?? "").flatMap((group) => {
+    const text = all[group[0] as number]?.[1];
+    return text === undefined ? [] : [`${pick(names, group)} ${text}`];
+  });
 }

@@ -3,7 +3,8 @@ import { isPolicyKind, isPolicyOrigin, type Origin, objectKey } from "@cnilab/co
 import type { ReachMember } from "../reach-members.ts";
 import type { Pair, PairOutcome } from "./finding.ts";
 
-const NOT_RUNNING: PairOutcome = { verdict: "not running", reason: "an end does not run" };
+/** Of a pair of which nobody is there to speak. */
+export const NOT_RUNNING: PairOutcome = { verdict: "not running", reason: "an end does not run" };
 
 /** Sends packets from each pair's source to its destination, each time as if nobody had spoken before. */
 export function reachOutcomes(
