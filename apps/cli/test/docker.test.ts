@@ -191,6 +191,37 @@ test.each([
   expect(stdout).toContain(says);
 });
 
+test("what docker itself lists", async () => {
+  const { stdout } = await docker("ps");
+  expect(stdout.split("\n").map((line) => line.replace(/ {3,}/g, " | ").slice(15))).toEqual([
+    "IMAGE | COMMAND | CREATED | STATUS | PORTS | NAMES",
+    'nginx | "" | Less than a second ago | Up Less than a second | 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp | p-web-1',
+    'app | "" | Less than a second ago | Up Less than a second | 53/udp, 9000/tcp | p-api-1',
+    'postgres | "" | Less than a second ago | Up Less than a second | 5432/tcp | p-db-1',
+    "",
+  ]);
+  expect((await docker("ps", "-q", "--no-trunc")).stdout).toMatch(/^([0-9a-f]{64}\n){3}$/);
+  expect((await docker("port", "web")).stdout).toBe(
+    "80/tcp -> 0.0.0.0:8080\n80/tcp -> [::]:8080\n",
+  );
+  expect((await docker("port", "web", "80")).stdout).toBe("0.0.0.0:8080\n[::]:8080\n");
+  expect((await docker("network", "ls")).stdout.match(/\bp_\w+/g)).toEqual([
+    "p_back",
+    "p_data",
+    "p_front",
+  ]);
+  const [network] = JSON.parse((await docker("network", "inspect", "data")).stdout);
+  expect([network.Name, network.Internal, network.IPAM.Config[0].Subnet]).toEqual([
+    "p_data",
+    true,
+    "172.20.0.0/16",
+  ]);
+  const [web, front] = JSON.parse((await docker("inspect", "web", "p_front")).stdout);
+  expect([web.Name, front.Name]).toEqual(["/p-web-1", "p_front"]);
+  expect(Object.keys(web.NetworkSettings.Networks)).toEqual(["p_back", "p_front"]);
+  expect(web.NetworkSettings.Networks.p_back.DNSNames).toContain("web");
+});
+
 test("variables come from .env beside the file, and from the caller before that", async () => {
   writeFileSync(join(folder, ".env"), "PORT=8081\n");
   try {
@@ -226,6 +257,10 @@ describe("bad input is one line, and exit 2", () => {
     { args: ["probe", "web", "web", "--userland-proxy=x"], error: "must be true or false" },
     { args: ["show", "iptables", "-o", "json"], error: "iptables-save has no JSON form" },
     { args: ["show", "links", "--container", "gone"], error: '"gone": is not there' },
+    { args: ["port", "api", "80"], error: "no public port '80' published for p-api-1" },
+    { args: ["port", "gone"], error: '"gone": is not there; there is p-db-1' },
+    { args: ["inspect", "gone"], error: '"gone": is not there; there is p-db-1' },
+    { args: ["network", "inspect", "gone"], error: "network gone not found" },
     { args: ["reach", "--port", "x"], error: "--port: must be a number" },
     { args: ["dns", "web", "x", "Q"], error: '"Q" is no type of record' },
     { args: ["--seed", "x"], error: "--seed: must be a whole number" },

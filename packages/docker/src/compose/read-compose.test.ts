@@ -149,12 +149,22 @@ services:
     ],
     dependsOn: ["api", "db", "cache"],
     environment: { A: "1", B: "set" },
-    command: ["nginx -g daemon"],
+    command: ["nginx", "-g", "daemon"],
   });
   expect(api?.environment).toEqual({ X: "y=z", B: "set" });
   expect(api?.extraHosts).toEqual(["one:10.0.0.1", "two:10.0.0.2", "two:::1"]);
   expect([db?.mode, db?.dependsOn, db?.attachments]).toEqual([{ service: "api" }, ["api"], []]);
   expect(cache?.mode).toBe("none");
+});
+
+test.each([
+  { command: "nginx -g 'daemon off;'", want: ["nginx", "-g", "daemon off;"] },
+  { command: '"sh -c \\"echo a b\\" c\\\\ d"', want: ["sh", "-c", "echo a b", "c d"] },
+  { command: "[a b, c]", want: ["a b", "c"] },
+  { command: '""', want: [] },
+  { command: "null", want: [] },
+])("command $command", ({ command, want }) => {
+  expect(web(`command: ${command}`).command).toEqual(want);
 });
 
 test("profiles", () => {

@@ -339,7 +339,7 @@ class ComposeReader {
       dnsOptions: stringList(fields["dns_opt"]),
       links,
       environment: this.#serviceEnvironment(fields["environment"]),
-      command: stringList(fields["command"]),
+      command: words(fields["command"]),
       labels: withoutNull(pairs(fields["labels"])),
       where: this.#at(path),
     };
@@ -684,6 +684,17 @@ function text(value: unknown): string | undefined {
 function stringList(value: unknown): string[] {
   if (value === undefined || value === null) return [];
   return Array.isArray(value) ? value.map(String) : [String(value)];
+}
+
+/** Of a text, words as a shell has them (go-shellwords). */
+function words(value: unknown): string[] {
+  if (typeof value !== "string") return stringList(value);
+  const found = value.matchAll(/(?:"(?:\\.|[^"\\])*"|'[^']*'|\\.|[^\s"'\\])+/gs);
+  return [...found].map(([word]) =>
+    word.replace(/"((?:\\.|[^"\\])*)"|'([^']*)'|\\(.)/gs, (_, double, single, escaped) =>
+      double === undefined ? (single ?? escaped) : double.replace(/\\(.)/gs, "$1"),
+    ),
+  );
 }
 
 function withoutNull(given: Readonly<Record<string, string | null>>): Record<string, string> {

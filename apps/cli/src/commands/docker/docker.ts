@@ -6,6 +6,7 @@ import { print, printJson } from "../../output.ts";
 import type { ProgramIo } from "../../program-io.ts";
 import { addDockerCurlCommand } from "./curl.ts";
 import { addDockerDnsCommand } from "./dns.ts";
+import { addDockerListings } from "./listings.ts";
 import { addDockerProbeCommand } from "./probe.ts";
 import { addDockerReachCommand } from "./reach.ts";
 import { addDockerShowCommand } from "./show.ts";
@@ -20,7 +21,8 @@ A source is a service, a container, host, lan (a neighbour of the host) or inter
   cnilab docker -f compose.yaml
   cnilab docker -f compose.yaml trace web db:5432
   cnilab docker -f compose.yaml trace lan host:8080
-  cnilab docker -f compose.yaml show iptables`;
+  cnilab docker -f compose.yaml show iptables
+  cnilab docker -f compose.yaml network inspect front`;
 
 export function addDockerCommand(program: Command, io: ProgramIo): void {
   const docker = program
@@ -49,6 +51,7 @@ export function addDockerCommand(program: Command, io: ProgramIo): void {
     addDockerCurlCommand,
     addDockerDnsCommand,
     addDockerShowCommand,
+    addDockerListings,
   ]) {
     add(docker, io);
   }
