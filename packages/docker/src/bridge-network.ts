@@ -1,5 +1,11 @@
 import { Bridge, type NetNamespace } from "@cnilab/linux";
-import { formatIp, type Ipv4Address, type Prefix } from "@cnilab/net";
+import {
+  formatIp,
+  type IpAddress,
+  type Ipv4Address,
+  type Ipv6Address,
+  type Prefix,
+} from "@cnilab/net";
 import { type BridgeOptions, parseBridgeOptions } from "./bridge-options.ts";
 import { NameRecords } from "./dns/name-records.ts";
 import { DockerError } from "./docker-error.ts";
@@ -15,6 +21,12 @@ export interface NetworkSpec {
   readonly subnet?: Prefix;
   readonly ipRange?: Prefix;
   readonly gateway?: Ipv4Address;
+  /** `--ipv6`: addresses of both families. */
+  readonly ipv6?: boolean;
+  /** IPv6's `--subnet`, `--ip-range` and `--gateway`; a /64 out of the daemon's own range where they are absent. */
+  readonly subnet6?: Prefix;
+  readonly ipRange6?: Prefix;
+  readonly gateway6?: Ipv6Address;
   /** `--opt`, by their full names. */
   readonly options?: Readonly<Record<string, string>>;
   readonly labels?: Readonly<Record<string, string>>;
@@ -35,6 +47,9 @@ export class BridgeNetwork {
   readonly pool: AddressPool;
   /** None for a network that is isolated from its host. */
   readonly gateway: Ipv4Address | undefined;
+  /** `undefined` where the network has no IPv6. */
+  readonly pool6: AddressPool<Ipv6Address> | undefined;
+  readonly gateway6: Ipv6Address | undefined;
   readonly bridge: Bridge;
   /** What its containers call each other. */
   readonly names: NameRecords = new NameRecords();
@@ -52,6 +67,7 @@ export class BridgeNetwork {
     },
     id: string,
     subnet: Prefix,
+    subnet6: Prefix | undefined,
     spec: NetworkSpec,
   ) {
     const { netns } = host;
@@ -60,13 +76,22 @@ export class BridgeNetwork {
     this.internal = spec.internal ?? false;
     this.spec = spec;
     this.createdAt = netns.network.clock.now;
-    checkAddresses(spec, subnet);
+    checkAddresses(spec.name, subnet, spec.ipRange, spec.gateway);
+    if (subnet6 !== undefined) {
+      checkAddresses(spec.name, subnet6, spec.ipRange6, spec.gateway6);
+    }
     this.options = parseBridgeOptions(spec.options ?? {}, this.internal);
     this.pool = new AddressPool(subnet, spec.ipRange);
-    const { icc, gatewayMode, inhibitIpv4, mtu, masquerade, hostIp } = this.options;
+    this.pool6 = subnet6 && new AddressPool<Ipv6Address>(subnet6, spec.ipRange6);
+    const { icc, gatewayMode, gatewayMode6, inhibitIpv4, mtu, masquerade, hostIp, hostIp6 } =
+      this.options;
     const skipsGateway = gatewayMode === "isolated" || (inhibitIpv4 && this.internal);
     this.gateway =
       spec.gateway === undefined && skipsGateway ? undefined : this.pool.request(spec.gateway);
+    this.gateway6 =
+      spec.gateway6 === undefined && gatewayMode6 === "isolated"
+        ? undefined
+        : this.pool6?.request(spec.gateway6);
     // Without br_netfilter nothing keeps containers of one bridge apart.
     if (host.firewaller !== undefined && (!icc || !host.userlandProxy)) {
       netns.kernel.brNetfilter = true;
@@ -82,6 +107,13 @@ export class BridgeNetwork {
       if (mtu !== undefined) bridge.setMtu(mtu);
       if (this.gateway !== undefined && gatewayMode !== "isolated" && !inhibitIpv4) {
         bridge.addAddress(this.gateway, subnet.length);
+      }
+      if (subnet6 !== undefined) {
+        const isIsolated = gatewayMode6 === "isolated";
+        netns.sysctl.set(`net/ipv6/conf/${bridge.name}/disable_ipv6`, isIsolated ? 1 : 0);
+        if (this.gateway6 !== undefined && !isIsolated) {
+          bridge.addAddress(this.gateway6, subnet6.length);
+        }
       }
       if (!host.userlandProxy) {
         netns.sysctl.set(`net/ipv4/conf/${bridge.name}/route_localnet`, 1);
@@ -99,6 +131,14 @@ export class BridgeNetwork {
           routed: gatewayMode === "routed",
           unprotected: gatewayMode === "nat-unprotected",
         },
+        ...(subnet6 !== undefined && {
+          ipv6: {
+            prefix: subnet6,
+            ...(hostIp6 === undefined ? {} : { hostIp: hostIp6 }),
+            routed: gatewayMode6 === "routed",
+            unprotected: gatewayMode6 === "nat-unprotected",
+          },
+        }),
       };
       this.firewall = host.firewaller?.addNetwork(rules);
     } catch (error) {
@@ -116,6 +156,10 @@ export class BridgeNetwork {
     return this.pool.subnet;
   }
 
+  get subnet6(): Prefix | undefined {
+    return this.pool6?.subnet;
+  }
+
   remove(): void {
     this.firewall?.remove();
     this.bridge.remove();
@@ -123,12 +167,17 @@ export class BridgeNetwork {
 }
 
 /** daemon/network.go `validateIpamConfig`. */
-function checkAddresses({ name, ipRange, gateway }: NetworkSpec, subnet: Prefix): void {
+function checkAddresses(
+  name: string,
+  subnet: Prefix,
+  ipRange: Prefix | undefined,
+  gateway: IpAddress | undefined,
+): void {
   const fault = (text: string) =>
     new DockerError(`network ${name}: invalid network config: invalid ${text}`);
   if (ipRange !== undefined) {
-    if (typeof ipRange.address !== "number") {
-      throw fault(`ip-range ${ipRange}: parent subnet is an IPv4 block`);
+    if (ipRange.family !== subnet.family) {
+      throw fault(`ip-range ${ipRange}: parent subnet is an IPv${subnet.family} block`);
     }
     if (ipRange.length < subnet.length) {
       throw fault(`ip-range ${ipRange}: CIDR block is bigger than its parent subnet ${subnet}`);

@@ -1,4 +1,4 @@
-import { type Ipv4Address, tryParseIp } from "@cnilab/net";
+import { type Ipv4Address, type Ipv6Address, tryParseIp } from "@cnilab/net";
 import { DockerError } from "./docker-error.ts";
 
 export type GatewayMode = "nat" | "nat-unprotected" | "routed" | "isolated";
@@ -13,12 +13,14 @@ export interface BridgeOptions {
   readonly icc: boolean;
   readonly masquerade: boolean;
   readonly gatewayMode: GatewayMode;
+  readonly gatewayMode6: GatewayMode;
   /** The bridge gets no address. */
   readonly inhibitIpv4: boolean;
   /** Where ports are published that name no host address. */
   readonly hostBinding: Ipv4Address;
   /** Source of what leaves the host; that of the interface where it is absent. */
   readonly hostIp: Ipv4Address | undefined;
+  readonly hostIp6: Ipv6Address | undefined;
   readonly trustedHostInterfaces: readonly string[];
 }
 
@@ -38,7 +40,8 @@ export function parseBridgeOptions(
     return parsed;
   };
   const gatewayMode = read("bridge.gateway_mode_ipv4", parseGatewayMode) ?? "nat";
-  if (gatewayMode === "isolated" && !internal) {
+  const gatewayMode6 = read("bridge.gateway_mode_ipv6", parseGatewayMode) ?? "nat";
+  if ([gatewayMode, gatewayMode6].includes("isolated") && !internal) {
     throw new DockerError("gateway mode 'isolated' can only be used for an internal network");
   }
   return {
@@ -47,9 +50,11 @@ export function parseBridgeOptions(
     icc: read("bridge.enable_icc", parseBool) ?? true,
     masquerade: read("bridge.enable_ip_masquerade", parseBool) ?? true,
     gatewayMode,
+    gatewayMode6,
     inhibitIpv4: read("bridge.inhibit_ipv4", parseBool) ?? false,
     hostBinding: read("bridge.host_binding_ipv4", parseIpv4) ?? 0,
     hostIp: read("host_ipv4", parseIpv4),
+    hostIp6: read("host_ipv6", parseIpv6),
     trustedHostInterfaces:
       read("bridge.trusted_host_interfaces", (value) => value.split(":").filter(Boolean)) ?? [],
   };
@@ -76,4 +81,9 @@ function parseMtu(value: string): number | undefined {
 function parseIpv4(value: string): Ipv4Address | undefined {
   const address = tryParseIp(value);
   return typeof address === "number" ? address : undefined;
+}
+
+function parseIpv6(value: string): Ipv6Address | undefined {
+  const address = tryParseIp(value);
+  return typeof address === "number" ? undefined : address;
 }

@@ -1,6 +1,6 @@
 import type { HostFiles } from "@cnilab/core";
 import type { NetDevice, NetNamespace } from "@cnilab/linux";
-import type { IpAddress, Ipv4Address, Mac } from "@cnilab/net";
+import type { IpAddress, Ipv4Address, Ipv6Address, Mac } from "@cnilab/net";
 import type { BridgeNetwork } from "./bridge-network.ts";
 import type { DnsOverrides } from "./dns/resolv-conf-file.ts";
 import { DockerError } from "./docker-error.ts";
@@ -35,6 +35,7 @@ export interface ExposedPort {
 export interface ConnectSpec {
   readonly network: string;
   readonly ip?: Ipv4Address;
+  readonly ip6?: Ipv6Address;
   readonly mac?: Mac;
   readonly aliases?: readonly string[];
   /** `--link CONTAINER:ALIAS`: what this container alone calls others on the network. */
@@ -65,6 +66,8 @@ export interface Endpoint {
   readonly id: string;
   readonly network: BridgeNetwork;
   readonly address: Ipv4Address;
+  /** Where the network has IPv6. */
+  readonly address6: Ipv6Address | undefined;
   readonly mac: Mac;
   /** `eth0` …, in the container. */
   readonly device: NetDevice;
@@ -163,6 +166,13 @@ export class Container {
     return this.endpointsByPriority.find(({ network }) => !network.internal);
   }
 
+  /** The same for IPv6: it may be another. */
+  get gatewayEndpoint6(): Endpoint | undefined {
+    return this.endpointsByPriority.find(
+      ({ network }) => !network.internal && network.gateway6 !== undefined,
+    );
+  }
+
   /** As libnetwork keeps them: the first is the gateway, and the first to be asked for names. */
   get endpointsByPriority(): readonly Endpoint[] {
     return [...this.endpoints].sort(byGatewayPriority);
@@ -177,6 +187,12 @@ export class Container {
 function byGatewayPriority(x: Endpoint, y: Endpoint): number {
   if (x.gatewayPriority !== y.gatewayPriority) return y.gatewayPriority - x.gatewayPriority;
   if (x.network.internal !== y.network.internal) return x.network.internal ? 1 : -1;
-  const gateways = ({ network }: Endpoint) => (network.gateway === undefined ? 0 : 1);
+  const gateways = ({ network }: Endpoint) =>
+    Number(network.gateway !== undefined) + Number(network.gateway6 !== undefined);
   return gateways(y) - gateways(x) || (x.network.name < y.network.name ? -1 : 1);
+}
+
+/** Of both families. */
+export function addressesOf({ address, address6 }: Endpoint): readonly IpAddress[] {
+  return address6 === undefined ? [address] : [address, address6];
 }

@@ -6,10 +6,11 @@ import {
   RT_SCOPE_LINK,
   RT_TABLE_MAIN,
 } from "@cnilab/linux";
-import { formatIp, Prefix } from "@cnilab/net";
+import { bigIntToIpv6, formatIp, IPV6_ANY, type IpFamily, isLinkLocal, Prefix } from "@cnilab/net";
 import { BridgeNetwork, DEFAULT_NETWORK, type NetworkSpec } from "./bridge-network.ts";
 import { parseBridgeOptions } from "./bridge-options.ts";
 import {
+  addressesOf,
   type ConnectSpec,
   Container,
   type ContainerSpec,
@@ -23,7 +24,11 @@ import { joinNetwork } from "./endpoint.ts";
 import type { Firewaller } from "./firewall/firewaller.ts";
 import { IptablesFirewaller } from "./firewall/iptables-firewaller.ts";
 import { NftablesFirewaller } from "./firewall/nftables-firewaller.ts";
-import { AddressSpace, type NetworkToSplit } from "./ipam/address-space.ts";
+import {
+  AddressSpace,
+  LOCAL_SCOPE_DEFAULT_NETWORKS,
+  type NetworkToSplit,
+} from "./ipam/address-space.ts";
 import { type MappedPorts, PortMapper } from "./port-mapper.ts";
 
 /** daemon.json, as far as the network goes. */
@@ -46,8 +51,11 @@ export type SpecialNetwork = "host" | "none";
 /** What belongs to a container only while it runs. */
 interface Running {
   readonly dns: SandboxDns | undefined;
-  ports: MappedPorts | undefined;
+  ports: readonly MappedPorts[];
 }
+
+/** The networks that lead out, by family. */
+type Gateways = readonly [Endpoint | undefined, Endpoint | undefined];
 
 /** What a name of a container or a network may look like (daemon/names). */
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
@@ -77,7 +85,9 @@ export class DockerHost {
     this.startedAt = kernel.network.clock.now;
     this.#config = config;
     this.#random = kernel.network.random.fork(`${kernel.hostname} docker`);
-    this.#space = new AddressSpace(config.defaultAddressPools);
+    const pools = config.defaultAddressPools ?? LOCAL_SCOPE_DEFAULT_NETWORKS;
+    const hasIpv6 = pools.some(({ base }) => base.family === 6);
+    this.#space = new AddressSpace(hasIpv6 ? pools : [...pools, uniqueLocal(this.#random)]);
     this.#ports = new PortMapper(kernel.initNs, this.#userlandProxy);
     this.#enableForwarding();
     this.#firewaller = this.#makeFirewaller();
@@ -107,14 +117,19 @@ export class DockerHost {
     if (device !== undefined && this.kernel.initNs.findDevice(device) !== undefined) {
       throw new DockerError(`network ${name}: there is a device ${device} already`);
     }
-    if (spec.subnet === undefined && (spec.ipRange ?? spec.gateway) !== undefined) {
+    const lacksSubnet = spec.subnet === undefined && (spec.ipRange ?? spec.gateway) !== undefined;
+    const lacksSubnet6 =
+      spec.subnet6 === undefined && (spec.ipRange6 ?? spec.gateway6) !== undefined;
+    if (lacksSubnet || lacksSubnet6) {
       throw new DockerError(`network ${name}: an IP range or a gateway needs a subnet`);
     }
-    const subnet =
-      spec.subnet === undefined
-        ? this.#space.allocatePredefined(this.#reservedPrefixes())
-        : this.#space.allocate(spec.subnet);
+    const subnet = this.#allocate(spec.subnet, 4);
+    let subnet6: Prefix | undefined;
     try {
+      if (spec.ipv6 === true) {
+        subnet6 = this.#allocate(spec.subnet6, 6);
+        this.#enableForwarding6();
+      }
       const network = new BridgeNetwork(
         {
           netns: this.kernel.initNs,
@@ -123,12 +138,14 @@ export class DockerHost {
         },
         this.#id(),
         subnet,
+        subnet6,
         spec,
       );
       this.networks.set(name, network);
       return network;
     } catch (error) {
       this.#space.release(subnet);
+      if (subnet6 !== undefined) this.#space.release(subnet6);
       throw named(error, `network ${name}`);
     }
   }
@@ -146,6 +163,7 @@ export class DockerHost {
     }
     network.remove();
     this.#space.release(network.subnet);
+    if (network.subnet6 !== undefined) this.#space.release(network.subnet6);
     this.networks.delete(name);
   }
 
@@ -208,10 +226,10 @@ export class DockerHost {
       container.state = "running";
       const isOwn = typeof container.mode === "string";
       const dns = isOwn ? this.#dns(container) : undefined;
-      this.#running.set(container, { dns, ports: undefined });
+      this.#running.set(container, { dns, ports: [] });
       if (isSpecial(container.mode)) container.endpointId = this.#id();
       for (const connect of container.joins.values()) this.#join(container, connect);
-      this.#updateGateway(container, undefined);
+      this.#updateGateways(container, NO_GATEWAYS);
       container.startedAt = this.kernel.network.clock.now;
     } catch (error) {
       const { startedAt, state } = container;
@@ -253,9 +271,9 @@ export class DockerHost {
     this.containers.clear();
     for (const each of order) this.containers.set(each.name, each);
     for (const endpoint of container.endpoints) {
-      const { network, id, address, spec } = endpoint;
+      const { network, id, spec } = endpoint;
       network.names.remove(id);
-      network.names.add(id, dnsNames(container, network, spec), [address]);
+      network.names.add(id, dnsNames(container, network, spec), addressesOf(endpoint));
     }
   }
 
@@ -264,13 +282,13 @@ export class DockerHost {
     const container = this.container(name);
     this.#checkConnect(container, spec);
     if (container.isRunning) {
-      const before = container.gatewayEndpoint;
+      const before = gatewaysOf(container);
       const endpoint = this.#join(container, spec);
       try {
-        this.#updateGateway(container, before);
+        this.#updateGateways(container, before);
       } catch (error) {
         this.#leave(container, endpoint);
-        this.#updateGateway(container, undefined);
+        this.#updateGateways(container, NO_GATEWAYS);
         throw named(error, `container ${name}`);
       }
     }
@@ -292,10 +310,10 @@ export class DockerHost {
     const network = this.networks.get(networkName);
     const endpoint = network === undefined ? undefined : container.endpointIn(network);
     if (endpoint === undefined) return;
-    const before = container.gatewayEndpoint;
-    if (before === endpoint) this.#unpublish(container);
+    const before = gatewaysOf(container);
+    if (before.includes(endpoint)) this.#unpublish(container);
     this.#leave(container, endpoint);
-    this.#updateGateway(container, before);
+    this.#updateGateways(container, before);
   }
 
   /** By name. @throws DockerError */
@@ -337,7 +355,7 @@ export class DockerHost {
   #makeFirewaller(): Firewaller | undefined {
     if (this.#config.iptables === false) return undefined;
     const config = {
-      families: [4] as const,
+      families: [4, 6] as const,
       hairpin: !this.#userlandProxy,
       allowDirectRouting: this.#config.allowDirectRouting ?? false,
     };
@@ -347,12 +365,40 @@ export class DockerHost {
       : new IptablesFirewaller(initNs, config);
   }
 
+  /** As for IPv4, where a network with IPv6 is made (setup_ip_forwarding.go `setupIPv6Forwarding`). */
+  #enableForwarding6(): void {
+    const { initNs } = this.kernel;
+    const keys = ["net/ipv6/conf/default/forwarding", "net/ipv6/conf/all/forwarding"];
+    const closed = keys.filter((key) => initNs.sysctl.get(key) !== 1);
+    if (closed.length === 0) return;
+    if (this.#backend === "nftables") {
+      throw new DockerError(
+        "IPv6 global forwarding is disabled: with nftables dockerd does not turn it on; set the sysctls net.ipv6.conf.all.forwarding=1 and net.ipv6.conf.default.forwarding=1",
+      );
+    }
+    for (const key of closed) initNs.sysctl.set(key, 1);
+    if (this.#config.iptables === false || this.#config.ipForwardNoDrop === true) return;
+    initNs.iptables(6).setPolicy("filter", "FORWARD", "DROP");
+  }
+
+  /** @param wanted the next of the daemon's pools where it is absent */
+  #allocate(wanted: Prefix | undefined, family: IpFamily): Prefix {
+    if (wanted === undefined) {
+      return this.#space.allocatePredefined(this.#reservedPrefixes(), family);
+    }
+    if (wanted.family === family) return this.#space.allocate(wanted);
+    throw new DockerError(`${wanted} is no IPv${family} subnet`);
+  }
+
   /** What the host itself reaches on a link, and its name servers (netutils `InferReservedNetworks`). */
   #reservedPrefixes(): Prefix[] {
     const { nameservers } = ResolvConfFile.ofHost(this.kernel.files);
-    const reserved = nameservers
-      .filter((address) => typeof address === "number")
-      .map((address) => Prefix.host(address));
+    const reserved = nameservers.map((address) => Prefix.host(address));
+    for (const { address, prefixLength } of this.kernel.initNs.devices.flatMap(
+      (dev) => dev.addresses6,
+    )) {
+      if (!isLinkLocal(address)) reserved.push(new Prefix(address, prefixLength));
+    }
     for (const route of this.kernel.initNs.fib4.table(RT_TABLE_MAIN).routes()) {
       if (route.scope === RT_SCOPE_LINK && route.prefix.length > 0) reserved.push(route.prefix);
     }
@@ -368,7 +414,7 @@ export class DockerHost {
   }
 
   /** Whether a container may join a network so, now or when it starts. */
-  #checkConnect(container: Container, { network: name, ip, aliases }: ConnectSpec): void {
+  #checkConnect(container: Container, { network: name, ip, ip6, aliases }: ConnectSpec): void {
     if (name === "host") {
       throw new DockerError(
         "cannot connect container to host network - container must be created in host network mode",
@@ -392,7 +438,7 @@ export class DockerHost {
     }
     const invalid = (text: string) =>
       new DockerError(`container ${container.name}: invalid endpoint settings: ${text}`);
-    if (!network.isUserDefined && ip !== undefined) {
+    if (!network.isUserDefined && (ip ?? ip6) !== undefined) {
       throw invalid("user-specified IP address is supported on user-defined networks only");
     }
     if (!network.isUserDefined && (aliases ?? []).length > 0) {
@@ -401,6 +447,11 @@ export class DockerHost {
     if (ip !== undefined && !network.subnet.contains(ip)) {
       throw invalid(
         `no configured subnet contains IP address ${formatIp(ip)}: network ${name} has ${network.subnet}`,
+      );
+    }
+    if (ip6 !== undefined && network.subnet6?.contains(ip6) !== true) {
+      throw invalid(
+        `no configured subnet contains IP address ${formatIp(ip6)}: network ${name} has ${network.subnet6 ?? "no IPv6"}`,
       );
     }
   }
@@ -449,11 +500,12 @@ export class DockerHost {
   }
 
   #leave(container: Container, endpoint: Endpoint): void {
-    const { network, address, device } = endpoint;
+    const { network, address, address6, device } = endpoint;
     this.#running.get(container)?.dns?.left(endpoint);
-    network.firewall?.removeEndpoint(address);
+    for (const each of addressesOf(endpoint)) network.firewall?.removeEndpoint(each);
     device.remove();
     network.pool.release(address);
+    if (address6 !== undefined) network.pool6?.release(address6);
     container.endpoints.splice(container.endpoints.indexOf(endpoint), 1);
   }
 
@@ -473,26 +525,36 @@ export class DockerHost {
     if (netns !== this.kernel.initNs && !isShared) this.kernel.deleteNamespace(netns);
   }
 
-  /** Default route and published ports follow the network that is the gateway. */
-  #updateGateway(container: Container, before: Endpoint | undefined): void {
-    const now = container.gatewayEndpoint;
-    if (now === before) return;
+  /** Default routes and published ports follow the networks that are the gateways. */
+  #updateGateways(container: Container, before: Gateways): void {
+    const now = gatewaysOf(container);
+    if (now[0] === before[0] && now[1] === before[1]) return;
     this.#unpublish(container);
-    if (now === undefined) return;
-    const { gateway } = now.network;
-    if (gateway !== undefined) {
-      container.netns.addRoute({ dst: DEFAULT, via: gateway, dev: now.device }, "replace");
+    const [v4, v6] = now;
+    if (v4?.network.gateway !== undefined) {
+      const route = { dst: DEFAULT, via: v4.network.gateway, dev: v4.device };
+      container.netns.addRoute(route, "replace");
     }
+    if (v6?.network.gateway6 !== undefined) {
+      const route = { dst: DEFAULT6, via: v6.network.gateway6, dev: v6.device };
+      container.netns.addRoute(route, "replace");
+    }
+    const ports: MappedPorts[] = [];
     const running = this.#running.get(container);
     if (running === undefined) return;
-    running.ports = this.#ports.map(now.network, now.address, container.published);
-    container.portMappings = running.ports.mappings;
+    running.ports = ports;
+    // Where nothing leads out by IPv6, the gateway of IPv4 takes what comes to the host by it.
+    const alone = v6 === undefined || v6 === v4;
+    const { published } = container;
+    if (v4 !== undefined) ports.push(this.#ports.map(v4, published, alone ? [4, 6] : [4]));
+    if (!alone) ports.push(this.#ports.map(v6, published, [6]));
+    container.portMappings = ports.flatMap(({ mappings }) => mappings);
   }
 
   #unpublish(container: Container): void {
     const running = this.#running.get(container);
-    running?.ports?.close();
-    if (running !== undefined) running.ports = undefined;
+    for (const mapped of running?.ports ?? []) mapped.close();
+    if (running !== undefined) running.ports = [];
     container.portMappings = [];
   }
 
@@ -504,6 +566,20 @@ export class DockerHost {
 }
 
 const DEFAULT = new Prefix(0, 0);
+const DEFAULT6 = new Prefix(IPV6_ANY, 0);
+const NO_GATEWAYS: Gateways = [undefined, undefined];
+
+function gatewaysOf({ gatewayEndpoint, gatewayEndpoint6 }: Container): Gateways {
+  return [gatewayEndpoint, gatewayEndpoint6];
+}
+
+/** The host's own range of unique local addresses, in /64s (RFC 4193; daemon.go `deriveULABaseNetwork` makes it of the machine's id). */
+function uniqueLocal(random: Random): NetworkToSplit {
+  const own = random.fork("unique local addresses");
+  const globalId = (BigInt(own.below(256)) << 32n) | BigInt(own.uint32());
+  const base = new Prefix(bigIntToIpv6((0xfdn << 120n) | (globalId << 80n)), 48);
+  return { base, size: 64 };
+}
 
 function isSpecial(name: unknown): name is SpecialNetwork {
   return name === "host" || name === "none";

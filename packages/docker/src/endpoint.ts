@@ -26,6 +26,8 @@ export function joinNetwork(
   const address = network.pool.request(spec.ip);
   const undo: (() => void)[] = [() => network.pool.release(address)];
   try {
+    const address6 = network.pool6?.request(spec.ip6);
+    if (address6 !== undefined) undo.push(() => network.pool6?.release(address6));
     const mac = spec.mac ?? netns.kernel.randomMac();
     const shared = mtu === undefined ? {} : { mtu };
     const [veth, device] = Veth.pair(
@@ -36,19 +38,25 @@ export function joinNetwork(
     );
     undo.push(() => device.remove());
     // Without an IPv6 address of the network it has none at all (osl/interface_linux.go `setInterfaceIPv6`).
-    netns.sysctl.set(`net/ipv6/conf/${device.name}/disable_ipv6`, 1);
+    netns.sysctl.set(`net/ipv6/conf/${device.name}/disable_ipv6`, address6 === undefined ? 1 : 0);
     veth.setMaster(network.bridge);
     if (given.hairpin && veth.bridgePort !== undefined) veth.bridgePort.hairpin = true;
     veth.setUp();
     device.setUp();
     device.addAddress(address, network.subnet.length);
-    undo.push(() => network.firewall?.removeEndpoint(address));
-    network.firewall?.addEndpoint(address);
+    if (address6 !== undefined && network.subnet6 !== undefined) {
+      device.addAddress(address6, network.subnet6.length, { nodad: true });
+    }
+    for (const each of address6 === undefined ? [address] : [address, address6]) {
+      undo.push(() => network.firewall?.removeEndpoint(each));
+      network.firewall?.addEndpoint(each);
+    }
     advertise(device, address);
     return {
       id: given.id,
       network,
       address,
+      address6,
       mac,
       device,
       veth,

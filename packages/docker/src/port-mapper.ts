@@ -7,11 +7,11 @@ import {
   IPV6_ANY,
   IPV6_LOOPBACK,
   type IpAddress,
-  type Ipv4Address,
+  type IpFamily,
   isUnspecified,
 } from "@cnilab/net";
 import type { BridgeNetwork } from "./bridge-network.ts";
-import type { PortMapping, PublishedPort } from "./container.ts";
+import type { Endpoint, PortMapping, PublishedPort } from "./container.ts";
 import { DockerError } from "./docker-error.ts";
 import { startDockerProxy } from "./docker-proxy.ts";
 import type { PortBinding } from "./firewall/firewaller.ts";
@@ -51,11 +51,14 @@ export class PortMapper {
     this.#ports = new PortAllocator([Number(first), Number(last)]);
   }
 
-  /** @throws DockerError where a port is not to be had; nothing is published then */
+  /**
+   * @param families of the host's addresses for which the endpoint is the gateway
+   * @throws DockerError where a port is not to be had; nothing is published then
+   */
   map(
-    network: BridgeNetwork,
-    address: Ipv4Address,
+    { network, address, address6 }: Endpoint,
     published: readonly PublishedPort[],
+    families: readonly IpFamily[],
   ): MappedPorts {
     const closers: (() => void)[] = [];
     const mappings: PortMapping[] = [];
@@ -63,10 +66,12 @@ export class PortMapper {
       for (const undo of closers.splice(0).reverse()) undo();
     };
     try {
-      for (const request of this.#requests(network, published)) {
+      const hasIpv6 = address6 !== undefined;
+      for (const request of this.#requests(network, published, families, hasIpv6)) {
         for (const mapping of this.#bind(request, closers)) {
           mappings.push(mapping);
-          this.#open(network, { ...mapping, address }, closers);
+          const isIpv6 = hasIpv6 && typeof mapping.hostIp !== "number";
+          this.#open(network, { ...mapping, address: isIpv6 ? address6 : address }, closers);
         }
       }
     } catch (error) {
@@ -77,33 +82,43 @@ export class PortMapper {
   }
 
   /** In the order in which they are bound: those that want one port get it before others look for any (`sortAndNormPBs`). */
-  #requests(network: BridgeNetwork, published: readonly PublishedPort[]): readonly PortRequest[] {
-    const routed = network.options.gatewayMode === "routed";
+  #requests(
+    { options }: BridgeNetwork,
+    published: readonly PublishedPort[],
+    families: readonly IpFamily[],
+    hasIpv6: boolean,
+  ): readonly PortRequest[] {
     const requests: PortRequest[] = [];
     for (const { hostIp, ...port } of published) {
-      const [v4, v6] = this.#hostIps(network, hostIp);
-      if (routed && v4 !== undefined) requests.push({ ...port, hostIps: [0], routed: true });
-      const hostIps = [routed ? undefined : v4, v6].filter((ip) => ip !== undefined);
+      const [given4, given6] = this.#hostIps(options.hostBinding, hostIp, hasIpv6);
+      const v4 = families.includes(4) ? given4 : undefined;
+      const v6 = families.includes(6) ? given6 : undefined;
+      const routed4 = options.gatewayMode === "routed";
+      // The userland proxy does not mind how IPv6 is routed to a container that has none.
+      const routed6 = options.gatewayMode6 === "routed" && hasIpv6;
+      const opened = [routed4 && v4 !== undefined && 0, routed6 && v6 !== undefined && IPV6_ANY];
+      for (const any of opened) {
+        if (any !== false) requests.push({ ...port, hostIps: [any], routed: true });
+      }
+      const hostIps = [routed4 ? undefined : v4, routed6 ? undefined : v6].filter(
+        (ip) => ip !== undefined,
+      );
       if (hostIps.length > 0) requests.push({ ...port, hostIps, routed: false });
     }
     return requests.sort(byOrderOfBinding);
   }
 
-  /**
-   * Where a port is published of a container that has IPv4 only: IPv6 is the userland proxy's, and goes with all addresses
-   * where the host has it.
-   */
+  /** Where a port is published: to a container that has IPv4 only, IPv6 goes by the userland proxy, where there is one. */
   #hostIps(
-    { options }: BridgeNetwork,
+    binding: IpAddress,
     hostIp: IpAddress | undefined,
+    hasIpv6: boolean,
   ): readonly [IpAddress | undefined, IpAddress | undefined] {
-    if (hostIp !== undefined) {
-      if (typeof hostIp === "number") return [hostIp, undefined];
-      return [undefined, this.#userlandProxy ? hostIp : undefined];
-    }
-    const both =
-      options.hostBinding === 0 && this.#userlandProxy && this.#host.isLocalAddress(IPV6_LOOPBACK);
-    return [options.hostBinding, both ? IPV6_ANY : undefined];
+    const reachesIpv6 = hasIpv6 || this.#userlandProxy;
+    if (typeof hostIp === "number") return [hostIp, undefined];
+    if (hostIp !== undefined) return [undefined, reachesIpv6 ? hostIp : undefined];
+    const both = binding === 0 && reachesIpv6 && this.#host.isLocalAddress(IPV6_LOOPBACK);
+    return [binding, both ? IPV6_ANY : undefined];
   }
 
   #bind(

@@ -1,7 +1,7 @@
 import type { Random } from "@cnilab/core";
 import type { NetNamespace } from "@cnilab/linux";
 import { IPV6_LOOPBACK, type IpAddress, tryParseIp } from "@cnilab/net";
-import type { Container, Endpoint } from "../container.ts";
+import { addressesOf, type Container, type Endpoint } from "../container.ts";
 import { DockerError } from "../docker-error.ts";
 import { ContainerNames } from "./container-names.ts";
 import { EMBEDDED_DNS, EmbeddedResolver } from "./embedded-resolver.ts";
@@ -52,8 +52,8 @@ export class SandboxDns {
   joined(endpoint: Endpoint): void {
     const { files } = this.#container;
     if (endpoint.network.isUserDefined && this.#resolver === undefined) this.#startResolver();
-    const { dnsNames, address, id, network } = endpoint;
-    network.names.add(id, dnsNames, [address]);
+    const { dnsNames, id, network } = endpoint;
+    network.names.add(id, dnsNames, addressesOf(endpoint));
     files.write(HOSTS, addHosts(files.read(HOSTS) ?? "", this.#ownHosts(endpoint)));
   }
 
@@ -100,9 +100,10 @@ export class SandboxDns {
     return conf;
   }
 
-  #ownHosts({ address }: Endpoint): readonly HostsRecord[] {
+  #ownHosts(endpoint: Endpoint): readonly HostsRecord[] {
     const { hostname, spec } = this.#container;
-    return [{ address, names: ownNames(hostname, spec.domainname ?? "") }];
+    const names = ownNames(hostname, spec.domainname ?? "");
+    return addressesOf(endpoint).map((address) => ({ address, names }));
   }
 }
 

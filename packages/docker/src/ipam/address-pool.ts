@@ -1,23 +1,35 @@
-import { formatIp, type Ipv4Address, type Prefix } from "@cnilab/net";
+import {
+  addToIp,
+  compareIp,
+  formatIp,
+  type IpAddress,
+  type Ipv4Address,
+  type Prefix,
+} from "@cnilab/net";
 import { DockerError } from "../docker-error.ts";
 
-/** The addresses of one subnet: the lowest free one is given next, also where it was in use before (libnetwork ipams/defaultipam). */
-export class AddressPool {
+/**
+ * The addresses of one subnet: the lowest free one is given next, also where it was in use before (libnetwork ipams/defaultipam).
+ * All are of the subnet's family.
+ */
+export class AddressPool<A extends IpAddress = Ipv4Address> {
   readonly subnet: Prefix;
   readonly #range: Prefix;
-  readonly #used = new Set<Ipv4Address>();
+  readonly #used = new Set<IpAddress>();
   /** No address of the range below it is free. */
-  #next: Ipv4Address;
+  #next: IpAddress;
 
   /** @param range `--ip-range`: where addresses are taken from that nobody asks for by name */
   constructor(subnet: Prefix, range: Prefix = subnet) {
     this.subnet = subnet;
     this.#range = range;
-    this.#next = range.address as Ipv4Address;
-    // The network's own and the broadcast address, but on a point-to-point link (RFC 3021).
-    if (subnet.length < 31) {
-      this.#used.add(subnet.address as Ipv4Address);
-      this.#used.add(subnet.last as Ipv4Address);
+    this.#next = range.address;
+    // The network's own (IPv6: that of all its routers, RFC 4291 section 2.6.1) and the broadcast address, but on a
+    // point-to-point link (RFC 3021).
+    if (subnet.family === 6) this.#used.add(subnet.address);
+    else if (subnet.length < 31) {
+      this.#used.add(subnet.address);
+      this.#used.add(subnet.last);
     }
   }
 
@@ -27,17 +39,17 @@ export class AddressPool {
   }
 
   /** For those who ask for none by name. */
-  get available(): number {
-    let used = 0;
+  get available(): bigint {
+    let used = 0n;
     for (const address of this.#used) if (this.#range.contains(address)) used++;
-    return 2 ** (32 - this.#range.length) - used;
+    return this.#range.size - used;
   }
 
   /**
-   * @param wanted `--ip`; the lowest free address where it is absent
+   * @param wanted `--ip`, `--ip6`; the lowest free address where it is absent
    * @throws DockerError where it is taken, outside, or none is left
    */
-  request(wanted?: Ipv4Address): Ipv4Address {
+  request(wanted?: A): A {
     if (wanted !== undefined) {
       if (!this.subnet.contains(wanted)) {
         throw new DockerError(`${formatIp(wanted)} is not in the network's subnet ${this.subnet}`);
@@ -46,15 +58,18 @@ export class AddressPool {
       this.#used.add(wanted);
       return wanted;
     }
-    const last = this.#range.last as Ipv4Address;
-    while (this.#next <= last && this.#used.has(this.#next)) this.#next++;
-    if (this.#next > last) throw new DockerError(`no free address is left in ${this.#range}`);
+    while (this.#used.has(this.#next) && this.#range.contains(this.#next)) {
+      this.#next = addToIp(this.#next, 1);
+    }
+    if (!this.#range.contains(this.#next)) {
+      throw new DockerError(`no free address is left in ${this.#range}`);
+    }
     this.#used.add(this.#next);
-    return this.#next;
+    return this.#next as A;
   }
 
-  release(address: Ipv4Address): void {
+  release(address: A): void {
     if (!this.#used.delete(address)) return;
-    if (this.#range.contains(address) && address < this.#next) this.#next = address;
+    if (this.#range.contains(address) && compareIp(address, this.#next) < 0) this.#next = address;
   }
 }

@@ -1,4 +1,4 @@
-import { type Ipv4Address, Prefix, parsePrefix } from "@cnilab/net";
+import { type IpFamily, type Ipv4Address, Prefix, parsePrefix } from "@cnilab/net";
 import { DockerError } from "../docker-error.ts";
 
 /** `default-address-pools`: a range that is cut into subnets of one size. */
@@ -49,9 +49,15 @@ export class AddressSpace {
    * @param reserved what the host uses itself
    * @throws DockerError where all are taken
    */
-  allocatePredefined(reserved: readonly Prefix[]): Prefix {
+  allocatePredefined(reserved: readonly Prefix[], family: IpFamily = 4): Prefix {
     const taken = [...this.#allocated, ...reserved].sort(Prefix.compare);
     for (const { base, size } of this.#predefined) {
+      if (base.family !== family) continue;
+      if (family === 6) {
+        const free = firstFree6({ base, size }, taken);
+        if (free === undefined) continue;
+        return this.#add(free);
+      }
       const step = 2 ** (32 - size);
       let start = base.address as Ipv4Address;
       for (const prefix of taken) {
@@ -77,4 +83,16 @@ export class AddressSpace {
     this.#allocated.sort(Prefix.compare);
     return subnet;
   }
+}
+
+/** Hosts have few networks, each of which takes away a few subnets at most, or all. */
+function firstFree6({ base, size }: NetworkToSplit, taken: readonly Prefix[]): Prefix | undefined {
+  const near = taken.filter((prefix) => prefix.overlaps(base));
+  if (near.some((prefix) => prefix.covers(base))) return undefined;
+  const count = 1n << BigInt(size - base.length);
+  for (let i = 0n; i < count; i++) {
+    const subnet = base.subnet(i, size);
+    if (!near.some((prefix) => prefix.overlaps(subnet))) return subnet;
+  }
+  return undefined;
 }

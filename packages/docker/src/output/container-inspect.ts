@@ -99,11 +99,17 @@ function endpointSettings(
   docker: DockerHost,
   container: Container,
   name: string,
-  { ip, aliases, links, gatewayPriority = 0 }: ConnectSpec,
+  { ip, ip6, aliases, links, gatewayPriority = 0 }: ConnectSpec,
 ): object {
   const asked = {
     ...NO_ENDPOINT,
-    IPAMConfig: ip === undefined ? null : { IPv4Address: formatIp(ip) },
+    IPAMConfig:
+      (ip ?? ip6) === undefined
+        ? null
+        : {
+            ...(ip === undefined ? {} : { IPv4Address: formatIp(ip) }),
+            ...(ip6 === undefined ? {} : { IPv6Address: formatIp(ip6) }),
+          },
     Links: links === undefined ? null : links.map((link) => `${link.container}:${link.alias}`),
     Aliases: aliases ?? null,
     GwPriority: gatewayPriority,
@@ -119,6 +125,12 @@ function endpointSettings(
     IPAddress: formatIp(endpoint.address),
     MacAddress: formatMac(endpoint.mac),
     IPPrefixLen: network.subnet.length,
+    ...(endpoint.address6 !== undefined && {
+      IPv6Gateway:
+        network.internal || network.gateway6 === undefined ? "" : formatIp(network.gateway6),
+      GlobalIPv6Address: formatIp(endpoint.address6),
+      GlobalIPv6PrefixLen: network.subnet6?.length ?? 0,
+    }),
     DNSNames: network.isUserDefined ? endpoint.dnsNames : null,
   };
 }

@@ -1,6 +1,7 @@
-import { formatIp, formatMac } from "@cnilab/net";
+import { formatIp, formatMac, type IpAddress, type Prefix } from "@cnilab/net";
 import type { BridgeNetwork } from "../bridge-network.ts";
 import type { DockerHost, SpecialNetwork } from "../docker-host.ts";
+import type { AddressPool } from "../ipam/address-pool.ts";
 import { sortedByKey } from "./docker-table.ts";
 import { goTime } from "./go-time.ts";
 
@@ -8,7 +9,7 @@ import { goTime } from "./go-time.ts";
 export function inspectNetwork(docker: DockerHost, name: string): object {
   if (name === "host" || name === "none") return inspectSpecial(docker, name);
   const network = docker.network(name);
-  const { id, createdAt, spec, internal, pool } = network;
+  const { id, createdAt, spec, internal, pool, pool6 } = network;
   const containers = docker.containersOf(network).map((container) => {
     const endpoint = container.endpointIn(network);
     const address = endpoint && `${formatIp(endpoint.address)}/${network.subnet.length}`;
@@ -19,18 +20,15 @@ export function inspectNetwork(docker: DockerHost, name: string): object {
         EndpointID: endpoint?.id,
         MacAddress: endpoint && formatMac(endpoint.mac),
         IPv4Address: address,
-        IPv6Address: "",
+        IPv6Address: endpoint?.address6
+          ? `${formatIp(endpoint.address6)}/${network.subnet6?.length}`
+          : "",
       },
     ] as const;
   });
-  const subnets = {
-    [String(network.subnet)]: {
-      IPsInUse: pool.inUse,
-      DynamicIPsAvailable: pool.available,
-    },
-  };
+  const subnets = sortedByKey([pool, pool6].flatMap((each) => (each ? [statusOf(each)] : [])));
   return {
-    ...general(name, id, createdAt, "bridge"),
+    ...general(name, id, createdAt, "bridge", pool6 !== undefined),
     IPAM: { Driver: "default", Options: network.isUserDefined ? {} : null, Config: ipam(network) },
     ...kind(internal, spec.attachable ?? false),
     Options: sortedByKey(Object.entries(spec.options ?? {})),
@@ -69,7 +67,32 @@ function inspectSpecial(docker: DockerHost, name: SpecialNetwork): object {
   };
 }
 
-function general(name: string, id: string, createdAt: number, driver: string): object {
+/** Go's uint64, which holds no more (`Uint64Sat`). */
+const MOST = 2n ** 64n - 1n;
+
+function statusOf(
+  pool: Pick<AddressPool, "subnet" | "inUse" | "available">,
+): readonly [string, object] {
+  const available = pool.available < MOST ? pool.available : MOST;
+  return [
+    String(pool.subnet),
+    { IPsInUse: pool.inUse, DynamicIPsAvailable: jsonInteger(available) },
+  ];
+}
+
+/** A number, or what JSON writes with all its digits. */
+function jsonInteger(value: bigint): unknown {
+  const { rawJSON } = JSON as unknown as { rawJSON(text: string): object };
+  return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : rawJSON(String(value));
+}
+
+function general(
+  name: string,
+  id: string,
+  createdAt: number,
+  driver: string,
+  ipv6 = false,
+): object {
   return {
     Name: name,
     Id: id,
@@ -77,7 +100,7 @@ function general(name: string, id: string, createdAt: number, driver: string): o
     Scope: "local",
     Driver: driver,
     EnableIPv4: true,
-    EnableIPv6: false,
+    EnableIPv6: ipv6,
   };
 }
 
@@ -91,12 +114,20 @@ function kind(internal: boolean, attachable: boolean): object {
   };
 }
 
-function ipam({ subnet, spec, gateway }: BridgeNetwork): readonly object[] {
-  return [
-    {
-      Subnet: String(subnet),
-      ...(spec.ipRange === undefined ? {} : { IPRange: String(spec.ipRange) }),
-      ...(gateway === undefined ? {} : { Gateway: formatIp(gateway) }),
-    },
-  ];
+function ipam(network: BridgeNetwork): readonly object[] {
+  const { subnet, subnet6, spec, gateway, gateway6 } = network;
+  const v6 = subnet6 === undefined ? [] : [ipamConfig(subnet6, spec.ipRange6, gateway6)];
+  return [ipamConfig(subnet, spec.ipRange, gateway), ...v6];
+}
+
+function ipamConfig(
+  subnet: Prefix,
+  range: Prefix | undefined,
+  gateway: IpAddress | undefined,
+): object {
+  return {
+    Subnet: String(subnet),
+    ...(range === undefined ? {} : { IPRange: String(range) }),
+    ...(gateway === undefined ? {} : { Gateway: formatIp(gateway) }),
+  };
 }
