@@ -63,7 +63,7 @@ function check(config: ClusterConfig): void {
       if (!service.overlaps(range)) continue;
       throw new InputError(
         `pod range ${range} overlaps Service range ${service}; choose two ranges without a common address`,
-        "--cluster-cidr",
+        config.allocateNodeCidrs === false ? "the CNI's range" : "--cluster-cidr",
       );
     }
   }

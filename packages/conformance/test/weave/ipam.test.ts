@@ -39,7 +39,7 @@ test("a pod waits where there is no address left, and has one when another pod g
   expect(waiting).toHaveLength(1);
   const [last] = waiting as [string];
   expect(events(cluster, last)).toContain(
-    "FailedCreatePodSandBox: Failed to create pod sandbox: failed to setup network for sandbox: rpc error: code = DeadlineExceeded desc = context deadline exceeded (weave-net waits for an address: no free one in 10.9.0.0/29 that this peer can have)",
+    "FailedCreatePodSandBox: Failed to create pod sandbox: failed to setup network for sandbox: rpc error: code = DeadlineExceeded desc = context deadline exceeded (weave-net waits for an address: waiting for IP range grant from peers, of 10.9.0.0/29)",
   );
   const gone = names.find((name) => name !== last) as string;
   cluster.delete("Pod", `default/${gone}`);

@@ -169,12 +169,13 @@ export class WeaveIpam implements IpamEngine, WeaverApi {
   }
 }
 
-/** As `weave status ipam` says it. */
+/** As `weave status` says it. */
 function whatFor({ allocator }: Weaver): string {
   const { waiting, knownNodes, quorum } = allocator.consensus;
-  if (waiting) return `awaiting consensus (quorum: ${quorum}, known: ${knownNodes})`;
-  if (allocator.ring.isEmpty) return "awaiting IPAM data of a peer";
-  return `no free one in ${allocator.universe} that this peer can have`;
+  if (quorum > 0 && waiting) return `awaiting consensus (quorum: ${quorum}, known: ${knownNodes})`;
+  if (allocator.ring.isEmpty)
+    return "priming, as an observer does until a peer has told it of a ring";
+  return `waiting for IP range grant from peers, of ${allocator.universe}`;
 }
 
 function refused(ident: string): Error {

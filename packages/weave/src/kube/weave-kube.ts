@@ -13,6 +13,11 @@ import { kubePeers } from "./kube-peers.ts";
 import { systemPeerName } from "./peer-name.ts";
 import { isListed, type Reclaimer, reclaim, reclaimRemovedPeers } from "./reclaim.ts";
 
+/**
+ * How long its init container takes. By then kube-proxy, which has none, has made its rules, as it has where kubeadm brings it before
+ * anybody chooses a network: weave's have to come before `-j KUBE-FORWARD`.
+ */
+const INIT_MS = 500;
 /** launch.sh looks each second whether weaver answers. */
 const POLL_MS = 1_000;
 /** So that not all peers do at once what one is to do, in ms (prog/kube-utils/main.go). */
@@ -55,10 +60,18 @@ export class WeaveKube implements OverlayEngine {
     return this.#problem;
   }
 
-  /** What keeps pods from coming up though it works. */
+  /** What keeps pods from coming up though it works, and what a person may have meant otherwise. */
   get warnings(): readonly string[] {
     const { problem } = this.#ipam;
-    return problem === undefined ? [] : [`${this.#node.name}: ${problem}`];
+    const { name, config } = this.#node;
+    const { ipallocRange } = this.#config;
+    const warnings = problem === undefined ? [] : [`${name}: ${problem}`];
+    if (!config.clusterCidrs.some((cidr) => cidr.covers(ipallocRange))) {
+      warnings.push(
+        `Weave gives pods addresses of ${ipallocRange}, not of --cluster-cidr ${config.clusterCidrs.join(",")}: kube-proxy takes pods for strangers and hides them behind nodes; leave it out, or set ipalloc-range`,
+      );
+    }
+    return warnings;
   }
 
   /** The process, while it runs. */
@@ -71,8 +84,7 @@ export class WeaveKube implements OverlayEngine {
     const { files, initNs } = this.#node.machine;
     initNs.sysctl.set("net/bridge/bridge-nf-call-iptables", 1);
     if (files.read(CONFLIST_FILE) === undefined) files.write(CONFLIST_FILE, CONFLIST_TEXT);
-    // In a task of its own: the other nodes may be starting at this moment.
-    this.#after(0, () => this.#launch());
+    this.#after(INIT_MS, () => this.#launch());
   }
 
   stop(): void {
