@@ -42,7 +42,7 @@ test("what comes up, on one screen", async () => {
   p-api-1    back 172.19.0.2, data 172.20.0.3   9000/tcp 53/udp  -
   p-web-1    back 172.19.0.3, front 172.18.0.2  80/tcp           8080->80/tcp
 
-dockerd programmed 30 rules of iptables on the host; cnilab docker reach shows who reaches whom.
+dockerd programmed 37 rules of iptables on the host; cnilab docker reach shows who reaches whom.
 `,
   );
 });

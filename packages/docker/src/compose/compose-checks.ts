@@ -49,7 +49,21 @@ function textOr(check: Check): Check {
   };
 }
 
-const strings: Check = list(string);
+/** The same twice in a list is a mistake; from two files it is not. */
+function unique(item: Check): Check {
+  const check = list(item);
+  return (value, path) => {
+    check(value, path);
+    const seen = new Set<string>();
+    for (const [i, each] of (value as readonly unknown[]).entries()) {
+      const text = JSON.stringify(each);
+      if (seen.has(text)) fail([...path, i], `is there twice: take one ${describe(each)} out`);
+      seen.add(text);
+    }
+  };
+}
+
+const strings: Check = unique(string);
 const stringOrList: Check = textOr(strings);
 
 /** A variable may have stood for it, so that it is text. */
@@ -59,6 +73,10 @@ function number(least: number, most?: number): Check {
     check(typeof value === "string" && /^-?\d{1,15}$/.test(value) ? Number(value) : value, path);
   };
 }
+
+/** What says nothing of networks is looked at from outside. */
+const mapping: Check = object({});
+const items: Check = list(anything);
 
 const numberOrString: Check = (value, path) => {
   if (typeof value !== "number") string(value, path);
@@ -161,14 +179,14 @@ const publishedPort: Check = (value, path) => {
 const SERVICE: Readonly<Record<string, Check>> = {
   annotations: listOrDict,
   attach: boolean,
-  blkio_config: anything,
-  build: anything,
+  blkio_config: mapping,
+  build: textOr(mapping),
   cap_add: strings,
   cap_drop: strings,
   cgroup: oneOf("host", "private"),
   cgroup_parent: string,
   command,
-  configs: anything,
+  configs: items,
   container_name: string,
   cpu_count: numberOrString,
   cpu_percent: numberOrString,
@@ -179,7 +197,7 @@ const SERVICE: Readonly<Record<string, Check>> = {
   cpu_shares: numberOrString,
   cpus: numberOrString,
   cpuset: string,
-  credential_spec: anything,
+  credential_spec: mapping,
   depends_on: dependencies,
   deploy: orNull(
     fields({
@@ -194,23 +212,23 @@ const SERVICE: Readonly<Record<string, Check>> = {
       update_config: anything,
     }),
   ),
-  develop: anything,
+  develop: orNull(mapping),
   device_cgroup_rules: strings,
-  devices: anything,
+  devices: items,
   dns: stringOrList,
   dns_opt: strings,
   dns_search: stringOrList,
   domainname: string,
   entrypoint: command,
-  env_file: anything,
+  env_file: textOr(items),
   environment: listOrDict,
-  expose: list(numberOrString),
-  extends: anything,
+  expose: unique(numberOrString),
+  extends: textOr(mapping),
   external_links: strings,
   extra_hosts: extraHosts,
-  gpus: anything,
-  group_add: list(numberOrString),
-  healthcheck: anything,
+  gpus: textOr(items),
+  group_add: unique(numberOrString),
+  healthcheck: mapping,
   hostname: string,
   image: string,
   init: boolean,
@@ -219,7 +237,7 @@ const SERVICE: Readonly<Record<string, Check>> = {
   label_file: stringOrList,
   labels: listOrDict,
   links: strings,
-  logging: anything,
+  logging: mapping,
   mac_address: string,
   mem_limit: numberOrString,
   mem_reservation: numberOrString,
@@ -233,35 +251,35 @@ const SERVICE: Readonly<Record<string, Check>> = {
   pid: orNull(string),
   pids_limit: numberOrString,
   platform: string,
-  ports: list(publishedPort),
-  post_start: anything,
-  pre_start: anything,
-  pre_stop: anything,
+  ports: unique(publishedPort),
+  post_start: items,
+  pre_start: items,
+  pre_stop: items,
   privileged: boolean,
   profiles: strings,
-  provider: anything,
+  provider: mapping,
   pull_policy: string,
   pull_refresh_after: string,
   read_only: boolean,
   restart: string,
   runtime: string,
   scale: number(0, 10_000),
-  secrets: anything,
+  secrets: items,
   security_opt: strings,
   shm_size: numberOrString,
   stdin_open: boolean,
   stop_grace_period: string,
   stop_signal: string,
-  storage_opt: anything,
+  storage_opt: mapping,
   sysctls: listOrDict,
   tmpfs: stringOrList,
   tty: boolean,
-  ulimits: anything,
+  ulimits: mapping,
   use_api_socket: boolean,
   user: string,
   userns_mode: string,
   uts: string,
-  volumes: anything,
+  volumes: items,
   volumes_from: strings,
   working_dir: string,
 };
@@ -273,7 +291,7 @@ const NETWORK: Check = fields({
   enable_ipv4: boolean,
   enable_ipv6: boolean,
   external: (value, path) => {
-    if (typeof value === "object") object({ name: string })(value, path);
+    if (typeof value === "object") fields({ name: string })(value, path);
     else boolean(value, path);
   },
   internal: boolean,
@@ -293,15 +311,15 @@ const NETWORK: Check = fields({
   name: string,
 });
 
-/** A Compose file, field by field (compose-spec schema/compose-spec.json); what says nothing of networks is not looked into. */
+/** A Compose file, field by field (compose-spec schema/compose-spec.json); what says nothing of networks is looked at from outside. */
 export const composeFile: Check = fields({
-  configs: anything,
-  include: anything,
-  models: anything,
+  configs: orNull(mapping),
+  include: items,
+  models: orNull(mapping),
   name: string,
   networks: orNull(byName(orNull(NETWORK))),
-  secrets: anything,
+  secrets: orNull(mapping),
   services: byName(fields(SERVICE)),
   version: numberOrString,
-  volumes: anything,
+  volumes: orNull(mapping),
 });

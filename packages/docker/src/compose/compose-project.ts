@@ -1,4 +1,4 @@
-import type { IpAddress, Ipv4Address, Mac, Prefix } from "@cnilab/net";
+import type { IpAddress, Ipv4Address, Ipv6Address, Mac, Prefix } from "@cnilab/net";
 import type { PublishedServicePort, ServicePort } from "./port-syntax.ts";
 
 /** An application of several containers, as Compose files describe it. */
@@ -25,6 +25,12 @@ export interface ComposeNetwork {
   readonly subnet: Prefix | undefined;
   readonly gateway: Ipv4Address | undefined;
   readonly ipRange: Prefix | undefined;
+  /** Addresses of both families. */
+  readonly ipv6: boolean;
+  readonly subnet6: Prefix | undefined;
+  readonly gateway6: Ipv6Address | undefined;
+  readonly ipRange6: Prefix | undefined;
+  readonly attachable: boolean;
   /** `compose.yaml:12: networks.front`. */
   readonly where: string;
 }
@@ -34,6 +40,7 @@ export interface ComposeAttachment {
   readonly network: ComposeNetwork;
   readonly aliases: readonly string[];
   readonly address: Ipv4Address | undefined;
+  readonly address6: Ipv6Address | undefined;
   readonly mac: Mac | undefined;
   readonly gatewayPriority: number | undefined;
   /** The highest is joined first. */

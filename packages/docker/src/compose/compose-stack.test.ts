@@ -26,7 +26,7 @@ function addresses(stack: ComposeStack, name: string): Readonly<Record<string, s
 }
 
 function reaches(stack: ComposeStack, from: string, to: string): string {
-  const [address, port] = to.split(":");
+  const [, address, port] = /^\[?([^\]]*)\]?:(\d+)$/.exec(to) ?? [];
   const netns = stack.find(from)[0]?.container.netns ?? stack.docker.kernel.initNs;
   const { outcome, report } = exchange(netns, {
     protocol: IPPROTO_TCP,
@@ -122,6 +122,18 @@ networks:
   expect(stack.find("web")[0]?.container.endpoints[0]?.spec.links).toEqual([
     { container: "p-db-1", alias: "database" },
   ]);
+});
+
+test("addresses of both families", () => {
+  const stack = up(`
+services:
+  web: { image: nginx, networks: { n: { ipv6_address: "fd00:1::9" } } }
+  db: { image: redis, networks: [n] }
+networks: { n: { enable_ipv6: true, ipam: { config: [{ subnet: "fd00:1::/64" }] } } }
+`);
+  const [web] = stack.find("web");
+  expect(formatIp(web?.container.endpoints[0]?.address6 ?? 0)).toBe("fd00:1::9");
+  expect(reaches(stack, "db", "[fd00:1::9]:80")).toBe("p-web-1");
 });
 
 test("two programs of one network stack cannot have one port", () => {

@@ -65,13 +65,19 @@ export class ComposeStack {
   #create(network: ComposeNetwork): void {
     const { name, external, driver, where } = network;
     if (driver !== "bridge" || (external && this.docker.networks.has(name))) return;
-    const { internal, options, subnet, gateway, ipRange, key } = network;
+    const { internal, options, subnet, gateway, ipRange, key, ipv6, attachable } = network;
+    const { subnet6, gateway6, ipRange6 } = network;
     // Somebody else's network is taken to be as plain as can be: its own settings are not in the file.
     const own = external
       ? {}
       : {
           internal,
           options,
+          ipv6,
+          attachable,
+          ...(subnet6 === undefined ? {} : { subnet6 }),
+          ...(gateway6 === undefined ? {} : { gateway6 }),
+          ...(ipRange6 === undefined ? {} : { ipRange6 }),
           ...(subnet === undefined ? {} : { subnet }),
           ...(gateway === undefined ? {} : { gateway }),
           ...(ipRange === undefined ? {} : { ipRange }),
@@ -151,7 +157,7 @@ export class ComposeStack {
 
   /** compose `createEndpointSettings`. */
   #connect(
-    { network, aliases, address, mac, gatewayPriority }: ComposeAttachment,
+    { network, aliases, address, address6, mac, gatewayPriority }: ComposeAttachment,
     service: ComposeService,
     number: number,
   ): ConnectSpec {
@@ -167,6 +173,7 @@ export class ComposeStack {
     return {
       ...plain,
       ...(address === undefined ? {} : { ip: address }),
+      ...(address6 === undefined ? {} : { ip6: address6 }),
       aliases: [
         ...new Set([containerName(this.project, service, number), service.name, ...aliases]),
       ],

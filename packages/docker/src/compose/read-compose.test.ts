@@ -96,6 +96,26 @@ networks:
   ]);
 });
 
+test("networks of both families", () => {
+  const { networks, services, warnings } = read(`
+services: { web: { image: nginx, networks: { n: { ipv6_address: "fd00:1::9" } } } }
+networks:
+  n:
+    enable_ipv6: true
+    ipam: { config: [{ subnet: 10.1.0.0/24 }, { subnet: "fd00:1::/64", gateway: "fd00:1::7", ip_range: "fd00:1::/80" }] }
+`);
+  const [network] = networks;
+  expect(warnings).toEqual([]);
+  expect([
+    network?.ipv6,
+    String(network?.subnet),
+    String(network?.subnet6),
+    String(network?.ipRange6),
+  ]).toEqual([true, "10.1.0.0/24", "fd00:1::/64", "fd00:1::/80"]);
+  expect(formatIp(network?.gateway6 ?? 0)).toBe("fd00:1::7");
+  expect(formatIp(services[0]?.attachments[0]?.address6 ?? 0)).toBe("fd00:1::9");
+});
+
 test("ports, long and short, from variables", () => {
   const [service] = read(
     `services: { web: { image: "nginx:$TAG", expose: [9000, "53/udp"], scale: "\${N:-2}",
@@ -225,12 +245,12 @@ services:
 test("says what has no effect", () => {
   const { warnings } = read(`
 services:
-  web: { image: "nginx\${GONE}", env_file: x.env, networks: { n: { ipv6_address: "fd00::1" } }, volumes: ["a:/a"], healthcheck: {} }
-networks: { n: { enable_ipv6: true, ipam: { config: [{ subnet: "fd00::/64" }] } } }
+  web: { image: "nginx\${GONE}", env_file: x.env, networks: { n: { interface_name: net0 } }, volumes: ["a:/a"], healthcheck: {} }
+networks: { n: { ipam: { config: [{ subnet: "fd00::/64" }] } } }
 `);
   expect(warnings).toEqual([
     "variables that are not set, and so empty: GONE",
-    "not simulated, and left out: enable_ipv6 (n), ipam subnet fd00::/64 (n), env_file (web), ipv6_address (web)",
+    "not simulated, and left out: ipam subnet fd00::/64, as enable_ipv6 is off (n), env_file (web), interface_name (web)",
   ]);
 });
 
@@ -279,6 +299,10 @@ describe("bad input is one line that says what, where and how to mend it", () =>
       error: 'compose.yaml:6: services.web.ports[1]: "x" is no port',
     },
     {
+      fields: "expose: [80, 80]",
+      error: "services.web.expose[1] is there twice: take one 80 out",
+    },
+    {
       fields: "ports: [{ published: 80 }]",
       error: "services.web.ports[0].target is required and missing",
     },
@@ -294,7 +318,7 @@ describe("bad input is one line that says what, where and how to mend it", () =>
     {
       fields: "networks: { n: { ipv4_address: 1.2.3 } }",
       rest: "networks: { n: {} }",
-      error: '"1.2.3" is no address of IPv4',
+      error: '"1.2.3" is no address; write one',
     },
     {
       fields: "networks: { n: { ipv4_address: 10.0.0.9 } }",
@@ -305,6 +329,21 @@ describe("bad input is one line that says what, where and how to mend it", () =>
       fields: "networks: { n: { ipv4_address: 10.0.0.9 } }",
       rest: "networks: { n: { ipam: { config: [{ subnet: 10.1.0.0/16 }] } } }",
       error: "10.0.0.9 is not in the network's subnet 10.1.0.0/16",
+    },
+    {
+      fields: "networks: { n: { ipv6_address: fd00::9 } }",
+      rest: "networks: { n: {} }",
+      error: "an ipam.config with a subnet and enable_ipv6: true",
+    },
+    {
+      fields: "networks: { n: { ipv4_address: fd00::9 } }",
+      rest: "networks: { n: {} }",
+      error: "fd00::9 is no address of IPv4",
+    },
+    {
+      fields: "networks: [n]",
+      rest: "networks: { n: { ipam: { config: [{ subnet: 10.0.0.0/24 }, { subnet: 10.1.0.0/24 }] } } }",
+      error: "a bridge network has one subnet of IPv4",
     },
     {
       fields: "networks: [n]",

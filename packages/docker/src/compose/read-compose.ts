@@ -1,9 +1,12 @@
 import { InputError } from "@cnilab/core";
 import { FieldError, type FieldPath, formatPath } from "@cnilab/core/validation";
 import {
+  familyOf,
   formatIp,
   type IpAddress,
+  type IpFamily,
   type Ipv4Address,
+  type Ipv6Address,
   type Mac,
   type Prefix,
   tryParseIp,
@@ -45,6 +48,18 @@ export interface ComposeOptions {
 }
 
 type Fields = Readonly<Record<string, unknown>>;
+
+/** Addresses of one family, as `ipam.config` has them. */
+interface Range {
+  readonly subnet: Prefix | undefined;
+  readonly ipRange: Prefix | undefined;
+  readonly gateway: IpAddress | undefined;
+}
+
+type Ranges = Pick<
+  ComposeNetwork,
+  "subnet" | "gateway" | "ipRange" | "subnet6" | "gateway6" | "ipRange6"
+>;
 
 /** Names that a warning holds. */
 const MOST_NAMES = 6;
@@ -209,7 +224,6 @@ class ComposeReader {
         `is one that Docker makes itself; write external: true and name: ${DRIVERS.includes(name) ? name : driver}`,
       );
     }
-    if (isTrue(fields["enable_ipv6"])) this.#ignored(path, "enable_ipv6");
     if (fields["enable_ipv4"] !== undefined && !isTrue(fields["enable_ipv4"])) {
       throw this.#error(
         [...path, "enable_ipv4"],
@@ -228,49 +242,65 @@ class ComposeReader {
       options,
       labels: withoutNull(pairs(fields["labels"])),
       ...this.#ipam(path, fields),
+      ipv6: isTrue(fields["enable_ipv6"]),
+      attachable: isTrue(fields["attachable"]),
       where: this.#at(path),
     };
   }
 
-  #ipam(path: FieldPath, fields: Fields): Pick<ComposeNetwork, "subnet" | "gateway" | "ipRange"> {
+  /** One range of each family; what is of a family that is off means nothing (moby daemon/network.go `validateIpamConfig`). */
+  #ipam(path: FieldPath, fields: Fields): Ranges {
     const configs = ((fields["ipam"] as Fields | undefined)?.["config"] ?? []) as readonly Fields[];
-    const none = { subnet: undefined, gateway: undefined, ipRange: undefined };
-    let found: Pick<ComposeNetwork, "subnet" | "gateway" | "ipRange"> | undefined;
+    const found = new Map<IpFamily, Range>();
     for (const [i, config] of configs.entries()) {
       const at = [...path, "ipam", "config", i];
-      const subnet = this.#prefix([...at, "subnet"], config["subnet"]);
-      if (subnet?.family === 6) {
-        this.#ignored(path, `ipam subnet ${subnet}`);
+      const range = this.#range(at, config);
+      const family = range.subnet?.family ?? 4;
+      if (family === 6 && !isTrue(fields["enable_ipv6"])) {
+        this.#ignored(path, `ipam subnet ${range.subnet}, as enable_ipv6 is off`);
         continue;
       }
-      if (found !== undefined) {
-        throw this.#error(at, "a bridge network has one subnet of IPv4; leave this one out");
-      }
-      const ipRange = this.#prefix([...at, "ip_range"], config["ip_range"]);
-      const gateway = this.#address([...at, "gateway"], config["gateway"]);
-      if (subnet === undefined && (ipRange ?? gateway) !== undefined) {
+      if (found.has(family)) {
         throw this.#error(
           at,
-          "needs a subnet beside ip_range and gateway, as subnet: 172.28.0.0/16",
+          `a bridge network has one subnet of IPv${family}; leave this one out`,
         );
       }
-      if (subnet !== undefined && subnet.length > 30) {
-        throw this.#error([...at, "subnet"], `${subnet} has no room for a gateway and containers`);
-      }
-      if (subnet !== undefined && gateway !== undefined && !subnet.contains(gateway)) {
-        throw this.#error([...at, "gateway"], `${formatIp(gateway)} is not in ${subnet}`);
-      }
-      const inside =
-        subnet === undefined || ipRange === undefined || ipRange.family === 6
-          ? ipRange?.family !== 6
-          : subnet.contains(ipRange.address) && ipRange.length >= subnet.length;
-      if (!inside) throw this.#error([...at, "ip_range"], `${ipRange} is not in ${subnet}`);
       if (Object.keys((config["aux_addresses"] ?? {}) as Fields).length > 0) {
         this.#ignored(path, "aux_addresses");
       }
-      found = { subnet, gateway, ipRange };
+      found.set(family, range);
     }
-    return found ?? none;
+    const [four, six] = [found.get(4), found.get(6)];
+    return {
+      subnet: four?.subnet,
+      gateway: four?.gateway as Ipv4Address | undefined,
+      ipRange: four?.ipRange,
+      subnet6: six?.subnet,
+      gateway6: six?.gateway as Ipv6Address | undefined,
+      ipRange6: six?.ipRange,
+    };
+  }
+
+  #range(at: FieldPath, config: Fields): Range {
+    const subnet = this.#prefix([...at, "subnet"], config["subnet"]);
+    const ipRange = this.#prefix([...at, "ip_range"], config["ip_range"]);
+    const gateway = this.#anyAddress([...at, "gateway"], config["gateway"]);
+    if (subnet === undefined) {
+      if (ipRange === undefined && gateway === undefined) return { subnet, ipRange, gateway };
+      throw this.#error(at, "needs a subnet beside ip_range and gateway, as subnet: 172.28.0.0/16");
+    }
+    if (subnet.family === 4 && subnet.length > 30) {
+      throw this.#error([...at, "subnet"], `${subnet} has no room for a gateway and containers`);
+    }
+    if (gateway !== undefined && !subnet.contains(gateway)) {
+      throw this.#error([...at, "gateway"], `${formatIp(gateway)} is not in ${subnet}`);
+    }
+    const isInside =
+      ipRange === undefined ||
+      (subnet.contains(ipRange.address) && ipRange.length >= subnet.length);
+    if (!isInside) throw this.#error([...at, "ip_range"], `${ipRange} is not in ${subnet}`);
+    return { subnet, ipRange, gateway };
   }
 
   // ---- services
@@ -401,34 +431,46 @@ class ComposeReader {
   }
 
   #attachment(path: FieldPath, fields: Fields, network: ComposeNetwork): ComposeAttachment {
-    for (const key of ["ipv6_address", "link_local_ips", "interface_name"]) {
+    for (const key of ["link_local_ips", "interface_name"]) {
       if (fields[key] !== undefined) this.#ignored(path, key);
     }
-    const address = this.#address([...path, "ipv4_address"], fields["ipv4_address"]);
-    if (address !== undefined) {
-      const { subnet } = network;
-      if (subnet === undefined && !network.external) {
-        throw this.#error(
-          [...path, "ipv4_address"],
-          `needs a subnet of the network's own: give networks.${network.key} an ipam.config with a subnet`,
-        );
-      }
-      if (subnet !== undefined && !subnet.contains(address)) {
-        throw this.#error(
-          [...path, "ipv4_address"],
-          `${formatIp(address)} is not in the network's subnet ${subnet}`,
-        );
-      }
-    }
+    const address = this.#fixed([...path, "ipv4_address"], fields["ipv4_address"], network, 4);
+    const address6 = this.#fixed([...path, "ipv6_address"], fields["ipv6_address"], network, 6);
     return {
       network,
       aliases: (fields["aliases"] ?? []) as readonly string[],
-      address,
+      address: address as Ipv4Address | undefined,
+      address6: address6 as Ipv6Address | undefined,
       mac: this.#mac([...path, "mac_address"], fields["mac_address"]),
       gatewayPriority:
         fields["gw_priority"] === undefined ? undefined : Number(fields["gw_priority"]),
       priority: Number(fields["priority"] ?? 0),
     };
+  }
+
+  /** An address that a service is to have; Docker gives it in subnets that were chosen by hand alone. */
+  #fixed(
+    path: FieldPath,
+    value: unknown,
+    network: ComposeNetwork,
+    family: IpFamily,
+  ): IpAddress | undefined {
+    const address = this.#anyAddress(path, value);
+    if (address === undefined) return undefined;
+    if (familyOf(address) !== family) {
+      throw this.#error(path, `${formatIp(address)} is no address of IPv${family}`);
+    }
+    if (network.external) return address;
+    const subnet = family === 4 ? network.subnet : network.subnet6;
+    if (subnet === undefined) {
+      const enable = family === 6 && !network.ipv6 ? " and enable_ipv6: true" : "";
+      throw this.#error(
+        path,
+        `needs a subnet of the network's own: give networks.${network.key} an ipam.config with a subnet${enable}`,
+      );
+    }
+    if (subnet.contains(address)) return address;
+    throw this.#error(path, `${formatIp(address)} is not in the network's subnet ${subnet}`);
   }
 
   #published(path: FieldPath, ports: unknown): PublishedServicePort[] {
@@ -582,11 +624,11 @@ class ComposeReader {
     return prefix;
   }
 
-  #address(path: FieldPath, value: unknown): Ipv4Address | undefined {
+  #anyAddress(path: FieldPath, value: unknown): IpAddress | undefined {
     if (value === undefined || value === "") return undefined;
     const address = tryParseIp(String(value));
-    if (typeof address === "number") return address;
-    throw this.#error(path, `"${value}" is no address of IPv4; write one such as 172.28.0.10`);
+    if (address !== undefined) return address;
+    throw this.#error(path, `"${value}" is no address; write one such as 172.28.0.10`);
   }
 
   #mac(path: FieldPath, value: unknown): Mac | undefined {
