@@ -186,8 +186,8 @@ function rulesByOwner({ iptablesRules, iptablesOwners }: StateFinding["counts"])
   return iptablesRules === 0 ? "0" : `${kube} + ${iptablesRules - kube}`;
 }
 
-function leftBy({ left: { conntrack, tunnel, bpf } }: ConnectionFigures): string {
-  return `${conntrack - tunnel}, ${tunnel}, ${bpf}`;
+function leftBy({ left: { own, tunnel, bpf } }: ConnectionFigures): string {
+  return `${own}, ${tunnel}, ${bpf}`;
 }
 
 /** One row for both where they are equal. */

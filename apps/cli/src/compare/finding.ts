@@ -65,8 +65,8 @@ export interface ConnectionFigures {
   readonly mtu: number;
   /** Whom the server saw. */
   readonly seenAs: SeenSource;
-  /** What it left on all nodes that it passed: entries of conntrack, those of them that are the tunnel's, and of eBPF maps. */
-  readonly left: { readonly conntrack: number; readonly tunnel: number; readonly bpf: number };
+  /** Entries that it left on all nodes that it passed: conntrack's of its own, of the tunnel's packets, and those of eBPF maps. */
+  readonly left: { readonly own: number; readonly tunnel: number; readonly bpf: number };
 }
 
 /** What `measureWalk` says, as plain data. */

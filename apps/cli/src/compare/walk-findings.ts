@@ -1,11 +1,6 @@
 import type { Cluster, Connection, ConnectRequest, Endpoint } from "@cnilab/cluster";
 import { isAddOn, objectKey, type Pod, SeededRandom } from "@cnilab/core";
-import {
-  type ConnectionMeasure,
-  measureConnection,
-  type TrackedEntries,
-  trackedEntries,
-} from "@cnilab/inspect";
+import { type ConnectionMeasure, measureConnection, trackedEntries } from "@cnilab/inspect";
 import { type Kernel, Trace } from "@cnilab/linux";
 import type { ReachMember } from "../reach-members.ts";
 import type { ConnectionFigures, Pair, PairOutcome, WalkFinding } from "./finding.ts";
@@ -84,7 +79,7 @@ function measured(
   port: number,
 ): ConnectionFigures | undefined {
   const request: ConnectRequest = { from: cluster.endpoint(objectKey(from)), to, port };
-  const { trace, left, connection } = traced(cluster, request);
+  const { trace, bpf, connection } = traced(cluster, request);
   const measure = measureConnection(trace);
   if (connection.verdict !== "allowed" || measure === undefined) return undefined;
   if (connection.seenAs === undefined) return undefined;
@@ -92,54 +87,47 @@ function measured(
   return {
     ...connectionFigures(measure),
     seenAs: seenSource(cluster, connection.seenAs, own),
-    left: { ...left, tunnel: tunnelConnections(measure) },
+    left: { ...keptBy(measure), bpf },
   };
 }
 
 interface Traced {
   readonly trace: Trace;
-  readonly left: TrackedEntries;
+  /** Entries that are new in eBPF maps that packets fill. */
+  readonly bpf: number;
   readonly connection: Connection;
 }
 
-/** A Service with several pods may choose another node each time: so often another walk is tried. */
-const MOST_TRIES = 5;
+/** A Service with several pods may choose another one each time: so often a walk is tried until it comes where one has been. */
+const MOST_TRIES = 10;
 
-/** Questions for neighbours and handshakes of tunnels belong to the connection before it. */
+/** Questions for neighbours, handshakes of tunnels and floods belong to connections before it. */
 function traced(cluster: Cluster, request: ConnectRequest): Traced {
-  let known = walk(cluster, request, []);
-  for (let i = 0; i < MOST_TRIES; i++) {
-    const machines = machinesOf(cluster, known.trace);
+  const machines = new Set<Kernel>();
+  for (let i = 0; ; i++) {
     const next = walk(cluster, request, machines);
-    if (machinesOf(cluster, next.trace).every((kernel) => machines.includes(kernel))) return next;
-    known = next;
+    const passed = machinesOf(cluster, next.trace);
+    if (passed.every((kernel) => machines.has(kernel)) || i === MOST_TRIES) return next;
+    for (const kernel of passed) machines.add(kernel);
   }
-  return known;
 }
 
-/** @param machines where entries of connection tracking are counted */
-function walk(cluster: Cluster, request: ConnectRequest, machines: readonly Kernel[]): Traced {
+/** @param machines where new entries are counted */
+function walk(cluster: Cluster, request: ConnectRequest, machines: ReadonlySet<Kernel>): Traced {
   cluster.forgetConnections();
-  const before = trackedOn(machines);
+  const count = () => [...machines].reduce((sum, kernel) => sum + trackedEntries(kernel).bpf, 0);
+  const before = count();
   const trace = new Trace();
   const connection = cluster.connect({ ...request, trace });
-  const after = trackedOn(machines);
-  const left = { conntrack: after.conntrack - before.conntrack, bpf: after.bpf - before.bpf };
-  return { trace, connection, left };
+  return { trace, connection, bpf: count() - before };
 }
 
-function trackedOn(machines: readonly Kernel[]): TrackedEntries {
-  let [conntrack, bpf] = [0, 0];
-  for (const kernel of machines) {
-    const entries = trackedEntries(kernel);
-    conntrack += entries.conntrack;
-    bpf += entries.bpf;
-  }
-  return { conntrack, bpf };
-}
-
-function tunnelConnections({ first, answer, later }: ConnectionMeasure): number {
-  return first.tunnelConnections + answer.tunnelConnections + later.tunnelConnections;
+/** What conntrack began to keep. */
+function keptBy({ first, answer, later }: ConnectionMeasure): { own: number; tunnel: number } {
+  const walks = [first, answer, later];
+  const all = walks.reduce((sum, { connections }) => sum + connections, 0);
+  const tunnel = walks.reduce((sum, { tunnelConnections }) => sum + tunnelConnections, 0);
+  return { own: all - tunnel, tunnel };
 }
 
 /** The nodes that packets passed. */
