@@ -81,6 +81,11 @@ function probesOf(lab: DockerLab): Probe[] {
       { protocol: "UDP", address, port: 80 } as const,
       { protocol: "ICMP", address, port: 0 } as const,
     ]),
+    ...lab.addresses6.flatMap((address) => [
+      { protocol: "TCP", address, port: 80 } as const,
+      { protocol: "TCP", address, port: 81 } as const,
+      { protocol: "UDP", address, port: 80 } as const,
+    ]),
     { protocol: "TCP", address: formatIp(EMBEDDED_DNS), port: 53 } as const,
     { protocol: "UDP", address: formatIp(EMBEDDED_DNS), port: 53 } as const,
     ...lab.hostAddresses.flatMap((address) => lab.hostPorts.map((port) => ({ ...port, address }))),
@@ -130,9 +135,11 @@ function countsOf(outcomes: readonly string[]): Record<string, number> {
 function expectSameRules(host: NetNamespace, name: string): void {
   const listed = (...command: string[]): string =>
     spawnSync("ip", ["netns", "exec", name, ...command], { encoding: "utf8" }).stdout;
-  const iptables = host.findIptables(4);
-  if (iptables !== undefined) {
-    expect(rulesOf(listed("iptables-save"))).toEqual(rulesOf(iptables.save()));
+  for (const family of [4, 6] as const) {
+    const iptables = host.findIptables(family);
+    if (iptables === undefined) continue;
+    const tool = family === 4 ? "iptables-save" : "ip6tables-save";
+    expect(rulesOf(listed(tool))).toEqual(rulesOf(iptables.save()));
   }
   const nftables = host.findNftables();
   if (nftables !== undefined) {

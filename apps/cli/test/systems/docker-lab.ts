@@ -1,7 +1,21 @@
 import { SeededRandom, VirtualClock } from "@cnilab/core";
-import { type BridgeNetwork, type Container, type DaemonConfig, DockerHost } from "@cnilab/docker";
+import {
+  type BridgeNetwork,
+  type Container,
+  type DaemonConfig,
+  DockerHost,
+  type Endpoint,
+} from "@cnilab/docker";
 import { Kernel, type NetNamespace, Network, Nic, Segment, startEchoServer } from "@cnilab/linux";
-import { formatIp, IPPROTO_TCP, IPPROTO_UDP, parseIp, parsePrefix } from "@cnilab/net";
+import {
+  formatIp,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+  type IpAddress,
+  type Prefix,
+  parseIp,
+  parsePrefix,
+} from "@cnilab/net";
 import type { Listening } from "./real-sockets.ts";
 
 const ip = (text: string): number => parseIp(text) as number;
@@ -20,6 +34,8 @@ const NETWORKS: readonly {
   readonly name: string;
   readonly internal?: boolean;
   readonly options?: Readonly<Record<string, string>>;
+  readonly ipv6?: boolean;
+  readonly subnet6?: Prefix;
 }[] = [
   { name: "front" },
   { name: "back" },
@@ -32,6 +48,14 @@ const NETWORKS: readonly {
   { name: "mute", internal: true, options: option("enable_icc", "false") },
   { name: "trusting", options: option("trusted_host_interfaces", "ens1") },
   { name: "sourced", options: { "com.docker.network.host_ipv4": "192.0.2.11" } },
+  { name: "six", ipv6: true, subnet6: parsePrefix("fd06::/64") },
+  { name: "shut6", ipv6: true, subnet6: parsePrefix("fd07::/64"), internal: true },
+  {
+    name: "routed6",
+    ipv6: true,
+    subnet6: parsePrefix("fd08::/64"),
+    options: option("gateway_mode_ipv6", "routed"),
+  },
 ];
 
 /** Containers by name: their networks, and the host's address and port where their port 80 is published. */
@@ -55,9 +79,14 @@ const CONTAINERS: readonly (readonly [string, readonly string[], string?])[] = [
   ["mute2", ["mute"]],
   ["trusting", ["trusting"], "0.0.0.0:8089"],
   ["sourced", ["sourced"], "0.0.0.0:8090"],
+  ["six", ["six"], "0.0.0.0:8094"],
+  ["six2", ["six"]],
+  ["both6", ["six", "shut6"]],
+  ["shut6", ["shut6"], "0.0.0.0:8095"],
+  ["route6", ["routed6"], "0.0.0.0:8096"],
 ];
 
-/** Networks have no IPv6: what is published on every address is there for docker-proxy by this one. */
+/** Most networks have no IPv6: what is published on every address is there for docker-proxy by this one. */
 const HOST6 = "fd00::10";
 
 /** Published, though nobody listens there. */
@@ -96,7 +125,12 @@ export class DockerLab {
     this.host = host.initNs;
     this.host.addRoute({ dst: parsePrefix("0.0.0.0/0"), via: ip("192.0.2.1") });
     neighbour.addRoute({ dst: parsePrefix("172.16.0.0/12"), via: ip("192.0.2.10") });
-    if (config.firewallBackend === "nftables") this.host.sysctl.set("net/ipv4/ip_forward", 1);
+    neighbour.addRoute({ dst: parsePrefix("fd06::/15"), via: parseIp(HOST6) });
+    neighbour.addRoute({ dst: parsePrefix("fd08::/64"), via: parseIp(HOST6) });
+    if (config.firewallBackend === "nftables") {
+      const keys = ["ipv4/ip_forward", "ipv6/conf/all/forwarding", "ipv6/conf/default/forwarding"];
+      for (const key of keys) this.host.sysctl.set(`net/${key}`, 1);
+    }
     this.docker = new DockerHost(host, config);
     for (const spec of NETWORKS) this.docker.createNetwork(spec);
     for (const [name, networks, published] of CONTAINERS) this.#run(name, networks, published);
@@ -121,7 +155,13 @@ export class DockerLab {
     const [hostIp = "", hostPort] = (published ?? "").split(":");
     const port = Number(hostPort);
     const publish = (protocol: "tcp" | "udp", inside: number, outside: number) =>
-      ({ protocol, port: inside, hostIp: ip(hostIp), hostPorts: [outside, outside] }) as const;
+      ({
+        protocol,
+        port: inside,
+        // Every address there is: where none is named, IPv6's as well.
+        ...(hostIp === "0.0.0.0" ? {} : { hostIp: ip(hostIp) }),
+        hostPorts: [outside, outside],
+      }) as const;
     const container = this.docker.run({
       name,
       image: name,
@@ -146,6 +186,14 @@ export class DockerLab {
     const all = [...this.sources.values()].flatMap((netns) => netns.devices);
     const own = all.flatMap((dev) => dev.addresses.map(({ address }) => address));
     return [...new Set(own.filter((address) => typeof address === "number").map(formatIp))];
+  }
+
+  /** Of containers on networks with IPv6, and of the host and its neighbour. */
+  get addresses6(): string[] {
+    const containers = ["six", "six2", "both6", "shut6", "route6"];
+    const endpoints = containers.flatMap((name) => this.docker.container(name).endpoints);
+    const own = endpoints.flatMap(({ address6 }) => (address6 === undefined ? [] : [address6]));
+    return [...own.map(formatIp), HOST6, "fd00::20"];
   }
 
   /** Addresses of the host that everybody asks for published ports, besides its own: of each kind of network. */
@@ -173,6 +221,7 @@ export class DockerLab {
     owner,
     netns,
     protocol,
+    address,
     port,
   }: Listening): { address: string; port: number } | undefined {
     if (netns !== this.host || owner !== "docker-proxy") return undefined;
@@ -181,13 +230,15 @@ export class DockerLab {
         (m) => m.hostPort === port && m.protocol.toUpperCase() === protocol,
       );
       if (mapping !== undefined) {
-        return { address: formatIp(addressOf(container)), port: mapping.port };
+        const isIpv6 = address?.includes(":") === true;
+        return { address: formatIp(addressOf(container, isIpv6)), port: mapping.port };
       }
     }
     throw new Error(`a docker-proxy listens on ${port}, which nobody has published`);
   }
 }
 
-function addressOf(container: Container): number {
-  return container.gatewayEndpoint?.address as number;
+function addressOf({ gatewayEndpoint }: Container, isIpv6: boolean): IpAddress {
+  const { address, address6 } = gatewayEndpoint as Endpoint;
+  return isIpv6 ? (address6 ?? address) : address;
 }

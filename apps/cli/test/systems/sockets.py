@@ -25,6 +25,10 @@ def limit_no_errors(netns):
             file.write(f"{none}\n")
 
 
+def family_of(there):
+    return socket.AF_INET6 if ":" in there[0] else socket.AF_INET
+
+
 def plain(address):
     return address.removeprefix("::ffff:")
 
@@ -147,7 +151,7 @@ class StreamRelay:
             return
         self.loop, self.there = loop, there
         enter(netns)
-        self.back = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.back = socket.socket(family_of(there), socket.SOCK_STREAM)
         self.front.setblocking(False)
         self.back.setblocking(False)
         self.back.connect_ex(there)
@@ -196,7 +200,7 @@ class DatagramRelay:
 
     def open(self, peer, source):
         enter(self.netns)
-        back = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        back = socket.socket(family_of(self.there), socket.SOCK_DGRAM)
         back.setblocking(False)
         back.connect(self.there)
 
