@@ -112,3 +112,4 @@ export { type StatusSource, type WeaveStatus, weaveStatus } from "./status/weave
 export { weave } from "./weave.ts";
 export { Weaver, type WeaverOptions } from "./weaver/weaver.ts";
 export type { IpallocInit, WeaverConfig } from "./weaver/weaver-config.ts";
+export { IpsecTunnels } from "./ipsec/ipsec-tunnels.ts";

@@ -21,6 +21,7 @@ import {
   NFPROTO_IPV6,
 } from "../netfilter/hooks.ts";
 import type { Skb } from "../skb.ts";
+import { TcpConnection } from "../socket/tcp.ts";
 import { Trace } from "../trace.ts";
 
 // kernel net/ipv4/ip_output.c, ip_fragment.c, route.c; net/ipv6/ip6_output.c, reassembly.c
@@ -175,6 +176,24 @@ test("what a router learnt of a path for itself does not count for IPv4 packets 
   const { client, r1 } = narrow(1500);
   r1.learnPathMtu(parseIp("10.2.0.2"), 1300);
   expect(outcome(ping(client, "10.2.0.2", { length: 1400 }))).toBe("connected");
+});
+
+test("a connection sends again once, however many of its segments a router speaks of", () => {
+  const { client } = narrow(1400);
+  const connection = TcpConnection.connect(client, {
+    dst: parseIp("10.2.0.2"),
+    port: 80,
+    owner: "client",
+  });
+  if ("errno" in connection) throw new Error(connection.errno);
+  const trace = new Trace();
+  connection.trace = trace;
+  connection.send(5 * 1460);
+  const sent = trace.steps.flatMap((step) =>
+    step.kind === "send" && step.netns === client && step.text.endsWith("bytes") ? [step.text] : [],
+  );
+  const again = new Array(5).fill(["1360 bytes", "100 bytes"]).flat();
+  expect(sent).toEqual([...new Array(5).fill("1460 bytes"), ...again]);
 });
 
 test("a connection whose link is as narrow as it says needs no discovery", () => {

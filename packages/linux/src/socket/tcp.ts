@@ -180,6 +180,8 @@ export class TcpConnection implements Socket, CgroupSocket {
   #unacked: Unacked[] = [];
   #timer: Timer | undefined;
   #rto = INITIAL_RTO_MS;
+  /** The least path MTU that an ICMP error has told of. */
+  #reducedMtu = Number.POSITIVE_INFINITY;
   #retries = 0;
   #cookie: number;
   readonly #accept: ((connection: TcpConnection) => void) | undefined;
@@ -585,7 +587,11 @@ export class TcpConnection implements Socket, CgroupSocket {
     if (error.errno === "EMSGSIZE") {
       if (trace !== undefined) this.trace = trace;
       this.softError = error;
-      if (this.#fixedMtu === undefined) this.#retransmit(true);
+      const mtu = this.netns.pathMtu(this.#dst, this.remoteAddress);
+      // What was said before of this path is done (tcp_v4_mtu_reduced, icsk_pmtu_cookie).
+      if (this.#fixedMtu !== undefined || mtu >= this.#reducedMtu) return;
+      this.#reducedMtu = mtu;
+      this.#retransmit(true);
       return;
     }
     this.softError = error;

@@ -130,7 +130,8 @@ export class SleeveForwarder implements OverlayForwarder {
     this.crypto = new SleeveCrypto(params.encrypted ? params.connectionUid : undefined);
     this.#overhead =
       UDP_OVERHEAD + this.crypto.packetOverhead + SLEEVE_FRAME_OVERHEAD + ETHERNET_HEADER_LENGTH;
-    if (params.outbound) this.#endpoint = { address: params.remoteAddress, port: host.port };
+    const { outbound, remoteAddress: address, remotePort: port } = params;
+    if (outbound) this.#endpoint = { address, port };
   }
 
   get mtu(): number {

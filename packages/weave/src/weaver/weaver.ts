@@ -11,6 +11,7 @@ import { NoMasqLocalTracker } from "../bridge/no-masq-local.ts";
 import { Allocator, TICK_MS } from "../ipam/allocator.ts";
 import { weightedDonors } from "../ipam/donors.ts";
 import type { RingEntry } from "../ipam/ring-entry.ts";
+import { IpsecTunnels } from "../ipsec/ipsec-tunnels.ts";
 import { IpamChannel } from "../mesh/ipam-channel.ts";
 import { MeshRouter } from "../mesh/mesh-router.ts";
 import type { NickName, PeerName } from "../mesh/peer-name.ts";
@@ -85,7 +86,9 @@ export class Weaver {
       reexpose(netns, config.expectNpc);
     });
     this.#noMasqLocal = config.noMasqLocal ? new NoMasqLocalTracker(netns.ipsets) : undefined;
-    const { overlay, injectorConsumer } = createOverlays(netns, clock, this.bridgeKind);
+    const ipsec =
+      config.password === undefined ? undefined : new IpsecTunnels(netns, random.fork("ipsec"));
+    const { overlay, injectorConsumer } = createOverlays(netns, clock, this.bridgeKind, ipsec);
     this.router = new MeshRouter({
       netns,
       clock,
