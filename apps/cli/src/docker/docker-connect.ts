@@ -13,7 +13,7 @@ import {
 } from "@cnilab/cluster";
 import { InputError } from "@cnilab/core";
 import type { ServicePort } from "@cnilab/docker";
-import { type Exchange, exchange, type Trace } from "@cnilab/linux";
+import { type Exchange, exchange, type NetNamespace, type Trace } from "@cnilab/linux";
 import {
   familyOf,
   formatIp,
@@ -22,6 +22,8 @@ import {
   IPPROTO_TCP,
   IPPROTO_UDP,
   type IpAddress,
+  isLinkLocal,
+  isLoopback,
 } from "@cnilab/net";
 import type { CurlRequest } from "../http-request.ts";
 import { type DockerDestination, type DockerSource, readDestination } from "./docker-endpoint.ts";
@@ -141,9 +143,17 @@ function resolve(
   if (address !== undefined) return { address };
   const asker = askerOf(world, source);
   const lookup = lookUp(asker, host, trace);
-  const found = lookup.addresses.find((each) => familyOf(each) === 4) ?? lookup.addresses[0];
+  // In the order that getaddrinfo gives; where there is no address of a family, nobody tries it.
+  const found = lookup.addresses.find((each) => speaks(source.netns, each)) ?? lookup.addresses[0];
   if (found !== undefined) return { address: found, lookup };
   return { problem: whyUnresolved(host, lookup, asker), lookup };
+}
+
+function speaks(netns: NetNamespace, address: IpAddress): boolean {
+  const family = familyOf(address);
+  return netns.devices.some((dev) =>
+    dev.addressesOf(family).some((own) => !isLoopback(own.address) && !isLinkLocal(own.address)),
+  );
 }
 
 function unresolved(

@@ -16,6 +16,7 @@ export function summaryJson(world: DockerWorld): object {
     networks: networksOf(stack).map((network) => ({
       name: network.name,
       subnet: String(network.subnet),
+      ...(network.subnet6 === undefined ? {} : { subnet6: String(network.subnet6) }),
       gateway: network.gateway === undefined ? null : formatIp(network.gateway),
       bridge: network.bridge.name,
       internal: network.internal,
@@ -26,7 +27,10 @@ export function summaryJson(world: DockerWorld): object {
       image: member.service.image,
       network: modeText(member) ?? "own",
       addresses: Object.fromEntries(
-        member.container.endpoints.map(({ network, address }) => [network.name, formatIp(address)]),
+        member.container.endpoints.map(({ network, address, address6 }) => [
+          network.name,
+          [address, ...(address6 === undefined ? [] : [address6])].map(formatIp),
+        ]),
       ),
       defaultRoute: member.container.gatewayEndpoint?.network.name ?? null,
       listens: member.ports.map(({ port, protocol }) => `${port}/${protocol}`),
@@ -42,7 +46,9 @@ export function summaryText(world: DockerWorld): string {
   const networks = networksOf(stack);
   const rows = networks.map((network) => [
     `  ${network.name}`,
-    String(network.subnet),
+    network.subnet6 === undefined
+      ? String(network.subnet)
+      : `${network.subnet}, ${network.subnet6}`,
     network.gateway === undefined ? "-" : formatIp(network.gateway),
     network.bridge.name,
     [...(network.internal ? ["internal"] : []), ...(network.options.icc ? [] : ["no icc"])].join(

@@ -123,11 +123,15 @@ export class DockerWorld {
       [formatIp(INTERNET_ADDRESS), "internet"],
       [formatIp(DNS_ADDRESS), "outside-dns"],
     ]);
-    for (const { name, gateway } of this.docker.networks.values()) {
+    for (const { name, gateway, gateway6 } of this.docker.networks.values()) {
       if (gateway !== undefined) names.set(formatIp(gateway), `gateway of ${name}`);
+      if (gateway6 !== undefined) names.set(formatIp(gateway6), `gateway of ${name}`);
     }
     for (const { container } of this.stack.containers) {
-      for (const { address } of container.endpoints) names.set(formatIp(address), container.name);
+      for (const { address, address6 } of container.endpoints) {
+        names.set(formatIp(address), container.name);
+        if (address6 !== undefined) names.set(formatIp(address6), container.name);
+      }
     }
     return names;
   }
