@@ -1,6 +1,7 @@
 import { InputError, SeededRandom, VirtualClock } from "@cnilab/core";
 import { exchange, Kernel, Network } from "@cnilab/linux";
 import { formatIp, IPPROTO_TCP, parseIp } from "@cnilab/net";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { DockerHost } from "../docker-host.ts";
 import { ComposeStack } from "./compose-stack.ts";
@@ -196,4 +197,134 @@ test.each([
   { image: "constructor", want: [] },
 ])("ports of $image", ({ image, want }) => {
   expect(imagePorts(image).map(({ port }) => port)).toEqual(want);
+});
+
+describe("any project comes up, or is refused in one line", () => {
+  /** A few of these fields: with all of them, nothing would come up. */
+  const few = (
+    fields: Readonly<Record<string, fc.Arbitrary<unknown>>>,
+    most: number,
+    always: object = {},
+  ): fc.Arbitrary<object> =>
+    fc
+      .uniqueArray(fc.constantFrom(...Object.keys(fields)), { maxLength: most })
+      .chain((keys) =>
+        fc.record(
+          Object.fromEntries(keys.map((key) => [key, fields[key] as fc.Arbitrary<unknown>])),
+        ),
+      )
+      .map((found) => ({ ...always, ...found }));
+  const network = few(
+    {
+      internal: fc.boolean(),
+      enable_ipv6: fc.boolean(),
+      external: fc.boolean(),
+      name: fc.constantFrom("bridge", "host", "none", "one", "two"),
+      driver_opts: fc.dictionary(
+        fc.constantFrom(
+          "com.docker.network.bridge.enable_icc",
+          "com.docker.network.bridge.name",
+          "com.docker.network.bridge.gateway_mode_ipv4",
+          "com.docker.network.bridge.host_binding_ipv4",
+          "com.docker.network.driver.mtu",
+        ),
+        fc.constantFrom("false", "docker0", "br0", "routed", "isolated", "127.0.0.1", "1400", "9"),
+        { maxKeys: 2 },
+      ),
+      ipam: fc.record({
+        config: fc.array(
+          fc.record(
+            {
+              subnet: fc.constantFrom(
+                "10.1.0.0/24",
+                "10.1.0.0/30",
+                "172.17.0.0/16",
+                "fd00:1::/64",
+                "0.0.0.0/0",
+              ),
+              gateway: fc.constantFrom("10.1.0.1", "10.1.0.2", "10.1.0.0", "fd00:1::1"),
+              ip_range: fc.constantFrom("10.1.0.0/30", "10.1.0.2/32", "fd00:1::/126"),
+            },
+            { requiredKeys: [] },
+          ),
+          { maxLength: 2 },
+        ),
+      }),
+    },
+    2,
+  );
+  const attachment = few(
+    {
+      ipv4_address: fc.constantFrom("10.1.0.2", "10.1.0.3", "10.1.0.1", "10.1.0.255"),
+      ipv6_address: fc.constantFrom("fd00:1::1", "fd00:1::2"),
+      aliases: fc.uniqueArray(fc.constantFrom("a", "b", "web"), { maxLength: 2 }),
+      gw_priority: fc.integer(),
+      mac_address: fc.constantFrom("02:00:00:00:00:01", "ff:ff:ff:ff:ff:ff"),
+    },
+    1,
+  );
+  const service = few(
+    {
+      image: fc.constantFrom("nginx", "redis", "app"),
+      container_name: fc.constantFrom("one", "two"),
+      network_mode: fc.constantFrom(
+        "host",
+        "none",
+        "bridge",
+        "service:a",
+        "container:one",
+        "container:p-b-1",
+      ),
+      networks: fc.dictionary(fc.constantFrom("x", "y", "default"), fc.option(attachment), {
+        maxKeys: 2,
+      }),
+      ports: fc.uniqueArray(
+        fc.constantFrom(
+          "80:80",
+          "80",
+          "8000-8001:80",
+          "127.0.0.1:81:80",
+          "53:53/udp",
+          "5:5/sctp",
+          "[::1]:82:80",
+          "8.8.8.8:1:1",
+        ),
+        { maxLength: 3 },
+      ),
+      expose: fc.uniqueArray(fc.constantFrom("80", "53/udp", "1-3"), { maxLength: 2 }),
+      scale: fc.integer({ min: 0, max: 3 }),
+      depends_on: fc.uniqueArray(fc.constantFrom("a", "b"), { maxLength: 1 }),
+      links: fc.uniqueArray(fc.constantFrom("a", "b:alias"), { maxLength: 1 }),
+      extra_hosts: fc.uniqueArray(fc.constantFrom("h:10.0.0.1", "h:host-gateway"), {
+        maxLength: 1,
+      }),
+      dns: fc.constantFrom("1.1.1.1", "::1"),
+      hostname: fc.constantFrom("h", "host.example", "-"),
+    },
+    3,
+    { image: "nginx" },
+  );
+  const project = fc.record({
+    services: fc.dictionary(fc.constantFrom("a", "b", "c"), service, { minKeys: 1 }),
+    networks: fc.record({ x: network, y: network }),
+  });
+
+  test("of any services and networks", () => {
+    let running = 0;
+    fc.assert(
+      fc.property(project, (given) => {
+        try {
+          const stack = up(JSON.stringify(given));
+          running++;
+          for (const { container } of stack.containers) expect(container.isRunning).toBe(true);
+        } catch (error) {
+          if (!(error instanceof InputError)) throw error;
+          expect(error.message).not.toContain("\n");
+          expect(error.message).toMatch(/^compose\.yaml:1: /);
+        }
+      }),
+      { numRuns: 400 },
+    );
+    expect(running).toBeGreaterThan(20);
+  });
 });
