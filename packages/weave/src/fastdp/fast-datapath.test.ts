@@ -170,6 +170,18 @@ describe("a container moves to another peer", () => {
 });
 
 describe("restart", () => {
+  // The real one lost 3 of 3 (test/fixtures/fastdp).
+  test("while weaver is dead its node is cut off: the flows are there, but other peers have none to it any more", () => {
+    const lab = network([1, 2]);
+    const [a] = [lab.container(1, 1), lab.container(2, 2)];
+    expect(lab.ping(a, 2).outcome).toBe("connected");
+    lab.kill(1);
+    expect(lab.node(1).datapath.stats.flows).toBeGreaterThan(0);
+    lab.clock.advance(1000);
+    expect(lab.ping(a, 2).outcome).not.toBe("connected");
+    expect(lab.node(2).datapath.stats.flows).toBe(0);
+  });
+
   test("flows and tunnels of the last process are gone before the first frame", () => {
     const lab = network([1, 2]);
     const [a] = [lab.container(1, 1), lab.container(2, 2)];
