@@ -38,7 +38,7 @@ export function explainRules(comparison: Comparison): string {
           `To another node, only first packets ask tables nat (conntrack remembers the answer): ${nat.join(", ")} rules.`,
         ]
       : []),
-    ...(rest.length > 0 ? [`Later ones meet ${rest.join("; ")}.`] : []),
+    ...(rest.length > 0 ? [`Later ones still meet ${rest.join("; ")}.`] : []),
     ...(tunnel.length > 0
       ? [
           `Nodes look at the tunnel's own packet, too: of the first packet's rules that makes ${tunnel.join(", ")}.`,

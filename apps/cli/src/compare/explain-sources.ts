@@ -26,7 +26,7 @@ export function explainSources({ findings, nodePort }: Comparison): string {
   });
   const local = nodePort.found.every((each) => fate(each?.local) === "seen");
   const rest = local ? "; with Local only nodes that have a pod answer, and the address stays" : "";
-  return texts.length === 0 ? "" : `With policy Cluster ${texts.join("; ")}${rest}.`;
+  return texts.length === 0 ? "" : `At a NodePort with policy Cluster ${texts.join("; ")}${rest}.`;
 }
 
 function fate(outcome: NodePortOutcome | undefined): string {

@@ -40,8 +40,8 @@ function within(first: WalkFigures | undefined): string[] {
   if (first === undefined) return [];
   const { kinds, path, programs, flowLookups } = first;
   const bridge = path.find((word) => ![POD, "veth"].includes(word));
-  if (kinds.includes("bridge")) return [`same node: bridge ${bridge} switches`];
-  if (flowLookups > 0) return [`same node: datapath ${bridge} switches`];
+  if (kinds.includes("bridge")) return [`same node: switched by bridge ${bridge}`];
+  if (flowLookups > 0) return [`same node: switched by datapath ${bridge}`];
   if (programs > 0) return ["same node: no bridge, an eBPF program redirects to the veth"];
   return ["same node: no bridge, a route leads to each pod's veth"];
 }

@@ -1,5 +1,6 @@
 import { CALICO_GLOSSARY } from "./calico-glossary.ts";
 import { CILIUM_GLOSSARY } from "./cilium-glossary.ts";
+import { COMPARISON_GLOSSARY } from "./comparison-glossary.ts";
 import type { GlossaryEntry } from "./glossary-entry.ts";
 import { WEAVE_GLOSSARY } from "./weave-glossary.ts";
 
@@ -1204,4 +1205,5 @@ export const GLOSSARY: readonly GlossaryEntry[] = [
   ...CALICO_GLOSSARY,
   ...CILIUM_GLOSSARY,
   ...WEAVE_GLOSSARY,
+  ...COMPARISON_GLOSSARY,
 ];
