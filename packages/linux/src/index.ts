@@ -144,6 +144,7 @@ export {
   type FlowMatch,
   flowKeyOf,
   type MaskedValue,
+  maskedField,
   TUNNEL_KEY,
 } from "./openvswitch/flow-key.ts";
 export { type DatapathFlow, FlowTable } from "./openvswitch/flow-table.ts";

@@ -10,6 +10,7 @@ import {
   type NetDevice,
   type NetNamespace,
   Nic,
+  OvsInternalDevice,
   Tun,
   Veth,
   VXLAN_OVERHEAD,
@@ -96,6 +97,7 @@ function creation(
   if (dev instanceof Tun) {
     return [`tuntap add dev ${dev.name} mode tun`, `link set dev ${dev.name} mtu ${dev.mtu}`];
   }
+  if (dev instanceof OvsInternalDevice) return []; // made with its datapath
   throw new UnrealizableError(`${dev.netns}/${dev.name}: ${dev.kind} devices are not realised`);
 }
 
@@ -123,7 +125,7 @@ function vxlanOverhead({ remote, local }: Vxlan): number {
 }
 
 function vxlanOptions(dev: Vxlan): string {
-  const words = [`id ${dev.vni}`, `dstport ${dev.port}`];
+  const words = [dev.external ? "external" : `id ${dev.vni}`, `dstport ${dev.port}`];
   if (dev.local !== undefined) words.push(`local ${formatIp(dev.local)}`);
   if (dev.remote !== undefined) {
     words.push(`${isMulticast(dev.remote) ? "group" : "remote"} ${formatIp(dev.remote)}`);
@@ -147,6 +149,9 @@ function geneveOptions(dev: Geneve): string {
 /** `ip link set …` for what a device is once all are there. */
 export function linkSet(dev: NetDevice): string[] {
   const lines: string[] = [];
+  if (dev instanceof OvsInternalDevice) {
+    lines.push(`link set dev ${dev.name} address ${formatMac(dev.mac)} mtu ${dev.mtu}`);
+  }
   if (mtuToMake(dev) !== dev.mtu) lines.push(`link set dev ${dev.name} mtu ${dev.mtu}`);
   if (dev.master !== undefined) lines.push(`link set dev ${dev.name} master ${dev.master.name}`);
   if (dev.requestedPromiscuous) lines.push(`link set dev ${dev.name} promisc on`);

@@ -3,7 +3,12 @@ import { type NetDevice, Nic } from "@cnilab/linux";
 import { namespacesOf, segmentsOf } from "./namespace-names.ts";
 
 /** Something that kernels may lack, as a sentence names it: "this kernel has no …". */
-export type KernelFeature = `${DeviceKind} devices` | "redirection by tc" | "netem queues" | "IPVS";
+export type KernelFeature =
+  | `${DeviceKind} devices`
+  | "redirection by tc"
+  | "netem queues"
+  | "IPVS"
+  | "IPsec";
 
 export type DeviceKind =
   | "veth"
@@ -15,6 +20,7 @@ export type DeviceKind =
   | "ipip"
   | "sit"
   | "ifb"
+  | "openvswitch"
   | "tun";
 
 /** How to find out whether a kernel has it: these commands succeed in an empty namespace. */
@@ -28,17 +34,20 @@ export const PROBES: Readonly<Record<KernelFeature, string>> = {
   "ipip devices": "ip link add name tunnel type ipip local 192.0.2.1 remote any",
   "sit devices": "ip link add name tunnel type sit local 192.0.2.1 remote any",
   "ifb devices": "ip link add type ifb",
+  "openvswitch devices": "ovs-dpctl add-dp datapath",
   "tun devices": "ip tuntap add dev tun9 mode tun",
   "redirection by tc":
     "ip link add name b type bridge && tc qdisc add dev b ingress && " +
     "tc filter add dev b parent ffff: protocol all u32 match u32 0 0 action mirred egress redirect dev b",
   IPVS: "ipvsadm -L",
+  IPsec: `ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 256 mode transport aead "rfc4106(gcm(aes))" 0x${"00".repeat(20)} 128`,
   "netem queues": "ip link add name b type bridge && tc qdisc add dev b root netem delay 1ms",
 };
 
 /** Programs beyond those that every script calls, by what they are for. */
 export const PROGRAMS: Readonly<Partial<Record<KernelFeature, string>>> = {
   "wireguard devices": "wg",
+  "openvswitch devices": "ovs-dpctl",
   IPVS: "ipvsadm",
 };
 
@@ -62,6 +71,7 @@ function namespaceFeatures(netns: NetNamespace): KernelFeature[] {
   if (netns.devices.some((dev) => dev.tc?.redirect !== undefined)) {
     features.push("redirection by tc");
   }
+  if (netns.findXfrm() !== undefined) features.push("IPsec");
   if ((netns.findIpvs()?.serviceCount ?? 0) > 0) features.push("IPVS");
   return features;
 }

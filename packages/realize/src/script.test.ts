@@ -1,6 +1,7 @@
 import { SeededRandom, VirtualClock } from "@cnilab/core";
 import {
   Bridge,
+  Datapath,
   Dummy,
   Geneve,
   Ifb,
@@ -432,6 +433,82 @@ test.each([
     expect(added.join(" ")).toBe(expected);
   },
 );
+
+test("a datapath has its ports by their numbers, and the flows that the model has", () => {
+  const { initNs } = new Kernel(emptyNetwork(), "node1");
+  const [port] = Veth.pair(initNs, { name: "v0" }, initNs, { name: "v1" });
+  const datapath = new Datapath(initNs, "dp0");
+  datapath.local.dev.setMtu(1376);
+  datapath.addInternal("gone");
+  datapath.addNetdev(port.name);
+  datapath.addVxlan("vxlan-6784", 6784);
+  datapath.addInternal("in0");
+  datapath.deletePort(1);
+  const tunnel = {
+    tunnelId: 0x2001,
+    local: parseIp("192.0.2.1"),
+    remote: parseIp("192.0.2.2"),
+    tos: 0,
+    ttl: 64,
+    dontFragment: true,
+    zeroChecksum: true,
+  };
+  datapath.putFlow({ in_port: 2, eth_src: 0x020000000001, eth_dst: 0xffffffffffff }, [
+    { type: "output", port: 0 },
+    { type: "set-tunnel", tunnel },
+    { type: "output", port: 3 },
+  ]);
+  datapath.putFlow({ tun_id: 0x1002, tun_src: 0xc0000202, tun_flags: 4, in_port: 3 }, []);
+  datapath.putFlow({ eth_type: 0x0806 }, [{ type: "userspace" }]);
+  const { text, features } = script(initNs.network);
+  const lines = text.split("\n");
+  expect([...features]).toContain("openvswitch devices");
+  expect(lines.filter((line) => line.includes("ovs-dpctl"))).toEqual([
+    "ip netns exec cnilab.node1 ovs-dpctl add-dp dp0",
+    "ip netns exec cnilab.node1 ovs-dpctl cache-set-size dp0 masks-cache 0",
+    "ip netns exec cnilab.node1 ovs-dpctl add-if dp0 v0,port_no=2",
+    "ip netns exec cnilab.node1 ovs-dpctl add-if dp0 vxlan-6784,port_no=3",
+    "ip netns exec cnilab.node1 ovs-dpctl add-if dp0 in0,type=internal,port_no=4",
+    "ip netns exec cnilab.node1 ovs-dpctl add-flows dp0 - <<'END'",
+  ]);
+  const first = lines.findIndex((line) => line.includes("add-flows")) + 1;
+  expect(lines.slice(first, lines.indexOf("END", first))).toEqual([
+    "in_port(2),eth(src=02:00:00:00:00:01,dst=ff:ff:ff:ff:ff:ff) 0,set(tunnel(tun_id=0x2001,src=192.0.2.1,dst=192.0.2.2,ttl=64,flags(df|key))),3",
+    "tunnel(ttl=0/0,tun_id=0x1002,src=192.0.2.2,flags(-df-csum+key)),in_port(3),eth(src=00:00:00:00:00:00/00:00:00:00:00:00) drop",
+    "eth_type(0x0806),eth(src=00:00:00:00:00:00/00:00:00:00:00:00) drop",
+  ]);
+  expect(text).toContain("type vxlan external dstport 6784");
+  expect(text).toMatch(/^link set dev dp0 address \S+ mtu 1376$/m);
+});
+
+test("associations with keys are made, and policies in the order in which they came", () => {
+  const { initNs } = new Kernel(emptyNetwork(), "node1");
+  const [src, dst] = [parseIp("192.0.2.1"), parseIp("192.0.2.2")];
+  const mark = { value: 0x20000, mask: 0x20000 };
+  const { xfrm } = initNs;
+  xfrm.allocSpi({ src: dst, dst: src });
+  const key = "00".repeat(20);
+  const aead = { name: "rfc4106(gcm(aes))", key, icvBits: 128 };
+  xfrm.addState({ src, dst, spi: 0x100, mark, replayWindow: 4096, esn: true, aead });
+  const anywhere = parsePrefix("0.0.0.0/0");
+  xfrm.updatePolicy({
+    src: parsePrefix("192.0.2.1/32"),
+    dst: parsePrefix("192.0.2.2/32"),
+    protocol: 17,
+    dstPort: 6784,
+    mark,
+    action: "allow",
+    template: { src, dst, spi: 0x100 },
+  });
+  xfrm.updatePolicy({ src: anywhere, dst: anywhere, action: "block", priority: 7 });
+  const { text, features } = script(initNs.network);
+  expect([...features]).toEqual(["IPsec"]);
+  expect(text.split("\n").filter((line) => line.startsWith("xfrm "))).toEqual([
+    `xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 256 reqid 0 mode transport replay-window 4096 flag esn mark 131072 mask 131072 aead rfc4106(gcm(aes)) 0x${key} 128`,
+    "xfrm policy add src 192.0.2.1/32 dst 192.0.2.2/32 proto 17 dport 6784 dir out mark 131072 mask 131072 action allow priority 0 tmpl src 192.0.2.1 dst 192.0.2.2 proto esp spi 256 reqid 0 mode transport",
+    "xfrm policy add src 0.0.0.0/0 dst 0.0.0.0/0 dir out action block priority 7",
+  ]);
+});
 
 // Of hooks with one priority the kernel meets the newest first (nf_hook_entries_grow).
 test.each([

@@ -1,4 +1,5 @@
 import {
+  datapathsOf,
   type NetDevice,
   type NetNamespace,
   type Network,
@@ -13,9 +14,11 @@ import {
 } from "@cnilab/linux";
 import type { IpFamily } from "@cnilab/net";
 import { birthplace, bridgeLines, bridgeMtu, isOfModule, linkAdd, linkSet } from "./devices.ts";
+import { ipsecLines } from "./ipsec.ts";
 import { ipvsText } from "./ipvs.ts";
 import { featuresOf, type KernelFeature } from "./kernel-features.ts";
 import { NamespaceNames, namespacesOf, segmentsOf } from "./namespace-names.ts";
+import { datapathLines, flowLines } from "./openvswitch.ts";
 import { addressLines, neighbourLines, routeLines, ruleLines } from "./routing.ts";
 import {
   delayLines,
@@ -79,6 +82,9 @@ export function script(network: Network, options: ScriptOptions = {}): Script {
     ...segments.map((segment) => batch("ip", names.of(segment), switchLines())),
     ...linkBatches(all, names, wires),
     ownTunnels ? "give_back" : "",
+    ...all.flatMap((netns) =>
+      datapathLines(netns).map((line) => `ip netns exec ${names.of(netns)} ovs-dpctl ${line}`),
+    ),
     ...segments.flatMap((segment) => [
       batch("ip", names.of(segment), plugLines(segment, wires)),
       batch("tc", names.of(segment), delayLines(segment, wires)),
@@ -180,10 +186,16 @@ function stateOf(netns: NetNamespace, name: string): string[] {
       ...routeLines(netns, 4),
       ...ruleLines(netns, 4),
       ...neighbourLines(netns),
+      ...ipsecLines(netns),
     ]),
     batch("ip -6", name, [...routeLines(netns, 6), ...ruleLines(netns, 6)]),
     batch("bridge", name, bridgeLines(netns)),
     batch("tc", name, trafficControlLines(netns)),
+    ...[...datapathsOf(netns).values()].flatMap((datapath) => {
+      const lines = flowLines(datapath);
+      const command = `ip netns exec ${name} ovs-dpctl add-flows ${datapath.name} -`;
+      return lines.length === 0 ? [] : [input(command, lines.join("\n"))];
+    }),
     ...wireguardConfigurations(netns).map((dev) =>
       input(`ip netns exec ${name} wg setconf ${shellWord(dev.name)} /dev/stdin`, dev.text),
     ),
