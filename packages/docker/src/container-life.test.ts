@@ -24,7 +24,10 @@ function host(config: DaemonConfig = {}): DockerHost {
   nic.setUp();
   nic.addAddress(ip("192.0.2.10"), 24);
   nic.addAddress(parseIp("2001:db8::10"), 64);
-  if (config.firewallBackend === "nftables") kernel.initNs.sysctl.set("net/ipv4/ip_forward", 1);
+  if (config.firewallBackend === "nftables") {
+    const keys = ["ipv4/ip_forward", "ipv6/conf/all/forwarding", "ipv6/conf/default/forwarding"];
+    for (const key of keys) kernel.initNs.sysctl.set(`net/${key}`, 1);
+  }
   const docker = new DockerHost(kernel, config);
   docker.createNetwork({ name: "a" });
   docker.createNetwork({ name: "b" });
@@ -48,11 +51,13 @@ const address = (docker: DockerHost, name: string, i = 0) =>
 function state({ kernel, networks, containers }: DockerHost): unknown {
   const { initNs } = kernel;
   return [
-    initNs
-      .iptables(4)
-      .save()
-      .split("\n")
-      .filter((line) => /^(-A|:FORWARD|:DOCKER)/.test(line)),
+    ...([4, 6] as const).map((family) =>
+      initNs
+        .iptables(family)
+        .save()
+        .split("\n")
+        .filter((line) => /^(-A|:FORWARD|:DOCKER)/.test(line)),
+    ),
     initNs.nftables.list(),
     initNs.devices.map((dev) => `${dev.name} ${dev.mtu}`),
     [...initNs.sockets.all()].map(
@@ -389,9 +394,23 @@ test.each<{ name: string; act: (docker: DockerHost) => void; error: string }>([
   }
 });
 
+test("one seed makes the same ids, addresses of devices and ports", () => {
+  const [one, two] = [host(), host()].map((docker) => {
+    run(docker, "one", ["a", "b"], { ports: [{ protocol: "tcp", port: 80 }] });
+    const { id, endpoints, portMappings } = docker.container("one");
+    return [
+      id,
+      endpoints.map((each) => [each.id, each.mac, each.veth.name]),
+      portMappings,
+      [...docker.networks.values()].map((network) => [network.id, network.bridge.mac]),
+    ];
+  });
+  expect(one).toEqual(two);
+});
+
 const NAMES = ["c0", "c1", "c2", "c3"];
 const name = fc.constantFrom(...NAMES);
-const networkName = fc.constantFrom("bridge", "a", "b", "inside", "nothing");
+const networkName = fc.constantFrom("bridge", "a", "b", "inside", "six", "nothing");
 const connect = fc.record(
   {
     network: networkName,
@@ -448,13 +467,16 @@ const act: fc.Arbitrary<(docker: DockerHost) => void> = fc.oneof(
 test.each(["iptables", "nftables"] as const)(
   "whatever is done, what is refused changes nothing and what is removed leaves nothing (%s)",
   (firewallBackend) => {
-    const fresh = host({ firewallBackend });
-    fresh.createNetwork({ name: "inside", internal: true });
-    const empty = state(fresh);
+    const made = (): DockerHost => {
+      const docker = host({ firewallBackend });
+      docker.createNetwork({ name: "inside", internal: true });
+      docker.createNetwork({ name: "six", ipv6: true, subnet6: parsePrefix("fd06::/64") });
+      return docker;
+    };
+    const empty = state(made());
     fc.assert(
       fc.property(fc.array(act, { maxLength: 12 }), (acts) => {
-        const docker = host({ firewallBackend });
-        docker.createNetwork({ name: "inside", internal: true });
+        const docker = made();
         for (const each of acts) {
           const before = state(docker);
           try {
@@ -470,13 +492,14 @@ test.each(["iptables", "nftables"] as const)(
         }
         for (const each of [...docker.containers.keys()]) docker.remove(each);
         expect(state(docker)).toEqual(empty);
-        run(docker, "last", ["a", "b"]);
+        run(docker, "last", ["a", "b", "six"]);
+        expect(formatIp(docker.container("last").endpoints[2]?.address6 ?? 0)).toBe("fd06::2");
         expect([address(docker, "last", 0), address(docker, "last", 1)]).toEqual([
           "172.18.0.2",
           "172.19.0.2",
         ]);
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
     );
   },
 );
