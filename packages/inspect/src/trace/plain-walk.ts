@@ -61,6 +61,8 @@ function phrase({ step }: TracedStep): string[] {
     case "deliver":
       return isTunnelSocket(step) ? [] : ["received"];
     case "drop":
+      // A copy that a program has captured, or a switch has flooded, ends where nobody it is for looks at it.
+      if (step.reason === "OTHERHOST") return [];
       return [`lost: ${step.reason} ${step.detail}`.trim()];
     default:
       return [];

@@ -1,6 +1,7 @@
 import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, type IpAddress, type Payload } from "@cnilab/net";
 import type { NetNamespace } from "../net-namespace.ts";
 import { isWireMessage, messageOf } from "./conversation.ts";
+import { fullSegment, RequestPieces } from "./full-segment.ts";
 import { echoHttp } from "./http/http-echo.ts";
 import { Message } from "./message.ts";
 import { type SctpAssociation, SctpListener } from "./sctp.ts";
@@ -20,10 +21,12 @@ function serveStream(
   onRequest?: (report: ServerReport) => void,
 ): void {
   const report = ServerReport.of(connection);
+  const pieces = new RequestPieces();
   connection.onData = (data: Payload) => {
-    onRequest?.(report);
+    const isFirst = pieces.isFirst(data);
+    if (isFirst) onRequest?.(report);
     if (isWireMessage(messageOf(data)) && "synTtl" in connection) echoHttp(connection, tls, data);
-    else connection.send(connection.maxSegmentSize, report);
+    else if (isFirst) connection.send(fullSegment(connection), report);
   };
 }
 

@@ -25,6 +25,7 @@ import type { NetNamespace } from "../net-namespace.ts";
 import type { FilterRule } from "../netfilter/filter-rule.ts";
 import type { Drop } from "../network.ts";
 import type { Trace } from "../trace.ts";
+import { fullSegment } from "./full-segment.ts";
 import { Message } from "./message.ts";
 import { PingSocket } from "./ping-socket.ts";
 import { SctpAssociation } from "./sctp.ts";
@@ -154,8 +155,7 @@ function stream(netns: NetNamespace, request: ExchangeRequest): Attempt {
     else connection.close();
     return failed(error);
   }
-  const size = connection.maxSegmentSize;
-  connection.send(size);
+  connection.send(fullSegment(connection), {}); // its pieces are told by the object to belong together
   const done = () =>
     (connection.acknowledged > 0 && connection.received > 0) || connection.state !== "ESTAB";
   const patience = connection instanceof TcpConnection ? SECOND_TRY_MS : 0;

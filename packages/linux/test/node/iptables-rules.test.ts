@@ -44,7 +44,7 @@ function firstWords(error: string): string {
 }
 
 const UNMODELLED =
-  /-m (u32|time|string|quota|cpu|devgroup|realm|cgroup|ecn|cluster|bpf|policy|esp|rt|frag) |-j (CLASSIFY|AUDIT|SYNPROXY) |kb\/s|--return-nomatch|--update-|--packets-|--bytes-|--map-set/;
+  /-m (u32|time|string|quota|cpu|devgroup|realm|cgroup|ecn|cluster|bpf|rt|frag) |-j (CLASSIFY|AUDIT|SYNPROXY) |kb\/s|--return-nomatch|--update-|--packets-|--bytes-|--map-set/;
 /** Rules that the model takes, or words, differently on purpose. */
 const OTHERWISE = /--suppl-groups|-m ipvs|-j QUEUE|--dport 1 -m tcp --dport 2/;
 const known = RECORDED.filter(({ rule }) => !UNMODELLED.test(rule) && !OTHERWISE.test(rule));

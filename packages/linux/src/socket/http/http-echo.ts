@@ -1,4 +1,5 @@
 import { formatEndpoint, type Payload } from "@cnilab/net";
+import { fullSegment } from "../full-segment.ts";
 import { ServerReport } from "../server-report.ts";
 import type { TcpConnection } from "../tcp.ts";
 import { type HttpRequest, HttpResponse } from "./http-message.ts";
@@ -50,6 +51,6 @@ function echo(received: ReceivedRequest): HttpResponse {
     headers: request.headers,
   });
   const headers = { "Content-Type": "application/json" };
-  const length = Math.max(body.length, connection.maxSegmentSize);
+  const length = Math.max(body.length, fullSegment(connection));
   return new HttpResponse(200, headers, body, [new EchoedRequest(received)], length);
 }

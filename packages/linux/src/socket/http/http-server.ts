@@ -1,6 +1,7 @@
 import type { IpAddress } from "@cnilab/net";
 import type { NetNamespace } from "../../net-namespace.ts";
 import { MessageReader, say, type WireMessage } from "../conversation.ts";
+import { fullSegment, RequestPieces } from "../full-segment.ts";
 import { ServerReport } from "../server-report.ts";
 import { type TcpConnection, TcpListener } from "../tcp.ts";
 import {
@@ -49,6 +50,7 @@ class HttpSession {
   #busy = false;
   #hello: ClientHello | undefined;
   #secure = false;
+  readonly #pieces = new RequestPieces();
 
   constructor(connection: TcpConnection, service: HttpService) {
     this.#connection = connection;
@@ -70,8 +72,8 @@ class HttpSession {
       // As nginx says it (status 497 within, 400 without).
       if (isTls) this.#refuse("The plain HTTP request was sent to HTTPS port");
       else this.#take(message);
-    } else {
-      this.#connection.send(this.#connection.maxSegmentSize, ServerReport.of(this.#connection));
+    } else if (this.#pieces.isFirst(data)) {
+      this.#connection.send(fullSegment(this.#connection), ServerReport.of(this.#connection));
     }
   }
 
