@@ -1,12 +1,11 @@
 import { AGENT_LISTINGS, type AgentListing, agentOutput, cilium } from "@cnilab/cilium";
 import { InputError } from "@cnilab/core";
 import { type Command, Option } from "commander";
-import { addClusterFlags, bringUp, type ClusterFlags, warn } from "../../cluster-flags.ts";
+import { addNodeFlags, askedNode, type NodeFlags } from "../../asked-node.ts";
 import { print, printJson } from "../../output.ts";
 import type { ProgramIo } from "../../program-io.ts";
 
-interface ListFlags extends ClusterFlags {
-  readonly node: string;
+interface ListFlags extends NodeFlags {
   readonly output: "text" | "json";
 }
 
@@ -27,31 +26,20 @@ export function addCiliumCommand(program: Command, io: ProgramIo): void {
     const group = command.command(noun).description(ABOUT[what]);
     const list = (verb === undefined ? group : group.command(verb))
       .description(`${ABOUT[what]}, as cilium-dbg ${what} prints them`)
-      .requiredOption("--node <name>", "the node to ask")
       .addOption(
         new Option("-o, --output <format>", "text, or JSON")
           .choices(["text", "json"])
           .default("text"),
       );
-    const option = addClusterFlags(list).options.find(({ long }) => long === "--cni");
-    option?.default(cilium.name);
-    list
-      .setOptionValueWithSource("cni", cilium.name, "default")
-      .action((flags) => showListing(io, what, flags));
+    addNodeFlags(list, cilium.name).action((flags) => showListing(io, what, flags));
   }
 }
 
 async function showListing(io: ProgramIo, what: AgentListing, flags: ListFlags): Promise<void> {
-  const { cluster, warnings } = await bringUp(io, flags);
-  warn(io, [...warnings, ...cluster.warnings]);
-  const node = cluster.nodes.get(flags.node);
-  if (node === undefined) {
-    const names = [...cluster.nodes.keys()].slice(0, 8).join(", ");
-    throw new InputError(`there is no node "${flags.node}"; there are ${names}`, "--node");
-  }
+  const { node } = await askedNode(io, flags);
   const output = agentOutput(node.kernel, what);
   if (output === undefined) {
-    throw new InputError("runs no cilium-agent; take a cluster with --cni cilium", flags.node);
+    throw new InputError("runs no cilium-agent; take a cluster with --cni cilium", node.name);
   }
   if (flags.output === "json") printJson(io, output.json);
   else print(io, output.text);
