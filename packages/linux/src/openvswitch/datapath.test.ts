@@ -1,5 +1,12 @@
 import { SeededRandom, VirtualClock } from "@cnilab/core";
-import { IPPROTO_ICMP, type Ipv4Address, parseIp, tryParseMac } from "@cnilab/net";
+import {
+  BROADCAST_MAC,
+  Data,
+  IPPROTO_ICMP,
+  type Ipv4Address,
+  parseIp,
+  tryParseMac,
+} from "@cnilab/net";
 import { describe, expect, test } from "vitest";
 import { cable, Lab, up } from "../../test/lab.ts";
 import {
@@ -15,6 +22,7 @@ import {
   Network,
   type OvsAction,
   Trace,
+  UdpSocket,
   type Upcall,
 } from "../index.ts";
 
@@ -122,15 +130,29 @@ describe("frames", () => {
     expect(steps.some((s) => s.kind === "drop" && s.reason === "PKT_TOO_BIG")).toBe(true);
   });
 
-  test("repeated datagrams count as the walk would", () => {
-    const { datapath, pods } = machine(new Lab());
+  test("repeated datagrams, which are not walked, count as if they were, until the flow is gone", () => {
+    const { node, datapath, pods } = machine(new Lab());
     flooding(datapath);
     ping(pods[0], "10.1.0.2");
-    const flow = [...datapath.flows()].find(({ match }) => match.in_port === 2);
+    const flow = [...datapath.flows()].find(
+      ({ match }) => match.in_port === 1 && match.eth_dst !== BROADCAST_MAC,
+    );
     const { packets = 0, bytes = 0 } = flow ?? {};
-    for (let i = 0; i < 5; i++) ping(pods[0], "10.1.0.2");
-    expect(flow?.packets).toBe(packets + 5);
-    expect(flow?.bytes).toBe(bytes + 5 * 98);
+    const before = datapath.stats.hit;
+    let received = 0;
+    new UdpSocket(pods[1], { localPort: 9, owner: "test", onReceive: () => received++ });
+    const socket = new UdpSocket(pods[0], { owner: "test" });
+    const send = () => socket.sendTo(parseIp("10.1.0.2"), 9, new Data(100));
+    for (let i = 0; i < 10; i++) send();
+    node.network.settleFlows();
+    expect(received).toBe(10);
+    expect(flow?.packets).toBe(packets + 10);
+    expect(flow?.bytes).toBe(bytes + 10 * (14 + 20 + 8 + 100));
+    expect(datapath.stats.hit).toBe(before + 10);
+    datapath.listen(undefined);
+    datapath.flushFlows();
+    send();
+    expect([received, datapath.stats.lost]).toEqual([10, 1]);
   });
 });
 
@@ -295,7 +317,7 @@ describe("flows", () => {
     [
       { in_port: 3, eth_type: 0x800 },
       [],
-      "in_port(3),eth_type(0x0800), packets:0, bytes:0, used:never, actions:drop",
+      "in_port(3),eth(),eth_type(0x0800), packets:0, bytes:0, used:never, actions:drop",
     ],
   ])("as ovs-dpctl prints them", (match, actions, text) => {
     const datapath = empty();

@@ -76,10 +76,15 @@ function showDatapath(datapath: Datapath): string {
   ].join("\n");
 }
 
-function typeText({ type }: Vport): string {
+/** A tunnel's port is told where it is not the usual one; `ovs-dpctl` knows it by the name that Open vSwitch itself gives. */
+function typeText({ type, name }: Vport): string {
   if (type === "netdev") return "";
-  return type === "internal" ? " (internal)" : " (vxlan: packet_type=ptap)";
+  if (type === "internal") return " (internal)";
+  const port = /^vxlan_sys_(\d+)$/.exec(name)?.[1] ?? USUAL_PORT;
+  return ` (vxlan: ${port === USUAL_PORT ? "" : `dst_port=${port}, `}packet_type=ptap)`;
 }
+
+const USUAL_PORT = "4789";
 
 function dumpFlows(datapath: Datapath): string {
   const { now } = datapath.netns.network.clock;
@@ -111,7 +116,7 @@ export function flowMatchText(match: FlowMatch): string {
   return [
     ...(tunnel.length > 0 ? [`tunnel(${tunnel.join(",")})`] : []),
     ...(match.in_port === undefined ? [] : [`in_port(${maskedField(match, "in_port").value})`]),
-    ...(eth.length > 0 ? [`eth(${eth.join(",")})`] : []),
+    `eth(${eth.join(",")})`,
     // The kernel always speaks of it, with a mask of zero where it does not matter.
     mask === EXACT.eth_type ? `eth_type(${hex4(type)})` : `eth_type(${type}/${hex4(mask)})`,
   ].join(",");
