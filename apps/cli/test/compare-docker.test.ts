@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { cnilab, ROOT } from "./cnilab.ts";
@@ -102,6 +103,72 @@ test("as data: each way on both sides, with what was asked for and what was in t
   ]);
 });
 
+/** Services of every mode, and what is left of them on Kubernetes. */
+const MODES = `
+services:
+  web: { image: nginx, network_mode: host }
+  side: { image: app, expose: [9000], network_mode: "service:db" }
+  db: { image: postgres, networks: [n] }
+  off: { image: redis, network_mode: none }
+  zero: { image: redis, scale: 0 }
+  many: { image: redis, scale: 3, networks: [n], ports: ["6379"] }
+  old: { image: nginx, network_mode: bridge, ports: ["127.0.0.1:9090:80"] }
+networks: { n: { driver_opts: { com.docker.network.bridge.enable_icc: "false" } } }
+`;
+const MODES_MANIFESTS = `
+{apiVersion: v1, kind: Pod, metadata: {name: web, labels: {a: web}}, spec: {containers: [{name: c, ports: [{containerPort: 80}]}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {type: NodePort, selector: {a: web}, ports: [{port: 8080, targetPort: 80}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: db, labels: {a: db}}, spec: {containers: [{name: c, ports: [{containerPort: 5432}]}]}}
+---
+{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: many}, spec: {serviceName: many, replicas: 2, selector: {matchLabels: {a: many}}, template: {metadata: {labels: {a: many}}, spec: {containers: [{name: c, ports: [{containerPort: 6379}]}]}}}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: many}, spec: {clusterIP: None, selector: {a: many}, ports: [{port: 6379}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: old}, spec: {containers: [{name: c}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: off}, spec: {containers: [{name: c}]}}
+`;
+
+test("services of every mode, with the reason for each difference", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "compare-"));
+  try {
+    writeFileSync(join(folder, "compose.yaml"), MODES);
+    const args = ["compare", "--docker", "compose.yaml", "-f", "-", "-o", "json"];
+    const { stdout } = await cnilab(args, { cwd: folder, input: MODES_MANIFESTS });
+    const { workloads, differences } = JSON.parse(stdout) as Json;
+    expect(workloads).toEqual({
+      both: ["db", "many", "old", "web"],
+      dockerOnly: ["side"],
+      kubernetesOnly: ["off"],
+    });
+    expect(differences.map(({ kind, count, text }) => [kind, count, text.split(": ")[1]])).toEqual([
+      [
+        "kubernetes only",
+        2,
+        "on Docker they are in one network, and filter DOCKER-FORWARD is in the way.",
+      ],
+      ["kubernetes only", 2, "the two are in no network of Docker's together"],
+      ["docker only", 1, "no container of the pod listens on that port"],
+      [
+        "docker only",
+        1,
+        "many answers at 192.0.2.10:32768 there; on Kubernetes a Service of type ClusterIP opens nothing, and the world needs a LoadBalancer, an Ingress or a Gateway.",
+      ],
+      [
+        "docker only",
+        1,
+        "web answers at 192.0.2.10:80 there; on Kubernetes a Service of type NodePort opens ports of nodes, which stand behind a router, and the world needs a LoadBalancer, an Ingress or a Gateway.",
+      ],
+      ["name", 5, "what has the host's network, or no network in common, has no name on Docker."],
+      ["port", 3, "containers are asked on their own ports, a Service has ports of its own."],
+    ]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 describe("what is configured by hand", () => {
   const compose = `
 services:
@@ -134,8 +201,6 @@ networks:
 {apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: i}, spec: {rules: [{host: web.example, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: out, port: {number: 80}}}}]}}]}}
 `;
   const listed = async (side: "docker" | "kubernetes") => {
-    const { writeFileSync, mkdtempSync, rmSync } = await import("node:fs");
-    const { tmpdir } = await import("node:os");
     const folder = mkdtempSync(join(tmpdir(), "compare-"));
     try {
       writeFileSync(join(folder, "compose.yaml"), compose);

@@ -119,9 +119,8 @@ function onDocker(
 ): SideResult {
   const asked = { protocol: protocol.toLowerCase() as "tcp" | "udp" | "sctp", port };
   const pair = dockerPair(world, source?.name ?? OUTSIDE, container, asked);
-  const own = source?.container.container.endpoints.map(({ address }) => formatIp(address)) ?? [
-    formatIp(world.machineNamed(OUTSIDE)?.address ?? 0),
-  ];
+  const netns = source?.container.container.netns ?? world.internet.initNs;
+  const own = netns.devices.flatMap((dev) => dev.addresses.map(({ address }) => formatIp(address)));
   return resultOf(
     pair.connection,
     pair.asked,

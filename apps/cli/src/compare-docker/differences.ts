@@ -1,3 +1,4 @@
+import { tryParseIp } from "@cnilab/net";
 import { plural } from "../text-layout.ts";
 import { type BothPair, OUTSIDE } from "./both-sides.ts";
 
@@ -68,7 +69,7 @@ function dockerOnly(group: readonly BothPair[]): string {
   const { docker, kubernetes, source, destination } = first;
   const ways = `${plural(group.length, "way")} on Docker alone${example(group)}: `;
   if (source === OUTSIDE) {
-    return `${ways}${destination} is published at ${docker.asked}; on Kubernetes ${opened(kubernetes.cause)} opens nothing to the world, which takes a LoadBalancer, an Ingress or a Gateway.`;
+    return `${ways}${destination} answers at ${docker.asked} there; on Kubernetes ${opened(kubernetes.cause)}, and the world needs a LoadBalancer, an Ingress or a Gateway.`;
   }
   switch (kubernetes.cause) {
     case "nobody listens":
@@ -83,7 +84,14 @@ function dockerOnly(group: readonly BothPair[]): string {
 }
 
 function opened(cause: string): string {
-  return cause.startsWith("Service") ? `a ${cause}` : "a pod without a Service";
+  switch (cause) {
+    case "Service of type NodePort":
+      return "a Service of type NodePort opens ports of nodes, which stand behind a router";
+    case "no Service":
+      return "no Service leads to the pod";
+    default:
+      return cause.startsWith("Service") ? `a ${cause} opens nothing` : `it is ${cause}`;
+  }
 }
 
 /** Who saw somebody else's address than that of who asked. */
@@ -98,14 +106,16 @@ function sources(both: readonly BothPair[]): Difference[] {
     differing,
     ({ docker, source }) => `${docker.ownSource} ${source === OUTSIDE}`,
   ).map((group) => {
-    const [{ docker, kubernetes }] = group as [BothPair];
+    const [{ docker, kubernetes, source }] = group as [BothPair];
     const [kept, lost] =
       docker.ownSource === true ? ["Docker", "Kubernetes"] : ["Kubernetes", "Docker"];
     const seen = docker.ownSource === true ? kubernetes.seenAs : docker.seenAs;
     const why =
-      lost === "Kubernetes"
-        ? "nodes masquerade what they pass on to another node's pod"
-        : "what goes by the host's address is masqueraded";
+      lost === "Docker"
+        ? "what goes by the host's address is masqueraded"
+        : source === OUTSIDE
+          ? "nodes masquerade what comes from outside, unless externalTrafficPolicy is Local"
+          : "the way there is masqueraded";
     return difference(
       "source",
       group,
@@ -124,10 +134,19 @@ function names(both: readonly BothPair[]): Difference[] {
   );
   const [first] = other;
   if (first === undefined) return [];
-  const text = first.kubernetes.asked.startsWith(`${host(first.docker.asked)}.`)
-    ? `${plural(other.length, "way")}${example(other)} ask for ${host(first.docker.asked)} on Docker and ${host(first.kubernetes.asked)} on Kubernetes: a name alone is of one's own namespace there, of one's own networks here.`
-    : `${plural(other.length, "way")}${example(other)} ask for ${host(first.docker.asked)} on Docker and ${host(first.kubernetes.asked)} on Kubernetes: no Service has the name there.`;
+  const [here, there] = [host(first.docker.asked), host(first.kubernetes.asked)];
+  const text = `${plural(other.length, "way")}${example(other)} ask for ${here} on Docker and ${there} on Kubernetes: ${whyNamed(here, there)}.`;
   return [{ kind: "name", count: other.length, text }];
+}
+
+function whyNamed(here: string, there: string): string {
+  if (tryParseIp(here) !== undefined) {
+    return "what has the host's network, or no network in common, has no name on Docker";
+  }
+  if (there.startsWith(`${here}.`)) {
+    return "a name alone is of one's own namespace there, of one's own networks here";
+  }
+  return "no Service has the name there";
 }
 
 /** Where the port that is asked for is another. */
