@@ -72,4 +72,55 @@ export const WEAVE_GLOSSARY: readonly GlossaryEntry[] = [
     ],
     see: ["IPAM ring", "ipset"],
   },
+  {
+    term: "weave peer",
+    aliases: ["peer name", "weave nickname"],
+    lines: [
+      "A weaver in the mesh. Its name is 48 bits, a hash of the machine's id, written as a MAC; the bridge has it.",
+      "Its nickname is the node's; its UID is another at each start, so that others see that it began anew.",
+      "`cnilab weave status peers` lists all that a node has heard of, with their connections.",
+    ],
+    see: ["weave mesh", "weave short id"],
+  },
+  {
+    term: "fastdp",
+    aliases: ["fast datapath"],
+    lines: [
+      "Weave's better way between nodes: an Open vSwitch datapath whose flows weaver makes, and VXLAN on UDP 6784.",
+      "The first frame between two MACs goes to weaver, later ones stay in the kernel.",
+      "Packets are 1376 bytes at most; where heartbeats of that length fail, sleeve carries frames instead.",
+    ],
+    see: ["openvswitch", "sleeve", "weave short id"],
+  },
+  {
+    term: "vethwe-bridge",
+    aliases: ["vethwe-datapath", "vethwe-pcap", "vethwepl"],
+    pattern: /^vethwepl[0-9a-z]{1,7}$/i,
+    lines: [
+      "vethwepl and seven digits of a container's id is a pod's port at the bridge weave.",
+      "vethwe-bridge leads to other peers; behind it is the datapath (vethwe-datapath) or sleeve (vethwe-pcap).",
+      "weave-npc knows by it what comes from other nodes, and what goes there.",
+    ],
+    see: ["weaver", "fastdp", "sleeve"],
+  },
+  {
+    term: "weave donation",
+    aliases: ["space request"],
+    lines: [
+      "A peer without a free address asks one that has some; that gives the upper half of its largest free part.",
+      "Both say so by the ring, where the part then has another owner; nobody else is asked.",
+      "Peers that came after the first split live from donations alone.",
+    ],
+    see: ["IPAM ring", "weave peer"],
+  },
+  {
+    term: "weave:expose",
+    aliases: ["weave expose", "WEAVE-EXPOSE"],
+    lines: [
+      "The owner's name under which a node's bridge has its address, with the whole range's prefix.",
+      "Pods take it for their gateway; without it the node itself reaches no pod.",
+      "The chain WEAVE of the nat table masquerades what goes between the range and all else.",
+    ],
+    see: ["IPAM ring", "weaver-no-masq-local"],
+  },
 ];
