@@ -21,6 +21,17 @@ interface DirectPeer {
   readonly host: string;
   /** Absent where none was named: then a connection from there is as good. */
   readonly port: number | undefined;
+  /** With the port that all have where none was named. */
+  readonly address: string;
+}
+
+/** What there is already. */
+interface Connected {
+  readonly addresses: ReadonlySet<string>;
+  /** Hosts that have connected to us. */
+  readonly inbound: ReadonlySet<string>;
+  /** Ourself too. */
+  readonly peers: ReadonlySet<PeerName>;
 }
 
 /** Seeks connections to the peers that it was given, and to those that others have (mesh/connection_maker.go). */
@@ -29,6 +40,8 @@ export class ConnectionMaker {
   readonly #direct = new Map<string, DirectPeer>();
   readonly #targets = new Map<string, ConnectionTarget>();
   readonly #connections = new Set<MeshConnection>();
+  /** As of the last change of connections; these are looked at far more often than they change. */
+  #connected: Connected | undefined;
   #timer: Timer | undefined;
   #terminations = 0;
 
@@ -64,7 +77,7 @@ export class ConnectionMaker {
     if (replace) this.#direct.clear();
     for (const [peer, direct] of parsed) {
       this.#direct.set(peer, direct);
-      this.#targets.get(completed(direct))?.tryNow(this.#options.clock.now);
+      this.#targets.get(direct.address)?.tryNow(this.#options.clock.now);
     }
     this.refresh();
   }
@@ -91,6 +104,7 @@ export class ConnectionMaker {
 
   created(connection: MeshConnection): void {
     this.#connections.add(connection);
+    this.#connected = undefined;
     const target = connection.outbound ? this.#targets.get(connection.address) : undefined;
     if (target !== undefined) target.state = "connected";
   }
@@ -99,6 +113,7 @@ export class ConnectionMaker {
     const isHopeless = error instanceof HopelessConnection;
     if (!(isHopeless && error.isToOurself)) this.#terminations++;
     this.#connections.delete(connection);
+    this.#connected = undefined;
     const target = connection.outbound ? this.#targets.get(connection.address) : undefined;
     if (target !== undefined) {
       target.state = "waiting";
@@ -127,25 +142,34 @@ export class ConnectionMaker {
     );
   }
 
+  #whatIsThere(): Connected {
+    const all = [...this.#connections];
+    const inbound = all.filter(({ outbound }) => !outbound);
+    return {
+      addresses: new Set(all.map(({ address }) => address)),
+      inbound: new Set(inbound.map(({ tcp }) => formatIp(tcp.remoteAddress))),
+      peers: new Set([this.#options.peers.ourself.name, ...all.map(({ remote }) => remote.name)]),
+    };
+  }
+
   #check(): void {
-    const connectedTo = new Set([...this.#connections].map(({ address }) => address));
-    const inbound = new Set(
-      [...this.#connections]
-        .filter(({ outbound }) => !outbound)
-        .map(({ tcp }) => formatIp(tcp.remoteAddress)),
-    );
+    this.#connected ??= this.#whatIsThere();
+    const { addresses, inbound, peers } = this.#connected;
     const wanted = new Set<string>();
     const direct = new Set<string>();
-    for (const peer of this.#direct.values()) {
-      const address = completed(peer);
+    for (const { address, host, port } of this.#direct.values()) {
       direct.add(address);
-      if (peer.port !== undefined || !inbound.has(peer.host)) wanted.add(address);
+      if (addresses.has(address)) continue;
+      if (port !== undefined || !inbound.has(host)) wanted.add(address);
     }
-    if (this.#options.discovery) for (const address of this.#discovered()) wanted.add(address);
+    if (this.#options.discovery) {
+      for (const address of this.#discovered(peers)) {
+        if (!addresses.has(address)) wanted.add(address);
+      }
+    }
     const { now } = this.#options.clock;
-    for (const address of [...wanted]) {
-      if (connectedTo.has(address)) wanted.delete(address);
-      else if (!this.#targets.has(address)) {
+    for (const address of wanted) {
+      if (!this.#targets.has(address)) {
         this.#targets.set(address, new ConnectionTarget(address, now));
       }
     }
@@ -153,19 +177,10 @@ export class ConnectionMaker {
   }
 
   /** Where others have found peers that we have no connection to. */
-  *#discovered(): Iterable<string> {
+  *#discovered(connected: ReadonlySet<PeerName>): Iterable<string> {
     const { peers } = this.#options;
-    const ourself = peers.ourself.name;
-    const connected = new Set<PeerName>([ourself]);
-    for (const { remote } of this.#connections) connected.add(remote.name);
-    for (const { name, connections } of peers.all()) {
-      if (name === ourself) continue;
-      for (const [remote, { address, outbound }] of connections) {
-        if (connected.has(remote)) continue;
-        // Where it came from is a port of that one connection: the peer itself is where all are.
-        yield outbound ? address : `${address.slice(0, address.lastIndexOf(":"))}:${MESH_PORT}`;
-      }
-    }
+    if (connected.size >= peers.size) return;
+    for (const name of peers.names()) if (!connected.has(name)) yield* peers.addressesOf(name);
   }
 
   #connect(wanted: ReadonlySet<string>, direct: ReadonlySet<string>): void {
@@ -199,14 +214,11 @@ function directPeer(peer: string): DirectPeer {
   const [, host = "", port] = /^(.+?)(?::(\d{1,5}))?$/.exec(peer) ?? [];
   try {
     if (typeof parseIp(host) === "number" && Number(port ?? 0) <= 65_535) {
-      return { host, port: port === undefined ? undefined : Number(port) };
+      const number = port === undefined ? undefined : Number(port);
+      return { host, port: number, address: `${host}:${number ?? MESH_PORT}` };
     }
   } catch {
     // Said below.
   }
   throw new Error(`invalid peer name "${peer}", should be host[:port]`);
-}
-
-function completed({ host, port }: DirectPeer): string {
-  return `${host}:${port ?? MESH_PORT}`;
 }

@@ -72,6 +72,7 @@ export class MeshConnection {
   #remote: PeerDescription | undefined;
   #overlay: OverlayConnection | undefined;
   #established = false;
+  #link: PeerLink | undefined;
   #heartbeat: Timer | undefined;
   #deadline: Timer | undefined;
   #lastHeard = 0;
@@ -132,8 +133,13 @@ export class MeshConnection {
     return this.#host.password !== undefined && !(this.#trusts && this.#trustsUs);
   }
 
+  /** The same object while it says the same: descriptions are compared by it. */
   get link(): PeerLink {
-    return { address: this.address, outbound: this.outbound, established: this.#established };
+    const { address, outbound } = this;
+    if (this.#link?.established !== this.#established) {
+      this.#link = { address, outbound, established: this.#established };
+    }
+    return this.#link;
   }
 
   start(): void {

@@ -1,4 +1,5 @@
 import type { Random } from "@cnilab/core";
+import { FoundAddresses } from "./found-addresses.ts";
 import { isNewer, type PeerDescription, type PeerLink, placeholder } from "./peer.ts";
 import type { PeerName } from "./peer-name.ts";
 import { type Topology, unicastRoutes } from "./routes.ts";
@@ -24,6 +25,7 @@ export class Peers implements Topology {
   /** How many connections of ours lead to a peer: it stays though no route does yet. */
   readonly #held = new Map<PeerName, number>();
   #shortIdsChanged = false;
+  readonly #addresses = new FoundAddresses();
 
   constructor(
     ourself: Omit<PeerDescription, "version" | "connections">,
@@ -60,6 +62,11 @@ export class Peers implements Topology {
   byShortId(id: ShortId): PeerDescription | undefined {
     const name = this.#shortIds.holder(id);
     return name === undefined ? undefined : this.#byName.get(name);
+  }
+
+  /** Where others say that they have found a peer, or may be found by whom it connected to. */
+  addressesOf(name: PeerName): Iterable<string> {
+    return this.#addresses.of(name);
   }
 
   connections(peer: PeerName): ReadonlyMap<PeerName, PeerLink> | undefined {
@@ -118,6 +125,7 @@ export class Peers implements Topology {
     if (removed.length === 0) return;
     for (const peer of removed) {
       this.#byName.delete(peer.name);
+      this.#addresses.replace(peer.connections, undefined);
       this.#withoutShortId(peer);
     }
     for (const peer of removed) this.#listener.removed(peer);
@@ -139,6 +147,7 @@ export class Peers implements Topology {
     const { name, shortId } = peer;
     const before = this.#byName.get(name);
     this.#byName.set(name, peer);
+    this.#addresses.replace(before?.connections, peer.connections);
     if (before?.shortId === shortId) return;
     if (before !== undefined) this.#withoutShortId(before);
     if (shortId === undefined) return;

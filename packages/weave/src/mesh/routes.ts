@@ -2,6 +2,8 @@ import type { PeerName } from "./peer-name.ts";
 
 /** What routes are calculated over: peers and the connections that they say they have. */
 export interface Topology {
+  /** How many peers there are, where that is known: once all are reached nothing more is looked for. */
+  readonly size?: number;
   /** Established or not, by the remote peer's name; `undefined` where the peer is not known. */
   connections(peer: PeerName): ReadonlyMap<PeerName, { readonly established: boolean }> | undefined;
 }
@@ -47,6 +49,8 @@ function widen(
     const next: PeerName[] = [];
     for (const peer of level.sort()) {
       if (peer === stopAt) return { found: true, routes };
+      if (routes.size === topology.size)
+        return { found: stopAt !== undefined && routes.has(stopAt), routes };
       for (const remote of neighbours(topology, peer, links)) {
         if (routes.has(remote)) continue;
         next.push(remote);

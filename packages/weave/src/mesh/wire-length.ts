@@ -20,7 +20,19 @@ export function wireText(text: string): number {
   return FIELD + 1 + text.length;
 }
 
-export function wireDescription({ nickname, connections }: PeerDescription): number {
+/** Descriptions never change, and are told to many. */
+const descriptions = new WeakMap<PeerDescription, number>();
+
+export function wireDescription(peer: PeerDescription): number {
+  let length = descriptions.get(peer);
+  if (length === undefined) {
+    length = describedLength(peer);
+    descriptions.set(peer, length);
+  }
+  return length;
+}
+
+function describedLength({ nickname, connections }: PeerDescription): number {
   let length = FIELD + NAME + wireText(nickname) + FIELD + UID + 2 * (FIELD + SMALL_NUMBER) + END;
   length += FIELD + FLAG + 1;
   for (const { address } of connections.values()) {
