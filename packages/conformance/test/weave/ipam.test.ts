@@ -1,6 +1,7 @@
 // Addresses of pods from a ring that no one has: what waits, what is kept, what is taken over.
 import type { Cluster } from "@cnilab/cluster";
 import { Trace } from "@cnilab/linux";
+import fc from "fast-check";
 import { expect, test } from "vitest";
 import { agentOf, cut, neighbours, phase, pod, podAddresses, verdict, weaveLab } from "./lab.ts";
 
@@ -189,3 +190,72 @@ test("a chain of nodes that do not all reach each other delivers by those betwee
   // There, and back.
   expect(order.slice(0, 7)).toEqual([...nodes, "node3", "node2", "node1"]);
 });
+
+test("a machine that is switched off and on again is the same peer, with the space that it had", () => {
+  const cluster = weaveLab({ objects: [pod("a", "node1"), pod("b", "node2")] });
+  const before = agentOf(cluster, "node2").weaver?.allocator;
+  const ranges = before?.ring.ownedRanges();
+  cluster.stopNode("node2");
+  cluster.clock.advance(90_000);
+  expect(neighbours(cluster, "node1")).toEqual(["node3"]);
+  cluster.startNode("node2");
+  cluster.settle();
+  cluster.clock.advance(400_000);
+  const after = agentOf(cluster, "node2").weaver?.allocator;
+  expect([after?.name, after?.ring.ownedRanges()]).toEqual([before?.name, ranges]);
+  expect(neighbours(cluster, "node2")).toEqual(["node1", "node3"]);
+  expect(phase(cluster, "b")).toBe("Running");
+  expect(verdict(cluster, "default/a", "default/b")).toBe("allowed");
+});
+
+test("pods that come and go while links break have addresses of their own, and talk when links are whole", () => {
+  const step = fc.oneof(
+    { weight: 5, arbitrary: fc.record({ what: fc.constant("pod" as const), n: fc.nat(3) }) },
+    { weight: 2, arbitrary: fc.record({ what: fc.constant("delete" as const), n: fc.nat(30) }) },
+    { weight: 2, arbitrary: fc.record({ what: fc.constant("cut" as const), n: fc.nat(11) }) },
+    { weight: 1, arbitrary: fc.record({ what: fc.constant("kill" as const), n: fc.nat(3) }) },
+    { weight: 2, arbitrary: fc.record({ what: fc.constant("wait" as const), n: fc.nat(90) }) },
+  );
+  const nodes = ["node1", "node2", "node3", "node4"];
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 20 }), fc.nat(1000), (steps, seed) => {
+      const cluster = weaveLab({ nodes: 4, seed, options: { "ipalloc-range": "10.9.0.0/27" } });
+      const links = new Set<string>();
+      let made = 0;
+      for (const { what, n } of steps) {
+        const [x, y] = [nodes[n % 4], nodes[(n + 1 + (n % 3)) % 4]] as [string, string];
+        if (what === "pod") cluster.apply([pod(`p${made++}`, x)]);
+        else if (what === "delete") {
+          const pods = cluster.api.list("Pod");
+          const gone = pods[n % Math.max(pods.length, 1)];
+          if (gone !== undefined) cluster.delete("Pod", `default/${gone.metadata.name}`);
+        } else if (what === "cut") {
+          const key = [x, y].sort().join(" ");
+          cut(cluster, x, y, !links.has(key));
+          if (!links.delete(key)) links.add(key);
+        } else if (what === "kill") {
+          agentOf(cluster, x).stop();
+          agentOf(cluster, x).start();
+        } else cluster.clock.advance(n * 1000);
+        cluster.clock.advance(100);
+        expectUnique(cluster);
+      }
+      for (const key of links) cut(cluster, ...(key.split(" ") as [string, string]), false);
+      cluster.clock.advance(2_400_000);
+      expectUnique(cluster);
+      const running = Object.keys(podAddresses(cluster));
+      // 30 for hosts, and four bridges.
+      expect(running).toHaveLength(Math.min(cluster.api.list("Pod").length, 26));
+      const [first, ...others] = running;
+      for (const other of others) {
+        expect(verdict(cluster, `default/${first}`, `default/${other}`)).toBe("allowed");
+      }
+    }),
+    { seed: 20261122, numRuns: 12 },
+  );
+});
+
+function expectUnique(cluster: Cluster): void {
+  const given = Object.values(podAddresses(cluster));
+  expect(new Set(given).size).toBe(given.length);
+}
