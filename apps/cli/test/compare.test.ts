@@ -73,6 +73,17 @@ describe("on the shop", () => {
     ]);
   });
 
+  test("options of one CNI stand on top, and what they change in the table", async () => {
+    const dsr = ["kubeProxyReplacement=true", "loadBalancer.mode=dsr", "routingMode=native"];
+    const routes = ["autoDirectNodeRoutes=true", "ipv4NativeRoutingCIDR=10.244.0.0/16"];
+    const own = `cilium:${[...dsr, ...routes].join()}`;
+    const { stdout } = await cnilab(["compare", "--cni", `flannel,${own}`]);
+    expect(stdout).toContain(`\ncilium has ${dsr.join(", ")}, `);
+    expect(stdout).toMatch(/\n {2}Services by +kube-proxy \(iptables\) +cilium\n/);
+    expect(stdout).toMatch(/NodePort, policy Cluster +node1 flannel.1 +the client\n/);
+    expect(stdout).toMatch(/the\s+server\s+sees\s+the\s+client\s+itself\s+on\s+cilium/);
+  });
+
   test("a model of one's own and no model at all are compared as any other", async () => {
     const own = join(ROOT, "apps/examples/custom-cni/routed.ts");
     const { cnis, differences, why } = await data("--cni", `none,${own}`);

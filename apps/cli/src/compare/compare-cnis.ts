@@ -28,7 +28,9 @@ export async function compareCnis(io: ProgramIo, flags: CompareFlags): Promise<v
   for (const cni of cnis) {
     const { cluster, warnings } = await bringUpOn(io, flags, cni, sources);
     sample ??= sampleOf(cluster, flags);
+    const done = showStep(io, `Asking ${cni.label}, ${findings.length + 1} of ${cnis.length}`);
     findings.push(investigate(cluster, cni, flags, sample?.pairs ?? [], warnings));
+    done();
   }
   if (sample === undefined) {
     throw new InputError("no pod of the input runs on any of these CNIs", "compare");
@@ -47,6 +49,13 @@ export async function compareCnis(io: ProgramIo, flags: CompareFlags): Promise<v
     case "yaml":
       return printYaml(io, comparisonData(comparison));
   }
+}
+
+/** Says on a terminal's last line what takes its time. */
+function showStep({ stderr }: ProgramIo, text: string): () => void {
+  if (!stderr.isTTY) return () => {};
+  stderr.write(`\r\x1b[K${text}`);
+  return () => stderr.write("\r\x1b[K");
 }
 
 function sampleOf(cluster: Cluster, { seed }: ClusterFlags): PairSample | undefined {

@@ -7,8 +7,10 @@ import { readSources } from "../read-input.ts";
 
 /** One column of a comparison. */
 export interface ComparedCni extends ChosenCni {
-  /** The CNI's name, and the options by which it differs from others of that name. */
+  /** A short name that no other has. */
   readonly label: string;
+  /** Options that are its own, as they were written. */
+  readonly settings: readonly string[];
   /** As `v0.28.9`; empty for a network of one's own. */
   readonly release: string;
 }
@@ -48,8 +50,9 @@ export async function readComparedCnis(
   if (files.length > 0 && ![...models.values()].some((m) => m?.chartSections !== undefined)) {
     throw new InputError("none of these CNIs takes a file of Helm values", "--cni-values");
   }
+  const labels = labelsOf(written, models);
   const warnings: string[] = [];
-  const cnis = written.map(({ name, settings }) => {
+  const cnis = written.map(({ name, settings }, i) => {
     const model = models.get(name);
     const common = cniSet.filter((setting) => knows(model, setting));
     const read = readModelOptions(
@@ -58,16 +61,48 @@ export async function readComparedCnis(
       model?.chartSections === undefined ? [] : files,
     );
     warnings.push(...read.warnings);
-    const called = model?.name ?? NO_CNI;
     return {
       model,
       options: read.options,
-      label: settings.length === 0 ? called : `${called}:${settings.join(",")}`,
+      label: labels[i] as string,
+      settings,
       release: model === undefined || model.release === "-" ? "" : model.release,
     };
   });
-  checkDistinct(cnis);
-  return { cnis, warnings };
+  return { cnis, warnings: [...new Set(warnings)] };
+}
+
+/** Longer names would leave no room to others on a screen. */
+const LONGEST_LABEL = 26;
+
+/**
+ * The model's name where it stands there once; of several with options those as well, or a number where that would be too long; of
+ * modules of one's own that call themselves alike, what the user wrote.
+ * @throws InputError for two that are the same
+ */
+function labelsOf(
+  written: readonly Written[],
+  models: ReadonlyMap<string, CniModel | undefined>,
+): string[] {
+  const own = written.map(({ name }) => models.get(name)?.name ?? NO_CNI);
+  const wholes = written.map(({ name, settings }) => [name, ...settings].join(" "));
+  const twice = wholes.find((whole, i) => wholes.indexOf(whole) !== i);
+  if (twice !== undefined) {
+    const [name] = twice.split(" ");
+    throw new InputError(
+      `${twice.replace(" ", ":")} stands there twice; tell them apart by an option, as ${name}:KEY=value`,
+      "--cni",
+    );
+  }
+  return written.map(({ name, settings }, i) => {
+    const alike = own.filter((other) => other === own[i]).length;
+    if (alike === 1) return own[i] as string;
+    const sameFile = written.filter((other) => other.name === name).length;
+    const called = sameFile < alike ? name : (own[i] as string);
+    const whole = settings.length === 0 ? called : `${called}:${settings.join(",")}`;
+    if (whole.length <= LONGEST_LABEL) return whole;
+    return `${own[i]}#${own.slice(0, i + 1).filter((other) => other === own[i]).length}`;
+  });
 }
 
 function readList(list: string): Written[] {
@@ -109,17 +144,4 @@ function checkSomebodyKnows(setting: string, models: readonly (CniModel | undefi
     `none of ${names} has an option "${key}"; cnilab cni list has them all`,
     "--cni-set",
   );
-}
-
-function checkDistinct(cnis: readonly ComparedCni[]): void {
-  const labels = new Set<string>();
-  for (const { label } of cnis) {
-    if (labels.has(label)) {
-      throw new InputError(
-        `${label} stands there twice; tell them apart by an option, as ${label.split(":")[0]}:KEY=value`,
-        "--cni",
-      );
-    }
-    labels.add(label);
-  }
 }

@@ -1,7 +1,7 @@
 import type { Comparison } from "./comparison.ts";
 import { comparisonRows } from "./comparison-rows.ts";
 import { explanations } from "./explanations.ts";
-import { askedText, headOf, titleText } from "./heading.ts";
+import { askedText, headOf, optionTexts, titleText } from "./heading.ts";
 import { shortNames } from "./names-in-text.ts";
 
 /** The screen as a page of Markdown: tables under headings, and a list of reasons. */
@@ -16,6 +16,7 @@ export function comparisonMarkdown(comparison: Comparison): string {
   ]);
   return [
     escaped(titleText(comparison)),
+    ...optionTexts(comparison).flatMap((text) => ["", escaped(text)]),
     "",
     escaped(askedText(comparison, short)),
     ...groups,

@@ -56,6 +56,7 @@ function reachRows({ findings, sample }: Comparison): RowGroup {
       row("pairs that get through", (verdict) => verdict === "allowed"),
       row("pairs that a policy blocks", (verdict) => verdict === "blocked"),
       ...unlessAllZero(row("pairs lost otherwise", lost)),
+      ...unlessAllEqual(rowOf("Services by", findings, ({ size }) => size.servicesBy)),
     ],
   };
 }
@@ -222,4 +223,8 @@ function figureRows(
 
 function unlessAllZero(row: ComparisonRow): ComparisonRow[] {
   return row.cells.every((cell) => cell === "0" || cell === NONE) ? [] : [row];
+}
+
+function unlessAllEqual(row: ComparisonRow): ComparisonRow[] {
+  return new Set(row.cells).size < 2 ? [] : [row];
 }

@@ -2,7 +2,7 @@ import { wrap } from "../text-layout.ts";
 import type { Comparison } from "./comparison.ts";
 import { comparisonRows, type RowGroup } from "./comparison-rows.ts";
 import { explanations } from "./explanations.ts";
-import { askedText, headOf, titleText } from "./heading.ts";
+import { askedText, headOf, optionTexts, titleText } from "./heading.ts";
 import { shortNames } from "./names-in-text.ts";
 
 /** Columns of a screen at a talk. */
@@ -24,8 +24,8 @@ export function comparisonScreen(comparison: Comparison): string {
   const short = shortNames(comparison.sample.pairs);
   const blocks = blocksOf(widths, WIDTH - labels);
   return [
-    ...[titleText(comparison), askedText(comparison, short)].flatMap((text) =>
-      text === "" ? [] : wrap(text, "  ", undefined, WIDTH),
+    ...[titleText(comparison), ...optionTexts(comparison), askedText(comparison, short)].flatMap(
+      (text) => (text === "" ? [] : wrap(text, "  ", undefined, WIDTH)),
     ),
     ...blocks.flatMap((block) => table(comparison, groups, block, labels, widths)),
     "Why",

@@ -32,6 +32,13 @@ export function askedText(
   return parts.length === 0 ? "" : `Measured: ${parts.map(short).join(", ")}`;
 }
 
+/** Options of those whose names do not tell them. */
+export function optionTexts({ findings }: Comparison): string[] {
+  return findings.flatMap(({ cni: { label, settings } }) =>
+    settings.length === 0 || label.includes(":") ? [] : [`${label} has ${settings.join(", ")}`],
+  );
+}
+
 /** Over a column: with the release, where no options tell it apart already. */
 export function headOf({ cni: { label, release } }: Finding): string {
   return release === "" || label.includes(":") ? label : `${label} ${release}`;
