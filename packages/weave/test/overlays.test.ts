@@ -6,6 +6,7 @@ import {
   IPPROTO_TCP,
   IPPROTO_UDP,
   type IpPacket,
+  parsePrefix,
 } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
 import { OverlayLab } from "./overlay-lab.ts";
@@ -191,6 +192,19 @@ describe("fastdp and sleeve together", () => {
     expect(lab.overlays).toEqual(ALL_FASTDP);
   });
 
+  // router/overlay_switch.go chooseBest changes no flow, and InvalidateRoutes is called for other reasons alone.
+  test("flows that lead through the failed tunnel stay while they are used, as in the real one", () => {
+    const lab = three();
+    const [a] = [lab.container(1, 1), lab.container(2, 2)];
+    const outcome = () => lab.ask(a, 2, PING).outcome;
+    expect([outcome(), outcome()]).toEqual(["connected", "connected"]);
+    block(lab, 1, 2);
+    lab.clock.advance(62_000);
+    expect([lab.connection(1, 2)?.name, outcome()]).toEqual(["sleeve", "timeout"]);
+    lab.clock.advance(1_200_000);
+    expect(outcome()).toBe("connected");
+  });
+
   test("a link too small for full packets of fastdp is left to sleeve", () => {
     const lab = new OverlayLab({ fastdp: true });
     for (const host of [1, 2]) lab.machine(host);
@@ -313,6 +327,22 @@ describe("fastdp, encrypted", () => {
     const two = lab.machine(2);
     expect([two.xfrm.states, two.xfrm.policies]).toEqual([[], []]);
     expect(two.iptables(4).save()).not.toContain("WEAVE-IPSEC");
+  });
+
+  test("between networks that both trust nothing is encrypted, by either overlay", () => {
+    for (const fastdp of [true, false]) {
+      const lab = new OverlayLab({ fastdp });
+      const more = { password: "secret", trustedSubnets: [parsePrefix("10.0.0.0/24")] };
+      lab.start(1, [2], more);
+      lab.start(2, [], more);
+      lab.clock.advance(30_000);
+      const [a] = [lab.container(1, 1), lab.container(2, 2)];
+      lab.ask(a, 2, PING);
+      const { outcome, steps } = lab.ask(a, 2, PING);
+      expect(outcome).toBe("connected");
+      expect(way(steps)[0]).toBe(`m1 encapsulate ${fastdp ? "VXLAN" : "sleeve"}`);
+      expect(lab.machine(1).findXfrm()?.states ?? []).toEqual([]);
+    }
   });
 
   test("two with different passwords have no connection, so there is nothing to encrypt", () => {
