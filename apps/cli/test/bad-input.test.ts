@@ -307,7 +307,7 @@ const ARGUMENTS: readonly (readonly [string, string])[] = [
   ],
   [
     "show wires --node node1",
-    "command-argument value 'wires' is invalid for argument 'what'. Allowed choices are links, addrs, routes, rules, neigh, fdb, tc, iptables, ip6tables, nft, ipset, ipvs, conntrack, ovs, sockets, sysctl, hns-networks, hns-endpoints, hns-loadbalancers, vfp, vfp-flows, bpf.",
+    "command-argument value 'wires' is invalid for argument 'what'. Allowed choices are links, addrs, routes, rules, neigh, fdb, tc, iptables, ip6tables, nft, ipset, ipvs, conntrack, ovs, xfrm, sockets, sysctl, hns-networks, hns-endpoints, hns-loadbalancers, vfp, vfp-flows, bpf.",
   ],
   [
     "show iptables --node node1 -o json",
@@ -315,7 +315,7 @@ const ARGUMENTS: readonly (readonly [string, string])[] = [
   ],
   [
     "show vfp --node node1",
-    "show vfp: node1 runs Linux, which has no vfpctrl /list-rule; take rules, fdb, tc, iptables, ip6tables, nft, ipset, ipvs, conntrack, ovs, sysctl",
+    "show vfp: node1 runs Linux, which has no vfpctrl /list-rule; take rules, fdb, tc, iptables, ip6tables, nft, ipset, ipvs, conntrack, ovs, xfrm, sysctl",
   ],
   [
     "show routes --node node1 --table x",
@@ -327,7 +327,7 @@ const ARGUMENTS: readonly (readonly [string, string])[] = [
   ],
   [
     "render weave --node node1",
-    "command-argument value 'weave' is invalid for argument 'agent'. Allowed choices are kube-proxy, flannel, calico, cilium.",
+    "command-argument value 'weave' is invalid for argument 'agent'. Allowed choices are kube-proxy, flannel, calico, cilium, weave-npc.",
   ],
   ["render kube-proxy -f services.yaml", "required option '--node <name>' not specified"],
   [
