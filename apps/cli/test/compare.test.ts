@@ -80,7 +80,7 @@ describe("on the shop", () => {
     const { stdout } = await cnilab(["compare", "--cni", `flannel,${own}`]);
     expect(stdout).toContain(`\ncilium has ${dsr.join(", ")}, `);
     expect(stdout).toMatch(/\n {2}Services by +kube-proxy \(iptables\) +cilium\n/);
-    expect(stdout).toMatch(/NodePort, policy Cluster +node1 flannel.1 +the client\n/);
+    expect(stdout).toMatch(/NodePort, policy Cluster +node\d flannel.1 +the client\n/);
     expect(stdout).toMatch(/the\s+server\s+sees\s+the\s+client\s+itself\s+on\s+cilium/);
   });
 
