@@ -12,7 +12,7 @@ const why = missing === undefined ? "" : ` (skipped: ${missing})`;
 const MTU = 1400;
 const PCAP_PORT = "vethwe-pcap";
 
-const CLUSTERS: readonly WeaveShop[] = [
+const CLUSTERS: readonly (WeaveShop & { readonly name: string })[] = [
   {
     name: "one node, kube-proxy with iptables, and policies",
     nodes: 1,

@@ -56,9 +56,10 @@ export async function expectAgreementInSecondKernel(
   prefix: string,
   answered: number,
 ): Promise<void> {
-  const made = script(cluster.network, { prefix });
   const sources = sourcesOf(cluster).filter((_, i) => i % 9 === 0);
   const probes = probesOf(cluster, sources);
+  // Behind the probes of the model: flows of a datapath come with traffic.
+  const made = script(cluster.network, { prefix });
   const ask: Ask = (asked) => askInSecondKernel(cluster.network, made, asked);
   judge(probes, await compare(probes, prefix, ask, LOOKS_IN_MACHINE), answered);
 }

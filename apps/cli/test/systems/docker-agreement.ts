@@ -88,12 +88,19 @@ function probesOf(lab: DockerLab): Probe[] {
     ]),
     { protocol: "TCP", address: formatIp(EMBEDDED_DNS), port: 53 } as const,
     { protocol: "UDP", address: formatIp(EMBEDDED_DNS), port: 53 } as const,
-    ...lab.hostAddresses.flatMap((address) => lab.hostPorts.map((port) => ({ ...port, address }))),
+    ...lab.hostAddresses.flatMap((address, i) =>
+      lab.hostPorts
+        .filter(({ protocol }) => protocol === "TCP" || i < UDP_ADDRESSES)
+        .map((port) => ({ ...port, address })),
+    ),
   ];
-  return [...lab.sources].flatMap(([source, netns]) =>
-    asked.map((one) => ({ source, netns, ...one })),
-  );
+  // Who has a twin would hear what that hears.
+  const sources = [...lab.sources].filter(([name]) => !name.endsWith("2"));
+  return sources.flatMap(([source, netns]) => asked.map((one) => ({ source, netns, ...one })));
 }
+
+/** Of the host's addresses, those that are asked for published ports by UDP, too: loopback and its own. */
+const UDP_ADDRESSES = 2;
 
 /** An address of the first network that nobody has. */
 const NOBODY = "172.18.99.99";

@@ -16,11 +16,14 @@ const MACHINE_LIMIT_S = 600;
 /** Seconds that a client waits there. */
 const WAIT_S = 20;
 
-/** Why no virtual machine can be started here, or `undefined`. */
-export function whyNoMachine(): string | undefined {
+/**
+ * Why no virtual machine can be started here, or `undefined`.
+ * @param tools that it takes from this one, besides those of every script
+ */
+export function whyNoMachine(...tools: readonly string[]): string | undefined {
   if (process.getuid?.() !== 0) return "needs root";
   if (!existsSync(RUN_IN_VM)) return `needs ${RUN_IN_VM} (or RUN_IN_VM)`;
-  for (const tool of ["qemu-system-x86_64", "depmod"]) {
+  for (const tool of ["qemu-system-x86_64", "depmod", ...tools]) {
     if (spawnSync("which", [tool]).status !== 0) return `needs ${tool}`;
   }
   return undefined;
@@ -28,7 +31,7 @@ export function whyNoMachine(): string | undefined {
 
 /** What its kernel has as modules must be there before the first sysctl is written. */
 const MODULES =
-  "veth bridge vxlan ipip wireguard br_netfilter nf_conntrack nf_nat nf_tables ip_set ip_set_hash_net";
+  "veth bridge vxlan openvswitch xfrm_user esp4 ipip wireguard br_netfilter nf_conntrack nf_nat nf_tables ip_set ip_set_hash_net";
 
 /**
  * Makes a network real in a virtual machine with Debian's kernel, opens every listening socket there, and sends all the

@@ -16,7 +16,6 @@ export const WEAVE_POLICIES: string = fileURLToPath(
 );
 
 export interface WeaveShop {
-  readonly name: string;
   readonly nodes: number;
   readonly options: CniOptionValues;
   readonly config: Partial<ClusterConfig>;
