@@ -27,6 +27,7 @@ export type Errno =
   | "EPERM"
   | "EPROTO"
   | "ERANGE"
+  | "EREMOTE"
   | "ESRCH"
   | "ETIMEDOUT"
   | "EXDEV";

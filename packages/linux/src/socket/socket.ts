@@ -50,7 +50,8 @@ export interface SocketError {
     | "ENOKEY"
     | "EDESTADDRREQ"
     | "EADDRINUSE"
-    | "ENOMEM";
+    | "ENOMEM"
+    | "EREMOTE";
   /** Address of the machine whose message told of it; `undefined` when it was this machine. */
   readonly from: IpAddress | undefined;
   /** As `RST` or `ICMP port unreachable`. */

@@ -24,7 +24,7 @@ export function xfrmRoute(skb: Skb, netns: NetNamespace): void {
 /** Whether the packet must not leave, and why. */
 export function xfrmRefuses(skb: Skb, netns: NetNamespace): boolean {
   if (typeof skb.xfrm !== "string") return false;
-  skb.sendErrno = "EPERM";
+  skb.sendErrno = skb.xfrm === "XFRM_POLICY" ? "EPERM" : "EREMOTE";
   netns.network.drop(skb, netns, skb.xfrm, skb.dst?.dev);
   return true;
 }
