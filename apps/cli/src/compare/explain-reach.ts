@@ -8,7 +8,7 @@ const MOST_BLOCKERS = 5;
 
 /** Who enforces policies, and which pairs fare differently because of which. */
 export function explainReach(comparison: Comparison, short: (text: string) => string): string {
-  const { findings, differences } = comparison;
+  const { findings, differences, sample } = comparison;
   const names = findings.map(({ cni }) => cni.label);
   const idle = alike(findings, ({ policies }) => policies.idleKinds.join()).flatMap((group) => {
     const kinds = findings[group[0] as number]?.policies.idleKinds ?? [];
@@ -20,7 +20,9 @@ export function explainReach(comparison: Comparison, short: (text: string) => st
     .slice(MOST_DIFFERENCES)
     .reduce((sum, { pairs }) => sum + pairs.length, 0);
   if (rest > 0) told.push(`${rest} further pairs differ in other ways; -o json has them all.`);
-  if (differences.length === 0) told.push("Every pair fares the same on each.");
+  if (sample.pairs.length === 0)
+    told.push("No pair to walk: no port is declared that another workload could ask.");
+  else if (differences.length === 0) told.push("Every pair fares the same on each.");
   return [...idle, ...told].join(" ");
 }
 
