@@ -12,6 +12,7 @@ import { firstPacketResults, ipvsResults, PATHS, type Results } from "./bench/pa
 import type { PolicyBench } from "./bench/policies.ts";
 import { routeResults } from "./bench/routes.ts";
 import { serviceResults } from "./bench/services.ts";
+import type { WeaveBench } from "./bench/weave.ts";
 
 /** Nodes, pods on each, Services. */
 const SIZES = [
@@ -64,6 +65,14 @@ const CILIUM_PATHS = [
   [10_000, "socket"],
   [10, "packet"],
   [10_000, "packet"],
+] as const;
+
+/** Peers of a mesh, and whom each is told of at its start: all others, as by weave-kube, or one. */
+const WEAVE = [
+  [10, "all"],
+  [10, "one"],
+  [100, "all"],
+  [100, "one"],
 ] as const;
 
 const json = process.argv.includes("--json");
@@ -156,6 +165,21 @@ for (const [nodes, services, identities] of CILIUM) {
     results[`${name}.${what}.cpuMs`] = (seconds as number) * 1000;
   }
   results[`${name}.bytesPerPod`] = run.bytes / run.pods;
+}
+for (const [peers, start] of WEAVE) {
+  note(`Weave: a mesh of ${peers} peers that are told of ${start}`);
+  const found = alone<WeaveBench>("bench/weave.ts", [peers, start]);
+  const name = `weave.${peers}.${start}`;
+  for (const what of ["bringUp", "join"] as const) {
+    for (const key of ["messages", "bytes", "ms"] as const) {
+      results[`${name}.${what}.${key}`] = found[what][key];
+    }
+  }
+  results[`${name}.bringUp.topology.messages`] = found.bringUp.topology.messages;
+  results[`${name}.bringUp.cpuMs`] = found.cpuSeconds * 1000;
+  results[`${name}.bytesPerPeer`] = found.bytesPerPeer;
+  results[`${name}.idleMinute.messages`] = found.idleMinute.messages;
+  results[`${name}.idleMinute.bytes`] = found.idleMinute.bytes;
 }
 
 if (json) console.log(JSON.stringify(results));
