@@ -135,8 +135,8 @@ const attachment: Check = fields({
   link_local_ips: strings,
   mac_address: string,
   driver_opts: map(() => undefined, numberOrString),
-  priority: number(Number.MIN_SAFE_INTEGER),
-  gw_priority: number(Number.MIN_SAFE_INTEGER),
+  priority: integer(Number.MIN_SAFE_INTEGER),
+  gw_priority: integer(Number.MIN_SAFE_INTEGER),
 });
 
 const attachments: Check = (value, path) => {
@@ -245,7 +245,7 @@ const SERVICE: Readonly<Record<string, Check>> = {
   memswap_limit: numberOrString,
   models: anything,
   network_mode: string,
-  networks: orNull(attachments),
+  networks: attachments,
   oom_kill_disable: boolean,
   oom_score_adj: numberOrString,
   pid: orNull(string),

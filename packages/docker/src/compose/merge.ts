@@ -57,9 +57,10 @@ function mergeValues(
   path: FieldPath,
   overrides: ReadonlyMap<string, Override>,
 ): unknown {
-  if (over === null || over === undefined) return base;
   const form = formOf(path);
   if (form === "replace") return over;
+  if (over === null || over === undefined) return base;
+  if (Array.isArray(base) && Array.isArray(over) && isIpamConfig(path)) return bySubnet(base, over);
   const [x, y] = [inForm(base, form), inForm(over, form)];
   if (isMapping(x) && isMapping(y)) return mergeMappings(x, y, path, overrides);
   if (Array.isArray(x) && Array.isArray(y)) return [...x, ...y];
@@ -70,6 +71,19 @@ function mergeValues(
 function formOf(path: FieldPath): Form | undefined {
   const [top, , field] = path;
   return top === "services" && path.length === 3 ? FORMS[String(field)] : undefined;
+}
+
+function isIpamConfig([top, , ipam, config]: FieldPath): boolean {
+  return top === "networks" && ipam === "ipam" && config === "config";
+}
+
+/** What is said of one subnet in two files is put together (compose-go `mergeIPAMConfig`). */
+function bySubnet(base: readonly Mapping[], over: readonly Mapping[]): Mapping[] {
+  const merged = new Map(base.map((config) => [config["subnet"], config]));
+  for (const config of over) {
+    merged.set(config["subnet"], { ...merged.get(config["subnet"]), ...config });
+  }
+  return [...merged.values()];
 }
 
 function inForm(value: unknown, form: Form | undefined): unknown {

@@ -229,6 +229,23 @@ services:
   expect(read(`${base}\n---\n${over}`).services[0]?.image).toBe("nginx:2");
 });
 
+test("what is said twice in two files is once", () => {
+  const text = `
+services: { web: { image: nginx, command: a b, dns: 1.1.1.1, extra_hosts: ["h:1.2.3.4"], networks: [n] } }
+networks: { n: { ipam: { config: [{ subnet: 10.1.0.0/16 }] } }, unused: { driver: overlay } }`;
+  const over = `
+services: { web: { command: null, dns: [1.1.1.1], extra_hosts: { h: 1.2.3.4 } } }
+networks: { n: { ipam: { config: [{ subnet: 10.1.0.0/16, gateway: 10.1.0.7 }] } } }`;
+  const { services, networks } = read([text, over]);
+  expect(services[0]).toMatchObject({ command: [], dns: [0x01010101], extraHosts: ["h:1.2.3.4"] });
+  expect(formatIp(networks[0]?.gateway ?? 0)).toBe("10.1.0.7");
+});
+
+test("a mistake of a service that is not started is one", () => {
+  const text = "services: { web: { image: a }, tool: { image: b, profiles: [p], ports: [x] } }";
+  expect(() => read(text)).toThrow('services.tool.ports[0]: "x" is no port');
+});
+
 test("anchors, merges and extensions", () => {
   const { services } = read(`
 x-common: &common { image: nginx, environment: { A: "1" } }

@@ -118,8 +118,14 @@ class ComposeReader {
     const services: ComposeService[] = [];
     const disabled = new Set<string>();
     for (const [key, service] of Object.entries(given)) {
-      if (this.#isActive(service)) services.push(this.#service(key, service, networks));
-      else disabled.add(key);
+      if (this.#isActive(service)) {
+        services.push(this.#service(key, service, networks));
+        continue;
+      }
+      disabled.add(key);
+      // A mistake is one, whether the service is to start or not.
+      this.#published(["services", key], service["ports"]);
+      this.#extraHosts(["services", key], service["extra_hosts"]);
     }
     this.#checkServices(services, disabled);
     if (services.length === 0) {
@@ -129,7 +135,11 @@ class ComposeReader {
       );
     }
     const used = new Set(services.flatMap((s) => s.attachments.map((a) => a.network)));
-    this.#warnUnused(disabled, [...networks.values()]);
+    this.#checkNetworks(
+      [...networks.values()].filter((network) => used.has(network)),
+      merged,
+    );
+    this.#warnUnused(disabled, [...used]);
     return {
       name,
       services,
@@ -181,21 +191,7 @@ class ComposeReader {
     );
     const keys = Object.keys(given);
     if (usesDefault && !keys.includes("default")) keys.push("default");
-    const byName = new Map<string, ComposeNetwork>();
-    const networks = new Map<string, ComposeNetwork>();
-    for (const key of keys) {
-      const network = this.#network(key, given[key] ?? {}, project);
-      const other = byName.get(network.name);
-      if (other !== undefined) {
-        throw this.#error(
-          ["networks", key],
-          `has the name ${network.name}, which networks.${other.key} has; give them two names, or use one of them`,
-        );
-      }
-      byName.set(network.name, network);
-      networks.set(key, network);
-    }
-    return networks;
+    return new Map(keys.map((key) => [key, this.#network(key, given[key] ?? {}, project)]));
   }
 
   #network(key: string, fields: Fields, project: string): ComposeNetwork {
@@ -210,18 +206,10 @@ class ComposeReader {
         `"${name}" is no name of a network: letters, digits, . _ and -, a letter or digit first`,
       );
     }
-    const reserved = name === "host" || name === "none";
-    const driver = String(fields["driver"] ?? (external && reserved ? name : "bridge"));
-    if (driver !== "default" && !DRIVERS.includes(driver)) {
+    if (legacyName !== undefined && fields["name"] !== undefined && fields["name"] !== legacyName) {
       throw this.#error(
-        [...path, "driver"],
-        `"${driver}" is not simulated; cnilab has bridge, host and none`,
-      );
-    }
-    if (!external && (DRIVERS.includes(name) || driver === "host" || driver === "none")) {
-      throw this.#error(
-        path,
-        `is one that Docker makes itself; write external: true and name: ${DRIVERS.includes(name) ? name : driver}`,
+        [...path, "external"],
+        "names the network, and so does name: leave one out",
       );
     }
     if (fields["enable_ipv4"] !== undefined && !isTrue(fields["enable_ipv4"])) {
@@ -237,7 +225,7 @@ class ComposeReader {
       key,
       name,
       external,
-      driver: driver === "default" ? "bridge" : (driver as ComposeNetwork["driver"]),
+      driver: driverOf(name, fields["driver"], external),
       internal: isTrue(fields["internal"]),
       options,
       labels: withoutNull(pairs(fields["labels"])),
@@ -246,6 +234,37 @@ class ComposeReader {
       attachable: isTrue(fields["attachable"]),
       where: this.#at(path),
     };
+  }
+
+  /** What Docker would refuse, or is not simulated, of networks that somebody is on: it makes no others. */
+  #checkNetworks(networks: readonly ComposeNetwork[], merged: Fields): void {
+    const given = (merged["networks"] ?? {}) as Readonly<Record<string, Fields | null>>;
+    const byName = new Map<string, ComposeNetwork>();
+    for (const network of networks) {
+      const { key, name, external } = network;
+      const path = ["networks", key];
+      const driver = String(given[key]?.["driver"] ?? "bridge");
+      if (driver !== "default" && !DRIVERS.includes(driver)) {
+        throw this.#error(
+          [...path, "driver"],
+          `"${driver}" is not simulated; cnilab has bridge, host and none`,
+        );
+      }
+      if (!external && (DRIVERS.includes(name) || driver === "host" || driver === "none")) {
+        throw this.#error(
+          path,
+          `is one that Docker makes itself; write external: true and name: ${DRIVERS.includes(name) ? name : driver}`,
+        );
+      }
+      const other = byName.get(name);
+      if (other !== undefined) {
+        throw this.#error(
+          path,
+          `has the name ${name}, which networks.${other.key} has; give them two names, or use one of them`,
+        );
+      }
+      byName.set(name, network);
+    }
   }
 
   /** One range of each family; what is of a family that is off means nothing (moby daemon/network.go `validateIpamConfig`). */
@@ -506,7 +525,7 @@ class ComposeReader {
     const lines = isMapping(given)
       ? Object.entries(given).flatMap(([name, to]) => [to].flat().map((each) => `${name}=${each}`))
       : ((given ?? []) as readonly string[]);
-    return lines.map((line) => {
+    return [...new Set(lines)].map((line) => {
       const at = line.includes("=") ? line.indexOf("=") : line.indexOf(":");
       const name = line.slice(0, at).trim();
       const address = line
@@ -523,7 +542,7 @@ class ComposeReader {
   }
 
   #dns(path: FieldPath, given: unknown): IpAddress[] {
-    return stringList(given).map((server) => {
+    return [...new Set(stringList(given))].map((server) => {
       const address = tryParseIp(server);
       if (address !== undefined) return address;
       throw this.#error([...path, "dns"], `"${server}" is no address of a name server, as 1.1.1.1`);
@@ -717,6 +736,12 @@ function longPort(fields: Fields): PublishedServicePort {
     hostIp: hostIp === undefined || hostIp === "" ? undefined : parseHostIp(String(hostIp)),
     hostPorts: published === undefined ? undefined : parseHostPorts(String(published)),
   };
+}
+
+/** What others are, {@link ComposeReader} refuses. */
+function driverOf(name: string, given: unknown, external: boolean): ComposeNetwork["driver"] {
+  if (given === "host" || given === "none") return given;
+  return external && (name === "host" || name === "none") ? name : "bridge";
 }
 
 function text(value: unknown): string | undefined {
