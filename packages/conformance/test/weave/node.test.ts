@@ -1,10 +1,11 @@
 // What Weave makes of a node, and keeps.
 import type { KubeObject } from "@cnilab/core";
-import type { Veth } from "@cnilab/linux";
+import { socketsText } from "@cnilab/inspect";
+import { TcpListener, type Veth } from "@cnilab/linux";
 import { formatMac } from "@cnilab/net";
 import { cidrs } from "@cnilab/weave";
 import { describe, expect, test } from "vitest";
-import { agentOf, hostOf, pod, verdict, weaveLab } from "./lab.ts";
+import { agentOf, hostOf, neighbours, pod, verdict, weaveLab } from "./lab.ts";
 
 describe.each([
   ["fastdp", {}, 1376, "vethwe-datapath"],
@@ -153,4 +154,21 @@ test("a range that holds the nodes' own network keeps weaver from starting, with
       /^node1 is NotReady: weaver: Network 10\.32\.0\.0\/12 overlaps with existing route 10\.40\.0\.0\/16 on host$/,
     ),
   ]);
+});
+
+test("a port that somebody has keeps weaver from starting, until it is free", () => {
+  const cluster = weaveLab({ nodes: 2, objects: [pod("a", "node1")] });
+  const agent = agentOf(cluster, "node1");
+  const host = hostOf(cluster, "node1");
+  agent.stop();
+  const held = new TcpListener(host, { port: 6782, owner: "somebody" });
+  agent.start();
+  cluster.clock.advance(60_000);
+  expect([agent.weaver, agent.problem]).toEqual([undefined, expect.stringContaining("EADDRINUSE")]);
+  expect(neighbours(cluster, "node2")).toEqual([]);
+  held.close();
+  cluster.clock.advance(120_000);
+  expect(neighbours(cluster, "node2")).toEqual(["node1"]);
+  const listening = (port: number) => socketsText(host).includes(`:${port} `);
+  expect([6782, 6783, 6784].map(listening)).toEqual([true, true, true]);
 });

@@ -137,7 +137,12 @@ export class WeaveKube implements OverlayEngine {
       ipallocInit: this.#config.ipallocInit ?? { kind: "consensus", peers: peers.length },
       peers,
     });
-    weaver.start();
+    try {
+      weaver.start();
+    } catch (error) {
+      weaver.stop();
+      throw error;
+    }
     return weaver;
   }
 

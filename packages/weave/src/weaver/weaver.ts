@@ -1,6 +1,6 @@
 import type { Clock, HostFiles, Random, Timer } from "@cnilab/core";
-import type { NetNamespace } from "@cnilab/linux";
-import type { InterfaceAddress, Ipv4Address } from "@cnilab/net";
+import { type NetNamespace, startEchoServer } from "@cnilab/linux";
+import { type InterfaceAddress, IPPROTO_TCP, type Ipv4Address, parseIp } from "@cnilab/net";
 import {
   type BridgeRulesConfig,
   configureBridgeRules,
@@ -28,6 +28,10 @@ import { WeaverDatabase } from "./weaver-database.ts";
 export const EXPOSE_IDENT = "weave:expose";
 /** `--http-addr` of weave-kube. */
 const CONTROL_PORT = 6784;
+const LOOPBACK = parseIp("127.0.0.1") as Ipv4Address;
+/** `--metrics-addr` of weave-kube. */
+const METRICS_PORT = 6782;
+const OWNER = "weaver";
 /** So many ticks are waited for, should nothing happen meanwhile; they go on behind that. */
 const AWAITED_TICKS = 24;
 
@@ -59,6 +63,7 @@ export class Weaver {
   readonly #canary: IptablesCanary;
   readonly #noMasqLocal: NoMasqLocalTracker | undefined;
   readonly #clock: Clock;
+  readonly #servers: { close(): void }[] = [];
   #tick: Timer | undefined;
   #ticks = 0;
   #ring: readonly RingEntry[] | undefined;
@@ -148,13 +153,15 @@ export class Weaver {
     return allocator;
   }
 
-  /** @throws KernelError where somebody has its port */
+  /** @throws KernelError where somebody has one of its ports; it is to be stopped then */
   start(): void {
     const { allocator, router } = this;
     allocator.start(this.#database.load());
     this.#claimExisting();
     this.network.start();
     router.start(this.#options.peers);
+    this.#listen({ address: LOOPBACK, port: CONTROL_PORT });
+    this.#listen({ port: METRICS_PORT });
     this.#canary.start();
     this.#ipamActed();
   }
@@ -164,6 +171,7 @@ export class Weaver {
     this.#tick?.cancel();
     this.#tick = undefined;
     this.#canary.stop();
+    for (const server of this.#servers.splice(0)) server.close();
     this.router.stop();
     this.network.stop();
   }
@@ -181,6 +189,11 @@ export class Weaver {
   /** In the range that all share: containers are one subnet. */
   addressOf(address: Ipv4Address): InterfaceAddress {
     return { address, length: this.config.ipallocRange.length };
+  }
+
+  #listen(where: { readonly address?: Ipv4Address; readonly port: number }): void {
+    const server = { protocol: IPPROTO_TCP, owner: OWNER, ...where };
+    this.#servers.push(startEchoServer(this.#netns, server));
   }
 
   /** What the bridge has is its own still, though the database may be gone (prog/weaver/reclaim.go). */
