@@ -525,7 +525,7 @@ class ComposeReader {
     const lines = isMapping(given)
       ? Object.entries(given).flatMap(([name, to]) => [to].flat().map((each) => `${name}=${each}`))
       : ((given ?? []) as readonly string[]);
-    return [...new Set(lines)].map((line) => {
+    const hosts = lines.map((line) => {
       const at = line.includes("=") ? line.indexOf("=") : line.indexOf(":");
       const name = line.slice(0, at).trim();
       const address = line
@@ -539,6 +539,7 @@ class ComposeReader {
         `"${line}" must be NAME:ADDRESS, as db.example:10.0.0.5 or host.docker.internal:host-gateway`,
       );
     });
+    return [...new Set(hosts)];
   }
 
   #dns(path: FieldPath, given: unknown): IpAddress[] {
