@@ -25,11 +25,23 @@ export class RejectedPolicy extends Error {
   override readonly name = "RejectedPolicy";
 }
 
+/** By policy: all nodes come to the same, and share it. */
+const analysed = new WeakMap<NetworkPolicy, PolicyAnalysis>();
+
 /**
  * Rules and sets of a policy (npc/analyser.go). `endPort` is not known to it, so the first port alone is let through.
  * @throws RejectedPolicy for a policy with named ports
  */
-export function analysePolicy({ metadata, spec }: NetworkPolicy): PolicyAnalysis {
+export function analysePolicy(policy: NetworkPolicy): PolicyAnalysis {
+  let analysis = analysed.get(policy);
+  if (analysis === undefined) {
+    analysis = analyse(policy);
+    analysed.set(policy, analysis);
+  }
+  return analysis;
+}
+
+function analyse({ metadata, spec }: NetworkPolicy): PolicyAnalysis {
   const { namespace = "default" } = metadata;
   const rules = new Map<string, RuleSpec>();
   const namespaces = new Map<string, SelectorSpec>();
