@@ -310,7 +310,7 @@ test.each<{ name: string; act: (docker: DockerHost) => void; error: string }>([
         server.close();
       }
     },
-    error: "Bind for 0.0.0.0:99 failed: port is already allocated",
+    error: "failed to bind host port 0.0.0.0:99/tcp: address already in use",
   },
   {
     name: "a gateway whose ports are taken",

@@ -1,4 +1,4 @@
-import { MemoryFiles, type Random } from "@cnilab/core";
+import { containerId, MemoryFiles, type Random } from "@cnilab/core";
 import {
   type Kernel,
   KernelError,
@@ -558,10 +558,8 @@ export class DockerHost {
     container.portMappings = [];
   }
 
-  /** 64 hexadecimal digits. */
   #id(): string {
-    const hex = () => this.#random.uint32().toString(16).padStart(8, "0");
-    return Array.from({ length: 8 }, hex).join("");
+    return containerId(this.#random);
   }
 }
 

@@ -145,9 +145,15 @@ export class PortMapper {
   ): number {
     const { sockets } = this.#host;
     const number = PROTOCOL_NUMBERS[protocol];
-    return this.#ports.request(hostIps, protocol, range, (port) =>
-      hostIps.every((hostIp) => sockets.isFree(number, hostIp, port)),
-    );
+    return this.#ports.request(hostIps, protocol, range, (port) => {
+      const taken = hostIps.find((hostIp) => !sockets.isFree(number, hostIp, port));
+      if (taken === undefined) return true;
+      if (range === undefined || range[0] !== range[1]) return false;
+      // portallocator/osallocator_linux.go `bindTCPOrUDP`: it is no other container that has the port.
+      throw new DockerError(
+        `failed to bind host port ${formatEndpoint(taken, port)}/${protocol}: address already in use`,
+      );
+    });
   }
 
   #open(network: BridgeNetwork, binding: PortBinding, closers: (() => void)[]): void {

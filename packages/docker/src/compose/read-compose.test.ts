@@ -410,6 +410,23 @@ describe("bad input is one line that says what, where and how to mend it", () =>
       error: "publish them there",
     },
     { fields: "depends_on: [gone]", error: "services.web.depends_on: there is no service gone" },
+    { fields: 'links: ["gone:db"]', error: "services.web.links: there is no service gone" },
+    {
+      fields: "networks: [n]",
+      rest: "networks: { n: { external: true, x-note: 1, internal: true } }",
+      error: "networks.n.internal: cannot stand beside external",
+    },
+    {
+      fields: "networks: [n]",
+      rest: "networks: { n: { ipam: { config: [{ subnet: 10.0.0.5/24 }] } } }",
+      error:
+        "networks.n.ipam.config[0].subnet: 10.0.0.5/24 has bits set beside the range: it should be 10.0.0.0/24",
+    },
+    {
+      fields: "networks: [n]",
+      rest: "networks: { n: { enable_ipv6: true, ipam: { config: [{ subnet: 'fd00::/64', ip_range: 'fd00::5/80' }] } } }",
+      error: "ip_range: fd00::5/80 has bits set beside the range: it should be fd00::/80",
+    },
     { fields: "depends_on: [web]", error: "services.web: waits for itself: web -> web" },
     {
       fields: "depends_on: [db]",

@@ -1,6 +1,7 @@
 import { InputError } from "@cnilab/core";
 import { FieldError, type FieldPath, formatPath } from "@cnilab/core/validation";
 import {
+  compareIp,
   familyOf,
   formatIp,
   type IpAddress,
@@ -8,7 +9,8 @@ import {
   type Ipv4Address,
   type Ipv6Address,
   type Mac,
-  type Prefix,
+  Prefix,
+  parseInterfaceAddress,
   tryParseIp,
   tryParseMac,
   tryParsePrefix,
@@ -199,6 +201,14 @@ class ComposeReader {
     const externalField = fields["external"];
     const external = isMapping(externalField) || isTrue(externalField);
     const legacyName = isMapping(externalField) ? externalField["name"] : undefined;
+    const other = Object.keys(fields).find((field) => !/^(?:name|external|x-.*)$/.test(field));
+    // compose-go validation/external.go `checkExternal`.
+    if (external && other !== undefined) {
+      throw this.#error(
+        [...path, other],
+        "cannot stand beside external: whoever made the network chose that; leave one of them out",
+      );
+    }
     const name = String(fields["name"] ?? legacyName ?? (external ? key : `${project}_${key}`));
     if (!NETWORK_NAME.test(name)) {
       throw this.#error(
@@ -279,6 +289,7 @@ class ComposeReader {
         this.#ignored(path, `ipam subnet ${range.subnet}, as enable_ipv6 is off`);
         continue;
       }
+      for (const field of ["subnet", "ip_range"]) this.#checkMasked([...at, field], config[field]);
       if (found.has(family)) {
         throw this.#error(
           at,
@@ -565,7 +576,7 @@ class ComposeReader {
     const byName = new Map(services.map((service) => [service.name, service]));
     const containers = new Map<string, string>();
     for (const service of services) {
-      const { name, containerName, dependsOn, mode } = service;
+      const { name, containerName, dependsOn, links, mode } = service;
       for (const other of dependsOn) {
         if (byName.has(other)) continue;
         if (disabled.has(other) && this.#isOptional(name, other)) continue;
@@ -573,7 +584,8 @@ class ComposeReader {
           ? `service ${other} is in a profile that is not active; name one with --profile`
           : `there is no service ${other}`;
         const shares = typeof mode === "object" && "service" in mode && mode.service === other;
-        const field = shares ? "network_mode" : "depends_on";
+        const isLinked = links.some((link) => link.service === other);
+        const field = shares ? "network_mode" : isLinked ? "links" : "depends_on";
         throw this.#error(["services", name, field], why);
       }
       if (containerName === undefined) continue;
@@ -642,6 +654,15 @@ class ComposeReader {
       );
     }
     return prefix;
+  }
+
+  /** Docker takes no address for a range. */
+  #checkMasked(path: FieldPath, value: unknown): void {
+    if (value === undefined) return;
+    const given = parseInterfaceAddress(String(value));
+    const range = new Prefix(given.address, given.length);
+    if (compareIp(given.address, range.address) === 0) return;
+    throw this.#error(path, `${value} has bits set beside the range: it should be ${range}`);
   }
 
   #anyAddress(path: FieldPath, value: unknown): IpAddress | undefined {
