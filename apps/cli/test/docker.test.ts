@@ -47,6 +47,39 @@ dockerd programmed 37 rules of iptables on the host; cnilab docker reach shows w
   );
 });
 
+test("addresses of both families, and the first of many ports", async () => {
+  const text = `services:
+  web:
+    image: nginx
+    expose: ["9000-9009"]
+    ports: ["[::1]:8080:80", "127.0.0.1:9000-9009:9000-9009"]
+    networks: { n: { ipv6_address: fd00:6::66 } }
+networks: { n: { enable_ipv6: true, ipam: { config: [{ subnet: "fd00:6::/64" }] } } }`;
+  const { stdout } = await cnilab(["docker", "-f", "-", "-p", "p"], { input: text });
+  const line = (start: string) => stdout.split("\n").find((each) => each.startsWith(start));
+  expect(line("  p_n ")).toContain("172.18.0.0/16, fd00:6::/64  172.18.0.1, fd00:6::1  br-");
+  expect(line("  p-web-1 ")).toContain("n 172.18.0.2 fd00:6::66  9000/tcp 9001/tcp 9002/tcp +8  ");
+});
+
+test("of several published ports the one that is open to all is asked for, and the host has its loopback", async () => {
+  const text = `services:
+  both: { image: nginx, ports: ["127.0.0.1:8080:80", "8081:80"] }
+  near: { image: nginx, ports: ["[::1]:8082:80"] }`;
+  const { stdout } = await cnilab(["docker", "-f", "-", "-p", "p", "reach", "-o", "csv"], {
+    input: text,
+  });
+  const lines = stdout.split("\n");
+  const verdict = (pair: string) => lines.find((line) => line.startsWith(pair))?.split(",")[4];
+  const pairs = ["host,both", "lan,both", "internet,both", "host,near", "lan,near"];
+  expect(pairs.map((pair) => [pair, verdict(pair)])).toEqual([
+    ["host,both", "allowed"],
+    ["lan,both", "allowed"],
+    ["internet,both", "allowed"],
+    ["host,near", "allowed"],
+    ["lan,near", "refused"],
+  ]);
+});
+
 test.each<{ from: string; to: string; more?: string[]; verdict: string; says: string }>([
   { from: "web", to: "api:9000", verdict: "allowed", says: "p-api-1 answered at 172.19.0.2:9000" },
   { from: "web", to: "api", verdict: "allowed", says: "172.19.0.2:9000" },

@@ -1,6 +1,6 @@
 import type { Protocol } from "@cnilab/core";
 import type { ServiceContainer, ServicePort } from "@cnilab/docker";
-import { formatIp } from "@cnilab/net";
+import { formatEndpoint, formatIp, type IpAddress, isUnspecified } from "@cnilab/net";
 import type { ReachPair } from "../reach-text.ts";
 import { connect, type DockerConnection } from "./docker-connect.ts";
 import { addressOf, type DockerDestination, readSource } from "./docker-endpoint.ts";
@@ -69,19 +69,21 @@ export function dockerPair(
     const reason = `its networks do not know the name ${name}; ${byAddress.reason}`;
     return { ...byAddress, reason };
   }
-  const published = to.container.portMappings.find(
+  const published = to.container.portMappings.filter(
     (mapping) => mapping.protocol === protocol && mapping.port === port && mapping.hostPort > 0,
   );
-  if (published === undefined) return attempt(directly(world, to, port));
-  const own = published.hostIp === 0 ? undefined : published.hostIp;
-  const address = typeof own === "number" && from === "host" ? own : world.hostAddress;
-  const text = `${formatIp(address)}:${published.hostPort}`;
+  const isOpen = (hostIp: IpAddress) => isUnspecified(hostIp) || hostIp === world.hostAddress;
+  // What is published on the host's loopback alone, others ask for in vain.
+  const mapping = published.find(({ hostIp }) => isOpen(hostIp)) ?? published[0];
+  if (mapping === undefined) return attempt(directly(world, to, port));
+  const { hostIp, hostPort } = mapping;
+  const address = isOpen(hostIp) || from !== "host" ? world.hostAddress : hostIp;
   return attempt({
-    text,
+    text: formatEndpoint(address, hostPort),
     host: formatIp(address),
     address,
     member: undefined,
-    port: published.hostPort,
+    port: hostPort,
   });
 }
 

@@ -7,6 +7,7 @@ import { ruleCounts } from "./rule-counts.ts";
 /** Lines of containers and of networks that a summary has at most; the rest is counted. */
 const MOST_CONTAINERS = 14;
 const MOST_NETWORKS = 6;
+const MOST_PORTS = 4;
 
 /** A project that is up, as data. */
 export function summaryJson(world: DockerWorld): object {
@@ -18,6 +19,7 @@ export function summaryJson(world: DockerWorld): object {
       subnet: String(network.subnet),
       ...(network.subnet6 === undefined ? {} : { subnet6: String(network.subnet6) }),
       gateway: network.gateway === undefined ? null : formatIp(network.gateway),
+      ...(network.gateway6 === undefined ? {} : { gateway6: formatIp(network.gateway6) }),
       bridge: network.bridge.name,
       internal: network.internal,
     })),
@@ -29,7 +31,7 @@ export function summaryJson(world: DockerWorld): object {
       addresses: Object.fromEntries(
         member.container.endpoints.map(({ network, address, address6 }) => [
           network.name,
-          [address, ...(address6 === undefined ? [] : [address6])].map(formatIp),
+          [address, address6].filter(isGiven).map(formatIp),
         ]),
       ),
       defaultRoute: member.container.gatewayEndpoint?.network.name ?? null,
@@ -49,7 +51,7 @@ export function summaryText(world: DockerWorld): string {
     network.subnet6 === undefined
       ? String(network.subnet)
       : `${network.subnet}, ${network.subnet6}`,
-    network.gateway === undefined ? "-" : formatIp(network.gateway),
+    [network.gateway, network.gateway6].filter(isGiven).map(formatIp).join(", ") || "-",
     network.bridge.name,
     [...(network.internal ? ["internal"] : []), ...(network.options.icc ? [] : ["no icc"])].join(
       ", ",
@@ -58,8 +60,8 @@ export function summaryText(world: DockerWorld): string {
   const members = stack.containers.map((member) => [
     `  ${member.container.name}`,
     addressText(member),
-    member.ports.map(({ port, protocol }) => `${port}/${protocol}`).join(" ") || "-",
-    publishedText(member).join(", ") || "-",
+    first(member.ports.map(({ port, protocol }) => `${port}/${protocol}`)).join(" ") || "-",
+    first(publishedText(member)).join(", ") || "-",
   ]);
   const { iptables, nftables } = ruleCounts(world.host.initNs);
   const rules =
@@ -93,6 +95,15 @@ function networksOf({ docker, project }: ComposeStack): BridgeNetwork[] {
   return [...docker.networks.values()].filter(({ name }) => names.has(name));
 }
 
+/** As many as there is room for. */
+function first(texts: readonly string[]): readonly string[] {
+  return list(texts, MOST_PORTS, `+${texts.length - MOST_PORTS + 1}`);
+}
+
+function isGiven<T>(value: T | undefined): value is T {
+  return value !== undefined;
+}
+
 /** `front 172.18.0.2`, by the networks' keys. */
 function addressText(member: ServiceContainer): string {
   const { container } = member;
@@ -102,7 +113,9 @@ function addressText(member: ServiceContainer): string {
   const keyOf = ({ name }: BridgeNetwork) =>
     attachments.find(({ network }) => network.name === name)?.network.key ?? name;
   return container.endpoints
-    .map(({ network, address }) => `${keyOf(network)} ${formatIp(address)}`)
+    .map(({ network, address, address6 }) =>
+      [keyOf(network), ...[address, address6].filter(isGiven).map(formatIp)].join(" "),
+    )
     .join(", ");
 }
 
