@@ -177,18 +177,18 @@ services:
     container_name: www
     hostname: w
     ports: ["80:80", "127.0.0.1:81:81", "82"]
-    networks: { a: { aliases: [site], ipv4_address: 10.1.0.9, gw_priority: 1 }, b: {} }
-    extra_hosts: ["old:10.9.9.9"]
+    networks: { a: { aliases: [site], ipv4_address: 10.1.0.9, gw_priority: 1 }, b: { ipv6_address: "fd00::9", mac_address: 02:00:00:00:00:09 } }
+    extra_hosts: ["old:10.9.9.9", "old6:fd00:9::9", "me:host-gateway"]
     dns: [1.1.1.1]
     links: ["db:database"]
     environment: { DB_HOST: db, CACHE: "redis://db:6379/0", MODE: db, PEER: "10.2.3.4:80", SELF: 127.0.0.1 }
   db: { image: redis, networks: [a] }
 networks:
   a: { internal: true, driver_opts: { com.docker.network.bridge.enable_icc: "true" }, ipam: { config: [{ subnet: 10.1.0.0/24, gateway: 10.1.0.1, ip_range: 10.1.0.128/25 }] } }
-  b: {}
+  b: { enable_ipv6: true, ipam: { config: [{ subnet: fd00::/64 }] } }
 `;
   const manifests = `
-{apiVersion: v1, kind: Pod, metadata: {name: web, labels: {app: web}}, spec: {hostAliases: [{ip: 10.9.9.9, hostnames: [old, older]}], dnsPolicy: None, dnsConfig: {nameservers: [1.1.1.1]}, containers: [{name: c, image: nginx, ports: [{containerPort: 80, hostPort: 8000}], env: [{name: DB_HOST, value: db}, {name: MODE, value: db}, {name: PEER, value: "10.2.3.4:80"}]}]}}
+{apiVersion: v1, kind: Pod, metadata: {name: web, labels: {app: web}}, spec: {hostname: w, hostAliases: [{ip: 10.9.9.9, hostnames: [old, older]}], dnsPolicy: None, dnsConfig: {nameservers: [1.1.1.1]}, containers: [{name: c, image: nginx, ports: [{containerPort: 80, hostPort: 8000}], env: [{name: DB_HOST, value: db}, {name: MODE, value: db}, {name: PEER, value: "10.2.3.4:80"}]}]}}
 ---
 {apiVersion: v1, kind: Pod, metadata: {name: db, labels: {app: db}}, spec: {containers: [{name: c, image: redis, ports: [{containerPort: 6379}]}]}}
 ---
@@ -199,6 +199,14 @@ networks:
 {apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p}, spec: {podSelector: {}, policyTypes: [Ingress], ingress: [{from: [{ipBlock: {cidr: 192.0.2.0/24}}]}, {}]}}
 ---
 {apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: i}, spec: {rules: [{host: web.example, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: out, port: {number: 80}}}}]}}]}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, data: {DB_HOST: db, MODE: db, PEER: "10.2.3.4:80", app.conf: "[db]\\n10.2.3.4\\n"}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: old}, spec: {ports: [{port: 80}]}}
+---
+{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: old-1, labels: {kubernetes.io/service-name: old}}, addressType: IPv4, ports: [{port: 80}], endpoints: [{addresses: [192.0.2.20]}]}
+---
+{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: g}, spec: {gatewayClassName: x, listeners: [{name: h, port: 80, protocol: HTTP, hostname: shop.example}]}}
 `;
   const listed = async (side: "docker" | "kubernetes") => {
     const folder = mkdtempSync(join(tmpdir(), "compare-"));
@@ -222,16 +230,23 @@ networks:
       "rules networks.a: a network",
       "rules networks.a: internal: true",
       "rules networks.a: com.docker.network.bridge.enable_icc=true",
+      "addresses networks.b: subnet fd00::/64",
       "rules networks.b: a network",
       "rules services.web: on a",
       "addresses services.web: ipv4_address 10.1.0.9",
       "names services.web: alias site",
       "routes services.web: gw_priority 1 on a",
       "rules services.web: on b",
+      "addresses services.web: ipv6_address fd00::9",
+      "addresses services.web: mac_address 02:00:00:00:00:09",
       "ports services.web: 80:80/tcp",
       "ports services.web: 127.0.0.1:81:81/tcp",
       "ports services.web: 82/tcp",
-      "names services.web: extra_hosts old:10.9.9.9",
+      "addresses services.web: extra_hosts 10.9.9.9",
+      "names services.web: extra_hosts old",
+      "addresses services.web: extra_hosts fd00:9::9",
+      "names services.web: extra_hosts old6",
+      "names services.web: extra_hosts me",
       "addresses services.web: dns 1.1.1.1",
       "names services.web: link db:database",
       "names services.web: container_name www",
@@ -248,6 +263,7 @@ networks:
       "addresses Pod web: hostAliases 10.9.9.9",
       "names Pod web: hostAliases old",
       "names Pod web: hostAliases older",
+      "names Pod web: hostname w",
       "addresses Pod web: nameserver 1.1.1.1",
       "ports Pod web: hostPort 8000",
       "names Pod web: DB_HOST=db",
@@ -263,6 +279,13 @@ networks:
       "rules NetworkPolicy p: rule 2",
       "addresses NetworkPolicy p: cidr 192.0.2.0/24",
       "names Ingress i: host web.example",
+      "names ConfigMap c: DB_HOST=db",
+      "addresses ConfigMap c: PEER=10.2.3.4:80",
+      "names Service old: its name",
+      "ports Service old: 80 to 80/tcp",
+      "addresses EndpointSlice old-1: endpoint 192.0.2.20",
+      "ports Gateway g: 80/http",
+      "names Gateway g: host shop.example",
     ]);
   });
 });

@@ -1,5 +1,5 @@
 import type { ComposeProject, ComposeService } from "@cnilab/docker";
-import { formatEndpoint, formatIp } from "@cnilab/net";
+import { formatEndpoint, formatIp, formatMac } from "@cnilab/net";
 import { type Configured, configuredByVariable } from "./configured.ts";
 
 /** What is written by hand in Compose files. */
@@ -18,17 +18,22 @@ export function dockerConfigured(project: ComposeProject): Configured[] {
 }
 
 function ofNetwork(network: ComposeProject["networks"][number]): Configured[] {
-  const { key, subnet, gateway, ipRange, internal, options } = network;
+  const { key, internal, options } = network;
   const where = `networks.${key}`;
   const range = {
     kind: "addresses",
     where,
     why: "addresses inside are chosen by hand, or others know them",
   } as const;
+  const ranges = [
+    ...[network.subnet, network.subnet6].filter(isGiven).map((given) => `subnet ${given}`),
+    ...[network.gateway, network.gateway6]
+      .filter(isGiven)
+      .map((given) => `gateway ${formatIp(given)}`),
+    ...[network.ipRange, network.ipRange6].filter(isGiven).map((given) => `ip_range ${given}`),
+  ].map((what) => ({ ...range, what }));
   return [
-    ...(subnet === undefined ? [] : [{ ...range, what: `subnet ${subnet}` }]),
-    ...(gateway === undefined ? [] : [{ ...range, what: `gateway ${formatIp(gateway)}` }]),
-    ...(ipRange === undefined ? [] : [{ ...range, what: `ip_range ${ipRange}` }]),
+    ...ranges,
     // What services without networks share is there by itself.
     ...(key === "default"
       ? []
@@ -44,21 +49,29 @@ function ofService(service: ComposeService, known: ReadonlySet<string>): Configu
   const { name, attachments, published, extraHosts, dns, links, environment } = service;
   const where = `services.${name}`;
   const called = (what: string, why: string): Configured => ({ kind: "names", what, where, why });
+  const addressed = (what: string, why: string): Configured => ({
+    kind: "addresses",
+    what,
+    where,
+    why,
+  });
   return [
-    ...attachments.flatMap(({ network, address, aliases, gatewayPriority }) => [
+    ...attachments.flatMap(({ network, address, address6, mac, aliases, gatewayPriority }) => [
       ...(network.key === "default"
         ? []
         : [rule(where, `on ${network.key}`, "who is to talk to whom is written as membership")]),
-      ...(address === undefined
+      ...[
+        ...(address === undefined ? [] : [`ipv4_address ${formatIp(address)}`]),
+        ...(address6 === undefined ? [] : [`ipv6_address ${formatIp(address6)}`]),
+      ].map((what) =>
+        addressed(
+          what,
+          "somebody knows it by its address; it must lie beyond those that Docker hands out",
+        ),
+      ),
+      ...(mac === undefined
         ? []
-        : [
-            {
-              kind: "addresses",
-              what: `ipv4_address ${formatIp(address)}`,
-              where,
-              why: "somebody knows it by its address; it must lie beyond those that Docker hands out",
-            } as const,
-          ]),
+        : [addressed(`mac_address ${formatMac(mac)}`, "somebody knows it by its MAC address")]),
       ...aliases.map((alias) => called(`alias ${alias}`, "another name on one network")),
       ...(gatewayPriority === undefined
         ? []
@@ -81,15 +94,16 @@ function ofService(service: ComposeService, known: ReadonlySet<string>): Configu
         why: "the host's address is one for all, so its ports must differ",
       };
     }),
-    ...extraHosts.map((line) => called(`extra_hosts ${line}`, "Docker's DNS does not know it")),
-    ...dns.map(
-      (server): Configured => ({
-        kind: "addresses",
-        what: `dns ${formatIp(server)}`,
-        where,
-        why: "names are asked for elsewhere",
-      }),
-    ),
+    ...extraHosts.flatMap((line) => {
+      const why = "Docker's DNS does not know it";
+      const [name = ""] = line.split(":");
+      const address = line.slice(name.length + 1);
+      // host-gateway is whatever address the host has.
+      return address === "host-gateway"
+        ? [called(`extra_hosts ${name}`, why)]
+        : [addressed(`extra_hosts ${address}`, why), called(`extra_hosts ${name}`, why)];
+    }),
+    ...dns.map((server) => addressed(`dns ${formatIp(server)}`, "names are asked for elsewhere")),
     ...links.map(({ service: to, alias }) =>
       called(`link ${to}:${alias}`, "this service calls another so"),
     ),
@@ -104,6 +118,10 @@ function ofService(service: ComposeService, known: ReadonlySet<string>): Configu
       : [rule(where, "network_mode", "it has no network of its own")]),
     ...Object.entries(environment).flatMap((pair) => configuredByVariable(pair, known, where)),
   ];
+}
+
+function isGiven<T>(value: T | undefined): value is T {
+  return value !== undefined;
 }
 
 function rule(where: string, what: string, why: string): Configured {

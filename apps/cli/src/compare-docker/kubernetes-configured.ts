@@ -8,6 +8,8 @@ import {
 } from "@cnilab/core";
 import { type Configured, configuredByVariable } from "./configured.ts";
 
+type Fields = Readonly<Record<string, unknown>>;
+
 /** What is written by hand in manifests. Objects are the input's own, without what the API server fills in. */
 export function kubernetesConfigured(objects: readonly KubeObject[]): Configured[] {
   const known = new Set(
@@ -15,9 +17,28 @@ export function kubernetesConfigured(objects: readonly KubeObject[]): Configured
   );
   return objects.flatMap((object) => {
     const where = `${object.kind} ${objectKey(object)}`;
-    if (object.kind === "Service") return ofService(object as Service, where);
+    const spec = (object as { readonly spec?: Fields }).spec ?? {};
+    switch (object.kind) {
+      case "Service":
+        return ofService(object as Service, where);
+      case "Ingress":
+        return listOf(spec["rules"]).flatMap((rule) => hosts([(rule as Fields)["host"]], where));
+      case "HTTPRoute":
+      case "GRPCRoute":
+      case "TLSRoute":
+        return hosts(listOf(spec["hostnames"]), where);
+      case "Gateway":
+        return listOf(spec["listeners"]).flatMap((listener) => ofListener(listener, where));
+      case "Endpoints":
+      case "EndpointSlice":
+        return ofEndpoints(object, where);
+      // As variables that containers get; whole files are not looked into, on neither side.
+      case "ConfigMap":
+        return Object.entries((object as { readonly data?: Record<string, string> }).data ?? {})
+          .filter(([, value]) => !value.includes("\n"))
+          .flatMap((pair) => configuredByVariable(pair, known, where));
+    }
     if (object.kind.endsWith("NetworkPolicy")) return ofPolicy(object, where);
-    if (object.kind === "Ingress" || object.kind === "HTTPRoute") return ofDoor(object, where);
     const pod = podSpecOf(object);
     return pod === undefined ? [] : ofPod(pod, known, where);
   });
@@ -104,13 +125,8 @@ function ofPolicy(object: KubeObject, where: string): Configured[] {
   ];
 }
 
-function ofDoor(object: KubeObject, where: string): Configured[] {
-  const spec = (object as { readonly spec?: Readonly<Record<string, unknown>> }).spec ?? {};
-  const hosts = [
-    ...listOf(spec["hostnames"]),
-    ...listOf(spec["rules"]).map((rule) => (rule as { readonly host?: unknown }).host),
-  ];
-  return hosts
+function hosts(names: readonly unknown[], where: string): Configured[] {
+  return names
     .filter((host) => typeof host === "string")
     .map((host) => ({
       kind: "names",
@@ -118,6 +134,36 @@ function ofDoor(object: KubeObject, where: string): Configured[] {
       where,
       why: "the world asks for it so",
     }));
+}
+
+function ofListener(listener: unknown, where: string): Configured[] {
+  const { port, protocol, hostname } = listener as Fields;
+  return [
+    {
+      kind: "ports",
+      what: `${port}/${String(protocol).toLowerCase()}`,
+      where,
+      why: "a Gateway's listeners share its address, so their ports or hosts must differ",
+    },
+    ...hosts([hostname], where),
+  ];
+}
+
+/** Of a Service without a selector. */
+function ofEndpoints(object: KubeObject, where: string): Configured[] {
+  const { subsets, endpoints } = object as unknown as Fields;
+  const addresses = [
+    ...listOf(subsets)
+      .flatMap((subset) => listOf((subset as Fields)["addresses"]))
+      .map((address) => (address as Fields)["ip"]),
+    ...listOf(endpoints).flatMap((endpoint) => listOf((endpoint as Fields)["addresses"])),
+  ];
+  return addresses.map((address) => ({
+    kind: "addresses",
+    what: `endpoint ${address}`,
+    where,
+    why: "no selector finds who is behind the Service",
+  }));
 }
 
 function ofPod(spec: PodSpec, known: ReadonlySet<string>, where: string): Configured[] {
@@ -139,6 +185,16 @@ function ofPod(spec: PodSpec, known: ReadonlySet<string>, where: string): Config
         }),
       ),
     ]),
+    ...(spec.hostname === undefined
+      ? []
+      : [
+          {
+            kind: "names",
+            what: `hostname ${spec.hostname}`,
+            where,
+            why: "what it calls itself",
+          } as const,
+        ]),
     ...(spec.dnsConfig?.nameservers ?? []).map(
       (server): Configured => ({
         kind: "addresses",
@@ -179,12 +235,10 @@ function ofPod(spec: PodSpec, known: ReadonlySet<string>, where: string): Config
 
 /** Of a pod, or of what makes pods. */
 function podSpecOf(object: KubeObject): PodSpec | undefined {
-  const spec = (object as { readonly spec?: Readonly<Record<string, unknown>> }).spec;
+  const spec = (object as { readonly spec?: Fields }).spec;
   if (spec === undefined) return undefined;
   if (object.kind === "Pod") return spec as unknown as PodSpec;
-  const job = spec["jobTemplate"] as
-    | { readonly spec?: Readonly<Record<string, unknown>> }
-    | undefined;
+  const job = spec["jobTemplate"] as { readonly spec?: Fields } | undefined;
   const template = (job?.spec ?? spec)["template"] as { readonly spec?: PodSpec } | undefined;
   return template?.spec?.containers === undefined ? undefined : template.spec;
 }
