@@ -33,7 +33,7 @@ export function runningMembers({ api }: Cluster): readonly ReachMember[] {
   for (const pod of pods) {
     if (pod.spec.hostNetwork === true || pod.status?.podIP === undefined) continue;
     if (isAddOn(pod)) continue;
-    const name = `${pod.metadata.namespace}/${topOwner(api, pod)}`;
+    const name = workloadOf(api, pod);
     if (found.has(name)) continue;
     const ports = pod.spec.containers.flatMap((container) =>
       (container.ports ?? []).map(({ protocol = "TCP", containerPort: port }) => ({
@@ -44,6 +44,11 @@ export function runningMembers({ api }: Cluster): readonly ReachMember[] {
     found.set(name, { name, pod, ports });
   }
   return [...found.values()].sort((x, y) => (x.name < y.name ? -1 : 1));
+}
+
+/** `namespace/name` of what a pod is of, or its own. */
+export function workloadOf(api: Cluster["api"], pod: Pod): string {
+  return `${pod.metadata.namespace}/${topOwner(api, pod)}`;
 }
 
 /** A pod of a Deployment belongs to its ReplicaSet, which belongs to the Deployment. */

@@ -42,7 +42,12 @@ const COMPOSE = ["compare", "--docker", "compose.yaml"];
 const compare = (...args: string[]) => cnilab([...COMPOSE, ...args], { cwd: FOLDER });
 
 interface Json {
-  readonly workloads: { both: string[]; dockerOnly: string[]; kubernetesOnly: string[] };
+  readonly workloads: {
+    both: string[];
+    dockerOnly: string[];
+    kubernetesOnly: string[];
+    notCompared: string[];
+  };
   readonly pairs: {
     source: string;
     destination: string;
@@ -140,8 +145,9 @@ test("services of every mode, with the reason for each difference", async () => 
     const { workloads, differences } = JSON.parse(stdout) as Json;
     expect(workloads).toEqual({
       both: ["db", "many", "old", "web"],
-      dockerOnly: ["side"],
-      kubernetesOnly: ["off"],
+      notCompared: ["off"],
+      dockerOnly: ["side", "zero"],
+      kubernetesOnly: [],
     });
     expect(differences.map(({ kind, count, text }) => [kind, count, text.split(": ")[1]])).toEqual([
       [
@@ -164,6 +170,33 @@ test("services of every mode, with the reason for each difference", async () => 
       ["name", 5, "what has the host's network, or no network in common, has no name on Docker."],
       ["port", 3, "containers are asked on their own ports, a Service has ports of its own."],
     ]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("a headless Service is a name for every port, and what has a node's network is not compared", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "compare-"));
+  const pod = (name: string, port: number, more = "") =>
+    `{apiVersion: v1, kind: Pod, metadata: {name: ${name}, labels: {a: ${name}}}, spec: {${more}containers: [{name: c, ports: [{containerPort: ${port}}]}]}}\n---\n`;
+  const manifests = `${pod("web", 80)}${pod("db", 9187)}${pod("agent", 9100, "hostNetwork: true, ")}
+{apiVersion: v1, kind: Service, metadata: {name: db}, spec: {clusterIP: None, selector: {a: db}, ports: [{port: 5432}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {selector: {a: web}, ports: [{port: 81}]}}`;
+  try {
+    writeFileSync(
+      join(folder, "compose.yaml"),
+      "services: { web: { image: nginx }, db: { image: x, expose: [9187] }, agent: { image: x } }",
+    );
+    const args = ["compare", "--docker", "compose.yaml", "-f", "-"];
+    const { stdout } = await cnilab(args, { cwd: folder, input: manifests });
+    expect(stdout).toContain(
+      "Not compared, without a network of its own on a side, or not running: agent\n",
+    );
+    expect(stdout.replaceAll("\n  ", " ")).toMatch(
+      /- 1 way, as db -> web TCP\/80 ask for web on Docker and [\d.]+ on Kubernetes: no Service leads to the port there\.\n/,
+    );
+    expect(stdout).not.toContain("web -> db");
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -1,6 +1,7 @@
 import type { Cluster, Connection } from "@cnilab/cluster";
 import {
   formatOrigin,
+  isAddOn,
   isPolicyOrigin,
   objectKey,
   type Pod,
@@ -11,7 +12,7 @@ import type { ServiceContainer } from "@cnilab/docker";
 import { formatIp } from "@cnilab/net";
 import { type DockerPair, dockerMembers, dockerPair } from "../docker/docker-reach.ts";
 import type { DockerWorld } from "../docker/docker-world.ts";
-import { type ReachMember, runningMembers } from "../reach-members.ts";
+import { type ReachMember, runningMembers, workloadOf } from "../reach-members.ts";
 
 /** Who asks from outside on both sides: a host with a way to what was opened, and to nothing behind it. */
 export const OUTSIDE = "internet";
@@ -51,6 +52,8 @@ export interface Workload {
 /** Workloads by name: those of both sides, and those of one. */
 export interface Matched {
   readonly both: readonly Workload[];
+  /** Of both sides, and without a network of its own on one of them, or without a container that runs. */
+  readonly notCompared: readonly string[];
   readonly dockerOnly: readonly string[];
   readonly kubernetesOnly: readonly string[];
 }
@@ -59,21 +62,34 @@ export interface Matched {
 export function matchWorkloads(world: DockerWorld, cluster: Cluster): Matched {
   const members = new Map<string, ReachMember>();
   for (const member of runningMembers(cluster)) {
-    const [, name = member.name] = member.name.split("/");
+    const name = withoutNamespace(member.name);
     if (!members.has(name)) members.set(name, member);
   }
+  const comparable = new Map(dockerMembers(world).map((member) => [member.service.name, member]));
   const both: Workload[] = [];
-  const dockerOnly: string[] = [];
-  for (const container of dockerMembers(world)) {
-    const { name } = container.service;
-    const member = members.get(name);
-    if (member === undefined) dockerOnly.push(name);
-    else both.push({ name, container, member });
-    members.delete(name);
+  const onDocker = new Set(world.stack.project.services.map(({ name }) => name));
+  const onKubernetes = workloadNames(cluster);
+  const shared = [...onDocker].filter((name) => onKubernetes.has(name)).sort();
+  for (const name of shared) {
+    const [container, member] = [comparable.get(name), members.get(name)];
+    if (container !== undefined && member !== undefined) both.push({ name, container, member });
   }
-  both.sort((x, y) => (x.name < y.name ? -1 : 1));
-  const kubernetesOnly = [...members.keys()].sort();
-  return { both, dockerOnly: dockerOnly.sort(), kubernetesOnly };
+  const compared = new Set(both.map(({ name }) => name));
+  return {
+    both,
+    notCompared: shared.filter((name) => !compared.has(name)),
+    dockerOnly: [...onDocker].filter((name) => !onKubernetes.has(name)).sort(),
+    kubernetesOnly: [...onKubernetes].filter((name) => !onDocker.has(name)).sort(),
+  };
+}
+
+function workloadNames({ api }: Cluster): ReadonlySet<string> {
+  const pods = [...api.list("Pod")].filter((pod) => !isAddOn(pod));
+  return new Set(pods.map((pod) => withoutNamespace(workloadOf(api, pod))));
+}
+
+function withoutNamespace(name: string): string {
+  return name.slice(name.indexOf("/") + 1);
 }
 
 /** All ways between workloads, and in from outside, on all ports that either side has. */
@@ -218,15 +234,14 @@ function servicePort(
       return selector.length > 0 && selector.every(([key, value]) => labels[key] === value);
     })
     .flatMap((service) => {
+      // A headless Service is but a name: pods are asked on their own ports, declared or not.
+      if (service.spec.clusterIP === "None") return [{ service, port }];
       const fitting = (service.spec.ports ?? []).find(
         (each) =>
           (each.protocol ?? "TCP") === protocol &&
           targetPort(pod, each.targetPort ?? each.port) === port,
       );
-      if (fitting === undefined) return [];
-      // A headless Service is but names: pods are asked on their own ports.
-      const isHeadless = service.spec.clusterIP === "None";
-      return [{ service, port: isHeadless ? port : fitting.port }];
+      return fitting === undefined ? [] : [{ service, port: fitting.port }];
     });
   const openness = ({ service }: { readonly service: Service }) =>
     ["ClusterIP", "NodePort", "LoadBalancer"].indexOf(service.spec.type ?? "ClusterIP");

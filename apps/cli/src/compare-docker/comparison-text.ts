@@ -58,14 +58,18 @@ export function comparisonText(comparison: DockerComparison, wide: boolean): str
 }
 
 function head({ docker, kubernetes, workloads }: DockerComparison): string[] {
-  const alone = (side: string, names: readonly string[]) =>
-    names.length === 0 ? [] : wrap(`On ${side} alone: ${names.join(", ")}`, "  ");
+  const named = (what: string, names: readonly string[]) =>
+    names.length === 0 ? [] : wrap(`${what}: ${names.join(", ")}`, "  ");
   return [
     clip(
       `${plural(workloads.both.length, "workload")} on Docker (project ${docker.project}, one host) and on Kubernetes (${kubernetes.cni}, ${plural(kubernetes.nodes, "node")})`,
     ),
-    ...alone("Docker", workloads.dockerOnly),
-    ...alone("Kubernetes", workloads.kubernetesOnly),
+    ...named("On Docker alone", workloads.dockerOnly),
+    ...named("On Kubernetes alone", workloads.kubernetesOnly),
+    ...named(
+      "Not compared, without a network of its own on a side, or not running",
+      workloads.notCompared,
+    ),
   ];
 }
 

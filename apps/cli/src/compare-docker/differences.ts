@@ -146,7 +146,9 @@ function whyNamed(here: string, there: string): string {
   if (there.startsWith(`${here}.`)) {
     return "a name alone is of one's own namespace there, of one's own networks here";
   }
-  return "no Service has the name there";
+  return tryParseIp(there) === undefined
+    ? "the Service has another name there"
+    : "no Service leads to the port there";
 }
 
 /** Where the port that is asked for is another. */
