@@ -1,6 +1,7 @@
 // Addresses of pods from a ring that no one has: what waits, what is kept, what is taken over.
 import type { Cluster } from "@cnilab/cluster";
 import { Trace } from "@cnilab/linux";
+import { formatIp } from "@cnilab/net";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { agentOf, cut, neighbours, phase, pod, podAddresses, verdict, weaveLab } from "./lab.ts";
@@ -48,6 +49,20 @@ test("a pod waits where there is no address left, and has one when another pod g
   expect(phase(cluster, last)).toBe("Running");
   const given = Object.values(podAddresses(cluster));
   expect(new Set(given).size).toBe(given.length);
+});
+
+test("peers that all wait hand addresses to each other that nobody can have, and the cluster rests meanwhile", () => {
+  // Of 8 addresses six can be had; each node's bridge wants one, and each node's pods two more.
+  const names = ["a", "b", "c", "d", "e", "f"];
+  const objects = names.map((name, i) => pod(name, `node${1 + (i % 3)}`));
+  const cluster = weaveLab({ nodes: 3, options: { "ipalloc-range": "10.9.0.0/29" }, objects });
+  const addresses = names.flatMap((name) => podAddresses(cluster)[name] ?? []);
+  for (const { kernel } of cluster.nodes.values()) {
+    const { addresses4 } = kernel.initNs.device("weave");
+    addresses.push(...addresses4.map(({ address }) => formatIp(address)));
+  }
+  expect([...new Set(addresses)]).toHaveLength(6);
+  expect(addresses).toHaveLength(6);
 });
 
 test("without a quorum there is no ring, and the first pods wait for one", () => {

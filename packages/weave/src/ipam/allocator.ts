@@ -35,6 +35,11 @@ export interface AllocatorOptions {
   readonly isKnownPeer: (peer: PeerName) => boolean;
   /** Virtual time in ms. */
   readonly now: () => number;
+  /**
+   * After so many requests for space that brought no address only ticks try again. Weave knows no such end: peers without
+   * addresses left hand the two that nobody can have, the network's and the broadcast's, to each other for ever.
+   */
+  readonly requestsInVain?: number;
   /** Told after whatever happened: what waits may be other, and who owns what. */
   readonly acted?: () => void;
 }
@@ -79,6 +84,9 @@ export class Allocator {
   readonly #allocations: Allocation[] = [];
   /** When containers died, in ms. */
   readonly #dead = new Map<string, number>();
+  /** Requests for space since there was an address for somebody. */
+  #requestsInVain = 0;
+  #ownedVersion = 0;
 
   constructor(options: AllocatorOptions) {
     const { name, uid, nickname, universe, observer } = options;
@@ -307,6 +315,9 @@ export class Allocator {
 
   /** For operations: asks one peer that has some, the next where that cannot be reached. */
   requestSpaceOfAny(range: AddressRange): void {
+    if (this.owned.version !== this.#ownedVersion) this.#requestsInVain = 0;
+    this.#ownedVersion = this.owned.version;
+    this.#requestsInVain++;
     const donors = this.#options.donors(this.ring.freeSpaceOfOthers(range));
     for (const donor of donors) {
       if (this.requestSpace(donor, range)) return;
@@ -343,7 +354,8 @@ export class Allocator {
   #ringUpdated(): void {
     this.#awaitingConsensus = false;
     this.space.updateRanges(this.ring.ownedRanges());
-    this.#tryPending();
+    const { requestsInVain = Number.POSITIVE_INFINITY } = this.#options;
+    if (this.#requestsInVain <= requestsInVain) this.#tryPending();
   }
 
   #update({ nicknames, paxos, ring }: IpamState, sender: PeerName | undefined): void {

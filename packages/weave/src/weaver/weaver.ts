@@ -34,6 +34,8 @@ const METRICS_PORT = 6782;
 const OWNER = "weaver";
 /** So many ticks are waited for, should nothing happen meanwhile; they go on behind that. */
 const AWAITED_TICKS = 24;
+/** Far more than it takes to get what one of hundreds of peers has. */
+const REQUESTS_IN_VAIN = 100;
 
 export interface WeaverOptions {
   readonly netns: NetNamespace;
@@ -147,6 +149,7 @@ export class Weaver {
       donors: weightedDonors(random.fork("donors")),
       isKnownPeer: (peer) => router.peers.get(peer) !== undefined,
       now: () => clock.now,
+      requestsInVain: REQUESTS_IN_VAIN,
       acted: () => this.#ipamActed(),
     });
     channel.attach(allocator);
@@ -212,8 +215,8 @@ export class Weaver {
     if (entries !== this.#ring || allocator.owned.version !== this.#ownedVersion) {
       if (entries !== this.#ring) this.#noMasqLocal?.update(allocator.ring.ownedRanges());
       this.#ring = entries;
+      if (allocator.owned.version !== this.#ownedVersion) this.#ticks = 0;
       this.#ownedVersion = allocator.owned.version;
-      this.#ticks = 0;
       if (entries.length > 0) this.#database.save(allocator.persist());
     }
     if (allocator.needsTicks) this.#tickLater();
