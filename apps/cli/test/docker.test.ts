@@ -55,10 +55,14 @@ test("addresses of both families, and the first of many ports", async () => {
     ports: ["[::1]:8080:80", "127.0.0.1:9000-9009:9000-9009"]
     networks: { n: { ipv6_address: fd00:6::66 } }
 networks: { n: { enable_ipv6: true, ipam: { config: [{ subnet: "fd00:6::/64" }] } } }`;
-  const { stdout } = await cnilab(["docker", "-f", "-", "-p", "p"], { input: text });
+  const up = (...args: string[]) =>
+    cnilab(["docker", "-f", "-", "-p", "p", ...args], { input: text });
+  const { stdout } = await up();
   const line = (start: string) => stdout.split("\n").find((each) => each.startsWith(start));
   expect(line("  p_n ")).toContain("172.18.0.0/16, fd00:6::/64  172.18.0.1, fd00:6::1  br-");
   expect(line("  p-web-1 ")).toContain("n 172.18.0.2 fd00:6::66  9000/tcp 9001/tcp 9002/tcp +8  ");
+  const probe = await up("probe", "host", "[::1]:8080", "--firewall-backend", "nftables");
+  expect(probe.stdout).toContain("allowed: p-web-1 answered at [fd00:6::66]:80");
 });
 
 test("of several published ports the one that is open to all is asked for, and the host has its loopback", async () => {

@@ -15,6 +15,12 @@ const INTERNET_ADDRESS = parseIp("203.0.113.10") as Ipv4Address;
 const DNS_ADDRESS = parseIp("203.0.113.53") as Ipv4Address;
 const DEFAULT = parsePrefix("0.0.0.0/0");
 
+const FORWARDING = [
+  "net/ipv4/ip_forward",
+  "net/ipv6/conf/all/forwarding",
+  "net/ipv6/conf/default/forwarding",
+] as const;
+
 const RESOLV_CONF = `nameserver ${formatIp(DNS_ADDRESS)}\n`;
 const HOSTS = "127.0.0.1\tlocalhost\n";
 /** Names of the host `internet`, out of those that nobody owns (RFC 2606). */
@@ -61,8 +67,9 @@ export class DockerWorld {
       initNs.sockets.catchAll = echoOnAllPorts(initNs, hostname);
     }
     // dockerd does not turn it on there, and says so: hosts with nftables have it from their administrator.
-    if (daemon.firewallBackend === "nftables")
-      this.host.initNs.sysctl.set("net/ipv4/ip_forward", 1);
+    if (daemon.firewallBackend === "nftables") {
+      for (const key of FORWARDING) this.host.initNs.sysctl.set(key, 1);
+    }
     this.docker = new DockerHost(this.host, daemon);
     this.stack = new ComposeStack(this.docker, project);
     for (const { subnet } of this.docker.networks.values()) {
