@@ -1,7 +1,7 @@
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { cnilab } from "./cnilab.ts";
 
 function pod(name: string, node: string): string {
@@ -86,4 +86,43 @@ test("without weave-npc nobody enforces anything", async () => {
     "expect-npc=false",
   );
   expect(stdout).toMatch(/^allowed: /);
+});
+
+describe.each([{ fastdp: true }, { fastdp: false }])("fastdp=$fastdp", ({ fastdp }) => {
+  test.each([
+    ["cni", "other", "web:80", "blocked"],
+    ["none", "other", "web:80", "allowed"],
+    ["none", "client", "web:80", "allowed"],
+    ["none", "client", "other:80", "allowed"],
+    ["none", "node/node2", "web:80", "allowed"],
+    // A controller that knows named ports, and endPort.
+    ["standalone", "other", "web:80", "allowed"],
+    ["standalone", "client", "web:90", "allowed"],
+    ["standalone", "other", "web:90", "blocked"],
+    ["standalone", "client", "other:80", "allowed"],
+    ["standalone", "client", "other:81", "blocked"],
+    ["standalone", "node/node2", "web:90", "blocked"],
+  ])("enforced by %s, %s to %s is %s", async (policy, from, to, verdict) => {
+    const { status, stdout } = await weave(
+      ...["probe", from, to, "--policy", policy, "--listen", "all"],
+      ...["--cni-set", `fastdp=${fastdp}`],
+    );
+    expect([status, stdout.split(":", 1)[0]]).toEqual([verdict === "allowed" ? 0 : 1, verdict]);
+    expect(stdout.includes("WEAVE") || stdout.includes("weave-net")).toBe(
+      policy === "cni" && verdict === "blocked",
+    );
+  });
+
+  test.each(["none", "standalone"])(
+    "with %s, weave-npc and its chains are not there",
+    async (policy) => {
+      const { stdout } = await weave(
+        ...["show", "iptables", "--node", "node1", "--policy", policy],
+        ...["--cni-set", `fastdp=${fastdp}`],
+      );
+      expect(stdout).toContain("-A FORWARD -i weave -o weave -j ACCEPT");
+      expect(stdout).toContain("-A WEAVE-EXPOSE -d 10.32.0.0/12 -j ACCEPT");
+      expect(stdout).not.toContain("WEAVE-NPC");
+    },
+  );
 });

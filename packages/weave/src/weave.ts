@@ -20,8 +20,10 @@ import { WeaveIpam } from "./cni/weave-ipam.ts";
 import { WeaveNet } from "./cni/weave-net.ts";
 import { WeaveKube } from "./kube/weave-kube.ts";
 import { ipallocRange, MODEL_OPTIONS, weaverConfig } from "./model-options.ts";
+import { NpcSharing } from "./npc/npc-sharing.ts";
 import { WeaveNpc } from "./npc/weave-npc.ts";
 import { RELEASE } from "./release.ts";
+import type { WeaverConfig } from "./weaver/weaver-config.ts";
 
 /** Weave Net as its DaemonSet for Kubernetes sets it up; options are weaver's flags. */
 export const weave: CniModel = {
@@ -42,20 +44,26 @@ function register(
 ): void {
   const config = weaverConfig(options, cluster);
   const nodeOf = (node: DependencyContainer) => node.resolve(NODE) as NodeContext<Kernel>;
-  const ipams = perNode((node: DependencyContainer) => new WeaveIpam(config, nodeOf(node).clock));
+  // Where somebody else is put in weave-npc's place, weaver is told: else what is forwarded waits for chains that nobody fills, and is dropped.
+  const configOf = (node: DependencyContainer): WeaverConfig => {
+    const npc = node.isRegistered(POLICY, true) && node.resolve(POLICY) instanceof WeaveNpc;
+    return { ...config, expectNpc: config.expectNpc && npc };
+  };
+  const ipams = perNode((node) => new WeaveIpam(configOf(node), nodeOf(node).clock));
   container.register(IPAM, ipams);
   container.register(
     OVERLAY,
-    perNode((node) => new WeaveKube(nodeOf(node), config, ipams.useFactory(node))),
+    perNode((node) => new WeaveKube(nodeOf(node), configOf(node), ipams.useFactory(node))),
   );
   container.register(
     BRIDGE,
     perNode((node) => makeBridge(node, ipams.useFactory(node))),
   );
   if (!config.expectNpc) return;
+  const sharing = new NpcSharing();
   container.register(
     POLICY,
-    perNode((node) => new WeaveNpc(nodeOf(node))),
+    perNode((node) => new WeaveNpc(nodeOf(node), sharing)),
   );
 }
 
