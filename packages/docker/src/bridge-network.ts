@@ -166,6 +166,16 @@ export class BridgeNetwork {
   }
 }
 
+/** @throws DockerError where there is none of the name */
+export function networkNamed(
+  networks: ReadonlyMap<string, BridgeNetwork>,
+  name: string,
+): BridgeNetwork {
+  const network = networks.get(name);
+  if (network === undefined) throw new DockerError(`network ${name} not found`);
+  return network;
+}
+
 /** daemon/network.go `validateIpamConfig`. */
 function checkAddresses(
   name: string,

@@ -1,14 +1,14 @@
 import { containerId, MemoryFiles, type Random } from "@cnilab/core";
+import { type Kernel, KernelError, type NetNamespace } from "@cnilab/linux";
+import { IPV6_ANY, type IpFamily, Prefix } from "@cnilab/net";
 import {
-  type Kernel,
-  KernelError,
-  type NetNamespace,
-  RT_SCOPE_LINK,
-  RT_TABLE_MAIN,
-} from "@cnilab/linux";
-import { bigIntToIpv6, formatIp, IPV6_ANY, type IpFamily, isLinkLocal, Prefix } from "@cnilab/net";
-import { BridgeNetwork, DEFAULT_NETWORK, type NetworkSpec } from "./bridge-network.ts";
+  BridgeNetwork,
+  DEFAULT_NETWORK,
+  type NetworkSpec,
+  networkNamed,
+} from "./bridge-network.ts";
 import { parseBridgeOptions } from "./bridge-options.ts";
+import { checkConnect } from "./connect-checks.ts";
 import {
   addressesOf,
   type ConnectSpec,
@@ -17,18 +17,20 @@ import {
   type Endpoint,
   type NetworkMode,
 } from "./container.ts";
-import { type DnsOverrides, ResolvConfFile } from "./dns/resolv-conf-file.ts";
+import type { DnsOverrides } from "./dns/resolv-conf-file.ts";
 import { SandboxDns } from "./dns/sandbox-dns.ts";
 import { DockerError } from "./docker-error.ts";
 import { joinNetwork } from "./endpoint.ts";
 import type { Firewaller } from "./firewall/firewaller.ts";
 import { IptablesFirewaller } from "./firewall/iptables-firewaller.ts";
 import { NftablesFirewaller } from "./firewall/nftables-firewaller.ts";
+import { enableForwarding } from "./forwarding.ts";
 import {
   AddressSpace,
   LOCAL_SCOPE_DEFAULT_NETWORKS,
   type NetworkToSplit,
 } from "./ipam/address-space.ts";
+import { reservedPrefixes, uniqueLocal } from "./ipam/host-prefixes.ts";
 import { type MappedPorts, PortMapper } from "./port-mapper.ts";
 
 /** daemon.json, as far as the network goes. */
@@ -61,7 +63,7 @@ type Gateways = readonly [Endpoint | undefined, Endpoint | undefined];
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
 
 /**
- * A machine with dockerd: bridge networks and containers in them. IPv4. What is refused leaves all as it was. The machine's
+ * A machine with dockerd: bridge networks and containers in them. What is refused leaves all as it was. The machine's
  * /etc/resolv.conf and /etc/hosts are files of the kernel that it gets.
  */
 export class DockerHost {
@@ -89,7 +91,7 @@ export class DockerHost {
     const hasIpv6 = pools.some(({ base }) => base.family === 6);
     this.#space = new AddressSpace(hasIpv6 ? pools : [...pools, uniqueLocal(this.#random)]);
     this.#ports = new PortMapper(kernel.initNs, this.#userlandProxy);
-    this.#enableForwarding();
+    this.#enableForwarding(4);
     this.#firewaller = this.#makeFirewaller();
     this.specialNetworkIds = { none: this.#id(), host: this.#id() };
     this.createNetwork({
@@ -128,7 +130,7 @@ export class DockerHost {
     try {
       if (spec.ipv6 === true) {
         subnet6 = this.#allocate(spec.subnet6, 6);
-        this.#enableForwarding6();
+        this.#enableForwarding(6);
       }
       const network = new BridgeNetwork(
         {
@@ -210,7 +212,7 @@ export class DockerHost {
       createdAt: this.kernel.network.clock.now,
     });
     for (const connect of Array.isArray(network) ? network : []) {
-      this.#checkConnect(container, connect);
+      checkConnect(container, connect, this.networks);
       container.joins.set(connect.network, connect);
     }
     this.containers.set(name, container);
@@ -280,7 +282,7 @@ export class DockerHost {
   /** `docker network connect`. @throws DockerError; the container is as before then */
   connect(name: string, spec: ConnectSpec): void {
     const container = this.container(name);
-    this.#checkConnect(container, spec);
+    checkConnect(container, spec, this.networks);
     if (container.isRunning) {
       const before = gatewaysOf(container);
       const endpoint = this.#join(container, spec);
@@ -318,9 +320,7 @@ export class DockerHost {
 
   /** By name. @throws DockerError */
   network(name: string): BridgeNetwork {
-    const network = this.networks.get(name);
-    if (network === undefined) throw new DockerError(`network ${name} not found`);
-    return network;
+    return networkNamed(this.networks, name);
   }
 
   /** By name. @throws DockerError */
@@ -338,20 +338,6 @@ export class DockerHost {
     return this.#config.firewallBackend ?? "iptables";
   }
 
-  /** Whoever turns forwarding on closes it for what is not Docker's (drivers/bridge/setup_ip_forwarding.go). */
-  #enableForwarding(): void {
-    const { initNs } = this.kernel;
-    if (initNs.sysctl.get("net/ipv4/ip_forward") === 1) return;
-    if (this.#backend === "nftables") {
-      throw new DockerError(
-        "IPv4 forwarding is disabled: with nftables dockerd does not turn it on; set the sysctl net.ipv4.ip_forward=1",
-      );
-    }
-    initNs.sysctl.set("net/ipv4/ip_forward", 1);
-    if (this.#config.iptables === false || this.#config.ipForwardNoDrop === true) return;
-    initNs.iptables(4).setPolicy("filter", "FORWARD", "DROP");
-  }
-
   #makeFirewaller(): Firewaller | undefined {
     if (this.#config.iptables === false) return undefined;
     const config = {
@@ -365,44 +351,21 @@ export class DockerHost {
       : new IptablesFirewaller(initNs, config);
   }
 
-  /** As for IPv4, where a network with IPv6 is made (setup_ip_forwarding.go `setupIPv6Forwarding`). */
-  #enableForwarding6(): void {
-    const { initNs } = this.kernel;
-    const keys = ["net/ipv6/conf/default/forwarding", "net/ipv6/conf/all/forwarding"];
-    const closed = keys.filter((key) => initNs.sysctl.get(key) !== 1);
-    if (closed.length === 0) return;
-    if (this.#backend === "nftables") {
-      throw new DockerError(
-        "IPv6 global forwarding is disabled: with nftables dockerd does not turn it on; set the sysctls net.ipv6.conf.all.forwarding=1 and net.ipv6.conf.default.forwarding=1",
-      );
-    }
-    for (const key of closed) initNs.sysctl.set(key, 1);
-    if (this.#config.iptables === false || this.#config.ipForwardNoDrop === true) return;
-    initNs.iptables(6).setPolicy("filter", "FORWARD", "DROP");
+  /** Of IPv4 from the beginning, of IPv6 once a network has it. */
+  #enableForwarding(family: IpFamily): void {
+    enableForwarding(this.kernel.initNs, family, {
+      backend: this.#backend,
+      keepsPolicy: this.#config.iptables === false || this.#config.ipForwardNoDrop === true,
+    });
   }
 
   /** @param wanted the next of the daemon's pools where it is absent */
   #allocate(wanted: Prefix | undefined, family: IpFamily): Prefix {
     if (wanted === undefined) {
-      return this.#space.allocatePredefined(this.#reservedPrefixes(), family);
+      return this.#space.allocatePredefined(reservedPrefixes(this.kernel), family);
     }
     if (wanted.family === family) return this.#space.allocate(wanted);
     throw new DockerError(`${wanted} is no IPv${family} subnet`);
-  }
-
-  /** What the host itself reaches on a link, and its name servers (netutils `InferReservedNetworks`). */
-  #reservedPrefixes(): Prefix[] {
-    const { nameservers } = ResolvConfFile.ofHost(this.kernel.files);
-    const reserved = nameservers.map((address) => Prefix.host(address));
-    for (const { address, prefixLength } of this.kernel.initNs.devices.flatMap(
-      (dev) => dev.addresses6,
-    )) {
-      if (!isLinkLocal(address)) reserved.push(new Prefix(address, prefixLength));
-    }
-    for (const route of this.kernel.initNs.fib4.table(RT_TABLE_MAIN).routes()) {
-      if (route.scope === RT_SCOPE_LINK && route.prefix.length > 0) reserved.push(route.prefix);
-    }
-    return reserved;
   }
 
   #checkContainerName(name: string): void {
@@ -411,49 +374,6 @@ export class DockerHost {
     throw new DockerError(
       `Conflict. The container name "/${name}" is already in use by container "${other.id}". You have to remove (or rename) that container to be able to reuse that name.`,
     );
-  }
-
-  /** Whether a container may join a network so, now or when it starts. */
-  #checkConnect(container: Container, { network: name, ip, ip6, aliases }: ConnectSpec): void {
-    if (name === "host") {
-      throw new DockerError(
-        "cannot connect container to host network - container must be created in host network mode",
-      );
-    }
-    if (typeof container.mode === "object" || container.mode === "host") {
-      throw new DockerError(
-        `container ${container.name}: container sharing network namespace with another container or host cannot be connected to any other network`,
-      );
-    }
-    if (container.mode === "none" || name === "none") {
-      throw new DockerError(
-        `container ${container.name}: container cannot be connected to multiple networks with one of the networks in private (none) mode`,
-      );
-    }
-    const network = this.network(name);
-    if (container.joins.has(name)) {
-      throw new DockerError(
-        `endpoint with name ${container.name} already exists in network ${name}`,
-      );
-    }
-    const invalid = (text: string) =>
-      new DockerError(`container ${container.name}: invalid endpoint settings: ${text}`);
-    if (!network.isUserDefined && (ip ?? ip6) !== undefined) {
-      throw invalid("user-specified IP address is supported on user-defined networks only");
-    }
-    if (!network.isUserDefined && (aliases ?? []).length > 0) {
-      throw invalid("network-scoped aliases are only supported for user-defined networks");
-    }
-    if (ip !== undefined && !network.subnet.contains(ip)) {
-      throw invalid(
-        `no configured subnet contains IP address ${formatIp(ip)}: network ${name} has ${network.subnet}`,
-      );
-    }
-    if (ip6 !== undefined && network.subnet6?.contains(ip6) !== true) {
-      throw invalid(
-        `no configured subnet contains IP address ${formatIp(ip6)}: network ${name} has ${network.subnet6 ?? "no IPv6"}`,
-      );
-    }
   }
 
   /** The network stack of a container that starts. */
@@ -569,14 +489,6 @@ const NO_GATEWAYS: Gateways = [undefined, undefined];
 
 function gatewaysOf({ gatewayEndpoint, gatewayEndpoint6 }: Container): Gateways {
   return [gatewayEndpoint, gatewayEndpoint6];
-}
-
-/** The host's own range of unique local addresses, in /64s (RFC 4193; daemon.go `deriveULABaseNetwork` makes it of the machine's id). */
-function uniqueLocal(random: Random): NetworkToSplit {
-  const own = random.fork("unique local addresses");
-  const globalId = (BigInt(own.below(256)) << 32n) | BigInt(own.uint32());
-  const base = new Prefix(bigIntToIpv6((0xfdn << 120n) | (globalId << 80n)), 48);
-  return { base, size: 64 };
 }
 
 function isSpecial(name: unknown): name is SpecialNetwork {
