@@ -346,3 +346,21 @@ test.each([
   const lines = stderr.trimEnd().split("\n");
   expect(lines.at(-1)).toContain(error);
 });
+
+test("a service that nobody can reach is said to be the reason where it is the only one", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "compare-"));
+  try {
+    const compose = "services: { web: { image: nginx, network_mode: none } }";
+    writeFileSync(join(folder, "compose.yaml"), compose);
+    const args = ["compare", "--docker", "compose.yaml", "-f", "-"];
+    const input =
+      "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {containers: [{name: c}]}}";
+    const { status, stderr } = await cnilab(args, { cwd: folder, input });
+    expect([status, stderr]).toEqual([
+      2,
+      "cnilab: compare: nothing is left to compare: on a side without a network of its own, or not running: web\n",
+    ]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});

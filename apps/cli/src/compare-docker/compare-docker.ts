@@ -14,7 +14,7 @@ import { readModelOptions } from "../model-options.ts";
 import { print, printJson } from "../output.ts";
 import type { ProgramIo } from "../program-io.ts";
 import { readSources } from "../read-input.ts";
-import { bothPairs, matchWorkloads } from "./both-sides.ts";
+import { bothPairs, type Matched, matchWorkloads } from "./both-sides.ts";
 import { comparisonText, type DockerComparison } from "./comparison-text.ts";
 import { differences } from "./differences.ts";
 import { dockerConfigured } from "./docker-configured.ts";
@@ -48,12 +48,7 @@ export async function compareDocker(io: ProgramIo, flags: CompareDockerFlags): P
     ...cluster.warnings,
   ]);
   const workloads = matchWorkloads(world, cluster);
-  if (workloads.both.length === 0) {
-    throw new InputError(
-      `no service of the Compose file has the name of a workload: ${workloads.dockerOnly.join(", ")}, and ${workloads.kubernetesOnly.join(", ")}`,
-      "compare",
-    );
-  }
+  if (workloads.both.length === 0) throw new InputError(whyNothing(workloads), "compare");
   const pairs = bothPairs(world, cluster, workloads.both);
   const comparison: DockerComparison = {
     docker: { project: project.name, host: formatIp(world.hostAddress) },
@@ -69,6 +64,13 @@ export async function compareDocker(io: ProgramIo, flags: CompareDockerFlags): P
   };
   if (flags.output === "json") printJson(io, asJson(comparison));
   else print(io, comparisonText(comparison, flags.output === "wide"));
+}
+
+function whyNothing({ notCompared, dockerOnly, kubernetesOnly }: Matched): string {
+  const named = (names: readonly string[]) => names.join(", ") || "nothing";
+  return notCompared.length > 0
+    ? `nothing is left to compare: on a side without a network of its own, or not running: ${named(notCompared)}`
+    : `no service of the Compose file has the name of a workload: ${named(dockerOnly)}, and ${named(kubernetesOnly)}`;
 }
 
 /** Without what is of this program alone. */
