@@ -560,23 +560,21 @@ export class TcpConnection implements Socket, CgroupSocket {
   }
 
   #acknowledge(ack: number): void {
-    const left: Unacked[] = [];
-    for (const item of this.#unacked) {
-      const end = (item.seq + item.length) >>> 0;
+    // They are in the order of their numbers, and each ACK is for a few of many.
+    let done = 0;
+    for (const { flags, seq, length } of this.#unacked) {
       // Sequence numbers wrap: the difference tells which is behind.
-      if (((ack - end) | 0) >= 0) {
-        if (!(item.flags & TCP_SYN)) this.acknowledged += item.length;
-      } else {
-        left.push(item);
-      }
+      if (((ack - (seq + length)) | 0) < 0) break;
+      if (!(flags & TCP_SYN)) this.acknowledged += length;
+      done++;
     }
-    if (left.length === this.#unacked.length) return;
-    this.#unacked = left;
+    if (done === 0) return;
+    this.#unacked.splice(0, done);
     this.#rto = INITIAL_RTO_MS;
     this.#retries = 0;
     this.#timer?.cancel();
     this.#timer = undefined;
-    if (left.length > 0) this.#arm();
+    if (this.#unacked.length > 0) this.#arm();
     // Forward progress proves that the next hop is there (dst_confirm).
     const { dev, gateway } = this.#dst;
     dev.neighbours?.confirm(gateway ?? this.remoteAddress);
