@@ -25,13 +25,21 @@ interface DirectPeer {
   readonly address: string;
 }
 
-/** What there is already. */
-interface Connected {
-  readonly addresses: ReadonlySet<string>;
-  /** Hosts that have connected to us. */
-  readonly inbound: ReadonlySet<string>;
-  /** Ourself too. */
-  readonly peers: ReadonlySet<PeerName>;
+/** Who is to be tried. All who ask again get the same, until connections, direct peers or what others have found are others. */
+interface Sought {
+  /** Of where others have found peers. */
+  readonly foundVersion: number;
+  readonly wanted: ReadonlySet<string>;
+  /** Addresses of direct peers, connected or not. */
+  readonly direct: ReadonlySet<string>;
+}
+
+/** When the targets, as they are, have to be looked at again. */
+interface Rest {
+  /** `undefined` where none is to be tried. */
+  readonly until: number | undefined;
+  /** Whether somebody waits for that. */
+  readonly isAwaited: boolean;
 }
 
 /** Seeks connections to the peers that it was given, and to those that others have (mesh/connection_maker.go). */
@@ -40,8 +48,9 @@ export class ConnectionMaker {
   readonly #direct = new Map<string, DirectPeer>();
   readonly #targets = new Map<string, ConnectionTarget>();
   readonly #connections = new Set<MeshConnection>();
-  /** As of the last change of connections; these are looked at far more often than they change. */
-  #connected: Connected | undefined;
+  #sought: Sought | undefined;
+  /** `undefined` once a target or who is sought has changed. */
+  #rest: Rest | undefined;
   #timer: Timer | undefined;
   #terminations = 0;
 
@@ -74,6 +83,7 @@ export class ConnectionMaker {
    */
   initiate(peers: readonly string[], replace = false): void {
     const parsed = peers.map((peer) => [peer, directPeer(peer)] as const);
+    this.#seekAnew();
     if (replace) this.#direct.clear();
     for (const [peer, direct] of parsed) {
       this.#direct.set(peer, direct);
@@ -84,6 +94,7 @@ export class ConnectionMaker {
 
   /** `weave forget`. */
   forget(peers: readonly string[]): void {
+    this.#seekAnew();
     for (const peer of peers) this.#direct.delete(peer);
     this.refresh();
   }
@@ -96,6 +107,7 @@ export class ConnectionMaker {
   aborted(address: string, error: Error): void {
     const target = this.#targets.get(address);
     if (target === undefined) return;
+    this.#rest = undefined;
     target.state = "waiting";
     target.lastError = error;
     target.tryLater(this.#options.clock.now, this.#options.random);
@@ -104,7 +116,7 @@ export class ConnectionMaker {
 
   created(connection: MeshConnection): void {
     this.#connections.add(connection);
-    this.#connected = undefined;
+    this.#seekAnew();
     const target = connection.outbound ? this.#targets.get(connection.address) : undefined;
     if (target !== undefined) target.state = "connected";
   }
@@ -112,8 +124,9 @@ export class ConnectionMaker {
   terminated(connection: MeshConnection, error: Error): void {
     const isHopeless = error instanceof HopelessConnection;
     if (!(isHopeless && error.isToOurself)) this.#terminations++;
-    this.#connections.delete(connection);
-    this.#connected = undefined;
+    // Most that end have never come about: there are as many as before.
+    if (this.#connections.delete(connection)) this.#seekAnew();
+    this.#rest = undefined;
     const target = connection.outbound ? this.#targets.get(connection.address) : undefined;
     if (target !== undefined) {
       target.state = "waiting";
@@ -142,19 +155,42 @@ export class ConnectionMaker {
     );
   }
 
-  #whatIsThere(): Connected {
-    const all = [...this.#connections];
-    const inbound = all.filter(({ outbound }) => !outbound);
-    return {
-      addresses: new Set(all.map(({ address }) => address)),
-      inbound: new Set(inbound.map(({ tcp }) => formatIp(tcp.remoteAddress))),
-      peers: new Set([this.#options.peers.ourself.name, ...all.map(({ remote }) => remote.name)]),
-    };
+  #seekAnew(): void {
+    this.#sought = undefined;
+    this.#rest = undefined;
   }
 
+  /** Each news of the mesh asks for it, and few change anything for us. */
   #check(): void {
-    this.#connected ??= this.#whatIsThere();
-    const { addresses, inbound, peers } = this.#connected;
+    const { clock, peers } = this.#options;
+    if (this.#sought?.foundVersion !== peers.foundVersion) this.#seekAnew();
+    const rest = this.#rest;
+    if (rest !== undefined && (rest.until === undefined || rest.until > clock.now)) {
+      this.#sleep(rest);
+      return;
+    }
+    this.#sought ??= this.#seek();
+    const { wanted, direct } = this.#sought;
+    for (const address of wanted) {
+      if (!this.#targets.has(address)) {
+        this.#targets.set(address, new ConnectionTarget(address, clock.now));
+      }
+    }
+    this.#connect(wanted, direct);
+  }
+
+  #sleep({ until, isAwaited }: Rest): void {
+    if (until !== undefined) this.#schedule(until - this.#options.clock.now, isAwaited);
+  }
+
+  #seek(): Sought {
+    const { peers, discovery } = this.#options;
+    const connections = [...this.#connections];
+    const addresses = new Set(connections.map(({ address }) => address));
+    // Hosts that have connected to us.
+    const inbound = new Set(
+      connections.filter(({ outbound }) => !outbound).map(({ tcp }) => formatIp(tcp.remoteAddress)),
+    );
     const wanted = new Set<string>();
     const direct = new Set<string>();
     for (const { address, host, port } of this.#direct.values()) {
@@ -162,18 +198,13 @@ export class ConnectionMaker {
       if (addresses.has(address)) continue;
       if (port !== undefined || !inbound.has(host)) wanted.add(address);
     }
-    if (this.#options.discovery) {
-      for (const address of this.#discovered(peers)) {
+    if (discovery) {
+      const names = connections.map(({ remote }) => remote.name);
+      for (const address of this.#discovered(new Set([peers.ourself.name, ...names]))) {
         if (!addresses.has(address)) wanted.add(address);
       }
     }
-    const { now } = this.#options.clock;
-    for (const address of wanted) {
-      if (!this.#targets.has(address)) {
-        this.#targets.set(address, new ConnectionTarget(address, now));
-      }
-    }
-    this.#connect(wanted, direct);
+    return { foundVersion: peers.foundVersion, wanted, direct };
   }
 
   /** Where others have found peers that we have no connection to. */
@@ -186,6 +217,7 @@ export class ConnectionMaker {
   #connect(wanted: ReadonlySet<string>, direct: ReadonlySet<string>): void {
     const { clock, dial } = this.#options;
     let next: ConnectionTarget | undefined;
+    let isAwaited = false;
     const due: string[] = [];
     for (const [address, target] of this.#targets) {
       if (target.state !== "waiting" && target.state !== "suspended") continue;
@@ -199,13 +231,13 @@ export class ConnectionMaker {
       if (target.tryAfter <= clock.now) {
         target.state = "attempting";
         due.push(address);
-      } else if (next?.tryAfter === undefined || target.tryAfter < next.tryAfter) next = target;
+        continue;
+      }
+      isAwaited ||= target.isHopeful;
+      if (next?.tryAfter === undefined || target.tryAfter < next.tryAfter) next = target;
     }
-    const isAwaited = [...this.#targets.values()].some(
-      ({ state, isHopeful, tryAfter }) =>
-        state === "waiting" && isHopeful && tryAfter !== undefined,
-    );
-    if (next?.tryAfter !== undefined) this.#schedule(next.tryAfter - clock.now, isAwaited);
+    this.#rest = { until: next?.tryAfter, isAwaited };
+    this.#sleep(this.#rest);
     for (const address of due) dial(address, direct.has(address));
   }
 }

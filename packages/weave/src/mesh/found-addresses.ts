@@ -7,6 +7,12 @@ type Connections = ReadonlyMap<PeerName, PeerLink>;
 /** Addresses that peers may be sought at, out of what others say of their connections to them; each as often as it is said. */
 export class FoundAddresses {
   readonly #byPeer = new Map<PeerName, Map<string, number>>();
+  #version = 0;
+
+  /** Rises when an address comes or goes. */
+  get version(): number {
+    return this.#version;
+  }
 
   of(peer: PeerName): Iterable<string> {
     return this.#byPeer.get(peer)?.keys() ?? [];
@@ -29,7 +35,9 @@ export class FoundAddresses {
     const addresses = this.#byPeer.get(remote) ?? new Map<string, number>();
     this.#byPeer.set(remote, addresses);
     const address = soughtAt(link);
-    const count = (addresses.get(address) ?? 0) + change;
+    const before = addresses.get(address) ?? 0;
+    const count = before + change;
+    if (before === 0 || count === 0) this.#version++;
     if (count > 0) addresses.set(address, count);
     else addresses.delete(address);
     if (addresses.size === 0) this.#byPeer.delete(remote);

@@ -26,6 +26,8 @@ export class Peers implements Topology {
   readonly #held = new Map<PeerName, number>();
   #shortIdsChanged = false;
   readonly #addresses = new FoundAddresses();
+  /** Rises when a peer becomes known, or is forgotten. */
+  #namesVersion = 0;
 
   constructor(
     ourself: Omit<PeerDescription, "version" | "connections">,
@@ -62,6 +64,11 @@ export class Peers implements Topology {
   byShortId(id: ShortId): PeerDescription | undefined {
     const name = this.#shortIds.holder(id);
     return name === undefined ? undefined : this.#byName.get(name);
+  }
+
+  /** Rises when other peers are known, or others of {@link addressesOf}. */
+  get foundVersion(): number {
+    return this.#namesVersion + this.#addresses.version;
   }
 
   /** Where others say that they have found a peer, or may be found by whom it connected to. */
@@ -125,6 +132,7 @@ export class Peers implements Topology {
     if (removed.length === 0) return;
     for (const peer of removed) {
       this.#byName.delete(peer.name);
+      this.#namesVersion++;
       this.#addresses.replace(peer.connections, undefined);
       this.#withoutShortId(peer);
     }
@@ -146,6 +154,7 @@ export class Peers implements Topology {
   #put(peer: PeerDescription): void {
     const { name, shortId } = peer;
     const before = this.#byName.get(name);
+    if (before === undefined) this.#namesVersion++;
     this.#byName.set(name, peer);
     this.#addresses.replace(before?.connections, peer.connections);
     if (before?.shortId === shortId) return;

@@ -51,10 +51,12 @@ function widen(
       if (peer === stopAt) return { found: true, routes };
       if (routes.size === topology.size)
         return { found: stopAt !== undefined && routes.has(stopAt), routes };
-      for (const remote of neighbours(topology, peer, links)) {
-        if (routes.has(remote)) continue;
+      const hop = routes.get(peer);
+      for (const [remote, link] of topology.connections(peer) ?? []) {
+        // Most lead back to who is reached already: that is asked first.
+        if (routes.has(remote) || !counts(topology, peer, remote, link, links)) continue;
         next.push(remote);
-        routes.set(remote, peer === from ? remote : routes.get(peer));
+        routes.set(remote, peer === from ? remote : hop);
       }
     }
     level = next;
@@ -64,9 +66,19 @@ function widen(
 
 function neighbours(topology: Topology, peer: PeerName, links: Links): PeerName[] {
   const found: PeerName[] = [];
-  for (const [remote, { established }] of topology.connections(peer) ?? []) {
-    const back = topology.connections(remote)?.get(peer);
-    if (links === "all" || (established && back?.established === true)) found.push(remote);
+  for (const [remote, link] of topology.connections(peer) ?? []) {
+    if (counts(topology, peer, remote, link, links)) found.push(remote);
   }
   return found;
+}
+
+function counts(
+  topology: Topology,
+  peer: PeerName,
+  remote: PeerName,
+  { established }: { readonly established: boolean },
+  links: Links,
+): boolean {
+  if (links === "all") return true;
+  return established && topology.connections(remote)?.get(peer)?.established === true;
 }
