@@ -110,7 +110,8 @@ function byPolicies(io: ProgramIo, cluster: Cluster, reader: PolicyReader): Ask 
     });
 }
 
-function readPort(text: string): number {
+/** What `--port` says. @throws InputError */
+export function readPort(text: string): number {
   const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
   if (port >= 1 && port <= 65_535) return port;
   throw new InputError(`must be a number from 1 to 65535, not "${text}"`, "--port");

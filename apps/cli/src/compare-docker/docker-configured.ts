@@ -26,11 +26,15 @@ function ofNetwork(network: ComposeProject["networks"][number]): Configured[] {
     why: "addresses inside are chosen by hand, or others know them",
   } as const;
   const ranges = [
-    ...[network.subnet, network.subnet6].filter(isGiven).map((given) => `subnet ${given}`),
+    ...[network.subnet, network.subnet6]
+      .filter((given) => given !== undefined)
+      .map((given) => `subnet ${given}`),
     ...[network.gateway, network.gateway6]
-      .filter(isGiven)
+      .filter((given) => given !== undefined)
       .map((given) => `gateway ${formatIp(given)}`),
-    ...[network.ipRange, network.ipRange6].filter(isGiven).map((given) => `ip_range ${given}`),
+    ...[network.ipRange, network.ipRange6]
+      .filter((given) => given !== undefined)
+      .map((given) => `ip_range ${given}`),
   ].map((what) => ({ ...range, what }));
   return [
     ...ranges,
@@ -118,10 +122,6 @@ function ofService(service: ComposeService, known: ReadonlySet<string>): Configu
       : [rule(where, "network_mode", "it has no network of its own")]),
     ...Object.entries(environment).flatMap((pair) => configuredByVariable(pair, known, where)),
   ];
-}
-
-function isGiven<T>(value: T | undefined): value is T {
-  return value !== undefined;
 }
 
 function rule(where: string, what: string, why: string): Configured {

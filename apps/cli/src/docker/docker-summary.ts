@@ -31,7 +31,7 @@ export function summaryJson(world: DockerWorld): object {
       addresses: Object.fromEntries(
         member.container.endpoints.map(({ network, address, address6 }) => [
           network.name,
-          [address, address6].filter(isGiven).map(formatIp),
+          [address, address6].filter((given) => given !== undefined).map(formatIp),
         ]),
       ),
       defaultRoute: member.container.gatewayEndpoint?.network.name ?? null,
@@ -51,7 +51,10 @@ export function summaryText(world: DockerWorld): string {
     network.subnet6 === undefined
       ? String(network.subnet)
       : `${network.subnet}, ${network.subnet6}`,
-    [network.gateway, network.gateway6].filter(isGiven).map(formatIp).join(", ") || "-",
+    [network.gateway, network.gateway6]
+      .filter((given) => given !== undefined)
+      .map(formatIp)
+      .join(", ") || "-",
     network.bridge.name,
     [...(network.internal ? ["internal"] : []), ...(network.options.icc ? [] : ["no icc"])].join(
       ", ",
@@ -100,10 +103,6 @@ function first(texts: readonly string[]): readonly string[] {
   return list(texts, MOST_PORTS, `+${texts.length - MOST_PORTS + 1}`);
 }
 
-function isGiven<T>(value: T | undefined): value is T {
-  return value !== undefined;
-}
-
 /** `front 172.18.0.2`, by the networks' keys. */
 function addressText(member: ServiceContainer): string {
   const { container } = member;
@@ -114,7 +113,10 @@ function addressText(member: ServiceContainer): string {
     attachments.find(({ network }) => network.name === name)?.network.key ?? name;
   return container.endpoints
     .map(({ network, address, address6 }) =>
-      [keyOf(network), ...[address, address6].filter(isGiven).map(formatIp)].join(" "),
+      [
+        keyOf(network),
+        ...[address, address6].filter((given) => given !== undefined).map(formatIp),
+      ].join(" "),
     )
     .join(", ");
 }

@@ -1,4 +1,3 @@
-import { InputError } from "@cnilab/core";
 import { type Command, Option } from "commander";
 import {
   addDockerFlags,
@@ -10,6 +9,7 @@ import { AROUND, dockerMembers, dockerPairs } from "../../docker/docker-reach.ts
 import { print, printJson } from "../../output.ts";
 import type { ProgramIo } from "../../program-io.ts";
 import { reachCsv, reachMatrix } from "../../reach-text.ts";
+import { readPort } from "../reach.ts";
 
 interface ReachFlags extends DockerFlags {
   readonly port?: string;
@@ -45,10 +45,4 @@ async function reach(io: ProgramIo, flags: ReachFlags): Promise<void> {
     print(io, reachMatrix(names, pairs, AROUND));
   }
   if (pairs.some(({ verdict }) => verdict !== "allowed")) io.exitCode = 1;
-}
-
-function readPort(text: string): number {
-  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
-  if (port >= 1 && port <= 65_535) return port;
-  throw new InputError(`must be a number from 1 to 65535, not "${text}"`, "--port");
 }
