@@ -4,7 +4,6 @@ import {
   datapathsOf,
   flowActionsText,
   flowMatchText,
-  maskedField,
   type NetNamespace,
 } from "@cnilab/linux";
 
@@ -36,9 +35,7 @@ export function flowLines(datapath: Datapath): string[] {
 function flowLine({ match, actions }: DatapathFlow): string {
   let text = flowMatchText(match).replace(/,?eth_type\(0\/0x0000\)$/, "");
   if (!text.includes("ttl=")) text = text.replace(/^tunnel\(/, "tunnel(ttl=0/0,");
-  if ((["eth_src", "eth_dst"] as const).every((mac) => maskedField(match, mac).mask === 0)) {
-    text = `${text === "" ? "" : `${text},`}eth(src=${NO_MAC}/${NO_MAC})`;
-  }
+  text = text.replace("eth()", `eth(src=${NO_MAC}/${NO_MAC})`);
   return `${text} ${flowActionsText(actions.filter(({ type }) => type !== "userspace"))}`;
 }
 

@@ -475,7 +475,7 @@ test("a datapath has its ports by their numbers, and the flows that the model ha
   expect(lines.slice(first, lines.indexOf("END", first))).toEqual([
     "in_port(2),eth(src=02:00:00:00:00:01,dst=ff:ff:ff:ff:ff:ff) 0,set(tunnel(tun_id=0x2001,src=192.0.2.1,dst=192.0.2.2,ttl=64,flags(df|key))),3",
     "tunnel(ttl=0/0,tun_id=0x1002,src=192.0.2.2,flags(-df-csum+key)),in_port(3),eth(src=00:00:00:00:00:00/00:00:00:00:00:00) drop",
-    "eth_type(0x0806),eth(src=00:00:00:00:00:00/00:00:00:00:00:00) drop",
+    "eth(src=00:00:00:00:00:00/00:00:00:00:00:00),eth_type(0x0806) drop",
   ]);
   expect(text).toContain("type vxlan external dstport 6784");
   expect(text).toMatch(/^link set dev dp0 address \S+ mtu 1376$/m);
