@@ -46,6 +46,8 @@ export { Ring, type RingState } from "./ipam/ring.ts";
 export type { RingEntry } from "./ipam/ring-entry.ts";
 export { DifferentRange, DifferentSeeds, RingError } from "./ipam/ring-error.ts";
 export { Space } from "./ipam/space.ts";
+export { IpsecTunnels } from "./ipsec/ipsec-tunnels.ts";
+export { WeaveKube } from "./kube/weave-kube.ts";
 export { ConnectionMaker, type ConnectionMakerOptions } from "./mesh/connection-maker.ts";
 export type { ConnectionTarget, TargetState } from "./mesh/connection-target.ts";
 export { type ChannelMesh, GossipChannel } from "./mesh/gossip-channel.ts";
@@ -76,9 +78,9 @@ export {
 export { SHORT_IDS, type ShortId } from "./mesh/short-ids.ts";
 export { NetworkPolicyController, type NpcObject } from "./npc/controller.ts";
 export { type NpcEvent, readNpcEvents } from "./npc/npc-events.ts";
+export { NpcSharing } from "./npc/npc-sharing.ts";
 export { RejectedPolicy } from "./npc/policy-analysis.ts";
 export { StandAloneNpc } from "./npc/stand-alone.ts";
-export { WeaveKube } from "./kube/weave-kube.ts";
 export { WeaveNpc } from "./npc/weave-npc.ts";
 export { RELEASE } from "./release.ts";
 export {
@@ -112,4 +114,3 @@ export { type StatusSource, type WeaveStatus, weaveStatus } from "./status/weave
 export { weave } from "./weave.ts";
 export { Weaver, type WeaverOptions } from "./weaver/weaver.ts";
 export type { IpallocInit, WeaverConfig } from "./weaver/weaver-config.ts";
-export { IpsecTunnels } from "./ipsec/ipsec-tunnels.ts";

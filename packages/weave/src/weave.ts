@@ -20,6 +20,7 @@ import { WeaveIpam } from "./cni/weave-ipam.ts";
 import { WeaveNet } from "./cni/weave-net.ts";
 import { WeaveKube } from "./kube/weave-kube.ts";
 import { ipallocRange, MODEL_OPTIONS, weaverConfig } from "./model-options.ts";
+import { NpcSharing } from "./npc/npc-sharing.ts";
 import { WeaveNpc } from "./npc/weave-npc.ts";
 import { RELEASE } from "./release.ts";
 import type { WeaverConfig } from "./weaver/weaver-config.ts";
@@ -59,9 +60,10 @@ function register(
     perNode((node) => makeBridge(node, ipams.useFactory(node))),
   );
   if (!config.expectNpc) return;
+  const sharing = new NpcSharing();
   container.register(
     POLICY,
-    perNode((node) => new WeaveNpc(nodeOf(node))),
+    perNode((node) => new WeaveNpc(nodeOf(node), sharing)),
   );
 }
 

@@ -12,6 +12,7 @@ import {
   uidOf,
 } from "./npc-namespace.ts";
 import { npcOrigin } from "./npc-origin.ts";
+import type { NpcSharing } from "./npc-sharing.ts";
 import { SelectorSet } from "./selector-set.ts";
 
 /** Objects of these kinds, as the API tells of them. */
@@ -27,17 +28,25 @@ export class NetworkPolicyController {
   readonly #namespaceOf: (name: string) => Namespace | undefined;
   #dropsEgress = false;
 
-  /** @param namespaceOf asks the API */
-  constructor(netns: NetNamespace, namespaceOf: (name: string) => Namespace | undefined) {
+  /**
+   * @param namespaceOf asks the API
+   * @param sharing with the controllers of other nodes, where there are some
+   */
+  constructor(
+    netns: NetNamespace,
+    namespaceOf: (name: string) => Namespace | undefined,
+    sharing?: NpcSharing,
+  ) {
     const iptables = netns.iptables(4);
     this.#namespaceOf = namespaceOf;
-    const sets = new IpsetUsers(netns.ipsets);
+    const sets = new IpsetUsers(netns.ipsets, sharing);
     resetIptables(iptables);
     resetIpsets(netns.ipsets);
     createBaseRules(iptables);
     this.#shared = {
       iptables,
       sets,
+      sharing,
       namespaces: new SelectorSet(sets, {
         made: (selector) => {
           for (const namespace of this.#namespaces.values()) {

@@ -3,10 +3,12 @@ import { type Iptables, ruleText } from "@cnilab/linux";
 import { DEFAULT_CHAIN, EGRESS_ACCEPT_CHAIN, EGRESS_DEFAULT_CHAIN } from "./chains.ts";
 import type { IpBlockSpec } from "./ip-block.ts";
 import type { IpsetUsers } from "./ipset-users.ts";
+import type { NpcSharing } from "./npc-sharing.ts";
 import { analysePolicy, type PolicyAnalysis } from "./policy-analysis.ts";
 import type { RuleSpec } from "./rule-spec.ts";
 import { SelectorSet } from "./selector-set.ts";
 import { type PolicyType, SelectorSpec } from "./selector-spec.ts";
+import { SharedMap } from "./shared-map.ts";
 import { ipsetName } from "./short-name.ts";
 import { Users } from "./users.ts";
 
@@ -26,6 +28,8 @@ export interface NpcShared {
   /** Selectors of namespaces, and of pods in such. */
   readonly namespaces: SelectorSet;
   readonly namespacedPods: SelectorSet;
+  /** With other nodes, where there are some. */
+  readonly sharing: NpcSharing | undefined;
 }
 
 /** A namespace's pods and policies as weave-npc programs them: sets of addresses, and rules that ask them (npc/namespace.go). */
@@ -35,7 +39,8 @@ export class NpcNamespace {
   readonly #shared: NpcShared;
   #uid: string;
   #labels: Labels;
-  readonly #pods = new Map<string, Pod>();
+  /** By UID. */
+  #pods: SharedMap<string, Pod>;
   readonly #policies = new Map<string, NetworkPolicy>();
   readonly #podSelectors: SelectorSet;
   readonly #ipBlocks: Users<IpBlockSpec>;
@@ -45,8 +50,9 @@ export class NpcNamespace {
 
   constructor({ metadata }: Namespace, shared: NpcShared) {
     const { name, uid = "", labels = {} } = metadata;
-    const { iptables, sets } = shared;
+    const { iptables, sets, sharing } = shared;
     this.name = name;
+    this.#pods = sharing?.podsOf(name) ?? new SharedMap();
     this.#shared = shared;
     this.#uid = uid;
     this.#labels = labels;
@@ -108,13 +114,12 @@ export class NpcNamespace {
   }
 
   addPod(pod: Pod): void {
-    this.#pods.set(uidOf(pod), pod);
+    this.#pods = this.#pods.set(uidOf(pod), pod);
     if (hasIp(pod)) this.#join(pod);
   }
 
   updatePod(old: Pod, pod: Pod): void {
-    this.#pods.delete(uidOf(old));
-    this.#pods.set(uidOf(pod), pod);
+    this.#pods = this.#pods.delete(uidOf(old)).set(uidOf(pod), pod);
     const had = hasIp(old);
     if (!hasIp(pod)) {
       if (had) this.#leave(old);
@@ -153,7 +158,7 @@ export class NpcNamespace {
   }
 
   deletePod(pod: Pod): void {
-    this.#pods.delete(uidOf(pod));
+    this.#pods = this.#pods.delete(uidOf(pod));
     if (hasIp(pod)) this.#leave(pod);
   }
 

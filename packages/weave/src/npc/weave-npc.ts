@@ -12,6 +12,7 @@ import type { Kernel } from "@cnilab/linux";
 import { type Observable, of, Subscription } from "rxjs";
 import { givenPolicy, whyRejected } from "../analyse/given-policy.ts";
 import { NetworkPolicyController } from "./controller.ts";
+import type { NpcSharing } from "./npc-sharing.ts";
 
 /** Lines of its log that are kept. */
 const LOG_LINES = 100;
@@ -22,12 +23,16 @@ export class WeaveNpc implements PolicyEngine {
   readonly enforces: readonly Kind[] = ["NetworkPolicy"];
   readonly ready: Observable<boolean> = of(true);
   readonly #node: NodeContext<Kernel>;
+  readonly #sharing: NpcSharing | undefined;
   readonly #remarks = new Map<string, readonly string[]>();
+  readonly #refused = new Set<string>();
   readonly #log: string[] = [];
   #watches: Subscription | undefined;
 
-  constructor(node: NodeContext<Kernel>) {
+  /** @param sharing with other nodes of the cluster */
+  constructor(node: NodeContext<Kernel>, sharing?: NpcSharing) {
     this.#node = node;
+    this.#sharing = sharing;
   }
 
   /** What it could not do, the last lines. */
@@ -42,12 +47,15 @@ export class WeaveNpc implements PolicyEngine {
     );
   }
 
+  get refuses(): readonly string[] {
+    return [...this.#refused].map((policy) => `NetworkPolicy ${policy}`);
+  }
+
   start(): void {
     if (this.#watches !== undefined) return;
     const { machine, api } = this.#node;
-    const controller = new NetworkPolicyController(machine.initNs, (name) =>
-      api.get("Namespace", name),
-    );
+    const namespaceOf = (name: string) => api.get("Namespace", name);
+    const controller = new NetworkPolicyController(machine.initNs, namespaceOf, this.#sharing);
     const watches = new Subscription();
     this.#watches = watches;
     const handle = (event: WatchEvent<Namespace | Pod | NetworkPolicy>) =>
@@ -85,8 +93,10 @@ export class WeaveNpc implements PolicyEngine {
 
   #remark(policy: NetworkPolicy, type: WatchEvent["type"]): void {
     this.#remarks.delete(objectKey(policy));
+    this.#refused.delete(objectKey(policy));
     if (type === "DELETED") return;
     const rejected = whyRejected(policy);
+    if (rejected !== undefined) this.#refused.add(objectKey(policy));
     const remarks =
       rejected === undefined
         ? givenPolicy(policy).deviations.map((each) => `is enforced otherwise: ${each}`)

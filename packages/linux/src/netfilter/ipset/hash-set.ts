@@ -109,8 +109,12 @@ export class HashSet extends Ipset {
     this.#elements = new Elements(of, new WordTable(width), [], lengths, new Set());
   }
 
+  override get isShareable(): boolean {
+    return this.options.timeout === undefined && !this.options.counters;
+  }
+
   override share(): SharedElements {
-    if (this.options.timeout !== undefined || this.options.counters) super.share();
+    if (!this.isShareable) super.share();
     this.#elements.isShared = true;
     return this.#elements;
   }
@@ -119,7 +123,7 @@ export class HashSet extends Ipset {
     const { type, options } = this;
     const fits =
       elements instanceof Elements && elements.type === type && elements.family === options.family;
-    if (!fits || options.timeout !== undefined || options.counters) super.adopt(elements);
+    if (!fits || !this.isShareable) super.adopt(elements);
     else if (this.#elements !== elements) {
       this.#elements = elements;
       this.changed();

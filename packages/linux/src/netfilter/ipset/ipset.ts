@@ -98,6 +98,11 @@ export abstract class Ipset {
   /** Elements as `save` prints them behind the name of the set, in order. */
   abstract elements(): string[];
 
+  /** Whether {@link share} can be asked for what is in it: nothing there changes by packets or time. */
+  get isShareable(): boolean {
+    return false;
+  }
+
   /** What is in it now, for other namespaces. @throws RangeError where packets or time change elements */
   share(): SharedElements {
     throw new RangeError(`elements of a ${this.type.name} cannot be shared`);
