@@ -271,6 +271,14 @@ networks: { n: { ipam: { config: [{ subnet: "fd00::/64" }] } } }
   ]);
 });
 
+test("ports that are published of the host's network are discarded, and that is said", () => {
+  const { services, warnings } = read(
+    'services: { web: { image: nginx, network_mode: host, ports: ["80:80"] }, off: { image: x, network_mode: none } }',
+  );
+  expect(services.map(({ published }) => published)).toEqual([[], []]);
+  expect(warnings).toEqual(["web: Docker discards published ports with network_mode: host"]);
+});
+
 describe("bad input is one line that says what, where and how to mend it", () => {
   test.each<{ text: string; error: string }>([
     { text: "", error: "compose.yaml: is empty; give a Compose file, with services" },

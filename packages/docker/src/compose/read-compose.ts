@@ -381,6 +381,10 @@ class ComposeReader {
         `cannot be published by a service with the network of another: publish them there`,
       );
     }
+    const isDiscarded = published.length > 0 && (mode === "host" || mode === "none");
+    if (isDiscarded) {
+      this.#warnings.push(`${name}: Docker discards published ports with network_mode: ${mode}`);
+    }
     return {
       name,
       image: text(fields["image"]) ?? `${name}:built`,
@@ -388,7 +392,7 @@ class ComposeReader {
       replicas,
       mode,
       attachments: mode === undefined ? this.#attachments(path, fields, networks) : [],
-      published: mode === "host" || mode === "none" ? [] : published,
+      published: isDiscarded ? [] : published,
       exposed: this.#exposed(path, fields["expose"]),
       dependsOn: [...dependsOn],
       hostname: text(fields["hostname"]),
