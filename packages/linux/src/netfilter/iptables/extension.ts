@@ -92,6 +92,8 @@ export interface Match {
   readonly text: string;
   /** Whether the answer depends on the packet alone and asking leaves no trace, so that it may be left out. */
   readonly pure: boolean;
+  /** Asking leaves traces elsewhere alone: it may not be left out, but rules of many namespaces can have it. */
+  readonly stateless?: boolean;
   /** Destination ports besides which it never matches, where it is pure and names a few. */
   readonly dstPorts?: readonly number[] | undefined;
   /** Sets that it asks. */

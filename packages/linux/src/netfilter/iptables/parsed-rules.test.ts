@@ -7,6 +7,8 @@ const FORWARD = { table: "filter", chain: "FORWARD" };
 test.each([
   ["-s 10.244.0.0/16 -j ACCEPT", true],
   ['-m conntrack --ctstate NEW -m comment --comment "a b" -j KUBE-SERVICES', true],
+  // What it counts is the set's.
+  ["-m set --match-set addresses src -j ACCEPT", true],
   // Each rule has a bucket, or a counter, of its own.
   ["-m limit --limit 1/sec -j ACCEPT", false],
   ["-m statistic --mode nth --every 2 --packet 0 -j ACCEPT", false],

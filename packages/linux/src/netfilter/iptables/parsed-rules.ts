@@ -1,4 +1,5 @@
 import type { IpFamily } from "@cnilab/net";
+import type { Match } from "./extension.ts";
 import type { ChainName } from "./rule.ts";
 import { type ParsedRules, RuleParser } from "./rule-parser.ts";
 
@@ -24,11 +25,15 @@ export function parseRule(
   let parsed = recent.get(key);
   if (parsed !== undefined) return parsed;
   parsed = older.get(key) ?? new RuleParser(family, words, place).parse();
-  if (!parsed.rules.every(({ matches }) => matches.every(({ pure }) => pure))) return parsed;
+  if (!parsed.rules.every(({ matches }) => matches.every(remembersNothing))) return parsed;
   if (recent.size === HALF) {
     older = recent;
     recent = new Map();
   }
   recent.set(key, parsed);
   return parsed;
+}
+
+function remembersNothing({ pure, stateless }: Match): boolean {
+  return pure || stateless === true;
 }

@@ -43,6 +43,7 @@ export function demandSet(netns: NetNamespace, name: string): void {
 class SetMatch implements Match {
   // A set may count the packets that it is asked about.
   readonly pure = false;
+  readonly stateless = true;
   readonly sets: readonly string[];
   readonly #sides: SetSides;
   readonly #inverted: boolean;
