@@ -16,6 +16,7 @@ export { type ComposeOptions, readCompose } from "./compose/read-compose.ts";
 export * from "./container.ts";
 export { type ContainerResolverOptions, containerResolver } from "./dns/container-resolver.ts";
 export { EMBEDDED_DNS } from "./dns/embedded-resolver.ts";
+export type { NameRecords } from "./dns/name-records.ts";
 export type { DnsOverrides } from "./dns/resolv-conf-file.ts";
 export { DockerError } from "./docker-error.ts";
 export { type DaemonConfig, DockerHost, type SpecialNetwork } from "./docker-host.ts";
