@@ -11,6 +11,12 @@ import {
 /** So long requests to calculate anew are gathered (`recalcDeferTime`). */
 const RECALCULATE_MS = 100;
 
+/** Neighbours, and how many peers are reached through each. */
+interface Neighbours {
+  readonly hops: readonly PeerName[];
+  readonly counts: readonly number[];
+}
+
 /** A peer's routes as of the last calculation, over data links and over all (mesh/routes.go). */
 export class MeshRoutes {
   readonly #topology: Topology;
@@ -19,6 +25,7 @@ export class MeshRoutes {
   readonly #random: Random;
   readonly #changed: () => void;
   readonly #unicast: Record<Links, UnicastRoutes>;
+  #neighbours: Neighbours = { hops: [], counts: [] };
   readonly #broadcast: Record<Links, Map<PeerName, readonly PeerName[]>>;
   #timer: Timer | undefined;
   #waiting: (() => void)[] = [];
@@ -53,23 +60,22 @@ export class MeshRoutes {
 
   /** 2 log2 of the number of peers, if there are so many: sooner those that more peers are reached through. */
   randomNeighbours(except: PeerName): PeerName[] {
-    const routes = this.#unicast.all;
-    const weights = new Map<PeerName, number>();
-    let total = 0;
-    for (const hop of routes.values()) {
-      if (hop === undefined || hop === except) continue;
-      weights.set(hop, (weights.get(hop) ?? 0) + 1);
-      total++;
-    }
-    const needed = Math.floor(Math.min(2 * Math.log2(routes.size), weights.size));
+    const { hops, counts } = this.#neighbours;
+    const weights = [...counts];
+    const barred = hops.indexOf(except);
+    if (barred >= 0) weights[barred] = 0;
+    let total = weights.reduce((sum, weight) => sum + weight, 0);
+    const most = barred >= 0 ? hops.length - 1 : hops.length;
+    const needed = Math.floor(Math.min(2 * Math.log2(this.#unicast.all.size), most));
     const chosen: PeerName[] = [];
     while (chosen.length < needed) {
       let point = this.#random.below(total);
-      for (const [hop, weight] of weights) {
+      for (let i = 0; i < hops.length; i++) {
+        const weight = weights[i] as number;
         if (point < weight) {
-          chosen.push(hop);
-          weights.delete(hop);
+          chosen.push(hops[i] as PeerName);
           total -= weight;
+          weights[i] = 0; // that no point is below again
           break;
         }
         point -= weight;
@@ -102,9 +108,18 @@ export class MeshRoutes {
       this.#unicast[links] = unicastRoutes(this.#topology, this.#ourself, links);
       this.#broadcast[links] = new Map();
     }
+    this.#neighbours = neighboursOf(this.#unicast.all);
     this.#changed();
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const task of waiting) task();
   }
+}
+
+function neighboursOf(routes: UnicastRoutes): Neighbours {
+  const counts = new Map<PeerName, number>();
+  for (const hop of routes.values()) {
+    if (hop !== undefined) counts.set(hop, (counts.get(hop) ?? 0) + 1);
+  }
+  return { hops: [...counts.keys()], counts: [...counts.values()] };
 }

@@ -28,6 +28,7 @@ export class Peers implements Topology {
   readonly #addresses = new FoundAddresses();
   /** Rises when a peer becomes known, or is forgotten. */
   #namesVersion = 0;
+  #version = 0;
 
   constructor(
     ourself: Omit<PeerDescription, "version" | "connections">,
@@ -47,6 +48,11 @@ export class Peers implements Topology {
 
   get size(): number {
     return this.#byName.size;
+  }
+
+  /** Rises with whatever is known anew. */
+  get version(): number {
+    return this.#version;
   }
 
   names(): Iterable<PeerName> {
@@ -110,7 +116,7 @@ export class Peers implements Topology {
         continue;
       }
       const known = this.#byName.get(theirs.name);
-      if (known !== undefined && !isNewer(theirs, known)) continue;
+      if (known === theirs || (known !== undefined && !isNewer(theirs, known))) continue;
       this.#put(theirs);
       news.add(theirs.name);
     }
@@ -133,6 +139,7 @@ export class Peers implements Topology {
     for (const peer of removed) {
       this.#byName.delete(peer.name);
       this.#namesVersion++;
+      this.#version++;
       this.#addresses.replace(peer.connections, undefined);
       this.#withoutShortId(peer);
     }
@@ -156,6 +163,7 @@ export class Peers implements Topology {
     const before = this.#byName.get(name);
     if (before === undefined) this.#namesVersion++;
     this.#byName.set(name, peer);
+    this.#version++;
     this.#addresses.replace(before?.connections, peer.connections);
     if (before?.shortId === shortId) return;
     if (before !== undefined) this.#withoutShortId(before);
@@ -183,6 +191,7 @@ export class Peers implements Topology {
   #setOurself(change: Partial<PeerDescription>): void {
     this.#ourself = { ...this.#ourself, ...change };
     this.#byName.set(this.#ourself.name, this.#ourself);
+    this.#version++;
   }
 
   #tell(): void {

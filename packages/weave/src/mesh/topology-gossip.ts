@@ -19,6 +19,8 @@ export class TopologyUpdate implements GossipPayload {
 export class TopologyData implements GossipData {
   readonly #peers: Peers;
   readonly #names: ReadonlySet<PeerName>;
+  /** Told to several neighbours, mostly in one moment. */
+  #told: { readonly version: number; readonly update: TopologyUpdate } | undefined;
 
   constructor(peers: Peers, names: ReadonlySet<PeerName>) {
     this.#peers = peers;
@@ -26,13 +28,18 @@ export class TopologyData implements GossipData {
   }
 
   encode(): TopologyUpdate {
-    const known = [...this.#names].flatMap((name) => this.#peers.get(name) ?? []);
-    return new TopologyUpdate(known);
+    const { version } = this.#peers;
+    if (this.#told?.version !== version) {
+      const known = [...this.#names].flatMap((name) => this.#peers.get(name) ?? []);
+      this.#told = { version, update: new TopologyUpdate(known) };
+    }
+    return this.#told.update;
   }
 
   merge(other: GossipData): GossipData {
     if (!(other instanceof TopologyData)) return this;
-    return new TopologyData(this.#peers, new Set([...this.#names, ...other.#names]));
+    const names = new Set([...this.#names, ...other.#names]);
+    return names.size === this.#names.size ? this : new TopologyData(this.#peers, names);
   }
 }
 
