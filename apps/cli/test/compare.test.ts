@@ -1,5 +1,5 @@
 // One input on several CNIs: the figures are those that other commands show of each.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -10,6 +10,10 @@ import { cnilab, hasManifests, MANIFESTS, ROOT } from "./cnilab.ts";
 const ALL = ["flannel", "calico", "cilium", "weave"];
 /** A screen at a talk. */
 const [LINES, COLUMNS] = [50, 120];
+
+/** As docs/comparing.md shows it, behind its command. */
+const SCREEN =
+  /(?<=^```console\n)(\$ cnilab compare --cni flannel,calico,cilium,weave -f online-boutique\/\n)[^`]*(?=```$)/m;
 
 const folder = mkdtempSync(join(tmpdir(), "compare-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -113,12 +117,47 @@ describe("on the shop", () => {
   });
 });
 
+describe("what stands in nobody's way is told", () => {
+  test("a policy that an engine refuses is not in effect, and the reason is there", async () => {
+    const { stdout } = await cnilab(["compare", "--cni", "cilium,weave"]);
+    expect(stdout).toMatch(/policies in effect +1 of 1 +0 of 1\n/);
+    expect(stdout).toMatch(
+      /\n {2}warnings: weave: NetworkPolicy shop-data\/cache-for-cart-only is not enforced: /,
+    );
+  });
+
+  test("pods that do not run, and nodes that are not ready, are told; none is no CNI", async () => {
+    const mixed = join(ROOT, "apps/examples/windows/mixed.yaml");
+    const { stdout } = await cnilab(["compare", "--cni", "none,flannel", "-f", mixed]);
+    expect(stdout).toMatch(/pods that run +0 of 4 +2 of 4\n/);
+    expect(stdout).toContain("nobody answers on --cni none (no pod)");
+    expect(stdout).toContain("\n  warnings: flannel: win1 is NotReady: flanneld: invalid VXLAN");
+  });
+
+  test("tables of nftables are counted whole", async () => {
+    const { why } = await data("--cni", "flannel,calico", "--proxy-mode", "nftables");
+    const rules = why.find(({ topic }) => topic === "rules")?.text ?? "";
+    expect(rules).toMatch(/Later ones still meet flannel ip kube-proxy \d+, filter \d+; calico /);
+    expect(why.find(({ topic }) => topic === "state")?.text).not.toContain("KUBE-*");
+  });
+});
+
 describe("bad input", () => {
   const empty = join(folder, "empty.yaml");
   writeFileSync(empty, "\n");
   const idle = join(folder, "idle.yaml");
   writeFileSync(idle, "apiVersion: v1\nkind: Namespace\nmetadata: { name: idle }\n");
+  const host = join(folder, "host.yaml");
+  writeFileSync(
+    host,
+    "apiVersion: v1\nkind: Pod\nmetadata: { name: h }\nspec: { hostNetwork: true, containers: [{ name: c, image: i }] }\n",
+  );
   test.each<[string[], string]>([
+    [["-f", host], "compare: all pods of the input use their node's network (hostNetwork)"],
+    [
+      ["--ip-families", "ipv6"],
+      "Weave has no IPv6; use ipv4 alone, or leave it out: --cni flannel,calico,cilium",
+    ],
     [["--cni", "flannel"], 'compare: compares CNIs, and "flannel" is one; name another'],
     [["--cni", "flannel,fannel"], '--cni: there is no model "fannel"; known are flannel, calico'],
     [["--cni", "flannel,"], '--cni: a name is missing in "flannel,"'],
@@ -167,6 +206,11 @@ describe.skipIf(!hasManifests)("on the Online Boutique with its policies (needs 
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(COLUMNS);
     expect(stdout).toMatch(/policies in effect +0 of 13 +13 of 13 +13 of 13 +13 of 13\n/);
     expect(stdout).toMatch(/through on flannel;\s+blocked on calico and cilium by deny-all 57,/);
+    // `-u` writes it there anew.
+    const page = join(ROOT, "docs/comparing.md");
+    const text = readFileSync(page, "utf8");
+    expect(text).toMatch(SCREEN);
+    await expect(text.replace(SCREEN, (_, command) => command + stdout)).toMatchFileSnapshot(page);
   });
 
   test("pairs fare as reach says, and first packets as traces say", async () => {

@@ -44,7 +44,8 @@ export const MODEL_OPTIONS: readonly CniOption[] = [
   {
     key: "mtu",
     type: "integer",
-    description: "MTU of the bridge: 1376 with fastdp and 65535 without unless given (WEAVE_MTU)",
+    description:
+      "MTU of the bridge: 1376 with fastdp, to fit encrypted into links of 1460; 65535 without (WEAVE_MTU)",
   },
   {
     key: "conn-limit",

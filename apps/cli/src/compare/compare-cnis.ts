@@ -4,7 +4,7 @@ import { bringUpOn, type ClusterFlags, readManifests, warn } from "../cluster-fl
 import { print, printJson, printYaml } from "../output.ts";
 import type { ProgramIo } from "../program-io.ts";
 import { runningMembers } from "../reach-members.ts";
-import { readComparedCnis } from "./compared-cni.ts";
+import { type ComparedCni, readComparedCnis } from "./compared-cni.ts";
 import { compare } from "./comparison.ts";
 import { comparisonCsv } from "./comparison-csv.ts";
 import { comparisonData } from "./comparison-data.ts";
@@ -26,14 +26,22 @@ export async function compareCnis(io: ProgramIo, flags: CompareFlags): Promise<v
   let sample: PairSample | undefined;
   const findings: Finding[] = [];
   for (const cni of cnis) {
-    const { cluster, warnings } = await bringUpOn(io, flags, cni, sources);
+    const { cluster, warnings } = await bringUpOn(io, flags, cni, sources).catch((error) => {
+      throw error instanceof InputError ? withOthers(error, cni, cnis) : error;
+    });
     sample ??= sampleOf(cluster, flags);
     const done = showStep(io, `Asking ${cni.label}, ${findings.length + 1} of ${cnis.length}`);
     findings.push(investigate(cluster, cni, flags, sample?.pairs ?? [], warnings));
     done();
   }
   if (sample === undefined) {
-    throw new InputError("no pod of the input runs on any of these CNIs", "compare");
+    const isRunning = findings.some(({ size }) => size.runningPods > 0);
+    throw new InputError(
+      isRunning
+        ? "all pods of the input use their node's network (hostNetwork), to which a CNI does nothing"
+        : "no pod of the input runs on any of these CNIs",
+      "compare",
+    );
   }
   const comparison = compare(findings, sample);
   switch (flags.output) {
@@ -49,6 +57,14 @@ export async function compareCnis(io: ProgramIo, flags: CompareFlags): Promise<v
     case "yaml":
       return printYaml(io, comparisonData(comparison));
   }
+}
+
+/** What only one of the CNIs may refuse, the others may be compared with. */
+function withOthers(error: InputError, cni: ComparedCni, cnis: readonly ComparedCni[]): InputError {
+  const others = cnis.filter((each) => each !== cni && each.model !== cni.model);
+  if (others.length < 2 || error.where !== "--ip-families") return error;
+  const list = others.map(({ written }) => written).join(",");
+  return new InputError(`${error.message}, or leave it out: --cni ${list}`);
 }
 
 /** Says on a terminal's last line what takes its time. */

@@ -9,6 +9,8 @@ import { readSources } from "../read-input.ts";
 export interface ComparedCni extends ChosenCni {
   /** A short name that no other has. */
   readonly label: string;
+  /** What the user wrote of it in the list. */
+  readonly written: string;
   /** Options that are its own, as they were written. */
   readonly settings: readonly string[];
   /** As `v0.28.9`; empty for a network of one's own. */
@@ -65,6 +67,7 @@ export async function readComparedCnis(
       model,
       options: read.options,
       label: labels[i] as string,
+      written: settings.length === 0 ? name : `${name}:${settings.join(",")}`,
       settings,
       release: model === undefined || model.release === "-" ? "" : model.release,
     };

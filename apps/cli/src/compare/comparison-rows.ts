@@ -1,4 +1,5 @@
 import { outerBytes } from "@cnilab/inspect";
+import { plural } from "../text-layout.ts";
 import type { Comparison } from "./comparison.ts";
 import type {
   ConnectionFigures,
@@ -55,6 +56,9 @@ function reachRows({ findings, sample }: Comparison): RowGroup {
       ),
       row("pairs that get through", (verdict) => verdict === "allowed"),
       row("pairs that a policy blocks", (verdict) => verdict === "blocked"),
+      ...(findings.every(({ size }) => size.runningPods === size.pods)
+        ? []
+        : [rowOf("pods that run", findings, ({ size }) => `${size.runningPods} of ${size.pods}`)]),
       ...unlessAllZero(row("pairs lost otherwise", lost)),
       ...unlessAllEqual(rowOf("Services by", findings, ({ size }) => size.servicesBy)),
     ],
@@ -124,7 +128,9 @@ function lookUps({ rules, lookups, flowLookups }: WalkFigures): string {
 function stateRows({ findings, acrossNodes }: Comparison): RowGroup {
   const states = findings.map(({ state }) => state);
   const nodes = new Set(
-    states.flatMap((state) => (state === undefined ? [] : [`${state.node}, ${state.pods} pods`])),
+    states.flatMap((state) =>
+      state === undefined ? [] : [`${state.node}, ${plural(state.pods, "pod")}`],
+    ),
   );
   if (nodes.size === 0) return { title: "", rows: [] };
   const row = (label: string, count: (counts: StateFinding["counts"]) => number) => ({

@@ -1,5 +1,6 @@
 import type { Comparison, ReachDifference } from "./comparison.ts";
-import { alike, listed, pick } from "./names-in-text.ts";
+import { nameOf } from "./heading.ts";
+import { alike, listed, pick, pickAny } from "./names-in-text.ts";
 import { pairName } from "./pair-sample.ts";
 
 /** Kinds of differences that a screen has room for. */
@@ -9,11 +10,11 @@ const MOST_BLOCKERS = 5;
 /** Who enforces policies, and which pairs fare differently because of which. */
 export function explainReach(comparison: Comparison, short: (text: string) => string): string {
   const { findings, differences, sample } = comparison;
-  const names = findings.map(({ cni }) => cni.label);
+  const names = findings.map(nameOf);
   const idle = alike(findings, ({ policies }) => policies.idleKinds.join()).flatMap((group) => {
     const kinds = findings[group[0] as number]?.policies.idleKinds ?? [];
     if (kinds.length === 0) return [];
-    return [`Nobody enforces ${listed(kinds)} on ${pick(names, group)}.`];
+    return [`Nobody enforces ${listed(kinds)} on ${pickAny(names, group)}.`];
   });
   const told = differences.slice(0, MOST_DIFFERENCES).map((each) => difference(each, names, short));
   const rest = differences
@@ -21,7 +22,7 @@ export function explainReach(comparison: Comparison, short: (text: string) => st
     .reduce((sum, { pairs }) => sum + pairs.length, 0);
   if (rest > 0) told.push(`${rest} further pairs differ in other ways; -o json has them all.`);
   if (sample.pairs.length === 0)
-    told.push("No pair to walk: no port is declared that another workload could ask.");
+    told.push("No pair to walk: no port is declared that another running workload could ask.");
   else if (differences.length === 0) told.push("Every pair fares the same on each.");
   return [...idle, ...told].join(" ");
 }

@@ -57,8 +57,15 @@ function natRules(byTable: Readonly<Record<string, number>>): number {
   );
 }
 
+/** Base chains of one nftables table together. */
 function tables(byTable: Readonly<Record<string, number>>): string {
-  return Object.entries(byTable)
-    .map(([table, n]) => `${table.replace(/^iptables /, "")} ${n}`)
-    .join(", ");
+  const counts = new Map<string, number>();
+  for (const [name, n] of Object.entries(byTable)) {
+    const table = NFT_CHAIN.exec(name)?.[1] ?? name.replace(/^iptables /, "");
+    counts.set(table, (counts.get(table) ?? 0) + n);
+  }
+  return [...counts].map(([table, n]) => `${table} ${n}`).join(", ");
 }
+
+/** As `ip kube-proxy filter-forward`; of iptables there are a program and a table, as `ip6tables nat`. */
+const NFT_CHAIN = /^(\S+ \S+) \S+$/;

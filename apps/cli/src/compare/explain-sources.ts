@@ -1,18 +1,19 @@
 import type { Comparison } from "./comparison.ts";
 import type { NodePortOutcome } from "./finding.ts";
-import { alike, pick } from "./names-in-text.ts";
+import { nameOf } from "./heading.ts";
+import { alike, pick, pickAny } from "./names-in-text.ts";
 
 const CLIENT = "the client";
 
 /** Whose address a server sees of a client outside, and why it is not the client's. */
 export function explainSources({ findings, nodePort }: Comparison): string {
   if (nodePort === undefined) return "";
-  const names = findings.map(({ cni }) => cni.label);
+  const names = findings.map(nameOf);
   const groups = alike(nodePort.found, (each) => fate(each?.cluster));
   const texts = groups.flatMap((group) => {
     const outcome = nodePort.found[group[0] as number]?.cluster;
-    const who = pick(names, group);
     if (outcome === undefined) return [];
+    const who = pick(names, group);
     switch (fate(outcome)) {
       case "hidden":
         return [
@@ -21,7 +22,7 @@ export function explainSources({ findings, nodePort }: Comparison): string {
       case "seen":
         return [`the server sees the client itself on ${who}`];
       default:
-        return [`nobody answers on ${who} (${outcome.verdict})`];
+        return [`nobody answers on ${pickAny(names, group)} (${outcome.verdict})`];
     }
   });
   const local = nodePort.found.every((each) => fate(each?.local) === "seen");

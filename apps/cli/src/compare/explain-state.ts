@@ -3,7 +3,7 @@ import type { StateFinding } from "./finding.ts";
 import { told } from "./names-in-text.ts";
 
 /** Maps that are named; of the others there are too many. */
-const MOST_MAPS = 4;
+const MOST_MAPS = 2;
 /** Chains of kube-proxy and the kubelet. */
 const KUBE = "KUBE";
 
@@ -25,6 +25,7 @@ export function explainState({ findings }: Comparison): string {
     ({ iptablesOwners }) => Object.keys(iptablesOwners).filter((owner) => owner !== KUBE).length,
     (_, { iptablesOwners }) => owners(iptablesOwners),
   );
+  const isKube = states.some(([, { iptablesOwners }]) => (iptablesOwners[KUBE] ?? 0) > 0);
   const routes = states.flatMap(([name, { hostRoutes, routes: all }, pods]) =>
     pods > 0 && hostRoutes >= pods ? [`${name} ${hostRoutes} of ${all}`] : [],
   );
@@ -36,7 +37,9 @@ export function explainState({ findings }: Comparison): string {
   return [
     ...(own.length > 0
       ? [
-          `KUBE-* chains are kube-proxy's and the kubelet's; of the other iptables rules are ${own.join(", ")}.`,
+          isKube
+            ? `KUBE-* chains are kube-proxy's and the kubelet's; of the others are ${own.join(", ")}.`
+            : `Of the iptables rules are ${own.join(", ")}.`,
         ]
       : []),
     ...(sets.length > 0 ? ["One rule asks an ipset for many addresses."] : []),

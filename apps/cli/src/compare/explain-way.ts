@@ -53,7 +53,20 @@ export function explainTunnels(comparison: Comparison): string {
       comparison,
       comparison.acrossNodes?.found.map((walk) => walk?.direct),
     ),
+    ownMtus(comparison),
   );
+}
+
+/** Of MTUs that do not come from a link, what the model's own description says of the one that it has. */
+function ownMtus({ findings, acrossNodes }: Comparison): string {
+  const texts = findings.flatMap(({ cni: { model } }, i) => {
+    const figures = acrossNodes?.found[i]?.direct;
+    if (figures === undefined || roomOf(figures) === 0) return [];
+    const option = model?.options.find(({ key }) => key === "mtu");
+    const isToldThere = option?.description.includes(String(figures.mtu)) === true;
+    return isToldThere ? [` Option mtu of ${model?.name}: ${option.description}.`] : [];
+  });
+  return [...new Set(texts)].join("");
 }
 
 /** Those that have figures. */
@@ -74,7 +87,7 @@ function who(all: Named, group: readonly number[]): string {
   );
 }
 
-function encapsulation(far: Named): string {
+function encapsulation(far: Named, own: string): string {
   const groups = alike(far, ([, { later }]) => JSON.stringify(later.outer));
   const texts = groups.map((group) => {
     const outer = far[group[0] as number]?.[1].later.outer ?? [];
@@ -84,18 +97,30 @@ function encapsulation(far: Named): string {
       ? `none, as the nodes' network carries pods' addresses (${names})`
       : `${outerBytes(outer)} = ${sum} (${names})`;
   });
-  const rest = alike(far, ([, figures]) => roomText(figures)).map(
-    (group) => `${roomText((far[group[0] as number] as Named[number])[1])} (${who(far, group)})`,
-  );
-  return texts.length === 0 ? "" : `${texts.join("; ")}. The MTU of pods is ${rest.join("; ")}.`;
+  const isFilled = far.some(([, figures]) => roomOf(figures) === 0);
+  const rest = alike(far, ([, figures]) => roomText(figures, isFilled)).map((group) => {
+    const [, figures] = far[group[0] as number] as Named[number];
+    return `${roomText(figures, isFilled)} (${who(far, group)})`;
+  });
+  return texts.length === 0
+    ? ""
+    : `${texts.join("; ")}. The MTU of pods is ${rest.join("; ")}.${own}`;
 }
 
-/** What a pod's MTU is beside the link's. */
-function roomText({ mtu, later }: ConnectionFigures): string {
-  const room = (later.linkMtu ?? 0) - outerBytes(later.outer) - mtu;
+/**
+ * What a pod's MTU is beside the link's.
+ * @param isFilled whether there is a CNI that leaves no room, with which the others can be compared
+ */
+function roomText(figures: ConnectionFigures, isFilled: boolean): string {
+  const { later } = figures;
+  const room = roomOf(figures);
   const link = `the link's ${later.linkMtu} less that`;
   if (room === 0) return link;
-  return room > 0
-    ? `${link} and ${room} more`
-    : `${-room} too large for the link's ${later.linkMtu}: full packets are cut or lost`;
+  if (room > 0) return isFilled ? `${room} less still` : `${link} and ${room} more`;
+  return `${-room} more than the link's ${later.linkMtu} has room for: longer packets are cut, refused or lost`;
+}
+
+/** How much longer packets could be. */
+function roomOf({ mtu, later }: ConnectionFigures): number {
+  return (later.linkMtu ?? 0) - outerBytes(later.outer) - mtu;
 }

@@ -3,6 +3,7 @@ import { explainReach } from "./explain-reach.ts";
 import { explainRules } from "./explain-rules.ts";
 import { explainSources } from "./explain-sources.ts";
 import { explainState } from "./explain-state.ts";
+import { explainWarnings } from "./explain-warnings.ts";
 import { explainTunnels, explainWay } from "./explain-way.ts";
 
 /** Why something differs, for a person who sees the table. */
@@ -24,5 +25,6 @@ export function explanations(
     { topic: "rules", text: explainRules(comparison) },
     { topic: "state", text: explainState(comparison) },
     { topic: "sources", text: explainSources(comparison) },
+    { topic: "warnings", text: explainWarnings(comparison) },
   ].filter(({ text }) => text !== "");
 }

@@ -32,6 +32,8 @@ export interface PolicyFinding {
   readonly inEffect: number;
   /** Kinds that are there and that nobody enforces. */
   readonly idleKinds: readonly string[];
+  /** Policies that an engine for their kind refuses as a whole, as `NetworkPolicy default/web`. */
+  readonly refused: readonly string[];
 }
 
 /** What became of one pair. */

@@ -1,3 +1,4 @@
+import { NO_CNI } from "../load-model.ts";
 import { plural } from "../text-layout.ts";
 import type { Comparison } from "./comparison.ts";
 import type { Finding } from "./finding.ts";
@@ -37,6 +38,11 @@ export function optionTexts({ findings }: Comparison): string[] {
   return findings.flatMap(({ cni: { label, settings } }) =>
     settings.length === 0 || label.includes(":") ? [] : [`${label} has ${settings.join(", ")}`],
   );
+}
+
+/** In a sentence, where `none` would be nobody. */
+export function nameOf({ cni: { label } }: Finding): string {
+  return label === NO_CNI ? `--cni ${NO_CNI}` : label;
 }
 
 /** Over a column: with the release, where no options tell it apart already. */

@@ -32,6 +32,11 @@ export function pick(names: readonly string[], indexes: readonly number[]): stri
   return listed(indexes.map((i) => names[i] as string));
 }
 
+/** The same where it is said that something is not so. */
+export function pickAny(names: readonly string[], indexes: readonly number[]): string {
+  return names.length > 1 && indexes.length === names.length ? "any" : pick(names, indexes);
+}
+
 /** What there is to say of each name, those together of which it is the same; nothing of those without. */
 export function told(
   all: readonly (readonly [name: string, text: string | undefined])[],

@@ -37,5 +37,7 @@ function outcome({ verdict, reason, drops }: Connection): PairOutcome {
 function nameOf({ kind, namespace, name, enforcesPolicy }: Origin): string {
   const key = namespace === undefined ? name : `${namespace}/${name}`;
   const whole = kind === "NetworkPolicy" ? key : `${kind} ${key}`;
-  return enforcesPolicy === true && !isPolicyKind(kind) ? `the default of ${whole}` : whole;
+  return enforcesPolicy === true && !isPolicyKind(kind)
+    ? `default deny, as no policy allows it (rule of ${whole})`
+    : whole;
 }

@@ -51,6 +51,11 @@ export class CiliumPolicyEngine implements PolicyEngine {
     return warnings;
   }
 
+  get refuses(): readonly string[] {
+    const agent = this.#agent;
+    return agent.isUp ? [...agent.cluster.part(ClusterSecurity).policies.problems.keys()] : [];
+  }
+
   start(): void {}
 
   stop(): void {}
