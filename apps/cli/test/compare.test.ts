@@ -11,9 +11,9 @@ const ALL = ["flannel", "calico", "cilium", "weave"];
 /** A screen at a talk. */
 const [LINES, COLUMNS] = [50, 120];
 
-/** As docs/comparing.md shows it, behind its command. */
+/** As docs/comparing.md shows it, and README.md in parts, behind its command. */
 const SCREEN =
-  /(?<=^```console\n)(\$ cnilab compare --cni flannel,calico,cilium,weave -f online-boutique\/\n)[^`]*(?=```$)/m;
+  /(?<=^```console\n)(\$ cnilab compare --cni flannel,calico,cilium,weave -f online-boutique\/\n)([^`]*)(?=```$)/m;
 
 const folder = mkdtempSync(join(tmpdir(), "compare-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -206,6 +206,11 @@ describe.skipIf(!hasManifests)("on the Online Boutique with its policies (needs 
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(COLUMNS);
     expect(stdout).toMatch(/policies in effect +0 of 13 +13 of 13 +13 of 13 +13 of 13\n/);
     expect(stdout).toMatch(/through on flannel;\s+blocked on calico and cilium by deny-all 57,/);
+    const [, , parts = ""] = SCREEN.exec(readFileSync(join(ROOT, "README.md"), "utf8")) ?? [];
+    expect(parts).not.toBe("");
+    for (const line of parts.trimEnd().split("\n")) {
+      if (line.trim() !== "…") expect(lines).toContain(line);
+    }
     // `-u` writes it there anew.
     const page = join(ROOT, "docs/comparing.md");
     const text = readFileSync(page, "utf8");

@@ -3,10 +3,7 @@ import type { Comparison } from "./comparison.ts";
 import type { Explanation } from "./explanations.ts";
 import type { ConnectionFigures, WalkFigures } from "./finding.ts";
 import { alike, pick } from "./names-in-text.ts";
-
-/** As paths have them. */
-const CABLE = "~";
-const POD = "pod";
+import { CABLE, POD } from "./walk-figures.ts";
 
 type Named = readonly (readonly [name: string, figures: ConnectionFigures])[];
 

@@ -73,7 +73,7 @@ export interface ConnectionFigures {
 
 /** What `measureWalk` says, as plain data. */
 export interface WalkFigures {
-  /** As `pod`, `veth`, `cni0`, with `|` where the packet goes on to another machine. */
+  /** As `pod`, `veth`, `cni0`, with `~` where the packet goes on to another machine. */
   readonly path: readonly string[];
   readonly kinds: readonly string[];
   readonly devices: number;

@@ -3,9 +3,9 @@ import type { NetDevice } from "@cnilab/linux";
 import type { ConnectionFigures, WalkFigures } from "./finding.ts";
 
 /** Names of a path for what has none of its own worth reading. */
-const POD = "pod";
+export const POD = "pod";
 /** Between two machines. */
-const CABLE = "~";
+export const CABLE = "~";
 
 /** What stays of a measured connection when its cluster is gone. */
 export function connectionFigures(
