@@ -100,11 +100,11 @@ export class Table {
     return this.#base[hook] ?? new Chain(place, [], NF_ACCEPT);
   }
 
-  /** Rules that name objects of the namespace. */
-  get naming(): RuleEntry[] {
-    const naming = this.#shared.flatMap((layer) => layer.naming);
-    for (const chain of this.#chains.values()) naming.push(...chain.needs.naming);
-    return naming;
+  /** Rules that name objects of the namespace, for each layer and chain; the same lists as long as these are the same. */
+  get naming(): readonly (readonly RuleEntry[])[] {
+    const naming: (readonly RuleEntry[])[] = this.#shared.map((layer) => layer.naming);
+    for (const chain of this.#chains.values()) naming.push(chain.needs.naming);
+    return naming.filter((rules) => rules.length > 0);
   }
 
   /** Puts other chains in place. */
