@@ -131,6 +131,8 @@ describe("what stands in nobody's way is told", () => {
     const { stdout } = await cnilab(["compare", "--cni", "none,flannel", "-f", mixed]);
     expect(stdout).toMatch(/pods that run +0 of 4 +2 of 4\n/);
     expect(stdout).toContain("nobody answers on --cni none (no pod)");
+    // A node that is not ready is no node to ask.
+    expect(stdout).toMatch(/NodePort, policy Cluster +no pod +lin1 cni0\n/);
     expect(stdout).toContain("\n  warnings: flannel: win1 is NotReady: flanneld: invalid VXLAN");
   });
 

@@ -87,7 +87,7 @@ function ask(
   return { verdict, seenAs: seenSource(cluster, seenAs, new Set([client])) };
 }
 
-/** For Local a node that has a pod; for Cluster one that has none, if there is one. */
+/** For Local a node that has a pod; for Cluster a ready one that has none, if there is one. */
 function nodeFor(
   { api, nodes }: Cluster,
   service: Service,
@@ -100,7 +100,8 @@ function nodeFor(
   if (having.size === 0) return undefined;
   const [first] = [...having].sort();
   if (policy === "Local") return first;
-  return [...nodes.keys()].find((name) => !having.has(name)) ?? first;
+  const other = [...nodes.values()].find(({ name, ready }) => ready && !having.has(name));
+  return other?.name ?? first;
 }
 
 function freeAddress({ underlay }: Cluster): string {
