@@ -5,7 +5,12 @@ import type { GossipPayload } from "../mesh/gossiper.ts";
 import type { PeerName } from "../mesh/peer-name.ts";
 import type { Peers } from "../mesh/peers.ts";
 import { DISCARD, type FlowOp, type ForwardPacketKey } from "../router/flow-op.ts";
-import { FAST_HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS, SLOW_HEARTBEAT_MS } from "../router/heartbeat.ts";
+import {
+  AWAITED_HEARTBEATS,
+  FAST_HEARTBEAT_MS,
+  HEARTBEAT_TIMEOUT_MS,
+  SLOW_HEARTBEAT_MS,
+} from "../router/heartbeat.ts";
 import type { NetworkConnectionParams, OverlayForwarder } from "../router/network-overlay.ts";
 import { DatapathActions } from "./datapath-ops.ts";
 import { heartbeatFrame, isHeartbeat } from "./heartbeat-frame.ts";
@@ -49,6 +54,7 @@ export class FastDatapathForwarder implements OverlayForwarder {
   #encrypts = false;
   #outboundIpsec = false;
   #intervalMs = FAST_HEARTBEAT_MS;
+  #heartbeats = 0;
   #heartbeat: Timer | undefined;
   #deadline: Timer | undefined;
   #lastHeard = 0;
@@ -196,8 +202,10 @@ export class FastDatapathForwarder implements OverlayForwarder {
   /** While a connection comes about somebody waits for that; later ones go on behind everything. */
   #beatAfter(delayMs: number): void {
     this.#heartbeat?.cancel();
-    const background = this.#intervalMs === SLOW_HEARTBEAT_MS;
+    const background =
+      this.#intervalMs === SLOW_HEARTBEAT_MS || this.#heartbeats >= AWAITED_HEARTBEATS;
     const beat = () => {
+      this.#heartbeats++;
       this.#beatAfter(this.#intervalMs);
       this.#sendHeartbeat();
     };

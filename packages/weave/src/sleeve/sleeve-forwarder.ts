@@ -26,7 +26,12 @@ import type { GossipPayload } from "../mesh/gossiper.ts";
 import { peerText } from "../mesh/peer.ts";
 import type { PeerName } from "../mesh/peer-name.ts";
 import type { FlowOp, ForwardPacketKey } from "../router/flow-op.ts";
-import { FAST_HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS, SLOW_HEARTBEAT_MS } from "../router/heartbeat.ts";
+import {
+  AWAITED_HEARTBEATS,
+  FAST_HEARTBEAT_MS,
+  HEARTBEAT_TIMEOUT_MS,
+  SLOW_HEARTBEAT_MS,
+} from "../router/heartbeat.ts";
 import type { NetworkConnectionParams, OverlayForwarder } from "../router/network-overlay.ts";
 import { fragNeeded } from "./frag-needed.ts";
 import { FrameQueue, type QueuedFrame, traceOf } from "./frame-queue.ts";
@@ -109,6 +114,7 @@ export class SleeveForwarder implements OverlayForwarder {
   #stackFragments = false;
   /** 0 until it is confirmed. */
   #heartbeatMs = 0;
+  #heartbeats = 0;
   #ackedHeartbeat = false;
   #heartbeat: Timer | undefined;
   #deadline: Timer | undefined;
@@ -218,9 +224,10 @@ export class SleeveForwarder implements OverlayForwarder {
   // --- heartbeats
 
   #sendHeartbeat(): void {
-    const isEstablished = this.#heartbeatMs === SLOW_HEARTBEAT_MS;
+    const background =
+      this.#heartbeatMs === SLOW_HEARTBEAT_MS || ++this.#heartbeats >= AWAITED_HEARTBEATS;
     this.#heartbeat?.cancel();
-    this.#heartbeat = this.#later(this.#heartbeatMs, () => this.#sendHeartbeat(), isEstablished);
+    this.#heartbeat = this.#later(this.#heartbeatMs, () => this.#sendHeartbeat(), background);
     this.#sendSpecial(heartbeatFrame(this.#params.connectionUid), true);
   }
 
