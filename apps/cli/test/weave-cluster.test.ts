@@ -31,6 +31,17 @@ test("a trace goes by bridge, datapath and tunnel of both nodes, and shows who d
   }
 });
 
+test.each(["1500", "65535"])(
+  "sleeve carries where an MTU of %s is too long for fastdp",
+  async (mtu) => {
+    const { stdout, status } = await cnilab([
+      ...["weave", "status", "connections", "--node", "node1", ...set(`mtu=${mtu}`)],
+    ]);
+    expect(status).toBe(0);
+    expect(stdout.match(/ established +sleeve .* mtu=1438$/gm)).toHaveLength(2);
+  },
+);
+
 describe("--cni-set", () => {
   test.each<[string, string]>([
     ["ipalloc-range=fd00::/64", "fd00::/64 is IPv6, which Weave has not"],
@@ -38,12 +49,18 @@ describe("--cni-set", () => {
     ["ipalloc-range=10.9.0.0/31", "10.9.0.0/31 has no room for pods; choose one of /30 or larger"],
     ["ipalloc-range=10.9.0.1/24", "10.9.0.1/24 has bits behind its mask; write 10.9.0.0/24"],
     ["ipalloc-range=x", "x is no range; write it as 10.32.0.0/12"],
+    ["ipalloc-range=", '"" is no range; write it as 10.32.0.0/12'],
+    [
+      "ipalloc-range=224.0.0.0/8",
+      "224.0.0.0/8 has addresses for multicast; choose a range for hosts",
+    ],
     ["ipalloc-init=seed=foo", '"foo" is no peer\'s name'],
     ["ipalloc-init=consensus=x", "consensus=x names no number of nodes"],
     ["ipalloc-init=observer=1", 'there is no mode "observer=1"'],
     ["mtu=10", "an MTU of 10 cannot be; give 576 to 65535"],
     ["conn-limit=-1", "-1 connections cannot be; give 0 for any number"],
     ["trusted-subnets=x", "x is no subnet"],
+    ["trusted-subnets=10.0.0.0/8,,10.1.0.0/16", '"" is no subnet; write it as 192.168.0.0/16'],
     ["encryption=", "an empty password encrypts nothing"],
     ["fastdp=maybe", 'fastdp must be true or false, not "maybe"'],
     ["sleeve=true", 'weave has no option "sleeve"'],

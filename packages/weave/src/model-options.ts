@@ -1,10 +1,12 @@
 import { type ClusterConfig, type CniOption, type CniOptionValues, InputError } from "@cnilab/core";
-import { type Prefix, tryParseMac, tryParsePrefix } from "@cnilab/net";
+import { type Prefix, parsePrefix, tryParseMac, tryParsePrefix } from "@cnilab/net";
 import type { IpallocInit, WeaverConfig } from "./weaver/weaver-config.ts";
 
 const DEFAULT_RANGE = "10.32.0.0/12";
 /** An address for hosts at least, beside the subnet's own two (ipam/allocator.go MinSubnetSize). */
 const LONGEST_RANGE = 30;
+/** Nodes take nothing that comes from there (kernel net/ipv4/route.c ip_route_input_slow). */
+const MULTICAST = parsePrefix("224.0.0.0/4");
 /** What Ethernet devices take. */
 const MTU = { least: 576, most: 65_535 } as const;
 /** `--conn-limit`. */
@@ -78,7 +80,7 @@ export function ipallocRange(options: CniOptionValues): Prefix {
   const text = String(options["ipalloc-range"] ?? DEFAULT_RANGE);
   const range = tryParsePrefix(text);
   if (range === undefined) {
-    throw wrong("ipalloc-range", `${text} is no range; write it as ${DEFAULT_RANGE}`);
+    throw wrong("ipalloc-range", `${text || '""'} is no range; write it as ${DEFAULT_RANGE}`);
   }
   if (range.family !== 4) {
     throw wrong(
@@ -88,6 +90,9 @@ export function ipallocRange(options: CniOptionValues): Prefix {
   }
   if (String(range) !== text) {
     throw wrong("ipalloc-range", `${text} has bits behind its mask; write ${range}`);
+  }
+  if (range.overlaps(MULTICAST)) {
+    throw wrong("ipalloc-range", `${range} has addresses for multicast; choose a range for hosts`);
   }
   if (range.length > LONGEST_RANGE) {
     throw wrong(
@@ -164,7 +169,7 @@ function trustedSubnets(value: CniOptionValues[string]): readonly Prefix[] {
     .map((text) => {
       const subnet = tryParsePrefix(text);
       if (subnet !== undefined) return subnet;
-      throw wrong("trusted-subnets", `${text} is no subnet; write it as 192.168.0.0/16`);
+      throw wrong("trusted-subnets", `${text || '""'} is no subnet; write it as 192.168.0.0/16`);
     });
 }
 

@@ -106,7 +106,13 @@ function refuse(
 ): void {
   const packet = skb.ip;
   if (!isErrno(result)) {
-    netns.network.drop(skb, netns, result, dev, `${packet.src} is not accepted on ${dev.name}`);
+    netns.network.drop(
+      skb,
+      netns,
+      result,
+      dev,
+      `${formatIp(packet.src)} is not accepted on ${dev.name}`,
+    );
     return;
   }
   if (packet.version === 4) {
