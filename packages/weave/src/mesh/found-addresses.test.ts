@@ -14,14 +14,21 @@ const changes = fc.array(
   fc.tuple(fc.constantFrom(...peers), fc.option(connections, { nil: undefined })),
 );
 
+function all(found: FoundAddresses): string[][] {
+  return peers.map((peer) => [...found.of(peer)]);
+}
+
 test("after any changes the addresses are those of all connections that are said to be there", () => {
   fc.assert(
-    fc.property(changes, (all) => {
+    fc.property(changes, (steps) => {
       const found = new FoundAddresses();
       const said = new Map<string, ReadonlyMap<string, PeerLink>>();
-      for (const [peer, given] of all) {
+      for (const [peer, given] of steps) {
         const now = given && new Map(Object.entries(given));
+        const before = { version: found.version, addresses: all(found) };
         found.replace(said.get(peer), now);
+        // Who goes by the version must miss no change.
+        if (found.version === before.version) expect(all(found)).toEqual(before.addresses);
         if (now === undefined) said.delete(peer);
         else said.set(peer, now);
       }
