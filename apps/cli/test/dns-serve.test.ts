@@ -161,7 +161,7 @@ ip link set lo up
 for address in ${[...sources].join(" ")}; do ip address add "$address/32" dev lo; done
 "${process.execPath}" "${MAIN}" dns serve -f "${FOLDER}/cluster.yaml" --corefile "${FOLDER}/Corefile" --listen 127.0.0.1 2>serve.err &
 server=$!
-until grep -q ready serve.err; do kill -0 $server || { cat serve.err >&2; exit 1; }; sleep 0.1; done
+until grep -qs ready serve.err; do kill -0 $server || { cat serve.err >&2; exit 1; }; sleep 0.1; done
 while read -r id query; do dig @127.0.0.1 $query >"$id.yaml"; done <queries
 kill $server; wait $server
 `;
