@@ -1,5 +1,6 @@
 import type { Ipsets, Iptables } from "@cnilab/linux";
 import { formatIp, type IpAddress, type Prefix } from "@cnilab/net";
+import { appendUnique, clearChain, ensureChain } from "../net/go-iptables.ts";
 import { EGRESS_CHAIN, LOG_GROUP, MAIN_CHAIN } from "../npc/chains.ts";
 import { npcOrigin } from "../npc/npc-origin.ts";
 
@@ -103,19 +104,6 @@ export function exposeRules(iptables: Iptables, subnet: Prefix, npc: boolean): v
     appendUnique(iptables, "nat", MASQUERADE_CHAIN, rule);
   }
   if (!npc) appendUnique(iptables, "filter", EXPOSE_CHAIN, `-d ${subnet} -j ACCEPT`);
-}
-
-function ensureChain(iptables: Iptables, table: string, chain: string): void {
-  if (!iptables.hasChain(table, chain)) iptables.newChain(table, chain);
-}
-
-function clearChain(iptables: Iptables, table: string, chain: string): void {
-  if (iptables.hasChain(table, chain)) iptables.flush(table, chain);
-  else iptables.newChain(table, chain);
-}
-
-function appendUnique(iptables: Iptables, table: string, chain: string, rule: string): void {
-  if (!iptables.check(table, chain, rule)) iptables.append(table, chain, rule);
 }
 
 /** Where one of the rules is missing all are put to the top again, in order (net/iptables.go ensureRulesAtTop). */

@@ -1,6 +1,7 @@
 import type { Iptables } from "@cnilab/linux";
 import { formatIp } from "@cnilab/net";
 import type { IpsecConnection } from "../fastdp/ipsec.ts";
+import { appendUnique, clearChain } from "../net/go-iptables.ts";
 
 /** What is to leave encrypted, and what came so. */
 export const IPSEC_MARK = 0x20000;
@@ -34,15 +35,15 @@ const RULES: readonly Rule[] = [
 
 /** Chains and rules of all connections, and none of any (`resetIPTables`). */
 export function resetIpsecRules(iptables: Iptables): void {
-  for (const [table, chain] of CHAINS) clear(iptables, table, chain);
+  for (const [table, chain] of CHAINS) clearChain(iptables, table, chain);
   for (const [table, chain, rule] of RULES) {
-    if (!iptables.check(table, chain, rule)) iptables.append(table, chain, rule);
+    appendUnique(iptables, table, chain, rule);
   }
 }
 
 /** The same without anything left. */
 export function removeIpsecRules(iptables: Iptables): void {
-  for (const [table, chain] of CHAINS) clear(iptables, table, chain);
+  for (const [table, chain] of CHAINS) clearChain(iptables, table, chain);
   for (const rule of RULES) remove(iptables, rule);
   for (const [table, chain] of CHAINS) iptables.deleteChain(table, chain);
 }
@@ -54,7 +55,7 @@ export function addConnectionRules(
   spi: number,
 ): void {
   const [markEsp, ...others] = connectionRules(connection, spi);
-  if (!iptables.check(...markEsp)) iptables.append(...markEsp);
+  appendUnique(iptables, ...markEsp);
   for (const rule of others) iptables.append(...rule);
 }
 
@@ -83,11 +84,6 @@ function connectionRules(
     ["filter", IN_CHAIN, `${inwards} ${tunnel} -m mark ! --mark ${MARK} -j DROP`],
     ["mangle", OUT_CHAIN, `${outwards} ${tunnel} -j ${OUT_MARK_CHAIN}`],
   ];
-}
-
-function clear(iptables: Iptables, table: string, chain: string): void {
-  if (iptables.hasChain(table, chain)) iptables.flush(table, chain);
-  else iptables.newChain(table, chain);
 }
 
 function remove(iptables: Iptables, rule: Rule): void {

@@ -1,5 +1,6 @@
 import type { Clock, Timer } from "@cnilab/core";
 import type { Iptables } from "@cnilab/linux";
+import { ensureChain } from "./go-iptables.ts";
 
 const CANARY = "WEAVE-CANARY";
 /** The first is looked at; where it is gone all should be. */
@@ -42,7 +43,7 @@ export class IptablesCanary {
 
   #ensure(): void {
     for (const table of TABLES) {
-      if (!this.#iptables.hasChain(table, CANARY)) this.#iptables.newChain(table, CANARY);
+      ensureChain(this.#iptables, table, CANARY);
     }
   }
 }

@@ -1,4 +1,5 @@
 import type { Ipsets, Iptables } from "@cnilab/linux";
+import { clearChain } from "../net/go-iptables.ts";
 import {
   DEFAULT_CHAIN,
   EGRESS_ACCEPT_CHAIN,
@@ -26,8 +27,7 @@ export function resetIptables(iptables: Iptables): void {
     EGRESS_CUSTOM_CHAIN,
     EGRESS_DEFAULT_CHAIN,
   ]) {
-    if (iptables.hasChain("filter", chain)) iptables.flush("filter", chain);
-    else iptables.newChain("filter", chain);
+    clearChain(iptables, "filter", chain);
   }
 }
 
@@ -51,8 +51,7 @@ export function createBaseRules(iptables: Iptables): void {
     iptables.append("filter", MAIN_CHAIN, rule);
   }
   iptables.append("filter", EGRESS_ACCEPT_CHAIN, `-j MARK --set-xmark ${EGRESS_MARK}`);
-  if (iptables.hasChain("filter", EGRESS_CHAIN)) iptables.flush("filter", EGRESS_CHAIN);
-  else iptables.newChain("filter", EGRESS_CHAIN);
+  clearChain(iptables, "filter", EGRESS_CHAIN);
   for (const rule of [
     "-m state --state RELATED,ESTABLISHED -j ACCEPT",
     `-m physdev --physdev-is-bridged --physdev-in=${BRIDGE_PORT} -j RETURN`,
