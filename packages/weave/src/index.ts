@@ -8,6 +8,7 @@ export {
   WEAVE_BRIDGE,
 } from "./bridge/bridge-rules.ts";
 export { NoMasqLocalTracker } from "./bridge/no-masq-local.ts";
+export type { WeaveIpam } from "./cni/weave-ipam.ts";
 export {
   FastDatapath,
   type FastDatapathOptions,
@@ -76,10 +77,13 @@ export {
   unicastRoutes,
 } from "./mesh/routes.ts";
 export { SHORT_IDS, type ShortId } from "./mesh/short-ids.ts";
+export type { BridgeKind } from "./net/weave-bridge.ts";
 export { NetworkPolicyController, type NpcObject } from "./npc/controller.ts";
 export { type NpcEvent, readNpcEvents } from "./npc/npc-events.ts";
 export { NpcSharing } from "./npc/npc-sharing.ts";
 export { RejectedPolicy } from "./npc/policy-analysis.ts";
+export type { SetEntries } from "./npc/set-entries.ts";
+export type { SharedMap } from "./npc/shared-map.ts";
 export { StandAloneNpc } from "./npc/stand-alone.ts";
 export { WeaveNpc } from "./npc/weave-npc.ts";
 export { RELEASE } from "./release.ts";
@@ -102,7 +106,11 @@ export type {
 export { NetworkRouter, type NetworkRouterOptions } from "./router/network-router.ts";
 export { OverlaySwitch } from "./router/overlay-switch.ts";
 export { Pcap } from "./router/pcap.ts";
+export type { SleeveCrypto } from "./sleeve/sleeve-crypto.ts";
+export type { SleeveEndpoint, SleeveForwarder, SleeveHost } from "./sleeve/sleeve-forwarder.ts";
 export { type SleeveOptions, SleeveOverlay } from "./sleeve/sleeve-overlay.ts";
+export type { SpecialFrame } from "./sleeve/special-frame.ts";
+export type { ConnectionStatus } from "./status/connection-status.ts";
 export {
   connectionsText,
   ipamText,
@@ -110,7 +118,17 @@ export {
   statusText,
   targetsText,
 } from "./status/status-text.ts";
-export { type StatusSource, type WeaveStatus, weaveStatus } from "./status/weave-status.ts";
+export {
+  type IpamEntryStatus,
+  type IpamStatus,
+  type PaxosStatus,
+  type PeerStatus,
+  type RouterStatus,
+  type StatusSource,
+  type WeaveStatus,
+  weaveStatus,
+} from "./status/weave-status.ts";
 export { weave } from "./weave.ts";
 export { Weaver, type WeaverOptions } from "./weaver/weaver.ts";
+export type { WeaverApi } from "./weaver/weaver-api.ts";
 export type { IpallocInit, WeaverConfig } from "./weaver/weaver-config.ts";

@@ -62,7 +62,7 @@ const FRAGMENTATION_TEST_MS = 300_000;
 export const WEAVER = "weaver";
 
 /** Where a peer's packets come from. */
-export interface Endpoint {
+export interface SleeveEndpoint {
   readonly address: IpAddress;
   readonly port: number;
 }
@@ -77,7 +77,7 @@ export interface SleeveHost {
   readonly localPeer: PeerName;
   /** Sends a packet that may be cut on the way. */
   send(
-    to: Endpoint,
+    to: SleeveEndpoint,
     packet: SleevePacket,
     trace: Trace | undefined,
     carried: number | undefined,
@@ -105,7 +105,7 @@ export class SleeveForwarder implements OverlayForwarder {
   readonly #cuttable = new FrameQueue();
   readonly #search = new PathMtuSearch();
   /** Unknown to the one that was dialled until it hears of the other. */
-  #endpoint: Endpoint | undefined;
+  #endpoint: SleeveEndpoint | undefined;
   #socket: RawSocket | undefined;
   #mtu = MAX_PACKET;
   /** Bytes of UDP payload that the path takes. */
@@ -188,7 +188,7 @@ export class SleeveForwarder implements OverlayForwarder {
   }
 
   /** A frame that the peer has made for this connection itself. */
-  special(frame: SpecialFrame, from: Endpoint): void {
+  special(frame: SpecialFrame, from: SleeveEndpoint): void {
     this.#do(() => {
       switch (frame.kind) {
         case "heartbeat":
@@ -241,7 +241,7 @@ export class SleeveForwarder implements OverlayForwarder {
     this.#deadline = this.#later(delayMs, check, true);
   }
 
-  #heard(from: Endpoint): void {
+  #heard(from: SleeveEndpoint): void {
     const isFirst = this.#endpoint === undefined;
     if (this.#endpoint?.address !== from.address || this.#endpoint.port !== from.port) {
       this.#endpoint = from; // it may have moved, as behind NAT
@@ -409,7 +409,7 @@ export class SleeveForwarder implements OverlayForwarder {
 
   /** A raw socket, as an UDP socket has one setting for all that it sends (`udpSenderDF`). */
   #sendUncut(
-    { address, port }: Endpoint,
+    { address, port }: SleeveEndpoint,
     packet: SleevePacket,
     trace: Trace | undefined,
     carried: number | undefined,
@@ -429,7 +429,7 @@ export class SleeveForwarder implements OverlayForwarder {
     return this.#socket.send(datagram, { trace, carried });
   }
 
-  #traceEncapsulation({ address, port }: Endpoint, packet: SleevePacket, trace: Trace): void {
+  #traceEncapsulation({ address, port }: SleeveEndpoint, packet: SleevePacket, trace: Trace): void {
     const { netns, device, port: localPort } = this.#host;
     const datagram = new UdpDatagram(localPort, port, packet);
     const outer = new IpPacket(this.#params.localAddress, address, IPPROTO_UDP, datagram);

@@ -19,7 +19,12 @@ import type {
   OverlayConsumer,
 } from "../router/network-overlay.ts";
 import { peerNamed } from "./peer-number.ts";
-import { type Endpoint, SleeveForwarder, type SleeveHost, WEAVER } from "./sleeve-forwarder.ts";
+import {
+  type SleeveEndpoint,
+  SleeveForwarder,
+  type SleeveHost,
+  WEAVER,
+} from "./sleeve-forwarder.ts";
 import { readSpecialFrame } from "./special-frame.ts";
 
 export interface SleeveOptions {
@@ -96,7 +101,7 @@ export class SleeveOverlay implements NetworkOverlay, SleeveHost {
   // --- as the connections' host
 
   send(
-    { address, port }: Endpoint,
+    { address, port }: SleeveEndpoint,
     packet: SleevePacket,
     trace: Trace | undefined,
     carried: number | undefined,
@@ -141,14 +146,14 @@ export class SleeveOverlay implements NetworkOverlay, SleeveHost {
       this.#drop(skb, "UDP packet decryption failed");
       return;
     }
-    const from: Endpoint = { address: src, port: srcPort };
+    const from: SleeveEndpoint = { address: src, port: srcPort };
     for (const carried of payload.frames) this.#handleFrame(carried, forwarder, from, skb);
   }
 
   #handleFrame(
     { src, dst, frame, number }: SleeveFrame,
     forwarder: SleeveForwarder,
-    from: Endpoint,
+    from: SleeveEndpoint,
     outer: Skb,
   ): void {
     const { localPeer, peers } = this.#started;
