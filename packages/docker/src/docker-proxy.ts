@@ -1,6 +1,8 @@
 import {
+  hangUp,
   messageOf,
   type NetNamespace,
+  passTo,
   type ReceivedDatagram,
   SctpAssociation,
   SctpListener,
@@ -54,22 +56,19 @@ function proxyTcp(
     onAccept: (client) => {
       const heard: Payload[] = [];
       client.onData = (data) => heard.push(data);
-      const pass = (to: TcpConnection) => (data: Payload) => {
-        if (to.state === "ESTAB") to.send(data.length, messageOf(data));
-      };
       const backend = TcpConnection.connect(netns, {
         dst: address,
         port,
         owner: OWNER,
         trace: client.trace,
         prepare: (connection) => {
-          connection.onData = pass(client);
+          connection.onData = passTo(client);
           connection.onEnd = () => refuse(client);
           client.onEnd = () => hangUp(connection);
           connection.onEstablished = () => {
             connection.onEnd = () => hangUp(client);
-            client.onData = pass(connection);
-            for (const data of heard.splice(0)) pass(connection)(data);
+            client.onData = passTo(connection);
+            for (const data of heard.splice(0)) passTo(connection)(data);
           };
         },
       });
@@ -77,14 +76,6 @@ function proxyTcp(
     },
   });
   return () => listener.close();
-}
-
-/** Once what is under way now is done with: the goodbye takes its own packets there and back. */
-function hangUp(connection: TcpConnection): void {
-  connection.onEnd = undefined;
-  connection.netns.network.clock.schedule(0, () => {
-    if (connection.state !== "CLOSED") connection.close();
-  });
 }
 
 /** As {@link hangUp}, where nobody has read what it sent: that ends by a RST (net/ipv4/tcp.c `__tcp_close`). */

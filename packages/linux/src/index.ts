@@ -181,6 +181,7 @@ export * from "./socket/message.ts";
 export { ETH_P_ALL, PacketSocket } from "./socket/packet-socket.ts";
 export * from "./socket/ping-socket.ts";
 export { RawSocket } from "./socket/raw-socket.ts";
+export { hangUp, passTo } from "./socket/relay.ts";
 export * from "./socket/sctp.ts";
 export { type ServedConnection, ServerReport } from "./socket/server-report.ts";
 export * from "./socket/socket.ts";

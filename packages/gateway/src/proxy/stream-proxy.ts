@@ -1,7 +1,8 @@
 import {
   type Certificate,
+  hangUp,
   MessageReader,
-  messageOf,
+  passTo,
   ServerHello,
   say,
   TcpConnection,
@@ -105,11 +106,8 @@ function bytes(wireLength: number): WireMessage {
 /** What is said on one side is said on the other. */
 function join(client: TcpConnection, upstream: TcpConnection, heard: readonly Payload[]): void {
   const send = whenOpen(upstream);
-  const pass = (to: TcpConnection) => (data: Payload) => {
-    if (to.state === "ESTAB") to.send(data.length, messageOf(data));
-  };
-  client.onData = (data) => send(() => pass(upstream)(data));
-  upstream.onData = pass(client);
+  client.onData = (data) => send(() => passTo(upstream)(data));
+  upstream.onData = passTo(client);
   endTogether(client, upstream);
   for (const data of heard) client.onData(data, client);
 }
@@ -131,12 +129,4 @@ function whenOpen(connection: TcpConnection): (what: () => void) => void {
 function endTogether(x: TcpConnection, y: TcpConnection): void {
   x.onEnd = () => hangUp(y);
   y.onEnd = () => hangUp(x);
-}
-
-/** Once what is under way now is done with: the goodbye takes its own packets there and back. */
-function hangUp(connection: TcpConnection): void {
-  connection.onEnd = undefined;
-  connection.netns.network.clock.schedule(0, () => {
-    if (connection.state !== "CLOSED") connection.close();
-  });
 }

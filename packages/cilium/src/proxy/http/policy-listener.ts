@@ -2,6 +2,7 @@ import {
   ClientHello,
   HttpRequest,
   messageOf,
+  passTo,
   serveHttp,
   TcpConnection,
   TcpListener,
@@ -144,9 +145,8 @@ export class PolicyListener {
   ): void {
     const waiting: Payload[] = [first];
     let upstream: TcpConnection | undefined;
-    const pass = (to: TcpConnection, data: Payload) => to.send(data.length, messageOf(data));
     connection.onData = (data) => {
-      if (upstream?.state === "ESTAB") pass(upstream, data);
+      if (upstream?.state === "ESTAB") passTo(upstream)(data);
       else waiting.push(data);
     };
     connection.onEnd = () => hangUp(upstream);
@@ -158,12 +158,10 @@ export class PolicyListener {
       trace: connection.trace,
       prepare: (to) => {
         upstream = to;
-        to.onData = (data) => {
-          if (connection.state === "ESTAB") pass(connection, data);
-        };
+        to.onData = passTo(connection);
         to.onEnd = () => hangUp(connection);
         to.onEstablished = () => {
-          for (const data of waiting.splice(0)) pass(to, data);
+          for (const data of waiting.splice(0)) passTo(to)(data);
         };
       },
     });
