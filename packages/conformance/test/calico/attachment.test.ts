@@ -4,7 +4,8 @@ import { routesText } from "@cnilab/inspect";
 import type { NetNamespace } from "@cnilab/linux";
 import { formatMac, parseIp } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
-import { addressOf, calicoLab, pod, verdict } from "./lab.ts";
+import { pod } from "../lab.ts";
+import { addressOf, calicoLab, verdict } from "./lab.ts";
 
 // cni-plugin/pkg/dataplane/linux/dataplane_linux.go, cni-plugin/pkg/k8s/k8s.go
 
@@ -49,7 +50,11 @@ describe("inside of a pod", () => {
 
 test("a pod has the MAC that it asks for", async () => {
   const cluster = await calicoLab({
-    objects: [pod("mac", "node-a", { "cni.projectcalico.org/hwAddr": "02:00:00:00:00:42" })],
+    objects: [
+      pod("mac", "node-a", {
+        annotations: { "cni.projectcalico.org/hwAddr": "02:00:00:00:00:42" },
+      }),
+    ],
   });
   expect(formatMac(netnsOf(cluster, "mac").device("eth0").mac)).toBe("02:00:00:00:00:42");
   expect(verdict(cluster, "b1", addressOf(cluster, "mac"))).toBe("allowed");
@@ -65,7 +70,7 @@ test.each([
 ])("a pod that asks for what it cannot have waits: %o", async (asked, message) => {
   const annotations = Object.entries(asked).map(([k, v]) => [`cni.projectcalico.org/${k}`, v]);
   const cluster = await calicoLab({
-    objects: [pod("bad", "node-a", Object.fromEntries(annotations))],
+    objects: [pod("bad", "node-a", { annotations: Object.fromEntries(annotations) })],
   });
   const events = cluster.api.list("Event").filter((e) => e.involvedObject.name === "bad");
   expect(events.map((e) => e.message).join("\n")).toContain(message);

@@ -2,7 +2,8 @@
 import type { Cluster } from "@cnilab/cluster";
 import type { Nic } from "@cnilab/linux";
 import { describe, expect, test } from "vitest";
-import { addressOf, calicoLab, calicoObject, clusterRoutes, pod, pool, verdict } from "./lab.ts";
+import { pod } from "../lab.ts";
+import { addressOf, calicoLab, calicoObject, clusterRoutes, pool, verdict } from "./lab.ts";
 
 const FULL_SIZED =
   /^stalls: the handshake with \S+ passes, full-sized packets do not: dropped at node-a\/eth0: PKT_TOO_BIG \(\d+ byte frame, MTU 1460 of segment underlay\)$/;

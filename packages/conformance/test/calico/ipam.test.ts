@@ -2,7 +2,8 @@ import { checkIpam, IpamClient, showUtilization } from "@cnilab/calico";
 import type { Cluster } from "@cnilab/cluster";
 import type { KubeObject, Pod } from "@cnilab/core";
 import { describe, expect, test } from "vitest";
-import { calicoLab, calicoObject, clusterRoutes, pod, pool, verdict } from "./lab.ts";
+import { pod } from "../lab.ts";
+import { calicoLab, calicoObject, clusterRoutes, pool, verdict } from "./lab.ts";
 
 // Blocks of node-a, node-b and node-c in 10.244.0.0/16 are where vectors/calico/block-order says: .174.128, .218.64, .99.192.
 
@@ -42,7 +43,7 @@ function problems(cluster: Cluster): string {
 const FINE = "Check complete; found 0 problems.";
 
 const onNodeA = (annotations: Readonly<Record<string, string>>) =>
-  pod("wanted", "node-a", annotations);
+  pod("wanted", "node-a", { annotations });
 
 test("pods get addresses out of their node's block, one after the other, and the one that has been free the longest first", async () => {
   const cluster = await calicoLab({ ...NO_TUNNELS, pods: 2 });

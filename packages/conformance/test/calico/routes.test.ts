@@ -4,16 +4,8 @@ import { fdbText, neighboursText, routesText, rulesText } from "@cnilab/inspect"
 import type { Vxlan } from "@cnilab/linux";
 import { parseIp, parsePrefix, tryParseMac } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
-import {
-  addressOf,
-  calicoLab,
-  calicoObject,
-  clusterRoutes,
-  node,
-  pod,
-  pool,
-  verdict,
-} from "./lab.ts";
+import { node, pod } from "../lab.ts";
+import { addressOf, calicoLab, calicoObject, clusterRoutes, pool, verdict } from "./lab.ts";
 
 // Blocks of node-a, node-b and node-c in 10.244.0.0/16 are where vectors/calico/block-order says: .174.128, .218.64, .99.192.
 const [A, B, C] = ["10.244.174.128", "10.244.218.64", "10.244.99.192"];

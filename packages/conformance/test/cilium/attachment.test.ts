@@ -2,7 +2,8 @@ import { BRIDGE, type BridgeEngine, CniError, type PodAttachment } from "@cnilab
 import { routesText } from "@cnilab/inspect";
 import { formatIp } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
-import { addressesOf, ciliumLab, hostOf, pod, sandboxOf, verdict } from "./lab.ts";
+import { hostOf, pod, verdict } from "../lab.ts";
+import { addressesOf, ciliumLab, sandboxOf } from "./lab.ts";
 
 describe("a pod's interface", () => {
   test("has its address alone, and goes by the router", () => {

@@ -1,6 +1,7 @@
 import type { CniOptionValues, KubeObject } from "@cnilab/core";
 import { describe, expect, test } from "vitest";
-import { addressesOf, ciliumLab, hostOf, node, pod, verdict } from "./lab.ts";
+import { hostOf, node, pod, verdict } from "../lab.ts";
+import { addressesOf, ciliumLab } from "./lab.ts";
 
 /** All addresses of a cluster: pods', routers', health endpoints'. */
 function allAddresses(cluster: ReturnType<typeof ciliumLab>): string[] {
@@ -116,7 +117,7 @@ describe("multi-pool", () => {
       objects: [
         pool,
         namespace,
-        pod("leaf", "node-a", { "ipam.cilium.io/ip-pool": "green" }),
+        pod("leaf", "node-a", { annotations: { "ipam.cilium.io/ip-pool": "green" } }),
         { ...inPark, metadata: { ...inPark.metadata, namespace: "park" } } as KubeObject,
       ],
     });
@@ -132,7 +133,7 @@ describe("multi-pool", () => {
 
   test("more pods get more ranges, and ranges that nobody uses are given back", () => {
     const leaves = Array.from({ length: 40 }, (_, i) =>
-      pod(`leaf${i}`, "node-a", { "ipam.cilium.io/ip-pool": "green" }),
+      pod(`leaf${i}`, "node-a", { annotations: { "ipam.cilium.io/ip-pool": "green" } }),
     );
     const cluster = ciliumLab({ options, objects: [pool, ...leaves] });
     cluster.clock.advance(600_000);

@@ -2,7 +2,8 @@ import type { NodeAgent } from "@cnilab/core";
 import { Wireguard } from "@cnilab/linux";
 import { parseIp, parsePrefix } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
-import { ciliumLab, hostOf, node, pod, routesOf, verdict } from "./lab.ts";
+import { hostOf, node, pod, routesOf, verdict } from "../lab.ts";
+import { ciliumLab } from "./lab.ts";
 
 const DIRECT = { routingMode: "native", autoDirectNodeRoutes: true } as const;
 

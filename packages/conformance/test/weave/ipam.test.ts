@@ -4,7 +4,8 @@ import { Trace } from "@cnilab/linux";
 import { formatIp } from "@cnilab/net";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { agentOf, cut, neighbours, phase, pod, podAddresses, verdict, weaveLab } from "./lab.ts";
+import { pod, verdict } from "../lab.ts";
+import { agentOf, cut, neighbours, phase, podAddresses, weaveLab } from "./lab.ts";
 
 function events(cluster: Cluster, name: string): string[] {
   return cluster.api

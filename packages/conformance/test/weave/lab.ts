@@ -1,8 +1,9 @@
-import { type Cluster, type ConnectProtocol, createCluster } from "@cnilab/cluster";
+import { type Cluster, createCluster } from "@cnilab/cluster";
 import type { CniOptionValues, KubeObject } from "@cnilab/core";
 import { registerKubeProxy } from "@cnilab/kube-proxy";
-import type { NetNamespace, Nic } from "@cnilab/linux";
+import type { Nic } from "@cnilab/linux";
 import { type WeaveKube, weave } from "@cnilab/weave";
+import { hostOf } from "../lab.ts";
 
 export interface WeaveLabOptions {
   readonly options?: CniOptionValues;
@@ -27,32 +28,10 @@ export function weaveLab(lab: WeaveLabOptions = {}): Cluster {
   return cluster;
 }
 
-export function pod(
-  name: string,
-  nodeName: string,
-  labels: Record<string, string> = {},
-): KubeObject {
-  return {
-    apiVersion: "v1",
-    kind: "Pod",
-    metadata: { name, namespace: "default", labels },
-    spec: {
-      nodeName,
-      containers: [{ name: "web", image: "web", ports: [{ containerPort: 8080 }] }],
-    },
-  } as KubeObject;
-}
-
 export function agentOf(cluster: Cluster, node: string): WeaveKube {
   const agent = cluster.nodes.get(node)?.agents.find(({ name }) => name === "weaver");
   if (agent === undefined) throw new Error(`there is no weaver on ${node}`);
   return agent as WeaveKube;
-}
-
-export function hostOf(cluster: Cluster, node: string): NetNamespace {
-  const found = cluster.nodes.get(node)?.kernel.initNs;
-  if (found === undefined) throw new Error(`there is no ${node}`);
-  return found;
 }
 
 export function phase(cluster: Cluster, name: string): string | undefined {
@@ -84,15 +63,4 @@ export function cut(cluster: Cluster, x: string, y: string, cut = true): void {
   const fault = cut ? { cut } : undefined;
   from.segment.setFault(from, to, fault);
   from.segment.setFault(to, from, fault);
-}
-
-/** The verdict of a connection to port 8080. */
-export function verdict(
-  cluster: Cluster,
-  from: string,
-  to: string,
-  protocol: ConnectProtocol = "TCP",
-): string {
-  const request = { from: cluster.endpoint(from), to: cluster.endpoint(to), port: 8080, protocol };
-  return cluster.connect(request).verdict;
 }

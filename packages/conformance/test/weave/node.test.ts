@@ -5,7 +5,8 @@ import { TcpListener, type Veth } from "@cnilab/linux";
 import { formatMac } from "@cnilab/net";
 import { cidrs } from "@cnilab/weave";
 import { describe, expect, test } from "vitest";
-import { agentOf, hostOf, neighbours, pod, verdict, weaveLab } from "./lab.ts";
+import { hostOf, pod, verdict } from "../lab.ts";
+import { agentOf, neighbours, weaveLab } from "./lab.ts";
 
 describe.each([
   ["fastdp", {}, 1376, "vethwe-datapath"],
@@ -102,7 +103,7 @@ test("a request from outside to a pod of the node keeps its source", () => {
       },
     }) as KubeObject;
   const seen = (policy: string, options = {}) => {
-    const objects = [pod("web", "node1", { app: "web" }), service(policy)];
+    const objects = [pod("web", "node1", { labels: { app: "web" } }), service(policy)];
     const cluster = weaveLab({ nodes: 2, options, objects });
     const [from, to] = ["node/node2", "node/node1"].map((text) => cluster.endpoint(text));
     const { seenAs, reason } = cluster.connect({ from, to, port: 30080 } as never);
@@ -117,7 +118,7 @@ test("a request from outside to a pod of the node keeps its source", () => {
 test("weave-npc that is killed programs anew what policies say by then", () => {
   const cluster = weaveLab({
     nodes: 2,
-    objects: [pod("a", "node1"), pod("b", "node2", { app: "b" })],
+    objects: [pod("a", "node1"), pod("b", "node2", { labels: { app: "b" } })],
   });
   const policy = {
     apiVersion: "networking.k8s.io/v1",
