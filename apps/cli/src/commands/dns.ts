@@ -18,9 +18,12 @@ import type { ProgramIo } from "../program-io.ts";
 import { addWalkFlags, type WalkFlags, walkable } from "../walkable.ts";
 import { addDnsServeCommand } from "./dns-serve.ts";
 
+/** How what a resolver got is printed. */
+export type AnswerOutput = "text" | "dig" | "json";
+
 interface DnsFlags extends WalkFlags {
   readonly namespace?: string;
-  readonly output: "text" | "dig" | "json";
+  readonly output: AnswerOutput;
 }
 
 export function addDnsCommand(program: Command, io: ProgramIo): void {
@@ -34,15 +37,17 @@ export function addDnsCommand(program: Command, io: ProgramIo): void {
       "records of this type alone, as SRV, PTR, TXT; addresses where it is absent",
     )
     .option("-n, --namespace <name>", "namespace of pods that have none")
-    .addOption(
-      new Option("-o, --output <format>", "text, as dig prints answers, or json")
-        .choices(["text", "dig", "json"])
-        .default("text"),
-    )
+    .addOption(answerOutputOption())
     .enablePositionalOptions()
     .helpCommand(false);
   addWalkFlags(command).action((pod, name, type, flags) => dns(io, pod, name, type, flags));
   addDnsServeCommand(command, io);
+}
+
+export function answerOutputOption(): Option {
+  return new Option("-o, --output <format>", "text, as dig prints answers, or json")
+    .choices(["text", "dig", "json"])
+    .default("text");
 }
 
 async function dns(
@@ -69,7 +74,7 @@ export function printAnswer(
   io: ProgramIo,
   asked: { readonly who: string; readonly name: string; readonly type: string | undefined },
   found: NameAnswer,
-  output: "text" | "dig" | "json",
+  output: AnswerOutput,
 ): void {
   const { who, name, type } = asked;
   if (output === "json") printJson(io, json(who, name, type, found));

@@ -1,5 +1,5 @@
 import { InputError } from "@cnilab/core";
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { askName } from "../../docker/docker-connect.ts";
 import { readSource } from "../../docker/docker-endpoint.ts";
 import {
@@ -9,10 +9,10 @@ import {
   mergedFlags,
 } from "../../docker/docker-flags.ts";
 import type { ProgramIo } from "../../program-io.ts";
-import { printAnswer, readType } from "../dns.ts";
+import { type AnswerOutput, answerOutputOption, printAnswer, readType } from "../dns.ts";
 
 interface DnsFlags extends DockerFlags {
-  readonly output: "text" | "dig" | "json";
+  readonly output: AnswerOutput;
 }
 
 export function addDockerDnsCommand(docker: Command, io: ProgramIo): void {
@@ -22,11 +22,7 @@ export function addDockerDnsCommand(docker: Command, io: ProgramIo): void {
     .argument("<src>", "who asks: a service, a container, host, lan, internet")
     .argument("<name>", "as a program would give it")
     .argument("[type]", "records of this type alone, as PTR; addresses where it is absent")
-    .addOption(
-      new Option("-o, --output <format>", "text, as dig prints answers, or json")
-        .choices(["text", "dig", "json"])
-        .default("text"),
-    );
+    .addOption(answerOutputOption());
   addDockerFlags(command).action(
     (src: string, name: string, type: string | undefined, own: DnsFlags) =>
       dns(io, { src, name, type }, mergedFlags(command, own)),
