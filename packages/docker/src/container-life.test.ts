@@ -1,5 +1,4 @@
-import { SeededRandom, VirtualClock } from "@cnilab/core";
-import { exchange, Kernel, Network, Nic, Segment, startEchoServer } from "@cnilab/linux";
+import { exchange, startEchoServer } from "@cnilab/linux";
 import {
   formatIp,
   IPPROTO_SCTP,
@@ -10,38 +9,19 @@ import {
 } from "@cnilab/net";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { ConnectSpec, ContainerSpec } from "./container.ts";
+import { forward, Lan, run } from "../test/docker-lab.ts";
 import { DockerError } from "./docker-error.ts";
 import { type DaemonConfig, DockerHost } from "./docker-host.ts";
 
 const ip = (text: string): number => parseIp(text) as number;
 
 function host(config: DaemonConfig = {}): DockerHost {
-  const network = new Network(new VirtualClock(), new SeededRandom(3));
-  const kernel = new Kernel(network, "host");
-  kernel.initNs.loopback.setUp();
-  const nic = new Nic(kernel.initNs, { name: "ens1", segment: new Segment(network, "lan") });
-  nic.setUp();
-  nic.addAddress(ip("192.0.2.10"), 24);
-  nic.addAddress(parseIp("2001:db8::10"), 64);
-  if (config.firewallBackend === "nftables") {
-    const keys = ["ipv4/ip_forward", "ipv6/conf/all/forwarding", "ipv6/conf/default/forwarding"];
-    for (const key of keys) kernel.initNs.sysctl.set(`net/${key}`, 1);
-  }
+  const kernel = new Lan(3).machine("host", "192.0.2.10", "2001:db8::10");
+  if (config.firewallBackend === "nftables") forward(kernel.initNs);
   const docker = new DockerHost(kernel, config);
   docker.createNetwork({ name: "a" });
   docker.createNetwork({ name: "b" });
   return docker;
-}
-
-function run(
-  docker: DockerHost,
-  name: string,
-  networks: readonly (string | ConnectSpec)[],
-  spec: Partial<ContainerSpec> = {},
-) {
-  const network = networks.map((each) => (typeof each === "string" ? { network: each } : each));
-  return docker.run({ image: "i", network, ...spec, name });
 }
 
 const address = (docker: DockerHost, name: string, i = 0) =>

@@ -5,19 +5,11 @@ import {
   Kernel,
   type NetNamespace,
   Network,
-  Nic,
-  Segment,
   startEchoServer,
 } from "@cnilab/linux";
-import {
-  formatEndpoint,
-  formatIp,
-  IPPROTO_TCP,
-  IPPROTO_UDP,
-  parseIp,
-  parsePrefix,
-} from "@cnilab/net";
+import { formatEndpoint, IPPROTO_TCP, IPPROTO_UDP, parseIp, parsePrefix } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
+import { answered, Lan, run, serve } from "../test/docker-lab.ts";
 import type { ConnectSpec } from "./container.ts";
 import { type DaemonConfig, DockerHost } from "./docker-host.ts";
 
@@ -27,45 +19,26 @@ const ip = (text: string): number => parseIp(text) as number;
  * A host with docker at 192.0.2.10 and a neighbour at 192.0.2.20 that routes all of Docker's addresses by way of it, as an
  * attacker would. Containers serve TCP and UDP port 80.
  */
-class Lab {
-  readonly network = new Network(new VirtualClock(), new SeededRandom(7));
-  readonly segment = new Segment(this.network, "lan");
+class Lab extends Lan {
   readonly host: NetNamespace;
   readonly neighbour: NetNamespace;
   readonly docker: DockerHost;
 
   constructor(config: DaemonConfig = {}) {
-    const machine = this.#machine("host", "192.0.2.10");
+    super(7);
+    const machine = this.machine("host", "192.0.2.10");
     this.host = machine.initNs;
     if (config.firewallBackend === "nftables") this.host.sysctl.set("net/ipv4/ip_forward", 1);
-    this.neighbour = this.#machine("neighbour", "192.0.2.20").initNs;
+    this.neighbour = this.machine("neighbour", "192.0.2.20").initNs;
     this.neighbour.addRoute({ dst: parsePrefix("172.16.0.0/12"), via: ip("192.0.2.10") });
-    this.#serve(this.neighbour, "neighbour");
+    serve(this.neighbour, "neighbour");
     this.docker = new DockerHost(machine, config);
   }
 
-  #machine(name: string, address: string): Kernel {
-    const kernel = new Kernel(this.network, name);
-    kernel.initNs.loopback.setUp();
-    const nic = new Nic(kernel.initNs, { name: "ens1", segment: this.segment });
-    nic.setUp();
-    nic.addAddress(ip(address), 24);
-    return kernel;
-  }
-
-  #serve(netns: NetNamespace, owner: string): void {
-    for (const protocol of [IPPROTO_TCP, IPPROTO_UDP]) {
-      startEchoServer(netns, { protocol, port: 80, owner });
-    }
-  }
-
   run(name: string, networks: readonly (string | ConnectSpec)[], publish?: number): void {
-    const connect = networks.map((n) => (typeof n === "string" ? { network: n } : n));
     const hostPorts = [publish ?? 0, publish ?? 0] as const;
-    const container = this.docker.run({
-      name,
+    const container = run(this.docker, name, networks, {
       image: "nginx",
-      network: connect,
       ports:
         publish === undefined
           ? []
@@ -74,7 +47,7 @@ class Lab {
               { protocol: "udp", port: 80, hostPorts },
             ],
     });
-    this.#serve(container.netns, name);
+    serve(container.netns, name);
   }
 
   netns(name: string): NetNamespace {
@@ -92,10 +65,8 @@ class Lab {
     });
   }
 
-  /** Who answered and whom it saw, or what went wrong. */
   walk(from: string, to: string, protocol: number = IPPROTO_TCP): string {
-    const { outcome, report } = this.ask(from, to, protocol);
-    return report === undefined ? outcome : `${report.owner} saw ${formatIp(report.seenAddress)}`;
+    return answered(this.ask(from, to, protocol));
   }
 }
 

@@ -1,13 +1,5 @@
 import { SeededRandom, VirtualClock } from "@cnilab/core";
-import {
-  exchange,
-  Kernel,
-  type NetNamespace,
-  Network,
-  Nic,
-  Segment,
-  startEchoServer,
-} from "@cnilab/linux";
+import { exchange, Kernel, type NetNamespace, Network, startEchoServer } from "@cnilab/linux";
 import {
   formatEndpoint,
   formatIp,
@@ -17,6 +9,7 @@ import {
   parsePrefix,
 } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
+import { answered, forward, Lan, run } from "../test/docker-lab.ts";
 import { containerResolver } from "./dns/container-resolver.ts";
 import { type DaemonConfig, DockerHost } from "./docker-host.ts";
 import { networkSettings } from "./output/container-inspect.ts";
@@ -29,27 +22,17 @@ const ip6 = (text: string): Ipv6Address => parseIp(text) as Ipv6Address;
  * A host with docker at 2001:db8::10 and a neighbour at 2001:db8::20 that routes all of Docker's addresses by way of it. web (with
  * port 80 published) and db on net1 (fd01::/64), far on net2 (fd02::/64), plain on net4, which has no IPv6.
  */
-class Lab {
-  readonly clock = new VirtualClock();
-  readonly network = new Network(this.clock, new SeededRandom(7));
-  readonly segment = new Segment(this.network, "lan");
+class Lab extends Lan {
   readonly host: NetNamespace;
   readonly neighbour: NetNamespace;
   readonly docker: DockerHost;
 
   constructor(config: DaemonConfig = {}, options: Readonly<Record<string, string>> = {}) {
-    const host = this.#machine("host", 10);
+    super(7);
+    const host = this.machine("host", "192.0.2.10", "2001:db8::10");
     this.host = host.initNs;
-    if (config.firewallBackend === "nftables") {
-      for (const key of [
-        "ipv4/ip_forward",
-        "ipv6/conf/all/forwarding",
-        "ipv6/conf/default/forwarding",
-      ]) {
-        this.host.sysctl.set(`net/${key}`, 1);
-      }
-    }
-    this.neighbour = this.#machine("neighbour", 20).initNs;
+    if (config.firewallBackend === "nftables") forward(this.host);
+    this.neighbour = this.machine("neighbour", "192.0.2.20", "2001:db8::20").initNs;
     this.neighbour.addRoute({ dst: parsePrefix("fd00::/8"), via: parseIp("2001:db8::10") });
     startEchoServer(this.neighbour, { protocol: IPPROTO_TCP, port: 80, owner: "neighbour" });
     this.docker = new DockerHost(host, config);
@@ -67,21 +50,8 @@ class Lab {
     this.run("plain", ["net4"], 8081);
   }
 
-  #machine(name: string, number: number): Kernel {
-    const kernel = new Kernel(this.network, name);
-    kernel.initNs.loopback.setUp();
-    const nic = new Nic(kernel.initNs, { name: "ens1", segment: this.segment });
-    nic.setUp();
-    nic.addAddress(parseIp(`192.0.2.${number}`), 24);
-    nic.addAddress(parseIp(`2001:db8::${number}`), 64);
-    return kernel;
-  }
-
   run(name: string, networks: readonly string[], port?: number): NetNamespace {
-    const { netns } = this.docker.run({
-      name,
-      image: "i",
-      network: networks.map((network) => ({ network })),
+    const { netns } = run(this.docker, name, networks, {
       ports: port === undefined ? [] : [{ protocol: "tcp", port: 80, hostPorts: [port, port] }],
     });
     startEchoServer(netns, { protocol: IPPROTO_TCP, port: 80, owner: name });
@@ -94,8 +64,7 @@ class Lab {
       neighbour: this.neighbour,
     };
     const netns = known[from] ?? this.docker.container(from).netns;
-    const { outcome, report } = exchange(netns, { protocol: IPPROTO_TCP, dst: parseIp(to), port });
-    return report === undefined ? outcome : `${report.owner} saw ${formatIp(report.seenAddress)}`;
+    return answered(exchange(netns, { protocol: IPPROTO_TCP, dst: parseIp(to), port }));
   }
 }
 

@@ -1,15 +1,6 @@
 // The isolation that Docker gives an application in three networks: the walks of ../shared/specs/docker.md §7.
 import { readFileSync } from "node:fs";
-import { SeededRandom, VirtualClock } from "@cnilab/core";
-import {
-  exchange,
-  Kernel,
-  type NetNamespace,
-  Network,
-  Nic,
-  Segment,
-  startEchoServer,
-} from "@cnilab/linux";
+import { exchange, type Kernel, type NetNamespace } from "@cnilab/linux";
 import {
   formatIp,
   IPPROTO_ICMP,
@@ -26,6 +17,7 @@ import {
   DockerHost,
   readCompose,
 } from "../src/index.ts";
+import { Lan, serve } from "./docker-lab.ts";
 
 const COMPOSE = new URL("three-networks/compose.yaml", import.meta.url);
 
@@ -39,15 +31,11 @@ class Application {
 
   /** @param more files that are merged over the first */
   constructor(config: DaemonConfig, more: readonly string[] = []) {
-    const network = new Network(new VirtualClock(), new SeededRandom(3));
-    const lan = new Segment(network, "lan");
+    const lan = new Lan(3);
     const machine = (name: string, address: string): Kernel => {
-      const kernel = new Kernel(network, name);
-      kernel.initNs.loopback.setUp();
-      const nic = new Nic(kernel.initNs, { name: "ens1", segment: lan });
-      nic.setUp();
-      nic.addAddress(parseIp(address), 24);
-      this.#serve(name, kernel.initNs);
+      const kernel = lan.machine(name, address);
+      this.#sources.set(name, kernel.initNs);
+      serve(kernel.initNs, name);
       return kernel;
     };
     const host = machine("host", "192.0.2.10");
@@ -62,13 +50,6 @@ class Application {
     );
     for (const { service, container } of new ComposeStack(this.#docker, project).containers) {
       this.#sources.set(service.name, container.netns);
-    }
-  }
-
-  #serve(name: string, netns: NetNamespace): void {
-    this.#sources.set(name, netns);
-    for (const protocol of [IPPROTO_TCP, IPPROTO_UDP]) {
-      startEchoServer(netns, { protocol, port: 80, owner: name });
     }
   }
 

@@ -1,4 +1,3 @@
-import { SeededRandom, VirtualClock } from "@cnilab/core";
 import {
   type DnsMessage,
   DnsServer,
@@ -7,19 +6,17 @@ import {
   reverseName,
   SocketTransport,
 } from "@cnilab/dns";
-import { Kernel, type NetNamespace, Network, Nic, Segment, Trace } from "@cnilab/linux";
+import { type NetNamespace, Trace } from "@cnilab/linux";
 import { formatIp, type IpAddress, parseIp } from "@cnilab/net";
 import { describe, expect, test } from "vitest";
+import { Lan, run } from "../../test/docker-lab.ts";
 import type { ConnectSpec, ContainerSpec } from "../container.ts";
 import { type DaemonConfig, DockerHost } from "../docker-host.ts";
 import { containerResolver } from "./container-resolver.ts";
 import { EMBEDDED_DNS } from "./embedded-resolver.ts";
 
 /** A host at 192.0.2.10 whose DNS server is a neighbour at 192.0.2.53, which knows example.com, and who asked it. */
-class Lab {
-  readonly clock = new VirtualClock();
-  readonly network = new Network(this.clock, new SeededRandom(7));
-  readonly segment = new Segment(this.network, "lan");
+class Lab extends Lan {
   readonly docker: DockerHost;
   readonly asked: string[] = [];
   readonly dns: NetNamespace;
@@ -28,21 +25,13 @@ class Lab {
     config: DaemonConfig = {},
     resolvConf = "nameserver 192.0.2.53\nsearch corp.example\n",
   ) {
-    this.dns = this.#machine("dns", "192.0.2.53").initNs;
+    super(7);
+    this.dns = this.machine("dns", "192.0.2.53").initNs;
     this.serve(this.dns, "192.0.2.53");
-    const host = this.#machine("host", "192.0.2.10");
+    const host = this.machine("host", "192.0.2.10");
     host.files.write("/etc/resolv.conf", resolvConf);
     if (config.firewallBackend === "nftables") host.initNs.sysctl.set("net/ipv4/ip_forward", 1);
     this.docker = new DockerHost(host, config);
-  }
-
-  #machine(name: string, address: string): Kernel {
-    const kernel = new Kernel(this.network, name);
-    kernel.initNs.loopback.setUp();
-    const nic = new Nic(kernel.initNs, { name: "ens1", segment: this.segment });
-    nic.setUp();
-    nic.addAddress(parseIp(address), 24);
-    return kernel;
   }
 
   serve(netns: NetNamespace, at: string): void {
@@ -69,8 +58,7 @@ class Lab {
     networks: readonly (string | ConnectSpec)[],
     spec: Partial<ContainerSpec> = {},
   ) {
-    const network = networks.map((each) => (typeof each === "string" ? { network: each } : each));
-    return this.docker.run({ image: "i", network, ...spec, name });
+    return run(this.docker, name, networks, spec);
   }
 
   /** As getaddrinfo has it. */
