@@ -12,12 +12,14 @@ export type Target = Pick<ConnectRequest, "from" | "to" | "port" | "protocol">;
 
 export function addTargetFlags(command: Command): Command {
   return command
-    .addOption(
-      new Option("--protocol <protocol>", "of the connection")
-        .choices(["tcp", "udp", "sctp", "icmp"])
-        .default("tcp"),
-    )
+    .addOption(protocolOption())
     .option("-n, --namespace <name>", "namespace of names that have none");
+}
+
+export function protocolOption(): Option {
+  return new Option("--protocol <protocol>", "of the connection")
+    .choices(["tcp", "udp", "sctp", "icmp"])
+    .default("tcp");
 }
 
 /** Finds both ends; a port of its own stands behind what it belongs to. @throws InputError */

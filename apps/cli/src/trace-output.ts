@@ -9,10 +9,32 @@ import {
   type Weight,
 } from "@cnilab/inspect";
 import type { Trace } from "@cnilab/linux";
+import { type Command, Option } from "commander";
 import { captureBytes } from "./dns/capture-bytes.ts";
 import { lookupJson } from "./dns/lookup-json.ts";
 import { print, printJson, wantsColour } from "./output.ts";
 import type { ProgramIo } from "./program-io.ts";
+import { answeredBy } from "./verdict-output.ts";
+
+/** Flags of commands that print a trace. */
+export interface TraceOutputFlags {
+  readonly output: "text" | "json" | "pcapng";
+  readonly level: Weight;
+}
+
+export function addTraceOutputFlags(command: Command, level = "how much text"): Command {
+  return command
+    .addOption(
+      new Option("-o, --output <format>", "text, json, or pcapng for Wireshark")
+        .choices(["text", "json", "pcapng"])
+        .default("text"),
+    )
+    .addOption(
+      new Option("--level <level>", level)
+        .choices(["summary", "normal", "verbose"])
+        .default("normal"),
+    );
+}
 
 /** A connection that was followed. */
 export interface TracedConnection {
@@ -29,9 +51,9 @@ export interface TracedConnection {
 export function printTrace(
   io: ProgramIo,
   { src, dst, connection, walk, nameOf, services }: TracedConnection,
-  flags: { readonly output: "text" | "json" | "pcapng"; readonly level: Weight },
+  flags: TraceOutputFlags,
 ): void {
-  const { verdict, reason, backend, seenAs, lookup } = connection;
+  const { verdict, reason, lookup } = connection;
   switch (flags.output) {
     case "json":
       printJson(io, {
@@ -39,8 +61,7 @@ export function printTrace(
         dst,
         verdict,
         reason,
-        ...(backend === undefined ? {} : { backend }),
-        ...(seenAs === undefined ? {} : { seenAs }),
+        ...answeredBy(connection),
         ...(lookup === undefined ? {} : { lookup: lookupJson(lookup) }),
         services,
         ...traceJson(walk, { nameOf }),

@@ -9,7 +9,6 @@ import {
   traceJson,
   tracePcapng,
   traceText,
-  type Weight,
 } from "@cnilab/inspect";
 import { HttpResponse, headerOf, Trace } from "@cnilab/linux";
 import { type Command, Option } from "commander";
@@ -20,14 +19,13 @@ import { httpText } from "../http-text.ts";
 import { nameOf } from "../names.ts";
 import { print, printJson, wantsColour } from "../output.ts";
 import type { ProgramIo } from "../program-io.ts";
+import { addTraceOutputFlags, type TraceOutputFlags } from "../trace-output.ts";
 
 /** Flags of whoever asks a URL, on whatever network. */
-export interface AskFlags extends RequestFlags {
+export interface AskFlags extends RequestFlags, TraceOutputFlags {
   readonly location?: boolean;
   readonly verbose?: boolean;
   readonly trace?: boolean;
-  readonly level: Weight;
-  readonly output: "text" | "json" | "pcapng";
 }
 
 export interface CurlFlags extends ClusterFlags, AskFlags {
@@ -49,7 +47,7 @@ export function addCurlCommand(program: Command, io: ProgramIo): void {
 
 /** curl's own options, and what to print. */
 export function addAskFlags(command: Command): Command {
-  return command
+  command
     .option("-X, --request <method>", "GET where it is absent")
     .option("-I, --head", "ask for the header alone: method HEAD")
     .addOption(
@@ -68,17 +66,8 @@ export function addAskFlags(command: Command): Command {
     .option("-m, --max-time <seconds>", "for all of it (120)")
     .option("-v, --verbose", "show header fields and the certificate")
     .option("-s, --silent", "taken for the sake of habit: nothing is shown that it would hide")
-    .option("--trace", "show every step of every leg")
-    .addOption(
-      new Option("-o, --output <format>", "text, json, or pcapng for Wireshark")
-        .choices(["text", "json", "pcapng"])
-        .default("text"),
-    )
-    .addOption(
-      new Option("--level <level>", "how much text, with --trace")
-        .choices(["summary", "normal", "verbose"])
-        .default("normal"),
-    );
+    .option("--trace", "show every step of every leg");
+  return addTraceOutputFlags(command, "how much text, with --trace");
 }
 
 /** Asks a URL, says what came of it, and sets the exit code. @throws InputError */

@@ -8,6 +8,7 @@ import type { ProgramIo } from "../program-io.ts";
 import { readSource } from "../read-input.ts";
 import { staticAnswers } from "../static-answer.ts";
 import { addTargetFlags, readTarget, type Target, type TargetFlags } from "../target.ts";
+import { answeredBy, verdictText } from "../verdict-output.ts";
 import { addWalkFlags, type Walkable, type WalkFlags, walkable } from "../walkable.ts";
 import { isUrl } from "./curl.ts";
 
@@ -68,7 +69,7 @@ async function probe(
   const connection = (await prober(io, cluster, flags))(readTarget(cluster, src, dst, flags));
   warn(io, [...warnings, ...cluster.warnings]);
   if (flags.output === "json") printJson(io, { src, dst, ...answer(connection) });
-  else print(io, text(connection));
+  else print(io, verdictText(connection));
   if (connection.verdict !== "allowed") io.exitCode = 1;
 }
 
@@ -170,20 +171,6 @@ async function prober(
 }
 
 function answer(connection: Answer): Record<string, unknown> {
-  const { verdict, egress, ingress, reason, backend, seenAs } = connection;
-  return {
-    verdict,
-    egress,
-    ingress,
-    reason,
-    ...(backend === undefined ? {} : { backend }),
-    ...(seenAs === undefined ? {} : { seenAs }),
-  };
-}
-
-function text({ verdict, reason, backend, seenAs }: Answer): string {
-  // A ping has no server that could see anybody.
-  const saw = seenAs === undefined ? "" : `, which saw ${seenAs}`;
-  const by = backend === undefined ? "" : `\nanswered by ${backend}${saw}`;
-  return `${verdict}: ${reason}${by}`;
+  const { verdict, egress, ingress, reason } = connection;
+  return { verdict, egress, ingress, reason, ...answeredBy(connection) };
 }

@@ -1,19 +1,16 @@
 import { InputError } from "@cnilab/core";
 import { serviceSummary } from "@cnilab/inspect";
 import { Trace } from "@cnilab/linux";
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { warn } from "../cluster-flags.ts";
 import { nameOf } from "../names.ts";
 import type { ProgramIo } from "../program-io.ts";
 import { addTargetFlags, readTarget, type TargetFlags } from "../target.ts";
-import { printTrace } from "../trace-output.ts";
+import { addTraceOutputFlags, printTrace, type TraceOutputFlags } from "../trace-output.ts";
 import { addWalkFlags, type WalkFlags, walkable } from "../walkable.ts";
 import { curl, isUrl } from "./curl.ts";
 
-interface TraceFlags extends WalkFlags, TargetFlags {
-  readonly output: "text" | "json" | "pcapng";
-  readonly level: "summary" | "normal" | "verbose";
-}
+interface TraceFlags extends WalkFlags, TargetFlags, TraceOutputFlags {}
 
 export function addTraceCommand(program: Command, io: ProgramIo): void {
   const command = program
@@ -23,17 +20,8 @@ export function addTraceCommand(program: Command, io: ProgramIo): void {
     .argument(
       "<dst[:port]>",
       "whom: a DNS name, svc/NAME, a pod, an address, [IPv6]:port; or a URL",
-    )
-    .addOption(
-      new Option("-o, --output <format>", "text, json, or pcapng for Wireshark")
-        .choices(["text", "json", "pcapng"])
-        .default("text"),
-    )
-    .addOption(
-      new Option("--level <level>", "how much text")
-        .choices(["summary", "normal", "verbose"])
-        .default("normal"),
     );
+  addTraceOutputFlags(command);
   addTargetFlags(addWalkFlags(command)).action((src, dst, flags) => trace(io, src, dst, flags));
 }
 

@@ -9,7 +9,8 @@ import {
 } from "../../docker/docker-flags.ts";
 import { print, printJson } from "../../output.ts";
 import type { ProgramIo } from "../../program-io.ts";
-import { protocolOption } from "./trace.ts";
+import { protocolOption } from "../../target.ts";
+import { answeredBy, verdictText } from "../../verdict-output.ts";
 
 interface ProbeFlags extends DockerFlags {
   readonly protocol: DockerProtocol;
@@ -34,24 +35,12 @@ async function probe(io: ProgramIo, src: string, dst: string, flags: ProbeFlags)
   const source = readSource(world, src);
   const destination = readDestination(world, dst);
   world.forgetConnections();
-  const { verdict, reason, backend, seenAs } = connect(world, source, destination, {
-    protocol: flags.protocol,
-  });
+  const connection = connect(world, source, destination, { protocol: flags.protocol });
+  const { verdict, reason } = connection;
   if (flags.output === "json") {
-    printJson(io, {
-      src,
-      dst,
-      verdict,
-      reason,
-      ...(backend === undefined ? {} : { backend }),
-      ...(seenAs === undefined ? {} : { seenAs }),
-    });
+    printJson(io, { src, dst, verdict, reason, ...answeredBy(connection) });
   } else {
-    const saw = seenAs === undefined ? "" : `, which saw ${seenAs}`;
-    print(
-      io,
-      `${verdict}: ${reason}${backend === undefined ? "" : `\nanswered by ${backend}${saw}`}`,
-    );
+    print(io, verdictText(connection));
   }
   if (verdict !== "allowed") io.exitCode = 1;
 }

@@ -1,5 +1,5 @@
 import { Trace } from "@cnilab/linux";
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { connect, type DockerProtocol } from "../../docker/docker-connect.ts";
 import { readDestination, readSource } from "../../docker/docker-endpoint.ts";
 import {
@@ -9,14 +9,13 @@ import {
   mergedFlags,
 } from "../../docker/docker-flags.ts";
 import type { ProgramIo } from "../../program-io.ts";
-import { printTrace } from "../../trace-output.ts";
+import { protocolOption } from "../../target.ts";
+import { addTraceOutputFlags, printTrace, type TraceOutputFlags } from "../../trace-output.ts";
 import { isUrl } from "../curl.ts";
 import { dockerCurl } from "./curl.ts";
 
-interface TraceFlags extends DockerFlags {
+interface TraceFlags extends DockerFlags, TraceOutputFlags {
   readonly protocol: DockerProtocol;
-  readonly output: "text" | "json" | "pcapng";
-  readonly level: "summary" | "normal" | "verbose";
 }
 
 export function addDockerTraceCommand(docker: Command, io: ProgramIo): void {
@@ -28,26 +27,10 @@ export function addDockerTraceCommand(docker: Command, io: ProgramIo): void {
       "<dst[:port]>",
       "a name as the source would ask for it, container/NAME, an address, host; or a URL",
     )
-    .addOption(protocolOption())
-    .addOption(
-      new Option("-o, --output <format>", "text, json, or pcapng for Wireshark")
-        .choices(["text", "json", "pcapng"])
-        .default("text"),
-    )
-    .addOption(
-      new Option("--level <level>", "how much text")
-        .choices(["summary", "normal", "verbose"])
-        .default("normal"),
-    );
-  addDockerFlags(command).action((src: string, dst: string, own: TraceFlags) =>
+    .addOption(protocolOption());
+  addDockerFlags(addTraceOutputFlags(command)).action((src: string, dst: string, own: TraceFlags) =>
     trace(io, src, dst, mergedFlags(command, own)),
   );
-}
-
-export function protocolOption(): Option {
-  return new Option("--protocol <protocol>", "of the connection")
-    .choices(["tcp", "udp", "sctp", "icmp"])
-    .default("tcp");
 }
 
 async function trace(io: ProgramIo, src: string, dst: string, flags: TraceFlags): Promise<void> {
