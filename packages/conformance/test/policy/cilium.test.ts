@@ -1,10 +1,9 @@
 import { cilium, ciliumPolicyReader } from "@cnilab/cilium";
-import { type Cluster, type ConnectProtocol, createCluster } from "@cnilab/cluster";
-import { InputError, type Kind, type KubeObject, type Pod } from "@cnilab/core";
+import { type Cluster, createCluster } from "@cnilab/cluster";
+import type { Kind, KubeObject } from "@cnilab/core";
 import { registerKubeProxy } from "@cnilab/kube-proxy";
 import { type IpFamily, parseIp } from "@cnilab/net";
 import {
-  type IpProtocol,
   icmpNumber,
   outsideEndpoint,
   PolicyAnalysis,
@@ -13,14 +12,14 @@ import {
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import * as ofCilium from "./arbitrary-cilium.ts";
+import { applyValid, type Probe, withoutStatus } from "./differences.ts";
 
 const OUTSIDE: Readonly<Record<IpFamily, readonly string[]>> = {
   4: ["10.9.0.1", "10.9.129.1", "203.0.113.5"],
   6: ofCilium.OUTSIDE_IPV6,
 };
 
-/** How a probe is sent, and what policies are asked about it. */
-const PROBES: readonly (readonly [ConnectProtocol, number, IpProtocol])[] = [
+const PROBES: readonly Probe[] = [
   ["TCP", 80, "TCP"],
   ["TCP", 443, "TCP"],
   ["TCP", 8080, "TCP"],
@@ -48,16 +47,10 @@ async function withoutPolicies(
     register: registerKubeProxy,
   });
   cluster.apply(
-    objects.filter(({ kind }) => ["Namespace", "Node", "Pod"].includes(kind)).map(withoutAddress),
+    objects.filter(({ kind }) => ["Namespace", "Node", "Pod"].includes(kind)).map(withoutStatus),
   );
   await cluster.settled();
   return cluster;
-}
-
-/** Nodes and pods get their addresses here. */
-function withoutAddress(object: KubeObject): KubeObject {
-  const { status: _, ...rest } = object as Pod;
-  return rest as KubeObject;
 }
 
 /** Proxies are not asked here: what they would let through is all. */
@@ -67,22 +60,11 @@ function withoutProxies(policy: KubeObject): KubeObject {
   ) as KubeObject;
 }
 
-/** Applies what the API server takes of some objects: of random ones not all are right. */
-function applyValid(cluster: Cluster, objects: readonly KubeObject[]): void {
-  for (const object of objects) {
-    try {
-      cluster.apply([object]);
-    } catch (error) {
-      if (!(error instanceof InputError)) throw error;
-    }
-  }
-}
-
 /** Which of all pairs fare otherwise than the analysis says. */
 function differences(
   cluster: Cluster,
   options: Readonly<Record<string, string | boolean>>,
-  probes: readonly (typeof PROBES)[number][],
+  probes: readonly Probe[],
   family: IpFamily,
 ): readonly string[] {
   const reader = ciliumPolicyReader.withOptions?.(options) ?? ciliumPolicyReader;

@@ -1,30 +1,16 @@
 import { calico, calicoPolicyReader } from "@cnilab/calico";
-import { type Cluster, type ConnectProtocol, createCluster } from "@cnilab/cluster";
-import { InputError, type Kind, type KubeObject, type Pod } from "@cnilab/core";
+import { type Cluster, createCluster } from "@cnilab/cluster";
+import type { KubeObject, Pod } from "@cnilab/core";
 import { registerKubeProxy } from "@cnilab/kube-proxy";
 import { parseIp } from "@cnilab/net";
-import {
-  type IpProtocol,
-  icmpNumber,
-  outsideEndpoint,
-  PolicyAnalysis,
-  policyEndpoints,
-} from "@cnilab/network-policy";
+import { outsideEndpoint, type PolicyEndpoint, policyEndpoints } from "@cnilab/network-policy";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import * as ofKubernetes from "./arbitrary.ts";
 import * as ofCalico from "./arbitrary-calico.ts";
+import { applyValid, differences, PROBES, withoutStatus } from "./differences.ts";
 
 const OUTSIDE = ["198.51.100.7", "100.64.0.9"].map((text) => outsideEndpoint(parseIp(text)));
-
-/** How a probe is sent, and what policies are asked about it. */
-const PROBES: readonly (readonly [ConnectProtocol, number, IpProtocol])[] = [
-  ["TCP", 80, "TCP"],
-  ["TCP", 8080, "TCP"],
-  ["UDP", 53, "UDP"],
-  ["UDP", 81, "UDP"],
-  ["ICMP", icmpNumber(8, 0), "ICMP"],
-];
 
 const WALKED = new Set<string>(["Namespace", "ServiceAccount", "Pod"]);
 
@@ -39,14 +25,7 @@ async function withoutPolicies(
     listen: "all",
     register: registerKubeProxy,
   });
-  cluster.apply(
-    objects
-      .filter(({ kind }) => WALKED.has(kind))
-      .map((object) => {
-        const { status: _, ...rest } = object as Pod;
-        return rest as KubeObject;
-      }),
-  );
+  cluster.apply(objects.filter(({ kind }) => WALKED.has(kind)).map(withoutStatus));
   await cluster.settled();
   return cluster;
 }
@@ -63,56 +42,16 @@ function placed(objects: readonly KubeObject[], pods: readonly Pod[]): readonly 
   return JSON.parse(text) as readonly KubeObject[];
 }
 
-/** Which of all pairs fare otherwise than the analysis says. */
-function differences(
-  cluster: Cluster,
-  probes: readonly (typeof PROBES)[number][],
-): readonly string[] {
-  const objects = calicoPolicyReader.kinds.flatMap((kind: Kind): readonly KubeObject[] => [
-    ...cluster.api.list(kind),
-  ]);
-  const { policies, endpoint, settings } = calicoPolicyReader.read(objects);
+function endpointsOf(objects: readonly KubeObject[]): readonly PolicyEndpoint[] {
   const pods = policyEndpoints(objects).filter(
     ({ pod }) => pod !== undefined && pod.namespace !== "kube-system",
   );
-  const endpoints = [...pods, ...OUTSIDE].map(endpoint);
-  const analysis = new PolicyAnalysis(policies, endpoints, settings);
-  return endpoints.flatMap((source, s) =>
-    endpoints.flatMap((destination, d) => {
-      if (s === d || (source.pod === undefined && destination.pod === undefined)) return [];
-      return probes.flatMap(([sent, port, protocol]) => {
-        cluster.forgetConnections();
-        const { egress, ingress, verdict, reason } = cluster.connect({
-          from: cluster.endpoint(source.name),
-          to: cluster.endpoint(destination.name),
-          protocol: sent,
-          ...(sent !== "ICMP" && { port }),
-        });
-        const wanted = analysis.verdict(s, d, protocol, port);
-        const hoped = wanted.egress && wanted.ingress ? "allowed" : "blocked";
-        if (egress === wanted.egress && ingress === wanted.ingress && verdict === hoped) return [];
-        return [
-          `${source.name} -> ${destination.name} ${sent}/${port}: ${verdict} (egress ${egress}, ingress ${ingress}: ${reason}), by policies egress ${wanted.egress}, ingress ${wanted.ingress}`,
-        ];
-      });
-    }),
-  );
+  return [...pods, ...OUTSIDE];
 }
 
 /** Codes of ICMP are written as `icmp type 8 code 0` (`felix/nftables/match_builder.go`), and nft takes `icmp code` alone: it refuses all. */
 function canBeProgrammed(policy: KubeObject, dataplane: "Iptables" | "Nftables"): boolean {
   return dataplane === "Iptables" || !JSON.stringify(policy).includes('"code":');
-}
-
-/** Applies what the API server takes of some objects: of random ones not all are right. */
-function applyValid(cluster: Cluster, objects: readonly KubeObject[]): void {
-  for (const object of objects) {
-    try {
-      cluster.apply([object]);
-    } catch (error) {
-      if (!(error instanceof InputError)) throw error;
-    }
-  }
 }
 
 const RUNS = Number(process.env["CNILAB_POLICY_RUNS"] ?? 30);
@@ -140,7 +79,7 @@ test.each(["Iptables", "Nftables"] as const)(
           const programmed = given.filter((policy) => canBeProgrammed(policy, dataplane));
           applyValid(cluster, placed([...around, ...programmed], pods));
           await cluster.settled();
-          expect(differences(cluster, asked)).toEqual([]);
+          expect(differences(cluster, calicoPolicyReader, endpointsOf, asked)).toEqual([]);
         },
       ),
       { numRuns: RUNS },
@@ -159,7 +98,7 @@ test("Felix lets packets through where the analysis of Kubernetes' policies says
         const cluster = await withoutPolicies(objects, "Iptables");
         cluster.apply(given);
         await cluster.settled();
-        expect(differences(cluster, asked)).toEqual([]);
+        expect(differences(cluster, calicoPolicyReader, endpointsOf, asked)).toEqual([]);
       },
     ),
     { numRuns: RUNS },
