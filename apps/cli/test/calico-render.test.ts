@@ -1,16 +1,8 @@
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { expect, test } from "vitest";
 import { cnilab } from "./cnilab.ts";
+import { scratchFiles } from "./scratch-files.ts";
 
-const FOLDER = mkdtempSync(join(tmpdir(), "calico-render-"));
-
-function file(name: string, text: string): string {
-  const path = join(FOLDER, name);
-  writeFileSync(path, text);
-  return path;
-}
+const file = scratchFiles("calico-render-");
 
 const PODS = `
 apiVersion: v1

@@ -1,17 +1,10 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { cnilab, hasVectors, VECTORS } from "./cnilab.ts";
+import { scratchFiles } from "./scratch-files.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "cnilab-gateway-"));
-afterAll(() => rmSync(folder, { recursive: true }));
-
-function file(name: string, text: string): string {
-  const path = join(folder, name);
-  writeFileSync(path, text);
-  return path;
-}
+const file = scratchFiles("cnilab-gateway-");
 
 const ingress = file(
   "ingress.yaml",

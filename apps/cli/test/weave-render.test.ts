@@ -1,16 +1,10 @@
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { cnilab, hasVectors, VECTORS } from "./cnilab.ts";
+import { scratchFiles } from "./scratch-files.ts";
 
-const FOLDER = mkdtempSync(join(tmpdir(), "weave-render-"));
-
-function file(name: string, text: string): string {
-  const path = join(FOLDER, name);
-  writeFileSync(path, text);
-  return path;
-}
+const file = scratchFiles("weave-render-");
 
 const PODS = `
 apiVersion: v1
