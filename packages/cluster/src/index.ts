@@ -40,6 +40,7 @@ export { type PodFilesContext, podFile } from "./kubelet/pod-files.ts";
 export { checkManifest } from "./manifest/parse-manifests.ts";
 export { storedVersion } from "./manifest/stored-version.ts";
 export * from "./objects.ts";
+export { enforcedKinds } from "./policy-warnings.ts";
 export { type NameSource, OutsideDns } from "./underlay/outside-dns.ts";
 export { type PublicName, PublicNames } from "./underlay/public-names.ts";
 export * from "./underlay/underlay.ts";

@@ -3,14 +3,17 @@ import type { ApiStore } from "./api/api-store.ts";
 import type { ClusterNode } from "./cluster-node.ts";
 import { kindText } from "./manifest/parse-manifests.ts";
 
+/** Kinds of policy that some node enforces. */
+export function enforcedKinds(nodes: ReadonlyMap<string, ClusterNode>): Set<Kind> {
+  return new Set([...nodes.values()].flatMap(({ policy }) => policy?.enforces ?? []));
+}
+
 /** One line for each kind of policy that is there and that no node enforces. */
 export function unenforcedPolicies(
   api: ApiStore,
   nodes: ReadonlyMap<string, ClusterNode>,
 ): string[] {
-  const enforced = new Set<Kind>();
-  for (const { policy } of nodes.values())
-    for (const kind of policy?.enforces ?? []) enforced.add(kind);
+  const enforced = enforcedKinds(nodes);
   const kinds = api.kinds.filter((kind) => isPolicyKind(kind) && !enforced.has(kind));
   return kinds.map((kind) => {
     const names = api

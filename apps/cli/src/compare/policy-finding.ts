@@ -1,15 +1,11 @@
-import type { Cluster } from "@cnilab/cluster";
+import { type Cluster, enforcedKinds } from "@cnilab/cluster";
 import { isPolicyKind, type Kind } from "@cnilab/core";
 import type { PolicyFinding } from "./finding.ts";
 
 /** How many policies of the input are there, and how many of kinds that some node enforces and nobody refuses. */
 export function policyFinding({ api, nodes }: Cluster): PolicyFinding {
-  const enforced = new Set<Kind>();
-  const refused = new Set<string>();
-  for (const { policy } of nodes.values()) {
-    for (const kind of policy?.enforces ?? []) enforced.add(kind);
-    for (const name of policy?.refuses ?? []) refused.add(name);
-  }
+  const enforced = enforcedKinds(nodes);
+  const refused = new Set([...nodes.values()].flatMap(({ policy }) => policy?.refuses ?? []));
   const kinds = api.kinds.filter(isPolicyKind);
   const count = (of: readonly Kind[]) => of.reduce((sum, kind) => sum + api.count(kind), 0);
   const idle = kinds.filter((kind) => !enforced.has(kind) && api.count(kind) > 0);
