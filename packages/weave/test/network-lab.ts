@@ -3,13 +3,14 @@ import {
   Bridge,
   Datapath,
   type Exchange,
+  exchange,
   type NetNamespace,
+  Trace,
   type TraceStep,
   Veth,
 } from "@cnilab/linux";
-import { IPPROTO_ICMP, type Mac, tryParseMac } from "@cnilab/net";
+import { IPPROTO_ICMP, type Mac, parseIp, tryParseMac } from "@cnilab/net";
 import { FastDatapath, type MeshOptions, type MeshRouter, NetworkRouter } from "../src/index.ts";
-import { ask, attachContainer } from "./containers.ts";
 import { peerNumber } from "./golden/rings.ts";
 import { MeshLab } from "./mesh-lab.ts";
 
@@ -91,12 +92,26 @@ export class NetworkLab {
 
   /** A container 10.32.0.N on a host. */
   container(host: number, number: number, mac?: Mac): NetNamespace {
-    const { bridge } = this.node(host);
-    const ethernet = { mtu: MTU, ...(mac !== undefined && { mac }) };
-    return attachContainer(bridge, ++this.#containers, number, ethernet);
+    const { netns, bridge } = this.node(host);
+    const id = ++this.#containers;
+    const container = netns.kernel.addNamespace(`c${id}`);
+    container.loopback.setUp();
+    const [veth, ethwe] = Veth.pair(netns, { name: `vethwepl${id}`, mtu: MTU }, container, {
+      name: "eth0",
+      mtu: MTU,
+      ...(mac !== undefined && { mac }),
+    });
+    veth.setMaster(bridge);
+    veth.setUp();
+    ethwe.setUp();
+    ethwe.addAddress(parseIp(`10.32.0.${number}`), 12);
+    return container;
   }
 
   ping(from: NetNamespace, number: number): Exchange & { readonly steps: readonly TraceStep[] } {
-    return ask(from, number, { protocol: IPPROTO_ICMP, port: 0 });
+    const trace = new Trace();
+    const dst = parseIp(`10.32.0.${number}`);
+    const said = exchange(from, { protocol: IPPROTO_ICMP, dst, port: 0, trace });
+    return { ...said, steps: trace.steps };
   }
 }

@@ -4,10 +4,13 @@ import {
   Datapath,
   type Exchange,
   type ExchangeRequest,
+  exchange,
   type NetNamespace,
+  Trace,
   type TraceStep,
   Veth,
 } from "@cnilab/linux";
+import { parseIp } from "@cnilab/net";
 import {
   FastDatapath,
   type InjectorConsumer,
@@ -20,7 +23,6 @@ import {
   Pcap,
   SleeveOverlay,
 } from "../src/index.ts";
-import { ask, attachContainer } from "./containers.ts";
 import { peerNumber } from "./golden/rings.ts";
 import { MeshLab } from "./mesh-lab.ts";
 
@@ -110,8 +112,19 @@ export class OverlayLab {
 
   /** A container 10.32.0.N on a host. */
   container(host: number, number: number): NetNamespace {
-    const bridge = this.machine(host).device("weave") as Bridge;
-    return attachContainer(bridge, ++this.#containers, number, { mtu: this.#mtu });
+    const netns = this.machine(host);
+    const id = ++this.#containers;
+    const container = netns.kernel.addNamespace(`c${id}`);
+    container.loopback.setUp();
+    const [veth, eth0] = Veth.pair(netns, { name: `vethwepl${id}`, mtu: this.#mtu }, container, {
+      name: "eth0",
+      mtu: this.#mtu,
+    });
+    veth.setMaster(netns.device("weave") as Bridge);
+    veth.setUp();
+    eth0.setUp();
+    eth0.addAddress(parseIp(`10.32.0.${number}`), 12);
+    return container;
   }
 
   ask(
@@ -119,6 +132,8 @@ export class OverlayLab {
     number: number,
     request: Omit<ExchangeRequest, "dst" | "trace">,
   ): Exchange & { readonly steps: readonly TraceStep[] } {
-    return ask(from, number, request);
+    const trace = new Trace();
+    const said = exchange(from, { ...request, dst: parseIp(`10.32.0.${number}`), trace });
+    return { ...said, steps: trace.steps };
   }
 }
