@@ -175,6 +175,36 @@ test("services of every mode, with the reason for each difference", async () => 
   }
 });
 
+test.each([
+  [
+    "Egress",
+    "1 way on Docker alone, as web -> db TCP/5432: on Kubernetes NetworkPolicy default/p keeps the question for the name db from DNS.",
+  ],
+  [
+    "Ingress",
+    "1 way on Docker alone, as internet -> web TCP/80: web answers at 192.0.2.10:80 there; on Kubernetes NetworkPolicy default/p keeps the world out.",
+  ],
+])("what a policy for %s stops is told as that", async (type, difference) => {
+  const folder = mkdtempSync(join(tmpdir(), "compare-"));
+  const deployment = (name: string, port: number) =>
+    `{apiVersion: apps/v1, kind: Deployment, metadata: {name: ${name}}, spec: {selector: {matchLabels: {a: ${name}}}, template: {metadata: {labels: {a: ${name}}}, spec: {containers: [{name: c, ports: [{containerPort: ${port}}]}]}}}}\n---\n`;
+  const service = (name: string, port: number, kind: string) =>
+    `{apiVersion: v1, kind: Service, metadata: {name: ${name}}, spec: {type: ${kind}, selector: {a: ${name}}, ports: [{port: ${port}}]}}\n---\n`;
+  const manifests = `${deployment("web", 80)}${deployment("db", 5432)}${service("web", 80, "LoadBalancer")}${service("db", 5432, "ClusterIP")}
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p}, spec: {podSelector: {matchLabels: {a: web}}, policyTypes: [${type}], ${type.toLowerCase()}: [{${type === "Egress" ? "to" : "from"}: [{podSelector: {matchLabels: {a: db}}}]}]}}`;
+  try {
+    writeFileSync(
+      join(folder, "compose.yaml"),
+      'services: { web: { image: nginx, ports: ["80:80"] }, db: { image: postgres } }',
+    );
+    const args = ["compare", "--docker", "compose.yaml", "-f", "-", "--cni", "calico"];
+    const { stdout } = await cnilab(args, { cwd: folder, input: manifests });
+    expect(stdout.replaceAll("\n  ", " ")).toContain(difference);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 test("a headless Service is a name for every port, and what has a node's network is not compared", async () => {
   const folder = mkdtempSync(join(tmpdir(), "compare-"));
   const pod = (name: string, port: number, more = "") =>

@@ -84,6 +84,22 @@ test("of several published ports the one that is open to all is asked for, and t
   ]);
 });
 
+test("a service with another's network stack is asked by that one's name and published port", async () => {
+  // By name, front shares only the second network of the stack that api has.
+  const text = `services:
+  front: { image: x, networks: [edge] }
+  api: { image: x, expose: ["8080"], network_mode: "service:db" }
+  db: { image: postgres, ports: ["8080:8080"], networks: [edge, data] }
+networks: { edge: {}, data: {} }`;
+  const { stdout } = await cnilab(["docker", "-f", "-", "-p", "p", "reach", "-o", "csv"], {
+    input: text,
+  });
+  const lines = stdout.split("\n");
+  const verdict = (pair: string) => lines.find((line) => line.startsWith(pair))?.split(",")[4];
+  const pairs = ["front,api", "front,db", "db,api", "lan,api", "internet,api"];
+  expect(pairs.map((pair) => verdict(pair))).toEqual(pairs.map(() => "allowed"));
+});
+
 test.each<{ from: string; to: string; more?: string[]; verdict: string; says: string }>([
   { from: "web", to: "api:9000", verdict: "allowed", says: "p-api-1 answered at 172.19.0.2:9000" },
   { from: "web", to: "api", verdict: "allowed", says: "172.19.0.2:9000" },

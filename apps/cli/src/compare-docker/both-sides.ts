@@ -10,6 +10,7 @@ import {
 } from "@cnilab/core";
 import type { ServiceContainer } from "@cnilab/docker";
 import { formatIp } from "@cnilab/net";
+import { stackOwner } from "../docker/docker-endpoint.ts";
 import { type DockerPair, dockerMembers, dockerPair } from "../docker/docker-reach.ts";
 import type { DockerWorld } from "../docker/docker-world.ts";
 import { type ReachMember, runningMembers, workloadOf } from "../reach-members.ts";
@@ -141,12 +142,13 @@ function onDocker(
     pair.connection,
     pair.asked,
     own,
-    dockerCause(pair, source, container),
+    dockerCause(world, pair, source, container),
     pair.reason,
   );
 }
 
 function dockerCause(
+  world: DockerWorld,
   { verdict, connection }: DockerPair,
   source: Workload | undefined,
   { container }: ServiceContainer,
@@ -154,8 +156,10 @@ function dockerCause(
   if (verdict === "allowed") return "";
   if (verdict === "refused") return "nobody listens";
   if (source === undefined) return "not published";
-  const theirs = new Set(container.endpoints.map(({ network }) => network));
-  const shared = source.container.container.endpoints.some(({ network }) => theirs.has(network));
+  const { endpoints } = stackOwner(world, container);
+  const theirs = new Set(endpoints.map(({ network }) => network));
+  const asker = stackOwner(world, source.container.container);
+  const shared = asker.endpoints.some(({ network }) => theirs.has(network));
   const rule = connection.drops.find((drop) => drop.rule !== undefined)?.rule;
   return shared ? `in one network, and ${rule?.location ?? verdict}` : "no network in common";
 }

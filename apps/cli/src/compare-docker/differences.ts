@@ -69,7 +69,10 @@ function dockerOnly(group: readonly BothPair[]): string {
   const { docker, kubernetes, source, destination } = first;
   const ways = `${plural(group.length, "way")} on Docker alone${example(group)}: `;
   if (source === OUTSIDE) {
-    return `${ways}${destination} answers at ${docker.asked} there; on Kubernetes ${opened(kubernetes.cause)}, and the world needs a LoadBalancer, an Ingress or a Gateway.`;
+    const there = `${ways}${destination} answers at ${docker.asked} there; on Kubernetes`;
+    if (kubernetes.verdict === "blocked")
+      return `${there} ${kubernetes.cause} keeps the world out.`;
+    return `${there} ${opened(kubernetes.cause)}, and the world needs a LoadBalancer, an Ingress or a Gateway.`;
   }
   switch (kubernetes.cause) {
     case "nobody listens":
@@ -79,7 +82,10 @@ function dockerOnly(group: readonly BothPair[]): string {
     case "stalls":
       return `${ways}on Kubernetes it is ${kubernetes.cause}: ${kubernetes.reason}.`;
     default:
-      return `${ways}${kubernetes.cause} lets others in only; on Docker whoever is in one network with ${destination} reaches all its ports.`;
+      if (kubernetes.verdict === "unresolved") {
+        return `${ways}on Kubernetes ${kubernetes.cause} keeps the question for the name ${kubernetes.asked.replace(/:\d+$/, "")} from DNS.`;
+      }
+      return `${ways}${kubernetes.cause} does not let that through; on Docker whoever is in one network with ${destination} reaches all its ports.`;
   }
 }
 

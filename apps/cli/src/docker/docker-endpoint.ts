@@ -1,5 +1,5 @@
 import { InputError } from "@cnilab/core";
-import type { ServiceContainer } from "@cnilab/docker";
+import type { Container, ServiceContainer } from "@cnilab/docker";
 import type { NetNamespace } from "@cnilab/linux";
 import { type IpAddress, tryParseIp } from "@cnilab/net";
 import type { DockerWorld } from "./docker-world.ts";
@@ -59,17 +59,23 @@ export function readDestination(world: DockerWorld, text: string): DockerDestina
   return { ...common, address: undefined, member: undefined };
 }
 
+/** Whose network stack a container has: its own, or that of the container that it shares one with. */
+export function stackOwner(world: DockerWorld, container: Container): Container {
+  const { mode } = container;
+  const other = typeof mode === "object" ? world.docker.containers.get(mode.container) : undefined;
+  return other === undefined ? container : stackOwner(world, other);
+}
+
 /** Where a container is found that is named by itself: in the network that has its default route, or else its first. */
 export function addressOf(world: DockerWorld, member: ServiceContainer, text: string): IpAddress {
-  const { container } = member;
-  const endpoint = container.gatewayEndpoint ?? container.endpoints[0];
+  const owner = stackOwner(world, member.container);
+  const endpoint = owner.gatewayEndpoint ?? owner.endpoints[0];
   if (endpoint !== undefined) return endpoint.address;
-  const { mode } = container;
-  if (mode === "host") return world.hostAddress;
-  const other = typeof mode === "object" ? world.docker.containers.get(mode.container) : undefined;
-  const shared = other?.gatewayEndpoint ?? other?.endpoints[0];
-  if (shared !== undefined) return shared.address;
-  throw new InputError(`${container.name} is on no network, so it has no address`, `"${text}"`);
+  if (owner.mode === "host") return world.hostAddress;
+  throw new InputError(
+    `${member.container.name} is on no network, so it has no address`,
+    `"${text}"`,
+  );
 }
 
 function known(world: DockerWorld): string {

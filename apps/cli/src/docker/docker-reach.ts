@@ -3,7 +3,7 @@ import type { ServiceContainer, ServicePort } from "@cnilab/docker";
 import { formatEndpoint, formatIp, type IpAddress, isUnspecified } from "@cnilab/net";
 import type { ReachPair } from "../reach-text.ts";
 import { connect, type DockerConnection } from "./docker-connect.ts";
-import { addressOf, type DockerDestination, readSource } from "./docker-endpoint.ts";
+import { addressOf, type DockerDestination, readSource, stackOwner } from "./docker-endpoint.ts";
 import type { DockerWorld } from "./docker-world.ts";
 
 /** Who asks beside the services: whoever stands around the machine. */
@@ -19,7 +19,7 @@ export interface DockerPair extends ReachPair {
 /** Services that have a network to be reached in, by their first containers. */
 export function dockerMembers(world: DockerWorld): ServiceContainer[] {
   return world.stack.containers.filter(({ number, container }) => {
-    return number === 1 && container.mode !== "none";
+    return number === 1 && stackOwner(world, container).mode !== "none";
   });
 }
 
@@ -39,7 +39,8 @@ export function dockerPairs(world: DockerWorld, ports?: readonly ServicePort[]):
 
 /**
  * One way, as somebody would try it: a service asks for the other by its name, and for its address where its networks do not know the
- * name; from outside, by the port that is published on the host, and by the container's address where none is.
+ * name; from outside, by the port that is published on the host, and by the container's address where none is. Names, addresses and
+ * published ports are those of the container whose network stack it has.
  */
 export function dockerPair(
   world: DockerWorld,
@@ -60,16 +61,18 @@ export function dockerPair(
     const { verdict, reason } = connection;
     return { ...pair, verdict, reason, connection, asked: destination.text };
   };
-  const { name } = to.service;
+  const owner = stackOwner(world, to.container);
+  const named = world.stack.containers.find(({ container }) => container === owner);
+  const name = named?.service.name ?? owner.name;
   const none = { address: undefined, member: undefined };
-  if (source.member !== undefined && to.container.mode === "own") {
+  if (source.member !== undefined && owner.mode === "own") {
     const byName = attempt({ ...none, text: `${name}:${port}`, host: name, port });
     if (byName.verdict !== "unresolved") return byName;
     const byAddress = attempt(directly(world, to, port));
     const reason = `its networks do not know the name ${name}; ${byAddress.reason}`;
     return { ...byAddress, reason };
   }
-  const published = to.container.portMappings.filter(
+  const published = owner.portMappings.filter(
     (mapping) => mapping.protocol === protocol && mapping.port === port && mapping.hostPort > 0,
   );
   const isOpen = (hostIp: IpAddress) => isUnspecified(hostIp) || hostIp === world.hostAddress;
